@@ -1,0 +1,86 @@
+"""The one place that turns awkward arrays into offsets and flat NumPy content, and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import awkward as ak
+import numpy as np
+import numpy.typing as npt
+
+from hepsilon.errors import InputError
+
+__all__ = ["flat", "offsets_of", "unflatten"]
+
+Array = npt.NDArray[Any]
+
+
+def _check_jagged(array: ak.Array) -> None:
+    """Refuse what has no unambiguous objects per event."""
+    layout = ak.to_layout(array, primitive_policy="error")
+    while layout.is_indexed and not layout.is_option:
+        layout = layout.content
+    if layout.is_option:
+        raise InputError(
+            "expected one list of objects per event, received an option-typed event axis "
+            f"({array.type}); drop the missing events or fill them with ak.fill_none(..., [])"
+        )
+    if not layout.is_list:
+        raise InputError(
+            "expected a jagged array (events x objects) such as events.Jet, "
+            f"received {array.type}"
+        )
+
+
+def offsets_of(array: ak.Array) -> Array:
+    """Offsets (int64, ``n_events + 1``) of the objects of each event, starting at zero.
+
+    Parameters
+    ----------
+    array : jagged awkward array, any layout (sliced, masked, list, regular, virtual).
+
+    Raises
+    ------
+    InputError : if the events are option-typed or the array is not jagged.
+    """
+    _check_jagged(array)
+    counts = ak.to_numpy(ak.num(array, axis=1))
+    offsets = np.zeros(len(counts) + 1, np.int64)
+    np.cumsum(counts, out=offsets[1:])
+    return offsets
+
+
+def flat(array: ak.Array, dtype: npt.DTypeLike = np.float64, *, name: str = "array") -> Array:
+    """Contiguous flat content of a jagged array of numbers, in the events' order.
+
+    Parameters
+    ----------
+    array : jagged array with one number per object.
+    dtype : type of the result. Cast flavours (uint8 in NanoAOD v12) to a signed type.
+    name : used in errors.
+
+    Raises
+    ------
+    InputError : if events are option-typed, objects are missing, or entries are not numbers.
+    """
+    _check_jagged(array)
+    if array.ndim != 2:
+        raise InputError(f"{name}: expected one number per object, received {array.type}")
+    content = ak.flatten(array, axis=1)
+    missing = int(ak.sum(ak.is_none(content)))
+    if missing:
+        raise InputError(
+            f"{name}: {missing} of {len(content)} objects are missing (None); "
+            "drop them (ak.drop_none) or fill them first"
+        )
+    try:
+        return np.ascontiguousarray(ak.to_numpy(content, allow_missing=False), dtype=dtype)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"{name}: expected one number per object, received {array.type}"
+        ) from error
+
+
+def unflatten(content: Array, offsets: Array) -> ak.Array:
+    """Inverse of :func:`flat`: cut flat content into events (trailing axes are kept)."""
+    return ak.unflatten(ak.Array(np.asarray(content)), np.diff(offsets))

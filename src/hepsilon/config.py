@@ -1,0 +1,213 @@
+"""Strict, frozen records of what is trained, on what input, and how. No expression is evaluated."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from typing_extensions import Self
+
+from hepsilon.errors import ConfigError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+__all__ = [
+    "Config",
+    "Cut",
+    "InputConfig",
+    "ModelConfig",
+    "Passed",
+    "Record",
+    "Task",
+    "TrainingConfig",
+    "load_config",
+    "validate",
+]
+
+
+class Record(BaseModel):
+    """Base of all records: frozen, unknown keys are errors, no silent type conversion."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Cut(Record):
+    """Requirement on one field of an object: any of ``min <= x``, ``x <= max``, ``|x| <= abs_max``.
+
+    Missing values (None) never pass.
+    """
+
+    field: str
+    min: float | None = None
+    max: float | None = None
+    abs_max: float | None = None
+
+    @model_validator(mode="after")
+    def _has_bound(self) -> Self:
+        if self.min is None and self.max is None and self.abs_max is None:
+            raise ValueError("expected at least one of min, max, abs_max")
+        return self
+
+
+class Passed(Record):
+    """What counts as passed: a boolean field, or a field above a cut (the working point)."""
+
+    field: str
+    above: Annotated[tuple[float, ...], Field(min_length=1, max_length=1)] | None = None
+
+    @property
+    def cut(self) -> float | None:
+        """The cut of the working point; None for a boolean field."""
+        return None if self.above is None else self.above[0]
+
+
+class Task(Record):
+    """What an efficiency is an efficiency *of*.
+
+    Attributes
+    ----------
+    level : ``"object"``, one efficiency per object of the collection.
+    collection : name of the collection, such as ``"Jet"``.
+    features : fields the efficiency depends on, numeric and categorical, in order. Besides the
+        fields of the collection: the neighbour summaries of :data:`hepsilon.features.DERIVED`.
+    categorical : for each categorical feature its known values.
+    selection : objects that fail one of these cuts do not exist for the task.
+    passed : the response.
+    weight : event weight in the training (a branch), may be negative.
+    truth : field with the true efficiency, where a simulation knows it (closure only).
+    """
+
+    level: Literal["object"] = "object"
+    collection: str = "Jet"
+    features: Annotated[tuple[str, ...], Field(min_length=1)]
+    categorical: dict[str, tuple[int, ...]] = {}
+    selection: tuple[Cut, ...] = ()
+    passed: Passed
+    weight: str | None = None
+    truth: str | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if len(set(self.features)) != len(self.features):
+            raise ValueError(f"features are named twice: {self.features}")
+        for name, values in self.categorical.items():
+            if name not in self.features:
+                raise ValueError(f"categorical feature {name!r} is not among {self.features}")
+            if not values or len(set(values)) != len(values):
+                raise ValueError(f"expected distinct categories of {name!r}, received {values}")
+        return self
+
+
+class InputConfig(Record):
+    """Where the columns are. ``branches`` maps names of fields (or of run, luminosityBlock, event
+    and the weight) to branches that do not follow the pattern ``COLLECTION_field``.
+    """
+
+    model_config = ConfigDict(populate_by_name=True)
+    schema_: Literal["nanoaod", "base", "parquet"] = Field("nanoaod", alias="schema")
+    tree: str = "Events"
+    branches: dict[str, str] = {}
+
+
+class ModelConfig(Record):
+    """Architecture and preset; the sizes override the preset's where given.
+
+    ``width`` is the width of a block, ``blocks`` their number; ``pair_features`` gives the pair
+    network of the GNN the differences (d_eta, wrapped d_phi, delta R) of the pair.
+    """
+
+    architecture: Literal["gnn", "mlp"] = "gnn"
+    preset: Literal["fast", "paper"] = "fast"
+    members: Annotated[int, Field(ge=1)] = 1
+    bootstrap: bool = False
+    width: Annotated[int, Field(ge=2)] | None = None
+    blocks: Annotated[int, Field(ge=1)] | None = None
+    pair_features: bool | None = None
+
+
+class TrainingConfig(Record):
+    """How the network is trained; None leaves the value to the preset.
+
+    Attributes
+    ----------
+    epochs : largest number of epochs; the best one on the validation events is kept.
+    patience : stop after so many epochs without a better validation loss.
+    batch_events : events per step.
+    learning_rate : peak of the schedule (linear warm-up, then cosine to zero).
+    weight_decay : decoupled weight decay (AdamW).
+    ema : decay per step of the averaged weights that are validated and kept; 0 for none.
+    mu : weight of the objects that did not pass (paper Eq. 5); the output is corrected back.
+    validation : share of the events, chosen by the hash of (run, luminosityBlock, event).
+    seed : of initial weights and shuffling.
+    """
+
+    epochs: Annotated[int, Field(ge=1)] | None = None
+    patience: Annotated[int, Field(ge=1)] | None = None
+    batch_events: Annotated[int, Field(ge=1)] | None = None
+    learning_rate: Annotated[float, Field(gt=0)] | None = None
+    weight_decay: Annotated[float, Field(ge=0)] | None = None
+    ema: Annotated[float, Field(ge=0, lt=1)] | None = None
+    mu: Annotated[float, Field(gt=0)] = 1.0
+    validation: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    seed: Annotated[int, Field(ge=0)] = 1
+
+
+class Config(Record):
+    """A whole configuration file."""
+
+    task: Task
+    input: InputConfig = InputConfig()
+    model: ModelConfig = ModelConfig()
+    training: TrainingConfig = TrainingConfig()
+
+
+def _explain(record: type[BaseModel], error: Any) -> str:
+    """One line for one pydantic error; an unknown key names the nearest valid one."""
+    where = ".".join(str(part) for part in error["loc"])
+    if error["type"] != "extra_forbidden":
+        return f"{where or 'configuration'}: {error['msg']}, received {error['input']!r}"
+    model: Any = record
+    for part in error["loc"][:-1]:
+        annotation = model.model_fields[part].annotation if isinstance(part, str) else None
+        model = annotation if hasattr(annotation, "model_fields") else model
+    valid = [field.alias or name for name, field in model.model_fields.items()]
+    close = difflib.get_close_matches(str(error["loc"][-1]), valid, n=1, cutoff=0.5)
+    hint = f"did you mean {close[0]!r}?" if close else f"valid keys are {valid}"
+    return f"{where}: unknown key; {hint}"
+
+
+def validate(record: type[Any], data: Any, source: str) -> Any:
+    """Build a record from plain data, with errors that name the place and the remedy.
+
+    Raises
+    ------
+    ConfigError : listing everything that is wrong in ``source``.
+    """
+    try:
+        return record.model_validate(data)
+    except ValidationError as error:
+        lines = [_explain(record, e) for e in error.errors()]
+        raise ConfigError("\n  ".join([f"{source} is not valid:", *lines])) from None
+
+
+def load_config(path: str | Path) -> Config:
+    """Read a TOML configuration.
+
+    Raises
+    ------
+    ConfigError : if the file is missing, is not TOML, or has unknown or wrong keys.
+    """
+    try:
+        data = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"no configuration file {str(path)!r}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from None
+    config: Config = validate(Config, data, str(path))
+    return config

@@ -1,0 +1,123 @@
+"""Training columns: what is read from files, flat in memory, in an order of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import awkward as ak
+import numpy as np
+import numpy.typing as npt
+
+from hepsilon.columns import flat, offsets_of
+from hepsilon.config import Task
+from hepsilon.errors import InputError, TrainingError
+from hepsilon.features import check_finite, feature_matrix, passed, select
+from hepsilon.kernels import event_key, key_uniform
+from hepsilon.reading import Chunk
+
+__all__ = ["Columns", "load_columns"]
+
+Array = npt.NDArray[Any]
+
+SPLIT_SALT = 1
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Objects of many events.
+
+    Attributes
+    ----------
+    offsets : int64 (``n_events + 1``).
+    nodes : float32 features (``n_objects, n_features``), raw.
+    passed : float32 response (``n_objects``), 0 or 1.
+    weights : float64 event weight (``n_events``).
+    keys : uint64 hash of (run, luminosityBlock, event) (``n_events``).
+    """
+
+    offsets: Array
+    nodes: Array
+    passed: Array
+    weights: Array
+    keys: Array
+
+    @property
+    def n_events(self) -> int:
+        """Number of events with at least one object."""
+        return len(self.offsets) - 1
+
+    @property
+    def object_weights(self) -> Array:
+        """Event weight of each object."""
+        return np.repeat(self.weights, np.diff(self.offsets))
+
+    def take(self, events: Array) -> Columns:
+        """The chosen events, in the given order."""
+        counts = np.diff(self.offsets)[events]
+        offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        index = np.repeat(self.offsets[events] - offsets[:-1], counts) + np.arange(offsets[-1])
+        return Columns(
+            offsets, self.nodes[index], self.passed[index], self.weights[events], self.keys[events]
+        )
+
+    def split(self, fraction: float) -> tuple[Columns, Columns]:
+        """Training and validation events: a pure function of the event's key.
+
+        Raises
+        ------
+        TrainingError : if one side has no event.
+        """
+        validation = key_uniform(self.keys) < fraction
+        sides = np.flatnonzero(~validation), np.flatnonzero(validation)
+        if not all(len(side) for side in sides):
+            raise TrainingError(
+                f"{self.n_events} events with objects are too few for a validation share of "
+                f"{fraction}: {len(sides[0])} to train, {len(sides[1])} to validate"
+            )
+        return self.take(sides[0]), self.take(sides[1])
+
+
+def _chunk_columns(chunk: Chunk, task: Task) -> Columns:
+    records = select(chunk.records, task)
+    offsets, nodes = feature_matrix(records, task.features)
+    response = flat(passed(records, task), np.float32, name=task.passed.field)
+    weights = check_finite(np.asarray(chunk.weights, np.float64), task.weight or "weight")
+    keys = event_key(chunk.run, chunk.luminosity_block, chunk.event, SPLIT_SALT)
+    return Columns(offsets, nodes, response, weights, keys)
+
+
+def load_columns(
+    chunks: Iterable[Chunk], task: Task, progress: Callable[[int], None] | None = None
+) -> Columns:
+    """Read all chunks into memory, sorted by the events' keys.
+
+    The order, and with it the training, does not depend on how events are spread over files.
+    Events without objects are left out: there is nothing to learn from them.
+
+    Raises
+    ------
+    InputError : for missing or non-finite columns, or if no event has an object.
+    """
+    parts = []
+    for chunk in chunks:
+        parts.append(_chunk_columns(chunk, task))
+        if progress is not None:
+            progress(len(chunk.event))
+    if not parts:
+        raise InputError("the files hold no events")
+    counts = np.concatenate([np.diff(part.offsets) for part in parts])
+    merged = Columns(
+        np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        *(
+            np.concatenate([getattr(part, name) for part in parts])
+            for name in ("nodes", "passed", "weights", "keys")
+        ),
+    )
+    order = np.argsort(merged.keys, kind="stable")
+    order = order[counts[order] > 0]
+    if not len(order):
+        raise InputError(f"no event has a {task.collection} object that passes the selection")
+    return merged.take(order)

@@ -1,0 +1,203 @@
+"""Features: from records to the float32 matrix of a network, with everything learned from the
+training sample (standardisation, ranges, categories) frozen in one record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import awkward as ak
+import numpy as np
+import numpy.typing as npt
+
+from hepsilon import geometry
+from hepsilon.columns import flat, offsets_of
+from hepsilon.config import Cut, Record, Task
+from hepsilon.errors import InputError, TrainingError
+
+__all__ = [
+    "DERIVED",
+    "Feature",
+    "FeatureSpec",
+    "check_finite",
+    "feature_matrix",
+    "fit_features",
+    "passed",
+    "select",
+]
+
+Array = npt.NDArray[Any]
+
+DERIVED: dict[str, Callable[[ak.Array], ak.Array]] = {
+    "proximity": geometry.proximity,
+    "n_close": geometry.count_close,
+}
+"""Neighbour summaries that may be named as features besides the fields of the records."""
+
+UNITS = {"pt": "GeV", "mass": "GeV", "px": "GeV", "py": "GeV", "pz": "GeV", "phi": "rad"}
+
+
+class Feature(Record):
+    """One column of the network's input.
+
+    Attributes
+    ----------
+    name, unit : of the field.
+    kind : ``"numeric"``, ``"angle"`` (periodic in 2 pi) or ``"categorical"``.
+    mean, std : weighted moments in the training sample (numeric, angle).
+    low, high : range covered by the training sample (numeric, angle).
+    categories : known values (categorical).
+    """
+
+    name: str
+    unit: str = ""
+    kind: Literal["numeric", "angle", "categorical"]
+    mean: float = 0.0
+    std: float = 1.0
+    low: float | None = None
+    high: float | None = None
+    categories: tuple[int, ...] = ()
+
+    def covers(self, column: Array) -> Array:
+        """True where the training sample covered the value."""
+        if self.kind == "categorical":
+            return np.isin(column, np.asarray(self.categories, column.dtype))
+        if self.kind == "angle" or self.low is None or self.high is None:
+            return np.isfinite(column)
+        low, high = column.dtype.type(self.low), column.dtype.type(self.high)
+        return np.asarray((column >= low) & (column <= high))
+
+
+class FeatureSpec(Record):
+    """The ordered features of a task."""
+
+    features: tuple[Feature, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names in the order of the columns."""
+        return tuple(feature.name for feature in self.features)
+
+    def matrix(self, records: ak.Array) -> tuple[Array, Array]:
+        """Offsets (``n_events + 1``) and float32 features (``n_objects, n_features``).
+
+        Raises
+        ------
+        InputError : for a missing field, a missing or a non-finite value.
+        """
+        return feature_matrix(records, self.names)
+
+    def covers(self, nodes: Array) -> dict[str, Array]:
+        """For each feature, True where the training sample covered the object's value."""
+        return {f.name: f.covers(nodes[:, i]) for i, f in enumerate(self.features)}
+
+    def in_domain(self, nodes: Array) -> Array:
+        """True where all features of the object are covered."""
+        inside = np.ones(len(nodes), bool)
+        for covered in self.covers(nodes).values():
+            inside &= covered
+        return inside
+
+
+def check_finite(column: Array, name: str) -> Array:
+    """Return the column, or raise an InputError that counts what is not finite."""
+    bad = int(np.count_nonzero(~np.isfinite(column)))
+    if bad:
+        raise InputError(f"{name}: {bad} of {column.size} values are NaN or infinite")
+    return column
+
+
+def _field(records: ak.Array, name: str) -> ak.Array:
+    if name in ak.fields(records):
+        return records[name]
+    if name in DERIVED:
+        return DERIVED[name](records)
+    raise InputError(
+        f"expected the field {name!r}, received records with the fields {ak.fields(records)}"
+    )
+
+
+def feature_matrix(records: ak.Array, names: tuple[str, ...]) -> tuple[Array, Array]:
+    """Offsets and float32 matrix of the named fields (see :meth:`FeatureSpec.matrix`)."""
+    offsets = offsets_of(records)
+    nodes = np.empty((offsets[-1], len(names)), np.float32)
+    for column, name in enumerate(names):
+        with np.errstate(over="ignore"):  # beyond float32 is refused below, as not finite
+            nodes[:, column] = flat(_field(records, name), name=name)
+        check_finite(nodes[:, column], name)
+    return offsets, nodes
+
+
+def fit_features(task: Task, nodes: Array, weights: Array) -> FeatureSpec:
+    """Learn moments, ranges and check categories on the training sample.
+
+    Parameters
+    ----------
+    task : the task, whose features are the columns of ``nodes``.
+    nodes : float32 features of all training objects (``n_objects, n_features``).
+    weights : absolute event weight of each object, for the moments.
+
+    Raises
+    ------
+    TrainingError : for no objects, no spread, or categories the task does not name.
+    """
+    if not len(nodes):
+        raise TrainingError("no objects are left to train on after the selection")
+    columns = enumerate(task.features)
+    return FeatureSpec(
+        features=tuple(_fit_feature(task, name, nodes[:, i], weights) for i, name in columns)
+    )
+
+
+def _fit_feature(task: Task, name: str, column: Array, weights: Array) -> Feature:
+    if name in task.categorical:
+        unknown = sorted(set(np.unique(column).tolist()) - set(map(float, task.categorical[name])))
+        if unknown:
+            count = int(np.isin(column, unknown).sum())
+            raise TrainingError(
+                f"{name}: expected the categories {list(task.categorical[name])}, but {count} "
+                f"training objects have {unknown[:10]}; name them in the task or select"
+            )
+        return Feature(name=name, kind="categorical", categories=task.categorical[name])
+    values = column.astype(np.float64)
+    mean = float(np.average(values, weights=weights))
+    std = float(np.sqrt(np.average((values - mean) ** 2, weights=weights)))
+    if not np.isfinite(std) or std <= 1e-7 * max(1.0, abs(mean)):
+        raise TrainingError(
+            f"{name}: expected values with a spread, received mean {mean:g} and standard "
+            f"deviation {std:g}; a constant feature cannot be learned from"
+        )
+    return Feature(
+        name=name,
+        unit=UNITS.get(name, ""),
+        kind="angle" if name == "phi" or name.endswith("_phi") else "numeric",
+        mean=mean,
+        std=std,
+        low=float(values.min()),
+        high=float(values.max()),
+    )
+
+
+def _mask(records: ak.Array, cut: Cut) -> ak.Array:
+    values = _field(records, cut.field)
+    mask = ak.ones_like(values, dtype=bool)
+    if cut.min is not None:
+        mask = mask & (values >= cut.min)
+    if cut.max is not None:
+        mask = mask & (values <= cut.max)
+    if cut.abs_max is not None:
+        mask = mask & (abs(values) <= cut.abs_max)
+    return ak.fill_none(mask, False)
+
+
+def select(records: ak.Array, task: Task) -> ak.Array:
+    """Objects that pass the selection of the task, in their events."""
+    for cut in task.selection:
+        records = records[_mask(records, cut)]
+    return records
+
+
+def passed(records: ak.Array, task: Task) -> ak.Array:
+    """The response of each object (bool, jagged): which ones passed."""
+    values = _field(records, task.passed.field)
+    return values > task.passed.cut if task.passed.cut is not None else values == 1

@@ -1,0 +1,249 @@
+"""numba kernels on flat NumPy buffers: no awkward, no coffea.
+
+Jagged data are given as ``offsets`` (int64, ``n_events + 1``) and flat content. The kernels are
+cached on disk and release the GIL; none uses ``parallel=True``, because workers are already
+parallel and several threads on numba's workqueue layer abort the process.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numba as nb
+import numpy as np
+import numpy.typing as npt
+
+__all__ = [
+    "count_within",
+    "delta_phi",
+    "delta_r_to_all",
+    "delta_r_to_nearest",
+    "event_key",
+    "graph_batch",
+    "key_uniform",
+    "leading_pair_mass",
+    "pack_events",
+    "pair_masses",
+    "tag_count_probability",
+]
+
+Array = npt.NDArray[Any]
+_jit = nb.njit(cache=True, nogil=True)
+TWO_PI = 2.0 * math.pi
+
+
+@_jit
+def _wrap(delta: float) -> float:
+    """Wrap an angle difference into [-pi, pi)."""
+    return delta - TWO_PI * math.floor((delta + math.pi) / TWO_PI)
+
+
+@_jit
+def delta_phi(phi1: Array, phi2: Array) -> Array:
+    """``phi1 - phi2`` element by element, wrapped into [-pi, pi) [rad]."""
+    out = np.empty(phi1.size, np.float64)
+    for i in range(phi1.size):
+        out[i] = _wrap(np.float64(phi1[i]) - np.float64(phi2[i]))
+    return out
+
+
+@_jit
+def _delta_r(eta: Array, phi: Array, i: int, j: int) -> float:
+    return math.hypot(
+        np.float64(eta[i]) - np.float64(eta[j]), _wrap(np.float64(phi[i]) - np.float64(phi[j]))
+    )
+
+
+@_jit
+def delta_r_to_all(offsets: Array, eta: Array, phi: Array) -> Array:
+    """delta R of every object to each other object of its event, in the objects' order.
+
+    The result is flat, object by object: an object of an event with n objects owns n - 1 entries.
+    """
+    counts = np.diff(offsets)
+    out = np.empty(int(np.sum(counts * (counts - 1))), np.float64)
+    k = 0
+    for event in range(offsets.size - 1):
+        for i in range(offsets[event], offsets[event + 1]):
+            for j in range(offsets[event], offsets[event + 1]):
+                if i != j:
+                    out[k] = _delta_r(eta, phi, i, j)
+                    k += 1
+    return out
+
+
+@_jit
+def delta_r_to_nearest(offsets: Array, eta: Array, phi: Array) -> Array:
+    """delta R to the nearest other object of the event; infinity for an object that is alone."""
+    out = np.full(eta.size, np.inf)
+    for event in range(offsets.size - 1):
+        for i in range(offsets[event], offsets[event + 1]):
+            for j in range(i + 1, offsets[event + 1]):
+                distance = _delta_r(eta, phi, i, j)
+                out[i] = min(out[i], distance)
+                out[j] = min(out[j], distance)
+    return out
+
+
+@_jit
+def count_within(offsets: Array, eta: Array, phi: Array, radius: float) -> Array:
+    """Number of other objects of the event with delta R below ``radius``."""
+    out = np.zeros(eta.size, np.int64)
+    for event in range(offsets.size - 1):
+        for i in range(offsets[event], offsets[event + 1]):
+            for j in range(i + 1, offsets[event + 1]):
+                if _delta_r(eta, phi, i, j) < radius:
+                    out[i] += 1
+                    out[j] += 1
+    return out
+
+
+@_jit
+def _pair_mass(pt: Array, eta: Array, phi: Array, mass: Array, i: int, j: int) -> float:
+    """Invariant mass without cancellation: every term of m^2 is non-negative.
+
+    E1 E2 - p1.p2 is split into (E1 E2 - |p1||p2|) + (|p1||p2| - p1.p2), both written as sums of
+    squares, so collinear and massless pairs keep their full precision.
+    """
+    pt1, pt2 = np.float64(pt[i]), np.float64(pt[j])
+    m1, m2 = np.float64(mass[i]) ** 2, np.float64(mass[j]) ** 2
+    p1 = pt1 * math.cosh(np.float64(eta[i]))
+    p2 = pt2 * math.cosh(np.float64(eta[j]))
+    e1, e2 = math.sqrt(p1 * p1 + m1), math.sqrt(p2 * p2 + m2)
+    half_eta = 0.5 * (np.float64(eta[i]) - np.float64(eta[j]))
+    half_phi = 0.5 * (np.float64(phi[i]) - np.float64(phi[j]))
+    angular = 2.0 * pt1 * pt2 * (math.sinh(half_eta) ** 2 + math.sin(half_phi) ** 2)
+    energies = e1 * e2 + p1 * p2
+    massive = (p1 * p1 * m2 + p2 * p2 * m1 + m1 * m2) / energies if energies > 0.0 else 0.0
+    return math.sqrt(m1 + m2 + 2.0 * (massive + angular))
+
+
+@_jit
+def pair_masses(offsets: Array, pt: Array, eta: Array, phi: Array, mass: Array) -> Array:
+    """Invariant masses of all pairs i < j of every event, flat, in lexicographic order [GeV]."""
+    counts = np.diff(offsets)
+    out = np.empty(int(np.sum(counts * (counts - 1) // 2)), np.float64)
+    k = 0
+    for event in range(offsets.size - 1):
+        for i in range(offsets[event], offsets[event + 1]):
+            for j in range(i + 1, offsets[event + 1]):
+                out[k] = _pair_mass(pt, eta, phi, mass, i, j)
+                k += 1
+    return out
+
+
+@_jit
+def leading_pair_mass(offsets: Array, pt: Array, eta: Array, phi: Array, mass: Array) -> Array:
+    """Invariant mass of the first two objects of every event; NaN where there are fewer [GeV]."""
+    out = np.full(offsets.size - 1, np.nan)
+    for event in range(offsets.size - 1):
+        first = offsets[event]
+        if offsets[event + 1] - first >= 2:
+            out[event] = _pair_mass(pt, eta, phi, mass, first, first + 1)
+    return out
+
+
+@_jit
+def _mix(z: Any) -> Any:
+    """Finaliser of splitmix64 (Steele, Lea, Flood 2014): a bijection that mixes all bits."""
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+@_jit
+def event_key(run: Array, lumi: Array, event: Array, salt: int) -> Array:
+    """64-bit hash of (run, luminosityBlock, event, salt): the same for any order or chunking."""
+    out = np.empty(event.size, np.uint64)
+    golden = np.uint64(0x9E3779B97F4A7C15)
+    start = _mix(np.uint64(salt) + golden)
+    for i in range(event.size):
+        z = _mix((start ^ np.uint64(run[i])) + golden)
+        z = _mix((z ^ np.uint64(lumi[i])) + golden)
+        out[i] = _mix((z ^ np.uint64(event[i])) + golden)
+    return out
+
+
+@_jit
+def key_uniform(key: Array) -> Array:
+    """The upper 53 bits of a key as a uniform number in [0, 1)."""
+    out = np.empty(key.size, np.float64)
+    for i in range(key.size):
+        out[i] = np.float64(key[i] >> np.uint64(11)) * (1.0 / 9007199254740992.0)
+    return out
+
+
+@_jit
+def pack_events(offsets: Array, max_nodes: int, max_edges: int) -> Array:
+    """Cut events, in order, into batches within a node and an edge budget.
+
+    Returns the bounds (batch b holds events ``bounds[b]:bounds[b + 1]``). A batch holds at least
+    one event, so an event beyond the budget stands alone.
+    """
+    n_events = offsets.size - 1
+    bounds = [0]
+    nodes = edges = 0
+    for event in range(n_events):
+        n = offsets[event + 1] - offsets[event]
+        full = nodes + n > max_nodes or edges + n * (n - 1) > max_edges
+        if full and event > bounds[-1]:
+            bounds.append(event)
+            nodes = edges = 0
+        nodes += n
+        edges += n * (n - 1)
+    if n_events > bounds[-1]:
+        bounds.append(n_events)
+    return np.array(bounds, np.int64)
+
+
+@_jit
+def graph_batch(
+    offsets: Array, nodes: Array, events: Array, node_capacity: int, edge_capacity: int
+) -> tuple[Array, Array, Array, Array]:
+    """Gather chosen events into one graph of fixed size.
+
+    Returns ``(x, receivers, senders, index)``: node features padded with zeros to
+    ``node_capacity``, edges padded to ``edge_capacity`` with loops on the last (padding) node,
+    and for each node its position in ``nodes``, -1 for padding.
+    """
+    x = np.zeros((node_capacity, nodes.shape[1]), nodes.dtype)
+    receivers = np.full(edge_capacity, node_capacity - 1, np.int32)
+    senders = np.full(edge_capacity, node_capacity - 1, np.int32)
+    index = np.full(node_capacity, -1, np.int64)
+    node = edge = 0
+    for event in events:
+        first, n = offsets[event], offsets[event + 1] - offsets[event]
+        for i in range(n):
+            x[node + i] = nodes[first + i]
+            index[node + i] = first + i
+            for j in range(n):
+                if i != j:
+                    receivers[edge] = node + i
+                    senders[edge] = node + j
+                    edge += 1
+        node += n
+    return x, receivers, senders, index
+
+
+@_jit
+def tag_count_probability(offsets: Array, eps: Array, n_tags: int, at_least: bool) -> Array:
+    """P(exactly or at least ``n_tags`` successes) of independent objects, event by event.
+
+    Poisson-binomial recursion over the objects: ``p[k]`` is the probability of k successes so
+    far; with ``at_least`` the last state absorbs, so nothing is ever subtracted.
+    """
+    out = np.empty(offsets.size - 1, np.float64)
+    p = np.empty(n_tags + 1, np.float64)
+    for event in range(offsets.size - 1):
+        p[:] = 0.0
+        p[0] = 1.0
+        for i in range(offsets[event], offsets[event + 1]):
+            e = np.float64(eps[i])
+            absorbed = p[n_tags] * e if at_least else 0.0
+            for k in range(n_tags, 0, -1):
+                p[k] = p[k] * (1.0 - e) + p[k - 1] * e
+            p[0] *= 1.0 - e
+            p[n_tags] += absorbed
+        out[event] = p[n_tags]
+    return out

@@ -1,0 +1,185 @@
+"""Layers of the networks, in ``keras.ops`` and ``keras.layers`` only."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from hepsilon.features import FeatureSpec
+
+__all__ = ["FeatureEncoder", "FirstPairLayer", "GNBlock", "Initializers", "PairFeatures"]
+
+
+class Initializers:
+    """Initial kernels, layer by layer, as a function of one seed; zeros without a seed.
+
+    Keras' global seed is left alone.
+    """
+
+    def __init__(self, seed: int | None) -> None:
+        self._rng = None if seed is None else np.random.default_rng(seed)
+
+    def next(self) -> keras.initializers.Initializer:
+        """The initializer of the next kernel."""
+        if self._rng is None:
+            return keras.initializers.Zeros()
+        return keras.initializers.GlorotUniform(seed=int(self._rng.integers(2**31)))
+
+    def dense(self, units: int, activation: str | None, name: str) -> keras.layers.Dense:
+        """A dense layer with the next kernel."""
+        return keras.layers.Dense(
+            units, activation=activation, kernel_initializer=self.next(), name=name
+        )
+
+    def mlp(
+        self, widths: list[int], activation: str, last: str, name: str
+    ) -> list[keras.layers.Dense]:
+        """Dense layers with ``activation``, the final one with ``last``."""
+        activations = [activation] * (len(widths) - 1) + [last]
+        layers = zip(widths, activations, strict=True)
+        return [self.dense(width, a, f"{name}_{i}") for i, (width, a) in enumerate(layers)]
+
+
+def run(layers: list[keras.layers.Dense], x: Any) -> Any:
+    """Apply layers one after the other."""
+    for layer in layers:
+        x = layer(x)
+    return x
+
+
+class FeatureEncoder(keras.layers.Layer):
+    """Raw features to network inputs: standardised numbers, one-hot categories.
+
+    Angles become (cos, sin) with ``periodic_angles``, else they are standardised like numbers.
+    The constants come from the training sample and are part of the model.
+    """
+
+    def __init__(self, spec: FeatureSpec, periodic_angles: bool, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.spec = spec
+        self.periodic_angles = periodic_angles
+
+    def call(self, x: Any) -> Any:
+        columns = []
+        for i, feature in enumerate(self.spec.features):
+            value = x[:, i : i + 1]
+            if feature.kind == "categorical":
+                codes = ops.convert_to_tensor([list(map(float, feature.categories))], x.dtype)
+                columns.append(ops.cast(ops.equal(value, codes), x.dtype))
+            elif feature.kind == "angle" and self.periodic_angles:
+                columns += [ops.cos(value), ops.sin(value)]
+            else:
+                columns.append((value - feature.mean) / feature.std)
+        return ops.concatenate(columns, axis=1)
+
+    def width(self) -> int:
+        """Number of encoded columns."""
+        angle = 2 if self.periodic_angles else 1
+        widths = {"numeric": 1, "angle": angle}
+        return sum(len(f.categories) or widths[f.kind] for f in self.spec.features)
+
+
+class PairFeatures(keras.layers.Layer):
+    """Differences of a pair: d_eta, d_phi wrapped into [-pi, pi], delta R, (edges, 3).
+
+    Invariant under common rotations in phi, and what close-by objects depend on.
+    """
+
+    def __init__(self, eta: int, phi: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.eta, self.phi = eta, phi
+
+    def call(self, inputs: tuple[Any, Any, Any]) -> Any:
+        x, receivers, senders = inputs
+        angles = ops.stack([x[:, self.eta], x[:, self.phi]], axis=1)
+        delta = ops.take(angles, receivers, axis=0) - ops.take(angles, senders, axis=0)
+        d_eta, d_phi = delta[:, :1], delta[:, 1:]
+        d_phi = d_phi - 2.0 * math.pi * ops.round(d_phi / (2.0 * math.pi))
+        # the tiny constant keeps the gradient of the root finite for padding (delta R = 0)
+        delta_r = ops.sqrt(d_eta * d_eta + d_phi * d_phi + 1e-12)
+        return ops.concatenate([d_eta, d_phi, delta_r], axis=1)
+
+
+class FirstPairLayer(keras.layers.Layer):
+    """Dense layer on the concatenated pair (x_i, x_j, pair features), computed factorised.
+
+    ``W [x_i, x_j, p] = W_a x_i + W_b x_j + W_c p``: the first two products run once per object
+    instead of once per pair. One kernel, initialised as that of the plain layer.
+    """
+
+    def __init__(
+        self, units: int, activation: str, initializers: Initializers, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.units = units
+        self.initializer = initializers.next()
+        self.activation = keras.activations.get(activation)
+
+    def build(self, input_shape: list[tuple[int | None, ...] | None]) -> None:
+        self.n_object = int(input_shape[0][-1])  # type: ignore[index, arg-type]
+        n_pair = 0 if input_shape[3] is None else int(input_shape[3][-1])  # type: ignore[arg-type]
+        rows = 2 * self.n_object + n_pair
+        self.kernel = self.add_weight(
+            shape=(rows, self.units), initializer=self.initializer, name="kernel"
+        )
+        self.bias = self.add_weight(shape=(self.units,), initializer="zeros", name="bias")
+
+    def call(self, inputs: list[Any]) -> Any:
+        x, receivers, senders, pair = inputs
+        d = self.n_object
+        both = ops.concatenate([self.kernel[:d], self.kernel[d : 2 * d]], axis=1)
+        per_object = ops.matmul(x, both)
+        out = ops.take(per_object[:, : self.units] + self.bias, receivers, axis=0)
+        out = out + ops.take(per_object[:, self.units :], senders, axis=0)
+        if pair is not None:
+            out = out + ops.matmul(pair, self.kernel[2 * d :])
+        return self.activation(out)
+
+
+class GNBlock(keras.layers.Layer):
+    """One GN block of the paper's Appendix B and C, on flat edge lists.
+
+    With ``h = d_out / 2``, ``m1 = (2 d_in + h) / 2``, ``m2 = (d_in + h) / 2``: the pair MLP
+    ``2 d_in -> m1 -> m1 -> h`` runs on all ordered pairs and is summed over the partners, then
+    ``h -> h -> h``; the object MLP is ``d_in -> m2 -> h``. Both halves are concatenated and
+    normalised to unit length; the skip connection is the caller's.
+    """
+
+    def __init__(
+        self, d_out: int, activation: str, initializers: Initializers, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.d_out, self.activation = d_out, activation
+        self.initializers = initializers
+
+    def build(self, input_shape: list[tuple[int | None, ...] | None]) -> None:
+        d_in = int(input_shape[0][-1])  # type: ignore[index, arg-type]
+        half = self.d_out // 2
+        m1, m2 = (2 * d_in + half) // 2, (d_in + half) // 2
+        init = self.initializers
+        self.pair_first = FirstPairLayer(m1, self.activation, init, name="pair_first")
+        self.pair_first.build(input_shape)
+        self.pair_rest = init.mlp([m1, half], self.activation, "tanh", "pair")
+        self.summed = init.mlp([half, half], self.activation, "tanh", "summed")
+        self.single = init.mlp([m2, half], self.activation, "tanh", "object")
+        for layers, width in ((self.pair_rest, m1), (self.summed, half), (self.single, d_in)):
+            for layer in layers:
+                layer.build((None, width))
+                width = layer.units
+
+    def compute_output_shape(self, input_shape: list[Any]) -> tuple[int | None, int]:
+        """One row per node (given here since the number of segments is known at run time only)."""
+        return input_shape[0][0], self.d_out
+
+    def call(self, inputs: list[Any]) -> Any:
+        x, receivers, _, _ = inputs
+        messages = run(self.pair_rest, self.pair_first(inputs))
+        n_nodes = ops.shape(x)[0]
+        summed = ops.segment_sum(messages, receivers, num_segments=n_nodes)
+        out = ops.concatenate([run(self.summed, summed), run(self.single, x)], axis=1)
+        square = ops.sum(out * out, axis=1, keepdims=True)
+        return out * ops.rsqrt(ops.maximum(square, 1e-12))
