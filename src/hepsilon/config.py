@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import difflib
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from typing_extensions import Self
 
-from hepsilon.errors import ConfigError
+from hepsilon.errors import ConfigError, HepsilonError
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -18,9 +19,11 @@ else:
     import tomli as tomllib
 
 __all__ = [
+    "BinAxis",
     "Config",
     "Cut",
     "InputConfig",
+    "MapConfig",
     "ModelConfig",
     "Passed",
     "Record",
@@ -115,6 +118,35 @@ class InputConfig(Record):
     branches: dict[str, str] = {}
 
 
+class BinAxis(Record):
+    """Binning of one feature: ``edges``, or ``bins`` equal ones between ``min`` and ``max``."""
+
+    edges: Annotated[tuple[float, ...], Field(min_length=2)]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _regular(cls, data: Any) -> Any:
+        if isinstance(data, dict) and set(data) == {"bins", "min", "max"}:
+            step = (data["max"] - data["min"]) / data["bins"]
+            return {"edges": [data["min"] + i * step for i in range(data["bins"])] + [data["max"]]}
+        return data
+
+    @model_validator(mode="after")
+    def _increasing(self) -> Self:
+        if any(a >= b for a, b in pairwise(self.edges)):
+            raise ValueError("expected increasing bin edges")
+        return self
+
+
+class MapConfig(Record):
+    """Binning of the map, by feature; the default is that of the paper's public code."""
+
+    axes: dict[str, BinAxis] = {
+        "pt": BinAxis.model_validate({"bins": 19, "min": 20.0, "max": 600.0}),
+        "eta": BinAxis.model_validate({"bins": 10, "min": -2.5, "max": 2.5}),
+    }
+
+
 class ModelConfig(Record):
     """Architecture and preset; the sizes override the preset's where given.
 
@@ -165,6 +197,7 @@ class Config(Record):
     input: InputConfig = InputConfig()
     model: ModelConfig = ModelConfig()
     training: TrainingConfig = TrainingConfig()
+    map: MapConfig = MapConfig()
 
 
 def _explain(record: type[BaseModel], error: Any) -> str:
@@ -182,18 +215,20 @@ def _explain(record: type[BaseModel], error: Any) -> str:
     return f"{where}: unknown key; {hint}"
 
 
-def validate(record: type[Any], data: Any, source: str) -> Any:
+def validate(
+    record: type[Any], data: Any, source: str, error_type: type[HepsilonError] = ConfigError
+) -> Any:
     """Build a record from plain data, with errors that name the place and the remedy.
 
     Raises
     ------
-    ConfigError : listing everything that is wrong in ``source``.
+    ConfigError : (or ``error_type``) listing everything that is wrong in ``source``.
     """
     try:
         return record.model_validate(data)
     except ValidationError as error:
         lines = [_explain(record, e) for e in error.errors()]
-        raise ConfigError("\n  ".join([f"{source} is not valid:", *lines])) from None
+        raise error_type("\n  ".join([f"{source} is not valid:", *lines])) from None
 
 
 def load_config(path: str | Path) -> Config:

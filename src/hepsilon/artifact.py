@@ -1,0 +1,175 @@
+"""The one file of a model or map: a zip with a JSON card and NumPy arrays, no pickle, no code."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import platform
+import zipfile
+from collections.abc import Iterable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from hepsilon.config import Record, Task
+from hepsilon.errors import ArtifactError
+from hepsilon.features import FeatureSpec
+from hepsilon.files import atomic_path, sha256
+
+__all__ = ["Card", "SourceFile", "read_arrays", "read_card", "versions", "write_artifact"]
+
+Array = npt.NDArray[Any]
+
+FORMAT_VERSION = 1
+CARD = "card.json"
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the same content gives the same bytes
+
+
+class SourceFile(Record):
+    """A file the artifact was made from."""
+
+    name: str
+    sha256: str
+
+    @classmethod
+    def of(cls, path: str | Path) -> SourceFile:
+        """Name (without folder) and content hash of a file."""
+        return cls(name=Path(path).name, sha256=sha256(path))
+
+
+class Card(Record):
+    """What every artifact says of itself; each kind adds its own fields.
+
+    Attributes
+    ----------
+    format, version : of this file layout.
+    kind : ``"network"`` or ``"map"``.
+    task : what it is an efficiency of.
+    features : with the ranges that the training sample covered.
+    n_events, n_objects : in the sample it was made from.
+    passed_rate : weighted share of the objects that passed.
+    files : that sample.
+    versions : of Python and the packages that made it.
+    arrays : names of the array groups in the file.
+    """
+
+    format: Literal["hepsilon"] = "hepsilon"
+    version: Literal[1] = 1
+    kind: str
+    task: Task
+    features: FeatureSpec
+    n_events: int
+    n_objects: int
+    passed_rate: float
+    files: tuple[SourceFile, ...]
+    versions: dict[str, str]
+    arrays: tuple[str, ...]
+
+
+def versions(packages: Iterable[str] = ()) -> dict[str, str]:
+    """Versions of Python, of hepsilon and of the named packages that are installed."""
+    found = {"python": platform.python_version()}
+    for package in ("hepsilon", "numpy", "awkward", "coffea", "hist", "uproot", *packages):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _write(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
+    info = zipfile.ZipInfo(name, _EPOCH)
+    info.compress_type = zipfile.ZIP_DEFLATED
+    archive.writestr(info, content)
+
+
+def write_artifact(
+    path: str | Path, card: Card, arrays: Mapping[str, Mapping[str, Array]]
+) -> Path:
+    """Write card and groups of named arrays; the file appears only when complete.
+
+    The same content gives the same bytes.
+    """
+    if tuple(arrays) != card.arrays:
+        raise ArtifactError(f"expected the arrays {card.arrays}, received {tuple(arrays)}")
+    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        _write(archive, CARD, card.model_dump_json(indent=1, by_alias=True).encode())
+        for group, members in arrays.items():
+            for name, array in members.items():
+                buffer = io.BytesIO()
+                np.lib.format.write_array(buffer, np.ascontiguousarray(array), allow_pickle=False)
+                _write(archive, f"{group}/{name}.npy", buffer.getvalue())
+    return Path(path)
+
+
+def _open(path: Path) -> zipfile.ZipFile:
+    if not path.is_file():
+        raise ArtifactError(f"no model or map file {str(path)!r}") from None
+    try:
+        return zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, OSError) as error:
+        raise ArtifactError(f"{path} is not a hepsilon file: {error}") from None
+
+
+def read_card(path: str | Path) -> dict[str, Any]:
+    """The card as plain data; check it with the record of its kind.
+
+    Raises
+    ------
+    ArtifactError : if the file is missing, is not a hepsilon file, or is of another version.
+    """
+    path = Path(path)
+    with _open(path) as archive:
+        try:
+            card = json.loads(archive.read(CARD))
+        except (KeyError, ValueError, zipfile.BadZipFile):
+            raise ArtifactError(f"{path} is not a hepsilon file: no valid {CARD}") from None
+    if not isinstance(card, dict) or card.get("format") != "hepsilon":
+        raise ArtifactError(f"{path} is not a hepsilon file: its card says no format 'hepsilon'")
+    if card.get("version") != FORMAT_VERSION:
+        raise ArtifactError(
+            f"{path}: expected format version {FORMAT_VERSION}, received "
+            f"{card.get('version')!r}; it was written by another release of hepsilon"
+        )
+    return card
+
+
+def read_arrays(path: str | Path, card: Card, expected_hash: str) -> dict[str, dict[str, Array]]:
+    """All arrays, by group and name.
+
+    Parameters
+    ----------
+    path : the artifact.
+    card : its card.
+    expected_hash : SHA-256 of the file when its card was read.
+
+    Raises
+    ------
+    ArtifactError : if the file changed, is damaged, or holds anything the card does not name.
+    """
+    path = Path(path)
+    groups: dict[str, dict[str, Array]] = {group: {} for group in card.arrays}
+    with _open(path) as archive:
+        try:
+            content = path.read_bytes()
+            if hashlib.sha256(content).hexdigest() != expected_hash:
+                raise ArtifactError(
+                    f"{path} changed since it was loaded (hash {expected_hash[:12]})"
+                )
+            for entry in archive.namelist():
+                group, _, name = entry.partition("/")
+                if entry == CARD:
+                    continue
+                if group not in groups or not name.endswith(".npy") or "/" in name:
+                    raise ArtifactError(f"{path}: unknown content {entry!r}; the file is refused")
+                array = np.lib.format.read_array(
+                    io.BytesIO(archive.read(entry)), allow_pickle=False
+                )
+                groups[group][name.removesuffix(".npy")] = array
+        except (ValueError, zipfile.BadZipFile, OSError) as error:
+            raise ArtifactError(f"{path} is damaged: {error}") from None
+    return groups

@@ -1,0 +1,166 @@
+"""Networks as efficiencies: a small picklable handle, one load per process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import Any, Literal
+
+import awkward as ak
+import numpy as np
+import numpy.typing as npt
+from scipy.special import expit
+
+from hepsilon.artifact import Card, read_arrays, read_card
+from hepsilon.columns import unflatten
+from hepsilon.config import ModelConfig, Record, Task, TrainingConfig, validate
+from hepsilon.efficiency import Efficiency
+from hepsilon.errors import ArtifactError, InputError
+from hepsilon.features import FeatureSpec
+from hepsilon.files import sha256
+from hepsilon.models import Architecture, build_model
+from hepsilon.models.engine import Engine, start_backend
+
+__all__ = ["EpochCard", "MemberCard", "NetworkCard", "NetworkEfficiency", "to_probability"]
+
+Array = npt.NDArray[Any]
+
+# Module level, so that a worker loads a model once, however many handles it unpickles.
+_ENGINES: dict[tuple[str, str | None], list[Engine]] = {}
+_CARDS: dict[tuple[str, str], NetworkCard] = {}
+_LOCK = Lock()
+
+
+class EpochCard(Record):
+    """One epoch of the history (see :class:`hepsilon.training.Epoch`)."""
+
+    epoch: int
+    loss: float
+    validation_loss: float
+    seconds: float
+
+
+class MemberCard(Record):
+    """History of one network of the ensemble and the epoch that was kept."""
+
+    best_epoch: int
+    history: tuple[EpochCard, ...]
+
+
+class NetworkCard(Card):
+    """Card of a network or an ensemble of them."""
+
+    kind: Literal["network"] = "network"
+    model: ModelConfig
+    architecture: Architecture
+    training: TrainingConfig
+    members: tuple[MemberCard, ...]
+
+
+def to_probability(logits: Array, mu: float) -> Array:
+    """Efficiency from a network's logit, float64 in (0, 1).
+
+    With objects that did not pass weighted by ``mu`` (paper Eq. 5) the network converges to
+    ``eps / (eps + mu (1 - eps))``, whose logit is that of eps minus ``ln mu``.
+    """
+    if not np.isfinite(logits).all():
+        raise InputError(f"{int((~np.isfinite(logits)).sum())} outputs are NaN or infinite")
+    shifted = logits + np.log(mu)
+    # beyond +-36 the float64 next to 1 (or to 0) is the answer, not 1 itself
+    return np.clip(expit(shifted), np.finfo(float).tiny, 1.0 - np.finfo(float).epsneg)
+
+
+@dataclass(frozen=True)
+class NetworkEfficiency(Efficiency):
+    """A trained network, or the mean of an ensemble, as an efficiency.
+
+    Pickles as path and content hash. The networks are loaded on the first call, once per
+    process; before that neither Keras nor TensorFlow is imported.
+
+    Attributes
+    ----------
+    path : the model file, absolute.
+    hash : SHA-256 of its content; a file that has changed is refused.
+    card : what it says of itself.
+    device : Keras device such as ``"cpu"`` or ``"gpu:0"``; None for the backend's choice (a GPU
+        where there is one).
+    """
+
+    path: str
+    hash: str
+    card: NetworkCard
+    device: str | None = None
+
+    @classmethod
+    def load(cls, path: str | Path, device: str | None = None) -> NetworkEfficiency:
+        """Read the card of a model file.
+
+        Raises
+        ------
+        ArtifactError : if it is missing, damaged or of another kind.
+        """
+        card = validate(NetworkCard, read_card(path), str(path), ArtifactError)
+        return cls(str(Path(path).resolve()), sha256(path), card, device)
+
+    def __reduce__(self) -> Any:
+        return _restore, (self.path, self.hash, self.device)
+
+    @property
+    def task(self) -> Task:
+        return self.card.task
+
+    @property
+    def features(self) -> FeatureSpec:
+        return self.card.features
+
+    def _engines(self) -> list[Engine]:
+        key = self.hash, self.device
+        with _LOCK:
+            if key not in _ENGINES:
+                start_backend()
+                _ENGINES[key] = _load_engines(self)
+            return _ENGINES[key]
+
+    def _members(self, offsets: Array, nodes: Array) -> Array:
+        mu = self.card.training.mu
+        return np.stack(
+            [to_probability(e.logits(offsets, nodes), mu) for e in self._engines()], axis=1
+        )
+
+    def _evaluate(self, offsets: Array, nodes: Array) -> Array:
+        return np.asarray(self._members(offsets, nodes).mean(axis=1))
+
+    def replicas(self, records: ak.Array, /) -> ak.Array:
+        """Efficiencies of the single networks: one more axis (events x objects x members)."""
+        offsets, nodes = self.features.matrix(records)
+        return unflatten(self._members(offsets, nodes), offsets)
+
+
+def _restore(path: str, expected: str, device: str | None) -> NetworkEfficiency:
+    """Unpickle a handle; a process reads the card once, and the file must still be the same."""
+    with _LOCK:
+        if (path, expected) not in _CARDS:
+            loaded = NetworkEfficiency.load(path)
+            if loaded.hash != expected:
+                raise ArtifactError(f"{path} changed since it was loaded (hash {expected[:12]})")
+            _CARDS[path, expected] = loaded.card
+        return NetworkEfficiency(path, expected, _CARDS[path, expected], device)
+
+
+def _load_engines(efficiency: NetworkEfficiency) -> list[Engine]:
+    card = efficiency.card
+    arrays = read_arrays(efficiency.path, card, efficiency.hash)
+    engines = []
+    for group in card.arrays:
+        model = build_model(card.architecture, card.features, seed=None)
+        paths = [variable.path.replace("/", ".") for variable in model.weights]
+        if set(paths) != set(arrays[group]):
+            unexpected = sorted(set(paths) ^ set(arrays[group]))
+            raise ArtifactError(f"{efficiency.path}: weights do not fit the card: {unexpected}")
+        try:
+            model.set_weights([arrays[group][path] for path in paths])
+        except ValueError as error:
+            raise ArtifactError(f"{efficiency.path}: {error}") from None
+        engines.append(Engine(model, efficiency.device))
+    return engines

@@ -1,0 +1,198 @@
+"""Binned efficiency maps: the baseline, one map per category in (pt, eta) or any other binning."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import hist
+import numpy as np
+import numpy.typing as npt
+from hist.intervals import clopper_pearson_interval
+from typing_extensions import Self
+
+from hepsilon.artifact import Card, SourceFile, read_arrays, read_card, versions, write_artifact
+from hepsilon.config import MapConfig, Task, validate
+from hepsilon.dataset import Columns
+from hepsilon.efficiency import Efficiency
+from hepsilon.errors import ArtifactError, ConfigError
+from hepsilon.features import Feature, FeatureSpec
+from hepsilon.files import sha256
+
+__all__ = ["EfficiencyMap", "MapCard"]
+
+Array = npt.NDArray[Any]
+
+
+class MapCard(Card):
+    """Card of a map. ``edges`` are the bin edges of each binned feature, in order; ``unphysical``
+    counts the bins whose weighted ratio was outside [0, 1] (negative weights)."""
+
+    kind: Literal["map"] = "map"
+    edges: dict[str, tuple[float, ...]]
+    unphysical: int
+
+
+def _axes(features: FeatureSpec, edges: dict[str, tuple[float, ...]]) -> list[Any]:
+    """hist axes of a map: categories first, then the binned features."""
+    categories = [
+        hist.axis.IntCategory(f.categories, name=f.name)
+        for f in features.features
+        if f.kind == "categorical"
+    ]
+    return categories + [hist.axis.Variable(e, name=name) for name, e in edges.items()]
+
+
+def _column(nodes: Array, i: int, axis: Any) -> Array:
+    """Column of the features as its hist axis takes it."""
+    return nodes[:, i].astype(np.int32) if isinstance(axis, hist.axis.IntCategory) else nodes[:, i]
+
+
+class EfficiencyMap(Efficiency):
+    """Efficiency in bins.
+
+    With the weighted sums ``k`` of passed and ``n`` of all objects of a bin, the effective number
+    of objects ``n_eff = n^2 / sum w^2`` and the category's mean efficiency ``p``, the value is
+    ``(n_eff k / n + p) / (n_eff + 1)``: the mean of the Beta posterior whose prior is worth one
+    object at ``p``. It stays inside (0, 1); a bin without objects has the value ``p`` and is out
+    of domain. Objects outside the binning take the nearest bin and are out of domain, too.
+
+    Use :meth:`fit` or :func:`hepsilon.load`.
+    """
+
+    def __init__(self, card: MapCard, arrays: dict[str, Array]) -> None:
+        self.card = card
+        self._axes = _axes(card.features, card.edges)
+        shape = tuple(axis.size for axis in self._axes)
+        if set(arrays) != {"value", "low", "high", "n_effective"}:
+            raise ArtifactError(f"unknown arrays of a map: {sorted(arrays)}")
+        for name, array in arrays.items():
+            if array.shape != shape or not np.isfinite(array).all():
+                raise ArtifactError(f"{name}: expected finite numbers of shape {shape}")
+        self._arrays = arrays
+
+    @classmethod
+    def fit(
+        cls,
+        task: Task,
+        columns: Columns,
+        config: MapConfig | None = None,
+        files: tuple[SourceFile, ...] = (),
+    ) -> Self:
+        """Fill the map.
+
+        Parameters
+        ----------
+        task : with the binned features among its features; its categories give one map each.
+        columns : the sample (see :func:`hepsilon.dataset.load_columns`).
+        config : binning; by default the 19 x 10 bins of the paper's public code in (pt, eta).
+        files : noted in the card.
+
+        Raises
+        ------
+        ConfigError : if a binned feature is not among the task's.
+        """
+        edges = {name: axis.edges for name, axis in (config or MapConfig()).axes.items()}
+        spec = _map_features(task, edges)
+        axes = _axes(spec, edges)
+        total, good = (hist.Hist(*axes, storage=hist.storage.Weight()) for _ in range(2))
+        values = [_column(columns.nodes, task.features.index(axis.name), axis) for axis in axes]
+        weights = columns.object_weights
+        total.fill(*values, weight=weights)
+        good.fill(*values, weight=weights * columns.passed)
+        arrays, unphysical = _posterior(total, good, len(edges))
+        card = MapCard(
+            task=task,
+            features=spec,
+            n_events=columns.n_events,
+            n_objects=len(columns.nodes),
+            passed_rate=float(np.average(columns.passed, weights=weights)),
+            files=files,
+            versions=versions(),
+            arrays=("map",),
+            edges=edges,
+            unphysical=unphysical,
+        )
+        return cls(card, arrays)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a map file.
+
+        Raises
+        ------
+        ArtifactError : if it is missing, damaged or of another kind.
+        """
+        card = validate(MapCard, read_card(path), str(path), ArtifactError)
+        arrays = read_arrays(path, card, sha256(path))
+        return cls(card, arrays["map"])
+
+    def save(self, path: str | Path) -> Path:
+        """Write the map as one file."""
+        return write_artifact(path, self.card, {"map": self._arrays})
+
+    @property
+    def task(self) -> Task:
+        return self.card.task
+
+    @property
+    def features(self) -> FeatureSpec:
+        return self.card.features
+
+    def _bins(self, nodes: Array) -> Array:
+        """Flat bin number of each object, the nearest one outside the binning."""
+        index = []
+        for axis in self._axes:
+            column = _column(nodes, self.features.names.index(axis.name), axis)
+            index.append(np.clip(axis.index(column), 0, axis.size - 1))
+        return np.ravel_multi_index(index, [axis.size for axis in self._axes])
+
+    def _covered(self, nodes: Array) -> Array:
+        filled = self._arrays["n_effective"].ravel()[self._bins(nodes)] > 0.0
+        return np.asarray(super()._covered(nodes) & filled)
+
+    def _evaluate(self, offsets: Array, nodes: Array) -> Array:
+        return np.asarray(self._arrays["value"].ravel()[self._bins(nodes)])
+
+    def interval(self) -> tuple[Array, Array]:
+        """68 % Clopper-Pearson interval of every bin, on effective counts (low, high)."""
+        return self._arrays["low"], self._arrays["high"]
+
+    def values(self) -> Array:
+        """Efficiency of every bin: categories first, then the binned features."""
+        return self._arrays["value"]
+
+
+def _map_features(task: Task, edges: dict[str, tuple[float, ...]]) -> FeatureSpec:
+    missing = [n for n in edges if n not in task.features or n in task.categorical]
+    if missing:
+        raise ConfigError(
+            f"map axes {missing} are not among the numeric features of the task "
+            f"({[f for f in task.features if f not in task.categorical]})"
+        )
+    categories = [
+        Feature(name=name, kind="categorical", categories=values)
+        for name, values in task.categorical.items()
+    ]
+    binned = [
+        Feature(name=name, kind="numeric", low=e[0], high=e[-1]) for name, e in edges.items()
+    ]
+    return FeatureSpec(features=(*categories, *binned))
+
+
+def _posterior(total: hist.Hist, good: hist.Hist, n_binned: int) -> tuple[dict[str, Array], int]:
+    """Values, interval and effective counts of all bins; number of unphysical ratios."""
+    n, k = total.values(), good.values()
+    n_effective = np.divide(n**2, total.variances(), out=np.zeros_like(n), where=n > 0)
+    ratio = np.divide(k, n, out=np.zeros_like(n), where=n > 0)
+    unphysical = int(np.count_nonzero((ratio < 0.0) | (ratio > 1.0) | (n < 0.0)))
+    ratio = np.clip(ratio, 0.0, 1.0)
+    binned = tuple(range(n.ndim - n_binned, n.ndim))
+    sums = [np.sum(x, axis=binned, keepdims=True) for x in (k, n)]
+    overall = np.sum(k) / np.sum(n)
+    prior = np.divide(*sums, out=np.full_like(sums[0], overall), where=sums[1] > 0)
+    prior = np.clip(prior, 1e-9, 1.0 - 1e-9)
+    low, high = clopper_pearson_interval(n_effective * ratio, n_effective)
+    value = (n_effective * ratio + prior) / (n_effective + 1.0)
+    arrays = {"value": value, "low": low, "high": high, "n_effective": n_effective}
+    return arrays, unphysical

@@ -1,0 +1,51 @@
+"""Progress bars (rich), on standard error so that ``--json`` output stays clean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+__all__ = ["Advance", "progress_bar"]
+
+
+class Advance(Protocol):
+    """Moves a bar on."""
+
+    def __call__(self, amount: float = 1.0, /, note: str | None = None) -> None:
+        """Add ``amount`` to what is done, and show ``note`` beside the bar."""
+        ...
+
+
+@contextmanager
+def progress_bar(label: str, total: float | None, *, count: bool = True) -> Iterator[Advance]:
+    """Show a bar with the time left.
+
+    Parameters
+    ----------
+    label : what is going on.
+    total : amount of work; None where it is not known.
+    count : show done/total as whole numbers.
+    """
+    counter = [MofNCompleteColumn()] if count else []
+    columns = [TextColumn("{task.description}"), BarColumn(), *counter, TimeElapsedColumn()]
+    columns += [TextColumn("eta"), TimeRemainingColumn(), TextColumn("{task.fields[note]}")]
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task(label, total=total, note="")
+
+        def advance(amount: float = 1.0, /, note: str | None = None) -> None:
+            progress.update(task, advance=amount, **({} if note is None else {"note": note}))
+
+        yield advance
+        if total is not None:
+            progress.update(task, completed=total)

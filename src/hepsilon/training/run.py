@@ -1,0 +1,182 @@
+"""``hepsilon.train``: from a configuration and files to one artifact."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hepsilon.artifact import SourceFile, versions, write_artifact
+from hepsilon.config import Config, TrainingConfig
+from hepsilon.dataset import Columns, load_columns
+from hepsilon.features import FeatureSpec, fit_features
+from hepsilon.inference import EpochCard, MemberCard, NetworkCard, NetworkEfficiency
+from hepsilon.models import Architecture, build_model, resolve
+from hepsilon.models.engine import start_backend
+from hepsilon.progress import progress_bar
+from hepsilon.reading import read_chunks
+from hepsilon.training.loss import bootstrap_weights
+from hepsilon.training.member import fit_member
+from hepsilon.training.recipes import recipe
+from hepsilon.training.state import Epoch, Fit
+
+__all__ = ["TrainingResult", "train"]
+
+logger = logging.getLogger("hepsilon")
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """A finished training.
+
+    Attributes
+    ----------
+    efficiency : handle to the written artifact.
+    history : for each member its epochs.
+    best_epochs : for each member the epoch that was kept.
+    """
+
+    efficiency: NetworkEfficiency
+    history: tuple[tuple[Epoch, ...], ...]
+    best_epochs: tuple[int, ...]
+
+
+def read_files(files: Sequence[str | Path], config: Config) -> Columns:
+    """Training columns of all files, with a progress bar."""
+    with progress_bar("reading events", None) as advance:
+        return load_columns(read_chunks(files, config.task, config.input), config.task, advance)
+
+
+def _fingerprint(config: Config, train: Columns, validation: Columns) -> str:
+    """Hash of all that decides the result; a state of another training is not continued."""
+    digest = hashlib.sha256(config.model_dump_json().encode())
+    for columns in (train, validation):
+        for array in (columns.offsets, columns.nodes, columns.passed, columns.weights):
+            digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def _state_folder(out: Path, fingerprint: str) -> Path:
+    """Folder beside the artifact that holds the state until the artifact is written."""
+    folder = out.with_name(out.name + ".partial")
+    mark = folder / "fingerprint"
+    if folder.exists() and (not mark.exists() or mark.read_text() != fingerprint):
+        logger.warning("%s is of another training (configuration or data); starting anew", folder)
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    mark.write_text(fingerprint)
+    return folder
+
+
+def _fit(
+    member: int,
+    config: Config,
+    spec: FeatureSpec,
+    sides: tuple[Columns, Columns],
+    folder: Path,
+) -> Fit:
+    """Train one member with its progress bar."""
+    full = config.training
+    train, validation = sides
+    if config.model.bootstrap:
+        train = bootstrap_weights(train, full.seed, member)
+    label = f"training {member + 1}/{config.model.members}"
+    with progress_bar(label, float(full.epochs or 0), count=False) as advance:
+        def on_epoch(epoch: Epoch) -> None:
+            note = f"epoch {epoch.epoch}/{full.epochs} loss {epoch.loss:.5f} "
+            advance(0.0, note=note + f"validation {epoch.validation_loss:.5f}")
+
+        return fit_member(
+            resolve(config.model, config.task.features),
+            spec,
+            full,
+            train,
+            validation,
+            member=member,
+            state=folder / f"member-{member}.npz",
+            on_batch=advance,
+            on_epoch=on_epoch,
+        )
+
+
+def _weights(architecture: Architecture, spec: FeatureSpec, fit: Fit) -> dict[str, Any]:
+    """Weights of a fit by the paths of the model's variables."""
+    model = build_model(architecture, spec, seed=None)
+    paths = [variable.path.replace("/", ".") for variable in model.weights]
+    return dict(zip(paths, fit.weights, strict=True))
+
+
+def _card(
+    config: Config,
+    spec: FeatureSpec,
+    columns: Columns,
+    fits: list[Fit],
+    files: tuple[SourceFile, ...],
+) -> NetworkCard:
+    members = tuple(
+        MemberCard(
+            best_epoch=fit.best_epoch,
+            history=tuple(EpochCard(**asdict(epoch)) for epoch in fit.history),
+        )
+        for fit in fits
+    )
+    return NetworkCard(
+        task=config.task,
+        features=spec,
+        n_events=columns.n_events,
+        n_objects=len(columns.nodes),
+        passed_rate=float(np.average(columns.passed, weights=columns.object_weights)),
+        files=files,
+        versions=versions(("keras", "tensorflow")),
+        arrays=tuple(f"member-{i}" for i in range(len(fits))),
+        model=config.model,
+        architecture=resolve(config.model, config.task.features),
+        training=config.training,
+        members=members,
+    )
+
+
+def train(
+    config: Config, data: Sequence[str | Path] | Columns, out: str | Path
+) -> TrainingResult:
+    """Train a network, or an ensemble, and write it as one file.
+
+    The state after every epoch is kept beside ``out`` until that file is written: the same call
+    after an interruption goes on where it stopped.
+
+    Parameters
+    ----------
+    config : what to train and how (see :func:`hepsilon.config.load_config`).
+    data : ROOT or parquet files, or columns that are already in memory.
+    out : the artifact to write.
+
+    Raises
+    ------
+    InputError : for files or columns that do not have what the task needs.
+    TrainingError : for too few events, constant features or a loss that is not finite.
+    """
+    columns = data if isinstance(data, Columns) else read_files(data, config)
+    files = () if isinstance(data, Columns) else tuple(map(SourceFile.of, data))
+    training: TrainingConfig = recipe(config.model, config.training)
+    config = config.model_copy(update={"training": training})
+    sides = columns.split(training.validation)
+    spec = fit_features(config.task, sides[0].nodes, np.abs(sides[0].object_weights))
+    architecture = resolve(config.model, config.task.features)
+    start_backend()
+    folder = _state_folder(Path(out), _fingerprint(config, *sides))
+    fits = [_fit(m, config, spec, sides, folder) for m in range(config.model.members)]
+    card = _card(config, spec, columns, fits, files)
+    weights = [_weights(architecture, spec, fit) for fit in fits]
+    write_artifact(out, card, dict(zip(card.arrays, weights, strict=True)))
+    shutil.rmtree(folder)
+    return TrainingResult(
+        NetworkEfficiency.load(out),
+        tuple(tuple(fit.history) for fit in fits),
+        tuple(fit.best_epoch for fit in fits),
+    )
