@@ -87,9 +87,7 @@ def _write(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
     archive.writestr(info, content)
 
 
-def write_artifact(
-    path: str | Path, card: Card, arrays: Mapping[str, Mapping[str, Array]]
-) -> Path:
+def write_artifact(path: str | Path, card: Card, arrays: Mapping[str, Mapping[str, Array]]) -> Path:
     """Write card and groups of named arrays; the file appears only when complete.
 
     The same content gives the same bytes.

@@ -27,8 +27,7 @@ def _check_jagged(array: ak.Array) -> None:
         )
     if not layout.is_list:
         raise InputError(
-            "expected a jagged array (events x objects) such as events.Jet, "
-            f"received {array.type}"
+            f"expected a jagged array (events x objects) such as events.Jet, received {array.type}"
         )
 
 

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import awkward as ak
 import numpy as np
 import numpy.typing as npt
 
-from hepsilon.columns import flat, offsets_of
-from hepsilon.config import Task
+from hepsilon.columns import flat
+from hepsilon.config import Config, Task
 from hepsilon.errors import InputError, TrainingError
 from hepsilon.features import check_finite, feature_matrix, passed, select
 from hepsilon.kernels import event_key, key_uniform
-from hepsilon.reading import Chunk
+from hepsilon.progress import progress_bar
+from hepsilon.reading import Chunk, read_chunks
 
-__all__ = ["Columns", "load_columns"]
+__all__ = ["Columns", "check_response", "load_columns", "read_columns"]
 
 Array = npt.NDArray[Any]
 
@@ -121,3 +121,30 @@ def load_columns(
     if not len(order):
         raise InputError(f"no event has a {task.collection} object that passes the selection")
     return merged.take(order)
+
+
+def read_columns(files: Sequence[str | Path], config: Config) -> Columns:
+    """Columns of all files, with a progress bar (see :func:`load_columns`)."""
+    with progress_bar("reading events", None) as advance:
+        return load_columns(read_chunks(files, config.task, config.input), config.task, advance)
+
+
+def check_response(columns: Columns, task: Task) -> None:
+    """Refuse a sample in which all objects have the same response.
+
+    A discriminant that was not computed is filled with one constant (such as -1) by many inputs;
+    an efficiency of zero or one everywhere is not what anybody wants to learn from it.
+
+    Raises
+    ------
+    InputError : if no object, or every object, passed.
+    """
+    passed = int(np.count_nonzero(columns.passed))
+    if 0 < passed < len(columns.passed):
+        return
+    cut = "" if task.passed.cut is None else f" above {task.passed.cut}"
+    raise InputError(
+        f"{'every' if passed else 'no'} one of {len(columns.passed)} {task.collection} objects has "
+        f"{task.passed.field}{cut}; expected some that pass and some that do not. Is the field "
+        "computed in these files?"
+    )

@@ -47,7 +47,7 @@ def delta_phi(phi1: ak.Array, phi2: ak.Array) -> ak.Array:
 
 
 def delta_r_to_all(records: ak.Array) -> ak.Array:
-    """delta R of each object to every other object of its event (events x objects x others)."""
+    """Delta R of each object to every other object of its event (events x objects x others)."""
     offsets, eta, phi = _columns(records, "eta", "phi")
     counts = np.diff(offsets)
     distances = ak.Array(kernels.delta_r_to_all(offsets, eta, phi))
@@ -56,7 +56,7 @@ def delta_r_to_all(records: ak.Array) -> ak.Array:
 
 
 def delta_r_to_nearest(records: ak.Array) -> ak.Array:
-    """delta R of each object to the nearest other one; infinity where it is alone."""
+    """Delta R of each object to the nearest other one; infinity where it is alone."""
     offsets, eta, phi = _columns(records, "eta", "phi")
     return unflatten(kernels.delta_r_to_nearest(offsets, eta, phi), offsets)
 
@@ -89,7 +89,7 @@ def leading_pair_mass(records: ak.Array) -> npt.NDArray[np.float64]:
 
 
 def leading_pair_delta_r(records: ak.Array) -> npt.NDArray[np.float64]:
-    """delta R of the first two objects of every event; NaN where there are fewer."""
+    """Delta R of the first two objects of every event; NaN where there are fewer."""
     distances = delta_r_to_nearest(records[:, :2])
     result = ak.to_numpy(ak.fill_none(ak.firsts(distances), np.nan))
     return np.where(np.isfinite(result), result, np.nan)

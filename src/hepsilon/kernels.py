@@ -57,7 +57,7 @@ def _delta_r(eta: Array, phi: Array, i: int, j: int) -> float:
 
 @_jit
 def delta_r_to_all(offsets: Array, eta: Array, phi: Array) -> Array:
-    """delta R of every object to each other object of its event, in the objects' order.
+    """Delta R of every object to each other object of its event, in the objects' order.
 
     The result is flat, object by object: an object of an event with n objects owns n - 1 entries.
     """
@@ -75,7 +75,7 @@ def delta_r_to_all(offsets: Array, eta: Array, phi: Array) -> Array:
 
 @_jit
 def delta_r_to_nearest(offsets: Array, eta: Array, phi: Array) -> Array:
-    """delta R to the nearest other object of the event; infinity for an object that is alone."""
+    """Delta R to the nearest other object of the event; infinity for an object that is alone."""
     out = np.full(eta.size, np.inf)
     for event in range(offsets.size - 1):
         for i in range(offsets[event], offsets[event + 1]):

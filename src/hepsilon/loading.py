@@ -12,6 +12,7 @@ from hepsilon.maps import EfficiencyMap
 
 __all__ = ["load"]
 
+
 def load(path: str | Path, *, device: str | None = None) -> Efficiency:
     """Load a network, an ensemble or a map.
 

@@ -13,7 +13,7 @@ from typing_extensions import Self
 
 from hepsilon.artifact import Card, SourceFile, read_arrays, read_card, versions, write_artifact
 from hepsilon.config import MapConfig, Task, validate
-from hepsilon.dataset import Columns
+from hepsilon.dataset import Columns, check_response
 from hepsilon.efficiency import Efficiency
 from hepsilon.errors import ArtifactError, ConfigError
 from hepsilon.features import Feature, FeatureSpec
@@ -26,7 +26,8 @@ Array = npt.NDArray[Any]
 
 class MapCard(Card):
     """Card of a map. ``edges`` are the bin edges of each binned feature, in order; ``unphysical``
-    counts the bins whose weighted ratio was outside [0, 1] (negative weights)."""
+    counts the bins whose weighted ratio was outside [0, 1] (negative weights).
+    """
 
     kind: Literal["map"] = "map"
     edges: dict[str, tuple[float, ...]]
@@ -34,7 +35,7 @@ class MapCard(Card):
 
 
 def _axes(features: FeatureSpec, edges: dict[str, tuple[float, ...]]) -> list[Any]:
-    """hist axes of a map: categories first, then the binned features."""
+    """Hist axes of a map: categories first, then the binned features."""
     categories = [
         hist.axis.IntCategory(f.categories, name=f.name)
         for f in features.features
@@ -91,7 +92,9 @@ class EfficiencyMap(Efficiency):
         Raises
         ------
         ConfigError : if a binned feature is not among the task's.
+        InputError : if all objects have the same response.
         """
+        check_response(columns, task)
         edges = {name: axis.edges for name, axis in (config or MapConfig()).axes.items()}
         spec = _map_features(task, edges)
         axes = _axes(spec, edges)
@@ -158,6 +161,11 @@ class EfficiencyMap(Efficiency):
         """68 % Clopper-Pearson interval of every bin, on effective counts (low, high)."""
         return self._arrays["low"], self._arrays["high"]
 
+    @property
+    def n_empty(self) -> int:
+        """Number of bins without objects."""
+        return int(np.count_nonzero(self._arrays["n_effective"] == 0.0))
+
     def values(self) -> Array:
         """Efficiency of every bin: categories first, then the binned features."""
         return self._arrays["value"]
@@ -174,9 +182,7 @@ def _map_features(task: Task, edges: dict[str, tuple[float, ...]]) -> FeatureSpe
         Feature(name=name, kind="categorical", categories=values)
         for name, values in task.categorical.items()
     ]
-    binned = [
-        Feature(name=name, kind="numeric", low=e[0], high=e[-1]) for name, e in edges.items()
-    ]
+    binned = [Feature(name=name, kind="numeric", low=e[0], high=e[-1]) for name, e in edges.items()]
     return FeatureSpec(features=(*categories, *binned))
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import awkward as ak
 import numpy as np
-import numpy.typing as npt
 import uproot
 
 from hepsilon.files import atomic_path

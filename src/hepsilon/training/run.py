@@ -13,14 +13,13 @@ from typing import Any
 import numpy as np
 
 from hepsilon.artifact import SourceFile, versions, write_artifact
-from hepsilon.config import Config, TrainingConfig
-from hepsilon.dataset import Columns, load_columns
+from hepsilon.config import Config
+from hepsilon.dataset import Columns, check_response, read_columns
 from hepsilon.features import FeatureSpec, fit_features
 from hepsilon.inference import EpochCard, MemberCard, NetworkCard, NetworkEfficiency
 from hepsilon.models import Architecture, build_model, resolve
 from hepsilon.models.engine import start_backend
 from hepsilon.progress import progress_bar
-from hepsilon.reading import read_chunks
 from hepsilon.training.loss import bootstrap_weights
 from hepsilon.training.member import fit_member
 from hepsilon.training.recipes import recipe
@@ -45,12 +44,6 @@ class TrainingResult:
     efficiency: NetworkEfficiency
     history: tuple[tuple[Epoch, ...], ...]
     best_epochs: tuple[int, ...]
-
-
-def read_files(files: Sequence[str | Path], config: Config) -> Columns:
-    """Training columns of all files, with a progress bar."""
-    with progress_bar("reading events", None) as advance:
-        return load_columns(read_chunks(files, config.task, config.input), config.task, advance)
 
 
 def _fingerprint(config: Config, train: Columns, validation: Columns) -> str:
@@ -88,9 +81,9 @@ def _fit(
         train = bootstrap_weights(train, full.seed, member)
     label = f"training {member + 1}/{config.model.members}"
     with progress_bar(label, float(full.epochs or 0), count=False) as advance:
+
         def on_epoch(epoch: Epoch) -> None:
-            note = f"epoch {epoch.epoch}/{full.epochs} loss {epoch.loss:.5f} "
-            advance(0.0, note=note + f"validation {epoch.validation_loss:.5f}")
+            advance(0.0, note=f"epoch {epoch.epoch} validation {epoch.validation_loss:.5f}")
 
         return fit_member(
             resolve(config.model, config.task.features),
@@ -142,9 +135,7 @@ def _card(
     )
 
 
-def train(
-    config: Config, data: Sequence[str | Path] | Columns, out: str | Path
-) -> TrainingResult:
+def train(config: Config, data: Sequence[str | Path] | Columns, out: str | Path) -> TrainingResult:
     """Train a network, or an ensemble, and write it as one file.
 
     The state after every epoch is kept beside ``out`` until that file is written: the same call
@@ -161,11 +152,12 @@ def train(
     InputError : for files or columns that do not have what the task needs.
     TrainingError : for too few events, constant features or a loss that is not finite.
     """
-    columns = data if isinstance(data, Columns) else read_files(data, config)
+    columns = data if isinstance(data, Columns) else read_columns(data, config)
     files = () if isinstance(data, Columns) else tuple(map(SourceFile.of, data))
-    training: TrainingConfig = recipe(config.model, config.training)
+    check_response(columns, config.task)
+    sides = columns.split(config.training.validation)
+    training = recipe(config.model, config.training, sides[0].n_events)
     config = config.model_copy(update={"training": training})
-    sides = columns.split(training.validation)
     spec = fit_features(config.task, sides[0].nodes, np.abs(sides[0].object_weights))
     architecture = resolve(config.model, config.task.features)
     start_backend()

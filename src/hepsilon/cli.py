@@ -1,0 +1,284 @@
+"""The command line. Each command parses, makes one library call and says what it wrote."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import logging
+import sys
+import textwrap
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.table import Table
+
+from hepsilon._version import __version__
+from hepsilon.errors import ConfigError, HepsilonError
+
+__all__ = ["main"]
+
+EXAMPLES = {
+    "demo": "hepsilon demo --out hepsilon-demo",
+    "simulate": """\
+        hepsilon simulate jets -n 100000 --seed 1 --out train.root
+        hepsilon simulate jets-alternative -n 50000 --seed 2 --out alternative.root""",
+    "train": "hepsilon train training/gnn.toml train.root --out gnn.hepsilon",
+    "map": "hepsilon map training/gnn.toml train.root --out map.hepsilon",
+    "closure": """\
+        hepsilon closure training/gnn.toml test.root \\
+            --efficiency map=map.hepsilon --efficiency gnn=gnn.hepsilon --out closure""",
+    "info": "hepsilon info gnn.hepsilon",
+}
+
+
+def _print_json(data: Any) -> None:
+    sys.__stdout__.write(json.dumps(data, indent=1) + "\n")  # type: ignore[union-attr]
+
+
+def _say(text: str) -> None:
+    Console(stderr=True).print(text, highlight=False, markup=False)
+
+
+def _show_table(title: str, header: list[str], rows: list[list[str]]) -> None:
+    table = Table(title=title, title_justify="left")
+    for number, name in enumerate(header):
+        table.add_column(name, justify="right" if number else "left")
+    for row in rows:
+        table.add_row(*row)
+    Console(file=sys.__stdout__).print(table)
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"expected a number of one or more, received {text}")
+    return number
+
+
+def demo(args: argparse.Namespace) -> None:
+    """Simulate, train, compare and apply: the whole path."""
+    from hepsilon.demo import run_demo
+
+    result = run_demo(args.out, n_events=args.events, seed=args.seed)
+    if args.json:
+        _print_json(result.summary)
+        return
+    for title, (header, rows) in result.tables.items():
+        _show_table(title, header, rows)
+    _say(f"pictures, reports and histograms are in {args.out} (see */report.html)")
+
+
+def simulate(args: argparse.Namespace) -> None:
+    """Write a toy sample with known efficiency as a NanoAOD-like ROOT file."""
+    from hepsilon.progress import progress_bar
+    from hepsilon.simulation import write_jets
+
+    with progress_bar(f"simulating {args.kind}", args.events) as advance:
+        write_jets(args.out, args.events, kind=args.kind, seed=args.seed, progress=advance)
+    _say(f"wrote {args.events} events to {args.out}")
+
+
+def train(args: argparse.Namespace) -> None:
+    """Train a network; the same command after an interruption goes on where it stopped."""
+    from hepsilon.config import load_config
+    from hepsilon.files import atomic_path
+    from hepsilon.plotting import plot_history
+    from hepsilon.training import train as train_network
+
+    result = train_network(load_config(args.config), args.files, args.out)
+    card = result.efficiency.card
+    history = args.out.with_suffix(".history.png")
+    with atomic_path(history) as temporary:
+        plot_history(card).savefig(temporary, dpi=110)
+    if args.json:
+        _print_json({"path": str(args.out), "hash": result.efficiency.hash} | _plain(card))
+        return
+    for number, member in enumerate(card.members):
+        best = member.history[member.best_epoch - 1]
+        _say(
+            f"member {number + 1}: epoch {best.epoch} of {len(member.history)} kept, "
+            f"validation loss {best.validation_loss:.5f}"
+        )
+    _say(f"wrote {args.out} and {history}")
+
+
+def make_map(args: argparse.Namespace) -> None:
+    """Fill the binned baseline."""
+    from hepsilon.artifact import SourceFile
+    from hepsilon.config import load_config
+    from hepsilon.dataset import read_columns
+    from hepsilon.maps import EfficiencyMap
+
+    config = load_config(args.config)
+    columns = read_columns(args.files, config)
+    files = tuple(map(SourceFile.of, args.files))
+    efficiency = EfficiencyMap.fit(config.task, columns, config.map, files)
+    efficiency.save(args.out)
+    if args.json:
+        _print_json({"path": str(args.out)} | _plain(efficiency.card))
+        return
+    bins, empty = efficiency.values().size, efficiency.n_empty
+    _say(f"wrote {args.out}: {bins} bins, {empty} of them without objects")
+    if efficiency.card.unphysical:
+        _say(f"{efficiency.card.unphysical} bins had a ratio outside [0, 1] (negative weights)")
+
+
+def closure(args: argparse.Namespace) -> None:
+    """Compare efficiencies with direct tagging on a sample: closure.json, report and pictures."""
+    from hepsilon.closure import closure_report, run_closure
+    from hepsilon.config import load_config
+    from hepsilon.execution import local_executor
+    from hepsilon.loading import load
+    from hepsilon.report import summary_rows, write_closure
+
+    config = load_config(args.config)
+    efficiencies = {name: load(path) for name, path in args.efficiency}
+    if len(efficiencies) < len(args.efficiency):
+        raise ConfigError("two efficiencies have the same name")
+    output = run_closure(
+        args.files,
+        config.task,
+        efficiencies,
+        config=config.input,
+        executor=local_executor(args.workers),
+    )
+    report = closure_report(output, config.task, efficiencies, args.files)
+    write_closure(args.out, output, report)
+    if args.json:
+        _print_json(report)
+        return
+    _show_table("closure chi2/ndf", *summary_rows(report))
+    _say(f"wrote {args.out}/closure.json, report.html and pictures")
+
+
+def info(args: argparse.Namespace) -> None:
+    """Say what a model or map is an efficiency of, and what it was made from."""
+    from hepsilon.loading import load
+
+    efficiency: Any = load(args.path)
+    card = _plain(efficiency.card)
+    if args.json:
+        _print_json(card)
+        return
+    rows = [[key, value] for key, value in _flat(card) if "history" not in key]
+    _show_table(str(args.path), ["", "value"], [[k, str(v)] for k, v in rows])
+
+
+def _plain(card: Any) -> dict[str, Any]:
+    plain: dict[str, Any] = card.model_dump(mode="json", exclude_none=True)
+    return plain
+
+
+def _flat(data: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    rows: list[tuple[str, Any]] = []
+    for key, value in data.items():
+        items = dict(enumerate(value)) if isinstance(value, list) else value
+        nested = isinstance(items, dict) and any(isinstance(v, dict) for v in items.values())
+        if nested:
+            rows += _flat({str(k): v for k, v in items.items()}, f"{prefix}{key}.")
+        else:
+            rows.append((f"{prefix}{key}", value))
+    return rows
+
+
+def _named_path(text: str) -> tuple[str, Path]:
+    name, sign, path = text.partition("=")
+    if not (name and sign and path):
+        raise argparse.ArgumentTypeError(f"expected NAME=PATH, received {text!r}")
+    return name, Path(path)
+
+
+def _add_command(
+    commands: Any, name: str, function: Callable[[argparse.Namespace], None]
+) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=function.__doc__,
+        description=function.__doc__,
+        epilog="example:\n" + textwrap.indent(textwrap.dedent(EXAMPLES[name]), "  "),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(function=function, json=False)
+    return parser
+
+
+def _json_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def _config_and_files(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("config", type=Path, metavar="CONFIG.toml", help="configuration")
+    parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help="ROOT or parquet files")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Build the parser of all commands."""
+    parser = argparse.ArgumentParser(
+        prog="hepsilon",
+        description="Learned efficiencies for columnar HEP analysis.",
+        epilog="'hepsilon COMMAND --help' shows an example of each command.",
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    command = _add_command(commands, "demo", demo)
+    command.add_argument("--out", type=Path, default=Path("hepsilon-demo"), help="folder to write")
+    command.add_argument(
+        "--events", type=_positive, default=60_000, help="training events (%(default)s)"
+    )
+    command.add_argument("--seed", type=int, default=1, help="seed (%(default)s)")
+    _json_option(command)
+
+    command = _add_command(commands, "simulate", simulate)
+    command.add_argument("kind", choices=["jets", "jets-alternative"], help="sample")
+    command.add_argument("-n", "--events", type=_positive, required=True, help="number of events")
+    command.add_argument("--seed", type=int, default=1, help="seed (%(default)s)")
+    command.add_argument("--out", type=Path, required=True, help="ROOT file to write")
+
+    command = _add_command(commands, "train", train)
+    _config_and_files(command)
+    command.add_argument("--out", type=Path, required=True, help="model file to write")
+    _json_option(command)
+
+    command = _add_command(commands, "map", make_map)
+    _config_and_files(command)
+    command.add_argument("--out", type=Path, required=True, help="map file to write")
+    _json_option(command)
+
+    command = _add_command(commands, "closure", closure)
+    _config_and_files(command)
+    command.add_argument(
+        "--efficiency",
+        type=_named_path,
+        action="append",
+        required=True,
+        metavar="NAME=PATH",
+        help="efficiency to check; may be given several times",
+    )
+    command.add_argument("--out", type=Path, required=True, help="folder to write")
+    command.add_argument("--workers", type=_positive, default=1, help="processes (%(default)s)")
+    _json_option(command)
+
+    command = _add_command(commands, "info", info)
+    command.add_argument("path", type=Path, metavar="PATH", help="model or map")
+    _json_option(command)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code (0: done, 2: bad usage or input)."""
+    args = build_parser().parse_args(argv)
+    handler = RichHandler(console=Console(stderr=True), show_path=False, show_time=False)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler])
+    try:
+        # progress bars of coffea go to standard output; keep that for results
+        with contextlib.redirect_stdout(sys.stderr):
+            args.function(args)
+    except HepsilonError as error:
+        _say(f"hepsilon: error: {error}")
+        return 2
+    return 0

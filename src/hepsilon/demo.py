@@ -1,0 +1,188 @@
+"""The whole path in a few minutes: simulate, train, map, process, closure, and real NanoAOD."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hepsilon.closure import closure_report, run_closure
+from hepsilon.config import Config, Cut, InputConfig, ModelConfig, Passed, Task, TrainingConfig
+from hepsilon.dataset import read_columns
+from hepsilon.efficiency import Efficiency, SupportsEfficiency
+from hepsilon.execution import local_executor
+from hepsilon.files import atomic_path
+from hepsilon.inference import NetworkEfficiency
+from hepsilon.maps import EfficiencyMap
+from hepsilon.plotting import plot_history, plot_simulated_efficiency
+from hepsilon.progress import progress_bar
+from hepsilon.report import summary_rows, write_closure, write_text
+from hepsilon.simulation import write_jets
+from hepsilon.training import train
+
+__all__ = ["NANOAOD_FILE", "DemoResult", "nanoaod_path", "nanoaod_task", "run_demo", "toy_task"]
+
+logger = logging.getLogger("hepsilon")
+
+NANOAOD_FILE = "nanoAOD_2015_CMS_Open_Data_ttbar.root"
+WORKERS = 2
+FEATURES = ("pt", "eta", "phi", "hadronFlavour")
+FLAVOURS = {"hadronFlavour": (5, 4, 0)}
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """What the demo found.
+
+    Attributes
+    ----------
+    tables : for each sample the header and the rows of its closure table.
+    reports : for each sample the content of its closure.json.
+    """
+
+    tables: dict[str, tuple[list[str], list[list[str]]]]
+    reports: dict[str, dict[str, Any]]
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The tables as plain data."""
+        return {
+            name: [dict(zip(header, row, strict=True)) for row in rows]
+            for name, (header, rows) in self.tables.items()
+        }
+
+
+def toy_task() -> Task:
+    """Tagging of the simulated jets."""
+    return Task(
+        features=FEATURES,
+        categorical=FLAVOURS,
+        passed=Passed(field="discriminant", above=(0.0,)),
+        weight="genWeight",
+        truth="trueEfficiency",
+    )
+
+
+def nanoaod_task() -> Task:
+    """Medium b-tagging of NanoAOD jets within the tracker.
+
+    The file of 2015 has CSVv2 only: its DeepFlavour branches hold a constant.
+    """
+    return Task(
+        features=FEATURES,
+        categorical=FLAVOURS,
+        selection=(Cut(field="pt", min=20.0), Cut(field="eta", abs_max=2.5)),
+        passed=Passed(field="btagCSVV2", above=(0.8,)),
+    )
+
+
+def nanoaod_path() -> Path | None:
+    """NanoAOD file of scikit-hep-testdata, from the folder ``SKHEP_DATA`` or downloaded.
+
+    None, and one line that says so, without network and cache.
+    """
+    from skhep_testdata import data_path
+
+    try:
+        return Path(data_path(NANOAOD_FILE, cache_dir=os.environ.get("SKHEP_DATA")))
+    except Exception as error:  # whatever a failed download raises
+        logger.warning(
+            "%s is neither in SKHEP_DATA nor can it be downloaded (%s): the demo goes on without "
+            "the part on real NanoAOD",
+            NANOAOD_FILE,
+            type(error).__name__,
+        )
+        return None
+
+
+def _simulate(out: Path, n_events: int, seed: int) -> dict[str, Path]:
+    """Training sample, an independent sample of the same kind, and the alternative one."""
+    plan = {
+        "training": ("jets", n_events, seed),
+        "test": ("jets", n_events // 2, seed + 1),
+        "alternative": ("jets-alternative", n_events // 2, seed + 2),
+    }
+    paths = {}
+    for name, (kind, number, sample_seed) in plan.items():
+        with progress_bar(f"simulating {name} sample", number) as advance:
+            path = out / "samples" / f"{name}.root"
+            paths[name] = write_jets(path, number, kind=kind, seed=sample_seed, progress=advance)
+    return paths
+
+
+def _network(config: Config, files: list[Path], out: Path) -> NetworkEfficiency:
+    """Train a network and plot its history."""
+    result = train(config, files, out)
+    with atomic_path(out.with_suffix(".history.png")) as picture:
+        plot_history(result.efficiency.card).savefig(picture, dpi=110)
+    return result.efficiency
+
+
+def _learn(
+    task: Task, file: Path, out: Path, seed: int, networks: Mapping[str, ModelConfig], epochs: int
+) -> dict[str, Efficiency]:
+    """Map and networks of a task, from one file."""
+    training = TrainingConfig(epochs=epochs, patience=4, seed=seed)
+    base = Config(task=task, input=InputConfig(schema="nanoaod"), training=training)
+    efficiency_map = EfficiencyMap.fit(task, read_columns([file], base), base.map)
+    efficiency_map.save(out / "map.hepsilon")
+    learned: dict[str, Efficiency] = {"map": efficiency_map}
+    for name, model in networks.items():
+        config = base.model_copy(update={"model": model})
+        learned[name] = _network(config, [file], out / f"{name}.hepsilon")
+    return learned
+
+
+def _close(
+    file: Path, task: Task, efficiencies: Mapping[str, SupportsEfficiency], out: Path
+) -> dict[str, Any]:
+    """Run the processor with two workers and write the closure and the histograms."""
+    executor = local_executor(WORKERS)
+    output = run_closure([file], task, efficiencies, executor=executor, chunksize=20_000)
+    report = closure_report(output, task, efficiencies, [file])
+    write_closure(out, output, report)
+    return report
+
+
+def _real(toy: Mapping[str, Efficiency], out: Path, seed: int) -> dict[str, dict[str, Any]]:
+    """Map and small network of the real file, beside the efficiencies of the toy."""
+    file = nanoaod_path()
+    if file is None:
+        return {}
+    task = nanoaod_task()
+    small = {"gnn": ModelConfig(architecture="gnn", width=16, blocks=1)}
+    learned = _learn(task, file, out / "nanoaod" / "models", seed, small, epochs=30)
+    named = {f"toy_{name}": efficiency for name, efficiency in toy.items()}
+    return {"nanoaod": _close(file, task, {**learned, **named}, out / "nanoaod")}
+
+
+def run_demo(out: str | Path, *, n_events: int = 60_000, seed: int = 1) -> DemoResult:
+    """Simulate, train, apply with two workers, compare, and write all of it into a folder.
+
+    Parameters
+    ----------
+    out : folder.
+    n_events : events of the training sample; the two test samples have half as many each.
+    seed : of everything.
+    """
+    out = Path(out)
+    samples = _simulate(out, n_events, seed)
+    with atomic_path(out / "simulated_efficiency.png") as picture:
+        plot_simulated_efficiency().savefig(picture, dpi=110)
+    task = toy_task()
+    networks = {
+        "mlp": ModelConfig(architecture="mlp"),
+        "gnn": ModelConfig(architecture="gnn"),
+    }
+    learned = _learn(task, samples["training"], out / "models", seed, networks, epochs=10)
+    reports = {
+        name: _close(samples[name], task, learned, out / name) for name in ("test", "alternative")
+    }
+    reports |= _real(learned, out, seed)
+    result = DemoResult({name: summary_rows(r) for name, r in reports.items()}, reports)
+    write_text(out / "summary.json", json.dumps(result.summary, indent=1) + "\n")
+    return result

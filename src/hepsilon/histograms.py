@@ -1,0 +1,192 @@
+"""Observables, and histograms that hold all methods side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import awkward as ak
+import hist
+import numpy as np
+import numpy.typing as npt
+
+from hepsilon import geometry
+from hepsilon.columns import flat
+
+__all__ = [
+    "JET_OBSERVABLES",
+    "Observable",
+    "book",
+    "category_names",
+    "fill",
+    "object_categories",
+    "pair_categories",
+    "pair_names",
+    "regular",
+]
+
+Array = npt.NDArray[Any]
+
+FLAVOUR_NAMES = {5: "b", 4: "c", 0: "light"}
+ALL = "all"
+"""Method without any efficiency, and category of everything."""
+
+
+@dataclass(frozen=True)
+class Observable:
+    """A quantity to fill.
+
+    Attributes
+    ----------
+    name : key in the output.
+    function : module-level function of the records (so that it pickles), giving one number per
+        object (jagged) or per event.
+    level : ``"object"`` or ``"event"``.
+    edges : bin edges.
+    label : axis label, with the unit.
+    fields : fields of the records that the function needs.
+    """
+
+    name: str
+    function: Callable[[ak.Array], Any]
+    level: Literal["object", "event"]
+    edges: tuple[float, ...]
+    label: str
+    fields: tuple[str, ...] = ()
+
+    @property
+    def axis(self) -> hist.axis.Variable:
+        """The hist axis, named ``x``."""
+        return hist.axis.Variable(self.edges, name="x", label=self.label)
+
+
+def transverse_momentum(records: ak.Array) -> ak.Array:
+    """``pt`` [GeV]."""
+    return records["pt"]
+
+
+def pseudorapidity(records: ak.Array) -> ak.Array:
+    """``eta``."""
+    return records["eta"]
+
+
+def regular(bins: int, low: float, high: float) -> tuple[float, ...]:
+    """Edges of equal bins."""
+    return tuple(np.linspace(low, high, bins + 1).tolist())
+
+
+PAIR_MASS_EDGES = (
+    *regular(3, 0.0, 60.0)[:-1],
+    *regular(12, 60.0, 120.0)[:-1],  # fine where a Z or H candidate would be
+    *regular(4, 120.0, 200.0)[:-1],
+    *regular(15, 200.0, 800.0),
+)
+
+JET_OBSERVABLES: tuple[Observable, ...] = (
+    Observable(
+        "pt", transverse_momentum, "object", regular(29, 20.0, 600.0), r"$p_T$ [GeV]", ("pt",)
+    ),
+    Observable("eta", pseudorapidity, "object", regular(25, -2.5, 2.5), r"$\eta$", ("eta",)),
+    Observable(
+        "delta_r",
+        geometry.delta_r_to_nearest,
+        "object",
+        regular(32, 0.0, 3.2),
+        r"$\Delta R$ to the nearest jet",
+        ("eta", "phi"),
+    ),
+    Observable(
+        "pair_mass",
+        geometry.leading_pair_mass,
+        "event",
+        PAIR_MASS_EDGES,
+        "mass of the leading pair [GeV]",
+        ("pt", "eta", "phi", "mass"),
+    ),
+    Observable(
+        "pair_delta_r",
+        geometry.leading_pair_delta_r,
+        "event",
+        regular(32, 0.0, 3.2),
+        r"$\Delta R$ of the leading pair",
+        ("eta", "phi"),
+    ),
+)
+"""Observables of the paper: single jets, and the leading pair."""
+
+
+def category_names(values: Sequence[int]) -> list[str]:
+    """Names of the categories of objects: b, c, light for hadron flavours, else the numbers."""
+    known = set(values) <= set(FLAVOUR_NAMES)
+    return [FLAVOUR_NAMES[v] if known else str(v) for v in values]
+
+
+def pair_names(values: Sequence[int]) -> list[str]:
+    """Names of the unordered pairs of categories, such as ``b-light``."""
+    names = category_names(values)
+    return [f"{a}-{b}" for i, a in enumerate(names) for b in names[i:]]
+
+
+def _positions(codes: Array, values: Sequence[int]) -> Array:
+    """Position of each code in ``values``; -1 for an unknown one."""
+    matches = codes[:, None] == np.asarray(values, np.int64)[None, :]
+    return np.where(matches.any(axis=1), matches.argmax(axis=1), -1)
+
+
+def object_categories(codes: ak.Array, values: Sequence[int]) -> Array:
+    """Position of each object's category in :func:`category_names`, -1 if unknown (flat)."""
+    return _positions(flat(codes, np.int64, name="category"), values)
+
+
+def pair_categories(codes: ak.Array, values: Sequence[int]) -> Array:
+    """Position of the leading pair's category in :func:`pair_names`, one per event.
+
+    -1 for an event with fewer than two objects or with an unknown category.
+    """
+    out = np.full(len(codes), -1)
+    events = np.flatnonzero(ak.to_numpy(ak.num(codes, axis=1)) >= 2)
+    leading = flat(codes[events][:, :2], np.int64, name="category")
+    pairs = np.sort(_positions(leading, values).reshape(-1, 2), axis=1)
+    first, second = pairs[:, 0], pairs[:, 1]
+    n = len(values)
+    number = first * n - first * (first - 1) // 2 + (second - first)
+    out[events] = np.where(first >= 0, number, -1)
+    return out
+
+
+def book(
+    observable: Observable, methods: Sequence[str], categories: Sequence[str]
+) -> hist.Hist[Any]:
+    """An empty histogram: method, category, and the observable, with sums of squared weights."""
+    return hist.Hist(
+        hist.axis.StrCategory(methods, name="method"),
+        hist.axis.StrCategory([ALL, *categories], name="category"),
+        observable.axis,
+        storage=hist.storage.Weight(),
+    )
+
+
+def fill(
+    histogram: hist.Hist[Any],
+    method: str,
+    values: Array,
+    weights: Array,
+    categories: Array,
+    names: Sequence[str],
+) -> None:
+    """Fill one method: each entry into the category of everything, and into its own.
+
+    Parameters
+    ----------
+    histogram : from :func:`book`.
+    method : its name.
+    values, weights : one per entry; NaN values (no such quantity) are left out.
+    categories : position in ``names`` of each entry, -1 for none.
+    names : names of the categories.
+    """
+    exists = ~np.isnan(values)
+    histogram.fill(method=method, category=ALL, x=values[exists], weight=weights[exists])
+    for number, name in enumerate(names):
+        chosen = exists & (categories == number)
+        histogram.fill(method=method, category=name, x=values[chosen], weight=weights[chosen])

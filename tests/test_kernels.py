@@ -1,0 +1,463 @@
+from __future__ import annotations
+
+import itertools
+from decimal import Decimal, localcontext
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import strategies as sts
+import vector
+from hypothesis import assume, example, given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from hepsilon import kernels
+
+Array = npt.NDArray[Any]
+
+RUN = LUMI = EVENT = st.integers(0, 2**64 - 1)
+
+
+def events(offsets: Array) -> list[range]:
+    return [range(a, b) for a, b in itertools.pairwise(offsets.tolist())]
+
+
+def ordered_pairs(offsets: Array) -> list[tuple[int, int]]:
+    return [pair for event in events(offsets) for pair in itertools.permutations(event, 2)]
+
+
+def unordered_pairs(offsets: Array) -> list[tuple[int, int]]:
+    return [pair for event in events(offsets) for pair in itertools.combinations(event, 2)]
+
+
+def plain_delta_r(eta: Array, phi: Array, i: int, j: int) -> float:
+    angle = np.angle(np.exp(1j * (phi[i] - phi[j])))
+    return float(np.sqrt((eta[i] - eta[j]) ** 2 + angle**2))
+
+
+# delta_phi
+
+
+@given(phi=sts.flat_columns(st.floats(-50.0, 50.0), st.floats(-50.0, 50.0)))
+def test_delta_phi_is_the_same_angle(phi: tuple[Array, ...]) -> None:
+    _, phi1, phi2 = phi
+    difference = kernels.delta_phi(phi1, phi2)
+    np.testing.assert_allclose(np.exp(1j * difference), np.exp(1j * (phi1 - phi2)), atol=1e-13)
+
+
+@given(angle=st.floats(-50.0, 50.0))
+@example(angle=np.pi)
+@example(angle=-np.pi)
+@example(angle=3.0 * np.pi)
+@example(angle=np.nextafter(-np.pi, -4.0))
+@example(angle=np.nextafter(np.pi, 0.0))
+def test_delta_phi_lies_in_its_half_open_interval(angle: float) -> None:
+    (wrapped,) = kernels.delta_phi(np.array([angle]), np.array([0.0]))
+    assert -np.pi <= wrapped < np.pi
+
+
+def test_delta_phi_takes_float32_angles_in_double_precision() -> None:
+    phi1, phi2 = np.array([3.1], np.float32), np.array([-3.1], np.float32)
+    expected = np.float64(phi1) - np.float64(phi2) - 2.0 * np.pi
+    np.testing.assert_allclose(kernels.delta_phi(phi1, phi2), expected, rtol=1e-14)
+
+
+# delta R
+
+
+@given(columns=sts.flat_columns(sts.ETA, sts.PHI))
+def test_delta_r_to_all_is_that_of_all_ordered_pairs(columns: tuple[Array, ...]) -> None:
+    offsets, eta, phi = columns
+    expected = [plain_delta_r(eta, phi, i, j) for i, j in ordered_pairs(offsets)]
+    np.testing.assert_allclose(kernels.delta_r_to_all(offsets, eta, phi), expected, atol=1e-12)
+
+
+@given(columns=sts.flat_columns(sts.ETA, sts.PHI))
+def test_delta_r_to_nearest_is_the_smallest_of_the_pairs(columns: tuple[Array, ...]) -> None:
+    offsets, eta, phi = columns
+    expected = np.full(eta.size, np.inf)
+    for i, j in ordered_pairs(offsets):
+        expected[i] = min(expected[i], plain_delta_r(eta, phi, i, j))
+    nearest = kernels.delta_r_to_nearest(offsets, eta, phi)
+    np.testing.assert_allclose(nearest, expected, atol=1e-12)
+
+
+@given(columns=sts.flat_columns(sts.ETA, sts.PHI), radius=st.floats(0.0, 4.0))
+def test_count_within_counts_the_close_pairs(columns: tuple[Array, ...], radius: float) -> None:
+    offsets, eta, phi = columns
+    expected = np.zeros(eta.size, int)
+    for i, j in ordered_pairs(offsets):
+        distance = plain_delta_r(eta, phi, i, j)
+        assume(abs(distance - radius) > 1e-9)
+        expected[i] += distance < radius
+    np.testing.assert_array_equal(kernels.count_within(offsets, eta, phi, radius), expected)
+
+
+def test_objects_of_different_events_are_not_neighbours() -> None:
+    offsets, zeros = np.array([0, 1, 1, 2]), np.zeros(2)
+    assert np.isinf(kernels.delta_r_to_nearest(offsets, zeros, zeros)).all()
+    assert kernels.count_within(offsets, zeros, zeros, 1.0).tolist() == [0, 0]
+    assert kernels.delta_r_to_all(offsets, zeros, zeros).size == 0
+
+
+def test_neighbours_across_the_seam_of_phi_are_close() -> None:
+    phi = np.array([3.1, -3.1])
+    (nearest, _) = kernels.delta_r_to_nearest(np.array([0, 2]), np.zeros(2), phi)
+    assert nearest == pytest.approx(2.0 * np.pi - 6.2)
+
+
+# pair masses
+
+
+def sin_cos(x: Decimal) -> tuple[Decimal, Decimal]:
+    """Taylor series, to the precision of the context."""
+    terms, term = [], Decimal(1)
+    for k in range(1, 70):
+        terms.append(term)
+        term = term * x / k
+    sine = sum((-1) ** k * t for k, t in enumerate(terms[1::2]))
+    cosine = sum((-1) ** k * t for k, t in enumerate(terms[0::2]))
+    return Decimal(sine), Decimal(cosine)
+
+
+def four_vector(pt: float, eta: float, phi: float, mass: float) -> list[Decimal]:
+    """px, py, pz, E."""
+    transverse, rapidity = Decimal(float(pt)), Decimal(float(eta))
+    sine, cosine = sin_cos(Decimal(float(phi)))
+    longitudinal = transverse * (rapidity.exp() - (-rapidity).exp()) / 2
+    momentum = [transverse * cosine, transverse * sine, longitudinal]
+    energy = (sum(p * p for p in momentum) + Decimal(float(mass)) ** 2).sqrt()
+    return [*momentum, energy]
+
+
+def exact_mass(first: tuple[float, ...], second: tuple[float, ...]) -> float:
+    """Mass of the sum of two four-vectors with 60 digits."""
+    with localcontext(prec=60):
+        x, y, z, e = (a + b for a, b in zip(four_vector(*first), four_vector(*second), strict=True))
+        square = e * e - x * x - y * y - z * z
+        return float(max(square, Decimal(0)).sqrt())
+
+
+def kernel_mass(first: tuple[float, ...], second: tuple[float, ...]) -> float:
+    columns = np.array([first, second]).T
+    (mass,) = kernels.pair_masses(np.array([0, 2]), *columns)
+    return float(mass)
+
+
+JET = st.tuples(sts.PT, sts.ETA, sts.PHI, sts.MASS)
+
+
+@given(first=JET, second=JET)
+def test_pair_mass_is_that_of_the_summed_four_vectors(
+    first: tuple[float, ...], second: tuple[float, ...]
+) -> None:
+    expected = exact_mass(first, second)
+    assert kernel_mass(first, second) == pytest.approx(expected, rel=1e-12, abs=1e-20)
+
+
+@given(jet=JET, d_eta=st.floats(1e-9, 1e-4), d_phi=st.floats(1e-9, 1e-4), scale=st.floats(0.01, 50))
+def test_nearly_collinear_pairs_keep_full_precision(
+    jet: tuple[float, ...], d_eta: float, d_phi: float, scale: float
+) -> None:
+    pt, eta, phi, mass = jet
+    other = (scale * pt, eta + d_eta, phi + d_phi, mass)
+    assert kernel_mass(jet, other) == pytest.approx(exact_mass(jet, other), rel=1e-12)
+
+
+@given(pt1=sts.PT, pt2=sts.PT, eta=sts.ETA, phi=sts.PHI)
+def test_collinear_massless_pairs_have_no_mass(
+    pt1: float, pt2: float, eta: float, phi: float
+) -> None:
+    assert kernel_mass((pt1, eta, phi, 0.0), (pt2, eta, phi, 0.0)) == 0.0
+
+
+def test_pair_of_objects_at_rest_has_the_sum_of_masses() -> None:
+    assert kernel_mass((0.0, 0.0, 0.0, 2.0), (0.0, 0.0, 0.0, 3.0)) == 5.0
+    assert kernel_mass((0.0, 0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 0.0)) == 0.0
+
+
+def test_pair_masses_agree_with_vector() -> None:
+    rng = np.random.default_rng(1)
+    n = 200
+    pt, eta, phi = rng.exponential(80.0, n), rng.normal(0, 1.5, n), rng.uniform(-3.1, 3.1, n)
+    mass = rng.uniform(0.0, 20.0, n)
+    offsets = np.arange(0, n + 1, 5)
+    p = vector.array({"pt": pt, "eta": eta, "phi": phi, "mass": mass})
+    i, j = np.array(unordered_pairs(offsets)).T
+    ours = kernels.pair_masses(offsets, pt, eta, phi, mass)
+    np.testing.assert_allclose(ours, (p[i] + p[j]).mass, rtol=1e-9)
+
+
+@given(columns=sts.flat_columns(sts.PT, sts.ETA, sts.PHI, sts.MASS))
+def test_pair_masses_are_in_lexicographic_order(columns: tuple[Array, ...]) -> None:
+    offsets, *jets = columns
+    expected = [
+        kernel_mass(tuple(c[i] for c in jets), tuple(c[j] for c in jets))
+        for i, j in unordered_pairs(offsets)
+    ]
+    np.testing.assert_array_equal(kernels.pair_masses(offsets, *jets), expected)
+
+
+@given(columns=sts.flat_columns(sts.PT, sts.ETA, sts.PHI, sts.MASS))
+def test_leading_pair_mass_is_that_of_the_first_pair(columns: tuple[Array, ...]) -> None:
+    offsets, *jets = columns
+    pairs = kernels.pair_masses(offsets, *jets)
+    first_pair = np.cumsum([0, *(len(e) * (len(e) - 1) // 2 for e in events(offsets))])
+    leading = kernels.leading_pair_mass(offsets, *jets)
+    for event, objects in enumerate(events(offsets)):
+        expected = pairs[first_pair[event]] if len(objects) >= 2 else np.nan
+        np.testing.assert_equal(leading[event], expected)
+
+
+# keys
+
+
+def python_key(*numbers: int) -> int:
+    """The splitmix64 chain in plain integers: salt, run, luminosityBlock, event."""
+    modulus, golden = 2**64, 0x9E3779B97F4A7C15
+    key = 0
+    for number in numbers:
+        z = ((key ^ number) + golden) % modulus
+        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) % modulus
+        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) % modulus
+        key = z ^ (z >> 31)
+    return key
+
+
+def keys_of(run: Any, lumi: Any, event: Any, salt: int = 0) -> Array:
+    run, lumi, event = np.broadcast_arrays(run, lumi, event)
+    columns = (np.ascontiguousarray(c, np.uint64) for c in (run, lumi, event))
+    return kernels.event_key(*columns, salt)
+
+
+@given(run=RUN, lumi=LUMI, event=EVENT, salt=st.integers(0, 2**63 - 1))
+def test_event_key_is_a_chain_of_splitmix64(run: int, lumi: int, event: int, salt: int) -> None:
+    columns = (np.array([number], np.uint64) for number in (run, lumi, event))
+    assert kernels.event_key(*columns, salt).tolist() == [python_key(salt, run, lumi, event)]
+
+
+@given(event=st.lists(EVENT, unique=True), run=RUN, lumi=LUMI)
+def test_different_events_of_a_block_never_share_a_key(
+    event: list[int], run: int, lumi: int
+) -> None:
+    keys = keys_of(np.uint64(run), np.uint64(lumi), np.array(event, np.uint64))
+    assert len(set(keys.tolist())) == len(event)
+
+
+def test_keys_of_a_large_sample_are_unique() -> None:
+    # False-alarm rate for an ideal hash: (2e5)^2 / 2^65 = 1e-9.
+    run, lumi, event = np.meshgrid(np.arange(20), np.arange(100), np.arange(100))
+    keys = keys_of(run.ravel(), lumi.ravel(), event.ravel())
+    assert np.unique(keys).size == keys.size
+
+
+@given(order=st.permutations(range(8)))
+def test_event_key_does_not_depend_on_the_order_of_events(order: list[int]) -> None:
+    run, lumi, event = np.arange(24, dtype=np.uint64).reshape(3, 8)
+    permuted = kernels.event_key(run[order], lumi[order], event[order], 1)
+    np.testing.assert_array_equal(permuted, kernels.event_key(run, lumi, event, 1)[order])
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint32, np.int32])
+def test_event_key_does_not_depend_on_the_integer_type(dtype: type) -> None:
+    columns = np.arange(1, 13).reshape(3, 4)
+    expected = kernels.event_key(*columns.astype(np.uint64), 1)
+    np.testing.assert_array_equal(kernels.event_key(*columns.astype(dtype), 1), expected)
+
+
+def test_event_key_depends_on_the_position_of_a_number() -> None:
+    keys = [keys_of(*numbers).item() for numbers in itertools.permutations([1, 2, 3])]
+    assert len(set(keys)) == 6
+
+
+@given(key=st.integers(0, 2**64 - 1))
+@example(key=2**64 - 1)
+@example(key=0)
+def test_key_uniform_is_the_upper_53_bits(key: int) -> None:
+    (uniform,) = kernels.key_uniform(np.array([key], np.uint64))
+    assert 0.0 <= uniform < 1.0
+    assert Fraction(float(uniform)) == Fraction(key >> 11, 2**53)
+
+
+def test_key_uniform_of_consecutive_events_is_uniform() -> None:
+    # Chi-squared test in 200 bins, false-alarm rate 1e-6.
+    uniform = kernels.key_uniform(keys_of(1, 1, np.arange(100_000)))
+    counts, _ = np.histogram(uniform, bins=200, range=(0.0, 1.0))
+    assert stats.chisquare(counts).pvalue > 1e-6
+
+
+def test_key_uniform_of_two_salts_is_independent() -> None:
+    # Chi-squared test in 20 x 20 bins, false-alarm rate 1e-6.
+    first, second = (
+        kernels.key_uniform(keys_of(1, 1, np.arange(100_000), salt=salt)) for salt in (1, 2)
+    )
+    counts, _, _ = np.histogram2d(first, second, bins=20, range=[(0, 1), (0, 1)])
+    assert stats.chisquare(counts.ravel()).pvalue > 1e-6
+
+
+# graphs
+
+
+def loads(offsets: Array, bounds: Array) -> list[tuple[int, int]]:
+    """Nodes and edges of each batch."""
+    n = np.diff(offsets)
+    return [
+        (int(n[a:b].sum()), int((n * (n - 1))[a:b].sum()))
+        for a, b in itertools.pairwise(bounds.tolist())
+    ]
+
+
+BUDGETS = {"max_nodes": st.integers(1, 12), "max_edges": st.integers(0, 40)}
+
+
+@given(n=sts.counts(20), **BUDGETS)
+def test_packed_batches_cover_all_events_in_order(
+    n: list[int], max_nodes: int, max_edges: int
+) -> None:
+    bounds = kernels.pack_events(sts.offsets(n), max_nodes, max_edges)
+    assert bounds[0] == 0
+    assert bounds[-1] == len(n)
+    assert (np.diff(bounds) > 0).all()
+
+
+@given(n=sts.counts(20), **BUDGETS)
+def test_packed_batches_respect_the_budgets_or_hold_one_event(
+    n: list[int], max_nodes: int, max_edges: int
+) -> None:
+    offsets = sts.offsets(n)
+    bounds = kernels.pack_events(offsets, max_nodes, max_edges)
+    for size, (nodes, edges) in zip(np.diff(bounds), loads(offsets, bounds), strict=True):
+        assert size == 1 or (nodes <= max_nodes and edges <= max_edges)
+
+
+@given(n=sts.counts(20), **BUDGETS)
+def test_packed_batches_are_cut_only_where_the_next_event_does_not_fit(
+    n: list[int], max_nodes: int, max_edges: int
+) -> None:
+    offsets = sts.offsets(n)
+    bounds = kernels.pack_events(offsets, max_nodes, max_edges)
+    for (nodes, edges), end in zip(loads(offsets, bounds)[:-1], bounds[1:-1], strict=True):
+        following = n[end]
+        assert nodes + following > max_nodes or edges + following * (following - 1) > max_edges
+
+
+@st.composite
+def chosen_events(draw: st.DrawFn) -> tuple[Array, Array, Array]:
+    """Offsets, node features and a choice of events, in any order."""
+    n = draw(sts.counts())
+    nodes = np.arange(1, 2 * sum(n) + 1, dtype=np.float32).reshape(sum(n), 2)
+    chosen = draw(st.lists(st.sampled_from(range(len(n))), unique=True)) if n else []
+    return sts.offsets(n), nodes, np.array(chosen, np.int64)
+
+
+def batch(graph: tuple[Array, Array, Array]) -> tuple[Array, Array, Array, Array, list[int]]:
+    """A batch with 3 nodes and 5 edges of padding, and the positions of its nodes."""
+    offsets, nodes, chosen = graph
+    positions = [i for event in chosen for i in range(offsets[event], offsets[event + 1])]
+    n = np.diff(offsets)[chosen]
+    capacity = len(positions) + 3, int((n * (n - 1)).sum()) + 5
+    return *kernels.graph_batch(offsets, nodes, chosen, *capacity), positions
+
+
+@given(graph=chosen_events())
+def test_graph_batch_gathers_the_nodes_of_the_chosen_events(
+    graph: tuple[Array, Array, Array],
+) -> None:
+    x, _, _, index, positions = batch(graph)
+    assert index.tolist() == [*positions, -1, -1, -1]
+    np.testing.assert_array_equal(x[:-3], graph[1][positions])
+    assert x.dtype == graph[1].dtype
+
+
+@given(graph=chosen_events())
+def test_graph_batch_joins_all_ordered_pairs_within_events(
+    graph: tuple[Array, Array, Array],
+) -> None:
+    _, receivers, senders, index, _ = batch(graph)
+    pairs = list(zip(index[receivers[:-5]], index[senders[:-5]], strict=True))
+    chosen = set(graph[2].tolist())
+    expected = [
+        pair
+        for event, objects in enumerate(events(graph[0]))
+        if event in chosen
+        for pair in itertools.permutations(objects, 2)
+    ]
+    assert sorted(pairs) == expected
+
+
+@given(graph=chosen_events())
+def test_graph_batch_pads_with_zeros_and_loops_on_the_last_node(
+    graph: tuple[Array, Array, Array],
+) -> None:
+    x, receivers, senders, _, _ = batch(graph)
+    assert not x[-3:].any()
+    assert set(receivers[-5:].tolist()) == set(senders[-5:].tolist()) == {len(x) - 1}
+
+
+# number of tags
+
+
+def brute_force(eps: list[float], n_tags: int, at_least: bool) -> float:
+    """Sum over all outcomes in exact arithmetic."""
+    total = Fraction(0)
+    for outcome in itertools.product([False, True], repeat=len(eps)):
+        if sum(outcome) == n_tags or (at_least and sum(outcome) > n_tags):
+            probability = Fraction(1)
+            for tagged, e in zip(outcome, eps, strict=True):
+                probability *= Fraction(e) if tagged else 1 - Fraction(e)
+            total += probability
+    return float(total)
+
+
+@settings(max_examples=40)
+@given(
+    eps=st.lists(sts.PROBABILITY, max_size=8),
+    n_tags=st.integers(0, 9),
+    at_least=st.booleans(),
+)
+def test_tag_count_probability_is_the_sum_over_outcomes(
+    eps: list[float], n_tags: int, at_least: bool
+) -> None:
+    offsets = np.array([0, len(eps)])
+    (ours,) = kernels.tag_count_probability(offsets, np.array(eps, float), n_tags, at_least)
+    assert ours == pytest.approx(brute_force(eps, n_tags, at_least), rel=1e-12, abs=0.0)
+
+
+@given(columns=sts.flat_columns(sts.PROBABILITY), n_tags=st.integers(0, 7))
+def test_tag_count_probability_treats_events_separately(
+    columns: tuple[Array, ...], n_tags: int
+) -> None:
+    offsets, eps = columns
+    together = kernels.tag_count_probability(offsets, eps, n_tags, False)
+    alone = [
+        kernels.tag_count_probability(np.array([0, len(e)]), eps[e.start : e.stop], n_tags, False)
+        for e in events(offsets)
+    ]
+    np.testing.assert_array_equal(together, np.concatenate([np.empty(0), *alone]))
+
+
+@given(columns=sts.flat_columns(sts.PROBABILITY), n_tags=st.integers(0, 7), at_least=st.booleans())
+def test_tag_count_probability_never_exceeds_one(
+    columns: tuple[Array, ...], n_tags: int, at_least: bool
+) -> None:
+    probability = kernels.tag_count_probability(*columns, n_tags, at_least)
+    assert ((probability >= 0.0) & (probability <= 1.0)).all()
+
+
+@pytest.mark.parametrize(
+    "kernel",
+    [
+        lambda: kernels.delta_phi(np.empty(0), np.empty(0)),
+        lambda: kernels.delta_r_to_all(np.array([0]), np.empty(0), np.empty(0)),
+        lambda: kernels.delta_r_to_nearest(np.array([0]), np.empty(0), np.empty(0)),
+        lambda: kernels.count_within(np.array([0]), np.empty(0), np.empty(0), 1.0),
+        lambda: kernels.pair_masses(np.array([0]), *(np.empty(0) for _ in range(4))),
+        lambda: kernels.leading_pair_mass(np.array([0]), *(np.empty(0) for _ in range(4))),
+        lambda: kernels.tag_count_probability(np.array([0]), np.empty(0), 2, False),
+    ],
+)
+def test_no_events_give_no_results(kernel: Any) -> None:
+    assert kernel().size == 0
