@@ -1,4 +1,4 @@
-"""Closure: does the expectation agree with what was observed, bin by bin?
+"""Closure: whether the expectation agrees with what was observed, bin by bin.
 
 The exact statistic: given the true probability p of each entry (weight w), the difference
 ``sum w (t - p)`` of observed and expected has mean zero and variance ``sum w^2 p (1 - p)``,
@@ -59,9 +59,10 @@ class Comparison:
         """Plain lists and numbers, None for NaN."""
         out: dict[str, Any] = {}
         for name, value in vars(self).items():
-            array = np.asarray(value)
-            plain = np.where(np.isnan(array), None, array) if array.dtype.kind == "f" else array
-            out[name] = plain.tolist()
+            plain = np.asarray(value).tolist()
+            numbers = plain if isinstance(plain, list) else [plain]
+            known = [None if number != number else number for number in numbers]  # noqa: PLR0124
+            out[name] = known if isinstance(plain, list) else known[0]
         return out
 
 

@@ -26,6 +26,7 @@ __all__ = [
     "MapConfig",
     "ModelConfig",
     "Passed",
+    "Recipe",
     "Record",
     "Task",
     "TrainingConfig",
@@ -108,8 +109,10 @@ class Task(Record):
 
 
 class InputConfig(Record):
-    """Where the columns are. ``branches`` maps names of fields (or of run, luminosityBlock, event
-    and the weight) to branches that do not follow the pattern ``COLLECTION_field``.
+    """Where the columns are.
+
+    ``branches`` maps names of fields (or of run, luminosityBlock, event and the weight) to
+    branches that do not follow the pattern ``COLLECTION_field``.
     """
 
     model_config = ConfigDict(populate_by_name=True)
@@ -190,11 +193,22 @@ class TrainingConfig(Record):
     seed: Annotated[int, Field(ge=0)] = 1
 
 
+class Recipe(TrainingConfig):
+    """A complete training configuration: nothing is left to the preset."""
+
+    epochs: Annotated[int, Field(ge=1)]
+    patience: Annotated[int, Field(ge=1)]
+    batch_events: Annotated[int, Field(ge=1)]
+    learning_rate: Annotated[float, Field(gt=0)]
+    weight_decay: Annotated[float, Field(ge=0)]
+    ema: Annotated[float, Field(ge=0, lt=1)]
+
+
 class Config(Record):
     """A whole configuration file."""
 
     task: Task
-    input: InputConfig = InputConfig()
+    input: InputConfig = InputConfig(schema="nanoaod")
     model: ModelConfig = ModelConfig()
     training: TrainingConfig = TrainingConfig()
     map: MapConfig = MapConfig()

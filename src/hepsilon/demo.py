@@ -31,7 +31,7 @@ logger = logging.getLogger("hepsilon")
 NANOAOD_FILE = "nanoAOD_2015_CMS_Open_Data_ttbar.root"
 WORKERS = 2
 FEATURES = ("pt", "eta", "phi", "hadronFlavour")
-FLAVOURS = {"hadronFlavour": (5, 4, 0)}
+FLAVOURS: dict[str, tuple[int, ...]] = {"hadronFlavour": (5, 4, 0)}
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
-"""Features: from records to the float32 matrix of a network, with everything learned from the
-training sample (standardisation, ranges, categories) frozen in one record.
+"""Features: from records to the float32 matrix of a network.
+
+Everything learned from the training sample (standardisation, ranges, categories) is frozen in one
+record.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -50,8 +51,9 @@ class Graph:
 
 def edge_counts(offsets: Array) -> Array:
     """Number of ordered pairs of each event."""
-    counts = np.diff(offsets)
-    return counts * (counts - 1)
+    counts: Array = np.diff(offsets)
+    pairs: Array = counts * (counts - 1)
+    return pairs
 
 
 def gather(offsets: Array, nodes: Array, events: Array, capacity: tuple[int, int]) -> Graph:
@@ -95,7 +97,7 @@ def packed_graphs(offsets: Array, nodes: Array) -> Iterator[Graph]:
     """All events, in order, packed into graphs of a few fixed capacities (for inference)."""
     bounds = kernels.pack_events(offsets, MAX_NODES - 1, MAX_EDGES)
     pairs = np.concatenate([[0], np.cumsum(edge_counts(offsets))])
-    for first, last in zip(bounds[:-1], bounds[1:], strict=True):
+    for first, last in pairwise(bounds):
         n_nodes = int(offsets[last] - offsets[first])
         if n_nodes == 0:
             continue

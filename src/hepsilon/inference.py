@@ -14,7 +14,7 @@ from scipy.special import expit
 
 from hepsilon.artifact import Card, read_arrays, read_card
 from hepsilon.columns import unflatten
-from hepsilon.config import ModelConfig, Record, Task, TrainingConfig, validate
+from hepsilon.config import ModelConfig, Recipe, Record, Task, validate
 from hepsilon.efficiency import Efficiency
 from hepsilon.errors import ArtifactError, InputError
 from hepsilon.features import FeatureSpec
@@ -54,7 +54,7 @@ class NetworkCard(Card):
     kind: Literal["network"] = "network"
     model: ModelConfig
     architecture: Architecture
-    training: TrainingConfig
+    training: Recipe
     members: tuple[MemberCard, ...]
 
 
@@ -68,7 +68,8 @@ def to_probability(logits: Array, mu: float) -> Array:
         raise InputError(f"{int((~np.isfinite(logits)).sum())} outputs are NaN or infinite")
     shifted = logits + np.log(mu)
     # beyond +-36 the float64 next to 1 (or to 0) is the answer, not 1 itself
-    return np.clip(expit(shifted), np.finfo(float).tiny, 1.0 - np.finfo(float).epsneg)
+    eps: Array = np.clip(expit(shifted), np.finfo(float).tiny, 1.0 - np.finfo(float).epsneg)
+    return eps
 
 
 @dataclass(frozen=True)

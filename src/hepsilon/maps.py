@@ -25,8 +25,12 @@ Array = npt.NDArray[Any]
 
 
 class MapCard(Card):
-    """Card of a map. ``edges`` are the bin edges of each binned feature, in order; ``unphysical``
-    counts the bins whose weighted ratio was outside [0, 1] (negative weights).
+    """Card of a map.
+
+    Attributes
+    ----------
+    edges : bin edges of each binned feature, in order.
+    unphysical : number of bins whose weighted ratio was outside [0, 1] (negative weights).
     """
 
     kind: Literal["map"] = "map"
@@ -148,7 +152,8 @@ class EfficiencyMap(Efficiency):
         for axis in self._axes:
             column = _column(nodes, self.features.names.index(axis.name), axis)
             index.append(np.clip(axis.index(column), 0, axis.size - 1))
-        return np.ravel_multi_index(index, [axis.size for axis in self._axes])
+        flat: Array = np.ravel_multi_index(index, [axis.size for axis in self._axes])
+        return flat
 
     def _covered(self, nodes: Array) -> Array:
         filled = self._arrays["n_effective"].ravel()[self._bins(nodes)] > 0.0
@@ -186,17 +191,20 @@ def _map_features(task: Task, edges: dict[str, tuple[float, ...]]) -> FeatureSpe
     return FeatureSpec(features=(*categories, *binned))
 
 
-def _posterior(total: hist.Hist, good: hist.Hist, n_binned: int) -> tuple[dict[str, Array], int]:
+def _posterior(
+    total: hist.Hist[Any], good: hist.Hist[Any], n_binned: int
+) -> tuple[dict[str, Array], int]:
     """Values, interval and effective counts of all bins; number of unphysical ratios."""
-    n, k = total.values(), good.values()
-    n_effective = np.divide(n**2, total.variances(), out=np.zeros_like(n), where=n > 0)
+    n, k = np.asarray(total.values()), np.asarray(good.values())
+    squares = np.asarray(total.variances())
+    n_effective = np.divide(n**2, squares, out=np.zeros_like(n), where=n > 0)
     ratio = np.divide(k, n, out=np.zeros_like(n), where=n > 0)
     unphysical = int(np.count_nonzero((ratio < 0.0) | (ratio > 1.0) | (n < 0.0)))
     ratio = np.clip(ratio, 0.0, 1.0)
     binned = tuple(range(n.ndim - n_binned, n.ndim))
-    sums = [np.sum(x, axis=binned, keepdims=True) for x in (k, n)]
-    overall = np.sum(k) / np.sum(n)
-    prior = np.divide(*sums, out=np.full_like(sums[0], overall), where=sums[1] > 0)
+    good_sum, all_sum = (np.sum(x, axis=binned, keepdims=True) for x in (k, n))
+    overall = np.full_like(good_sum, np.sum(k) / np.sum(n))
+    prior = np.divide(good_sum, all_sum, out=overall, where=all_sum > 0)
     prior = np.clip(prior, 1e-9, 1.0 - 1e-9)
     low, high = clopper_pearson_interval(n_effective * ratio, n_effective)
     value = (n_effective * ratio + prior) / (n_effective + 1.0)

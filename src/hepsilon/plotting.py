@@ -40,7 +40,9 @@ def _colours(methods: list[str]) -> dict[str, str]:
 
 
 def _ratio(values: Array, reference: Array) -> Array:
-    return np.divide(values, reference, out=np.full(len(values), np.nan), where=reference != 0)
+    out: Array = np.full(len(values), np.nan)
+    np.divide(values, reference, out=out, where=reference != 0)
+    return out
 
 
 def _bin_width(edges: Array) -> tuple[Array, str]:
@@ -117,7 +119,7 @@ def plot_profile(output: Mapping[str, Any], name: str) -> Figure:
 
 def _tagged_fraction(axes: Axes, profile: hist.Hist[Any]) -> None:
     """Share of tagged objects with its binomial error."""
-    view = profile.view()
+    view: Any = profile.view()
     filled = view["count"] > 0
     fraction, count = view["value"][filled], view["count"][filled]
     error = np.sqrt(fraction * (1.0 - fraction) / count)
@@ -139,7 +141,7 @@ def _mean_line(
 ) -> None:
     """Mean as a step line; the spread within the bin as a band."""
     edges = profile.axes["x"].edges
-    view = profile.view()
+    view: Any = profile.view()
     mean = np.where(view["count"] > 0, view["value"], np.nan)
     mplhep.histplot(
         mean,
@@ -151,17 +153,10 @@ def _mean_line(
         edges=False,
     )
     if with_spread:
-        enough = view["count"] > 1
-        variance = np.where(enough, profile.variances(), np.nan) * view["count"]
-        spread = np.sqrt(np.where(enough, variance, 0.0))
-        axes.fill_between(
-            edges,
-            *(np.append(v, v[-1]) for v in (mean - spread, mean + spread)),
-            step="post",
-            color=colour,
-            alpha=0.2,
-            linewidth=0,
-        )
+        deviations = view["_sum_of_deltas_squared"]
+        spread = np.sqrt(_ratio(deviations, np.maximum(view["count"] - 1.0, 0.0)))
+        low, high = (np.append(v, v[-1]) for v in (mean - spread, mean + spread))
+        axes.fill_between(edges, low, high, step="post", color=colour, alpha=0.2, linewidth=0)
 
 
 def plot_residuals(output: Mapping[str, Any]) -> Figure:

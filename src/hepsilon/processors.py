@@ -241,7 +241,8 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
         ]
 
     def _labels(self, categories: Array) -> Array:
-        return np.array([OTHER, *category_names(self.values)])[categories + 1]
+        names: Array = np.array([OTHER, *category_names(self.values)])
+        return np.asarray(names[categories + 1])
 
     def _compare(self, records: ak.Array, methods: dict[str, _Method]) -> dict[str, Any]:
         """Distance of every efficiency to the truth, object by object."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.progress import (
@@ -44,7 +44,8 @@ def progress_bar(label: str, total: float | None, *, count: bool = True) -> Iter
         task = progress.add_task(label, total=total, note="")
 
         def advance(amount: float = 1.0, /, note: str | None = None) -> None:
-            progress.update(task, advance=amount, **({} if note is None else {"note": note}))
+            fields: dict[str, Any] = {} if note is None else {"note": note}
+            progress.update(task, advance=amount, **fields)
 
         yield advance
         if total is not None:

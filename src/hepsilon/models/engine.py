@@ -54,7 +54,7 @@ def _tensorflow(model: keras.Model) -> Call:
 def _jax(model: keras.Model) -> Call:
     import jax
 
-    @jax.jit
+    @jax.jit  # type: ignore[untyped-decorator]
     def function(trainable: Any, non_trainable: Any, inputs: Any) -> Any:
         return model.stateless_call(trainable, non_trainable, inputs, training=False)[0]
 

@@ -51,7 +51,7 @@ def run(layers: list[keras.layers.Dense], x: Any) -> Any:
     return x
 
 
-class FeatureEncoder(keras.layers.Layer):
+class FeatureEncoder(keras.layers.Layer):  # type: ignore[misc]
     """Raw features to network inputs: standardised numbers, one-hot categories.
 
     Angles become (cos, sin) with ``periodic_angles``, else they are standardised like numbers.
@@ -76,14 +76,8 @@ class FeatureEncoder(keras.layers.Layer):
                 columns.append((value - feature.mean) / feature.std)
         return ops.concatenate(columns, axis=1)
 
-    def width(self) -> int:
-        """Number of encoded columns."""
-        angle = 2 if self.periodic_angles else 1
-        widths = {"numeric": 1, "angle": angle}
-        return sum(len(f.categories) or widths[f.kind] for f in self.spec.features)
 
-
-class PairFeatures(keras.layers.Layer):
+class PairFeatures(keras.layers.Layer):  # type: ignore[misc]
     """Differences of a pair: d_eta, d_phi wrapped into [-pi, pi], delta R, (edges, 3).
 
     Invariant under common rotations in phi, and what close-by objects depend on.
@@ -104,7 +98,7 @@ class PairFeatures(keras.layers.Layer):
         return ops.concatenate([d_eta, d_phi, delta_r], axis=1)
 
 
-class FirstPairLayer(keras.layers.Layer):
+class FirstPairLayer(keras.layers.Layer):  # type: ignore[misc]
     """Dense layer on the concatenated pair (x_i, x_j, pair features), computed factorised.
 
     ``W [x_i, x_j, p] = W_a x_i + W_b x_j + W_c p``: the first two products run once per object
@@ -119,9 +113,9 @@ class FirstPairLayer(keras.layers.Layer):
         self.initializer = initializers.next()
         self.activation = keras.activations.get(activation)
 
-    def build(self, input_shape: list[tuple[int | None, ...] | None]) -> None:
-        self.n_object = int(input_shape[0][-1])  # type: ignore[index, arg-type]
-        n_pair = 0 if input_shape[3] is None else int(input_shape[3][-1])  # type: ignore[arg-type]
+    def build(self, input_shape: list[Any]) -> None:
+        self.n_object = int(input_shape[0][-1])
+        n_pair = 0 if input_shape[3] is None else int(input_shape[3][-1])
         rows = 2 * self.n_object + n_pair
         self.kernel = self.add_weight(
             shape=(rows, self.units), initializer=self.initializer, name="kernel"
@@ -140,7 +134,7 @@ class FirstPairLayer(keras.layers.Layer):
         return self.activation(out)
 
 
-class GNBlock(keras.layers.Layer):
+class GNBlock(keras.layers.Layer):  # type: ignore[misc]
     """One GN block of the paper's Appendix B and C, on flat edge lists.
 
     With ``h = d_out / 2``, ``m1 = (2 d_in + h) / 2``, ``m2 = (d_in + h) / 2``: the pair MLP
@@ -156,8 +150,8 @@ class GNBlock(keras.layers.Layer):
         self.d_out, self.activation = d_out, activation
         self.initializers = initializers
 
-    def build(self, input_shape: list[tuple[int | None, ...] | None]) -> None:
-        d_in = int(input_shape[0][-1])  # type: ignore[index, arg-type]
+    def build(self, input_shape: list[Any]) -> None:
+        d_in = int(input_shape[0][-1])
         half = self.d_out // 2
         m1, m2 = (2 * d_in + half) // 2, (d_in + half) // 2
         init = self.initializers
@@ -167,9 +161,9 @@ class GNBlock(keras.layers.Layer):
         self.summed = init.mlp([half, half], self.activation, "tanh", "summed")
         self.single = init.mlp([m2, half], self.activation, "tanh", "object")
         for layers, width in ((self.pair_rest, m1), (self.summed, half), (self.single, d_in)):
-            for layer in layers:
-                layer.build((None, width))
-                width = layer.units
+            inputs = [width, *(layer.units for layer in layers)]
+            for layer, size in zip(layers, inputs, strict=False):
+                layer.build((None, size))
 
     def compute_output_shape(self, input_shape: list[Any]) -> tuple[int | None, int]:
         """One row per node (given here since the number of segments is known at run time only)."""

@@ -53,8 +53,8 @@ def _truncated_normal(
     rng: np.random.Generator, mean: float, width: float, low: float, high: float, size: int
 ) -> Array:
     """Gaussian numbers within [low, high], by inversion of the cumulative distribution."""
-    bounds = ndtr((np.array([low, high]) - mean) / width)
-    inverse: Array = mean + width * ndtri(rng.uniform(*bounds, size=size))
+    first, last = ndtr((np.array([low, high]) - mean) / width)
+    inverse: Array = mean + width * ndtri(rng.uniform(first, last, size=size))
     return np.clip(inverse, low, high)  # round-off at the edges only
 
 
@@ -108,12 +108,16 @@ def training_jets(rng: np.random.Generator, n_events: int, *, max_jets: int = 6)
     )
 
 
+def _four_vectors(columns: dict[str, Array]) -> Any:
+    return vector.array(columns)
+
+
 def _decay_scalars(
     rng: np.random.Generator, n: int, mass: float, width: float, pt_scale: float
 ) -> tuple[Any, Any]:
     """Two-body decays, isotropic in the rest frame, of scalars with exponential pt."""
     scalar_mass = _truncated_normal(rng, mass, width, 4.0 * JET_MASS, 2.0 * mass, size=n)
-    scalar = vector.array(
+    scalar = _four_vectors(
         {
             "pt": rng.exponential(pt_scale, n),
             "eta": rng.normal(0.0, 1.0, n),
@@ -127,7 +131,7 @@ def _decay_scalars(
     x, y = momentum * sin_theta * np.cos(azimuth), momentum * sin_theta * np.sin(azimuth)
     z, energy = momentum * cos_theta, 0.5 * scalar_mass
     return tuple(
-        vector.array({"px": s * x, "py": s * y, "pz": s * z, "E": energy}).boost_p4(scalar)
+        _four_vectors({"px": s * x, "py": s * y, "pz": s * z, "E": energy}).boost_p4(scalar)
         for s in (1.0, -1.0)
     )
 

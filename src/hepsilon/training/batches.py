@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hepsilon import graphs
-from hepsilon.config import TrainingConfig
+from hepsilon.config import Recipe
 from hepsilon.dataset import Columns
 from hepsilon.training.loss import object_loss_weights
 
@@ -24,10 +24,10 @@ class Batches:
     """One epoch of shuffled batches, all of one shape; the order is a function of the seed."""
 
     def __init__(
-        self, columns: Columns, recipe: TrainingConfig, capacity: tuple[int, int], seed: list[int]
+        self, columns: Columns, recipe: Recipe, capacity: tuple[int, int], seed: list[int]
     ) -> None:
         self.columns, self.capacity = columns, capacity
-        self.size = min(recipe.batch_events or columns.n_events, columns.n_events)
+        self.size = min(recipe.batch_events, columns.n_events)
         weights = object_loss_weights(columns, recipe.mu)
         self.weights = (weights / (self.size * np.abs(columns.weights).mean())).astype(np.float32)
         self.order = np.random.default_rng(seed).permutation(columns.n_events)
@@ -45,7 +45,7 @@ class Batches:
 
     def _gather(self, events: Array) -> graphs.Graph:
         needed = graphs.needed_capacity(self.columns.offsets, events)
-        capacity = tuple(map(max, self.capacity, needed))
+        capacity = max(self.capacity[0], needed[0]), max(self.capacity[1], needed[1])
         return graphs.gather(self.columns.offsets, self.columns.nodes, events, capacity)
 
 

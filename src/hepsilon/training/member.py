@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hepsilon import graphs
-from hepsilon.config import TrainingConfig
+from hepsilon.config import Recipe
 from hepsilon.dataset import Columns
 from hepsilon.errors import TrainingError
 from hepsilon.features import FeatureSpec
@@ -30,7 +30,7 @@ WARM_UP = 0.1
 """Share of the steps in which the learning rate rises linearly."""
 
 
-def _compile(model: keras.Model, recipe: TrainingConfig, steps: int) -> None:
+def _compile(model: keras.Model, recipe: Recipe, steps: int) -> None:
     """AdamW with averaged weights, warm-up and cosine decay over ``steps``."""
     import keras
 
@@ -45,7 +45,7 @@ def _compile(model: keras.Model, recipe: TrainingConfig, steps: int) -> None:
         schedule,
         weight_decay=recipe.weight_decay,
         use_ema=bool(recipe.ema),
-        ema_momentum=recipe.ema or 0.99,
+        ema_momentum=recipe.ema,
     )
     optimizer.exclude_from_weight_decay(var_names=["bias"])
     optimizer.build(model.trainable_variables)
@@ -101,7 +101,7 @@ def _better(fit: Fit | None, model: keras.Model, epoch: Epoch) -> Fit:
 def fit_member(
     architecture: Architecture,
     spec: FeatureSpec,
-    recipe: TrainingConfig,
+    recipe: Recipe,
     train: Columns,
     validation: Columns,
     *,
@@ -115,7 +115,7 @@ def fit_member(
     Parameters
     ----------
     architecture, spec : what to build.
-    recipe : complete training configuration (see :func:`recipe`).
+    recipe : complete training configuration (see :func:`hepsilon.training.recipe`).
     train, validation : columns of the two sides.
     member : number of the network; together with the seed it fixes all randomness.
     state : file that holds the state after every epoch; where it exists the training goes on.
@@ -126,8 +126,6 @@ def fit_member(
     ------
     TrainingError : if the loss becomes NaN or infinite.
     """
-    if recipe.epochs is None or recipe.patience is None or recipe.batch_events is None:
-        raise TrainingError("expected a complete recipe, see hepsilon.training.recipe")
     seed = [recipe.seed, member]
     initial = int(np.random.default_rng(seed).integers(2**31))
     model = build_model(architecture, spec, initial)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hepsilon.config import ModelConfig, TrainingConfig
+from hepsilon.config import ModelConfig, Recipe, TrainingConfig
 
 __all__ = ["recipe"]
 
@@ -42,7 +42,7 @@ RECIPES: dict[tuple[str, str], dict[str, Any]] = {
 }
 
 
-def recipe(model: ModelConfig, training: TrainingConfig, n_events: int) -> TrainingConfig:
+def recipe(model: ModelConfig, training: TrainingConfig, n_events: int) -> Recipe:
     """Complete a training configuration with the preset's values where it leaves them open.
 
     Parameters
@@ -54,5 +54,4 @@ def recipe(model: ModelConfig, training: TrainingConfig, n_events: int) -> Train
     """
     batch = max(32, min(512, n_events // 300))
     defaults = {"batch_events": batch, **RECIPES[model.architecture, model.preset]}
-    missing = {k: v for k, v in defaults.items() if getattr(training, k) is None}
-    return training.model_copy(update=missing)
+    return Recipe(**{**defaults, **training.model_dump(exclude_none=True)})

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from hepsilon.artifact import SourceFile, versions, write_artifact
-from hepsilon.config import Config
+from hepsilon.config import Config, Recipe
 from hepsilon.dataset import Columns, check_response, read_columns
 from hepsilon.features import FeatureSpec, fit_features
 from hepsilon.inference import EpochCard, MemberCard, NetworkCard, NetworkEfficiency
@@ -70,17 +70,17 @@ def _state_folder(out: Path, fingerprint: str) -> Path:
 def _fit(
     member: int,
     config: Config,
+    full: Recipe,
     spec: FeatureSpec,
     sides: tuple[Columns, Columns],
     folder: Path,
 ) -> Fit:
     """Train one member with its progress bar."""
-    full = config.training
     train, validation = sides
     if config.model.bootstrap:
         train = bootstrap_weights(train, full.seed, member)
     label = f"training {member + 1}/{config.model.members}"
-    with progress_bar(label, float(full.epochs or 0), count=False) as advance:
+    with progress_bar(label, float(full.epochs), count=False) as advance:
 
         def on_epoch(epoch: Epoch) -> None:
             advance(0.0, note=f"epoch {epoch.epoch} validation {epoch.validation_loss:.5f}")
@@ -107,6 +107,7 @@ def _weights(architecture: Architecture, spec: FeatureSpec, fit: Fit) -> dict[st
 
 def _card(
     config: Config,
+    full: Recipe,
     spec: FeatureSpec,
     columns: Columns,
     fits: list[Fit],
@@ -130,7 +131,7 @@ def _card(
         arrays=tuple(f"member-{i}" for i in range(len(fits))),
         model=config.model,
         architecture=resolve(config.model, config.task.features),
-        training=config.training,
+        training=full,
         members=members,
     )
 
@@ -156,14 +157,14 @@ def train(config: Config, data: Sequence[str | Path] | Columns, out: str | Path)
     files = () if isinstance(data, Columns) else tuple(map(SourceFile.of, data))
     check_response(columns, config.task)
     sides = columns.split(config.training.validation)
-    training = recipe(config.model, config.training, sides[0].n_events)
-    config = config.model_copy(update={"training": training})
+    full = recipe(config.model, config.training, sides[0].n_events)
+    config = config.model_copy(update={"training": full})
     spec = fit_features(config.task, sides[0].nodes, np.abs(sides[0].object_weights))
     architecture = resolve(config.model, config.task.features)
     start_backend()
     folder = _state_folder(Path(out), _fingerprint(config, *sides))
-    fits = [_fit(m, config, spec, sides, folder) for m in range(config.model.members)]
-    card = _card(config, spec, columns, fits, files)
+    fits = [_fit(m, config, full, spec, sides, folder) for m in range(config.model.members)]
+    card = _card(config, full, spec, columns, fits, files)
     weights = [_weights(architecture, spec, fit) for fit in fits]
     write_artifact(out, card, dict(zip(card.arrays, weights, strict=True)))
     shutil.rmtree(folder)
