@@ -5,8 +5,8 @@ Train a map and a network on your files first (see training/gnn.toml):
 
     hepsilon map   training/nanoaod.toml files/*.root --out map.hepsilon
     hepsilon train training/nanoaod.toml files/*.root --out gnn.hepsilon
-    python processors/nanoaod_truth_tagging.py training/nanoaod.toml files/*.root \\
-        --efficiency map=map.hepsilon --efficiency gnn=gnn.hepsilon \\
+    python processors/nanoaod_truth_tagging.py training/nanoaod.toml files/*.root \
+        --efficiency map=map.hepsilon --efficiency gnn=gnn.hepsilon \
         --executor futures --workers 2 --out truth-tagging
 
 The executor is coffea's: iterative (this process), futures (processes on this machine) or dask (a

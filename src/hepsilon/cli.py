@@ -40,7 +40,7 @@ def _print_json(data: Any) -> None:
 
 
 def _say(text: str) -> None:
-    Console(stderr=True).print(text, highlight=False, markup=False)
+    Console(stderr=True).print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def _show_table(title: str, header: list[str], rows: list[list[str]]) -> None:

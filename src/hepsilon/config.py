@@ -176,7 +176,8 @@ class TrainingConfig(Record):
     batch_events : events per step.
     learning_rate : peak of the schedule (linear warm-up, then cosine to zero).
     weight_decay : decoupled weight decay (AdamW).
-    ema : decay per step of the averaged weights that are validated and kept; 0 for none.
+    ema : decay per step of the averaged weights that are validated and kept; 0 for none. Short
+        trainings use less: the average spans at most a tenth of all steps.
     mu : weight of the objects that did not pass (paper Eq. 5); the output is corrected back.
     validation : share of the events, chosen by the hash of (run, luminosityBlock, event).
     seed : of initial weights and shuffling.

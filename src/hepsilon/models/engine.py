@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +23,9 @@ Call = Callable[[dict[str, Array]], Any]
 
 def start_backend() -> None:
     """Import Keras with its backend; on TensorFlow let GPU memory grow instead of taking it all."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # without an NVIDIA driver TensorFlow reports its absence as errors: not worth alarming anybody
+    quiet = "2" if Path("/proc/driver/nvidia").exists() else "3"
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", quiet)
     import keras
 
     if keras.backend.backend() == "tensorflow":

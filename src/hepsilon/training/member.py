@@ -24,13 +24,13 @@ from hepsilon.training.state import Epoch, Fit, State
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["fit_member"]
+__all__ = ["compile_model", "fit_member"]
 
 WARM_UP = 0.1
 """Share of the steps in which the learning rate rises linearly."""
 
 
-def _compile(model: keras.Model, recipe: Recipe, steps: int) -> None:
+def compile_model(model: keras.Model, recipe: Recipe, steps: int) -> None:
     """AdamW with averaged weights, warm-up and cosine decay over ``steps``."""
     import keras
 
@@ -45,7 +45,8 @@ def _compile(model: keras.Model, recipe: Recipe, steps: int) -> None:
         schedule,
         weight_decay=recipe.weight_decay,
         use_ema=bool(recipe.ema),
-        ema_momentum=recipe.ema,
+        # a short training must not average over its first steps
+        ema_momentum=min(recipe.ema, max(0.0, 1.0 - 10.0 / steps)),
     )
     optimizer.exclude_from_weight_decay(var_names=["bias"])
     optimizer.build(model.trainable_variables)
@@ -131,7 +132,7 @@ def fit_member(
     model = build_model(architecture, spec, initial)
     capacity = graphs.capacity_for(train.offsets, min(recipe.batch_events, train.n_events))
     steps = len(Batches(train, recipe, capacity, [*seed, 0]))
-    _compile(model, recipe, recipe.epochs * steps)
+    compile_model(model, recipe, recipe.epochs * steps)
     engine, store = Engine(model), State(state)
     fit = store.load(model)
     for done in fit.history if fit and on_epoch else []:
