@@ -22,9 +22,11 @@ from hepsilon.artifact import versions
 from hepsilon.config import InputConfig, Task
 from hepsilon.efficiency import SupportsEfficiency
 from hepsilon.errors import InputError
+from hepsilon.execution import user_errors
 from hepsilon.histograms import ALL
 from hepsilon.inference import NetworkEfficiency
 from hepsilon.processors import DIRECT, TRUTH, TaskSchema, TruthTagging
+from hepsilon.reading import check_file
 
 __all__ = ["Comparison", "closure_report", "compare", "run_closure"]
 
@@ -232,9 +234,10 @@ def run_closure(
     dict : output of the processor for the dataset.
     """
     config = config or InputConfig(schema="nanoaod")
-    missing = [str(file) for file in files if not Path(file).is_file()]
-    if missing or not files:
-        raise InputError(f"no files {missing}" if missing else "expected at least one file")
+    if not files:
+        raise InputError("expected at least one file")
+    for file in files:  # before any work: coffea would fail with a riddle, or drop the file
+        check_file(file, task, config)
     runner = processor.Runner(
         executor=executor or processor.IterativeExecutor(status=False),
         schema=SCHEMAS[config.schema_],
@@ -242,7 +245,8 @@ def run_closure(
         format="parquet" if config.schema_ == "parquet" else "root",
     )
     fileset = {"sample": {"treename": config.tree, "files": [str(file) for file in files]}}
-    result = runner(fileset, TruthTagging(task, efficiencies, config=config))
+    with user_errors():
+        result = runner(fileset, TruthTagging(task, efficiencies, config=config))
     if "sample" not in result:
         raise InputError(f"the files {[str(f) for f in files]} hold no events")
     return dict(result["sample"])

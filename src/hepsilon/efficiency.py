@@ -10,7 +10,7 @@ import awkward as ak
 import numpy as np
 import numpy.typing as npt
 
-from hepsilon.columns import flat, offsets_of, unflatten
+from hepsilon.columns import flat, offsets_of, shortened, unflatten
 from hepsilon.config import Task
 from hepsilon.errors import DomainError, InputError, OutOfDomainWarning
 from hepsilon.features import FeatureSpec
@@ -128,6 +128,7 @@ class FieldEfficiency:
     def __call__(self, records: ak.Array, /) -> ak.Array:
         """Values of the field as float64, jagged like ``records``."""
         if self.field not in ak.fields(records):
-            raise InputError(f"expected the field {self.field!r}, received {ak.fields(records)}")
+            received = shortened(ak.fields(records), self.field)
+            raise InputError(f"expected the field {self.field!r}, received {received}")
         offsets, values = checked(records[self.field], self.field)
         return unflatten(values, offsets)

@@ -2,22 +2,57 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from coffea import processor
 
-__all__ = ["local_executor"]
+from hepsilon import errors
+
+__all__ = ["local_executor", "user_errors"]
+
+_WRAPPED = re.compile(r"The error was: (\w+)\((.*)\)\.?$", re.DOTALL)
 
 
 def local_executor(workers: int) -> Any:
     """Executor in this process (one worker) or in a pool of processes.
 
     The pool is loky's reusable one: it outlives a run, so TensorFlow starts once per worker, and
-    it never forks a process in which TensorFlow already runs (that would deadlock).
+    it never forks a process in which TensorFlow already runs (that would deadlock). Nothing is
+    tried again: on one machine an error is the same the second time.
     """
     if workers == 1:
-        return processor.IterativeExecutor()
+        return processor.IterativeExecutor(retries=0)
     from loky import get_reusable_executor
 
     pool = get_reusable_executor(max_workers=workers, timeout=600)
-    return processor.FuturesExecutor(pool=pool, workers=workers)
+    return processor.FuturesExecutor(pool=pool, workers=workers, retries=0)
+
+
+def _user_error(error: BaseException) -> errors.HepsilonError | None:
+    """The hepsilon error behind what coffea raised, if there is one.
+
+    coffea wraps errors of ``process()``; from another process only the text arrives.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, errors.HepsilonError):
+            return cause
+        cause = cause.__cause__
+    found = _WRAPPED.search(str(error))
+    kind = getattr(errors, found[1], None) if found and found[1] in errors.__all__ else None
+    return kind(found[2].strip("'\"")) if found and kind else None
+
+
+@contextmanager
+def user_errors() -> Iterator[None]:
+    """Raise hepsilon's own errors from within coffea as they were, not wrapped."""
+    try:
+        yield
+    except Exception as error:
+        original = _user_error(error)
+        if original is None:
+            raise
+        raise original from None

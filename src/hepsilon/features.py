@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hepsilon import geometry
-from hepsilon.columns import flat, offsets_of
+from hepsilon.columns import flat, offsets_of, shortened
 from hepsilon.config import Cut, Record, Task
 from hepsilon.errors import InputError, TrainingError
 
@@ -116,7 +116,8 @@ def _field(records: ak.Array, name: str) -> ak.Array:
     if name in DERIVED:
         return DERIVED[name](records)
     raise InputError(
-        f"expected the field {name!r}, received records with the fields {ak.fields(records)}"
+        f"expected the field {name!r}, received records with the fields "
+        f"{shortened(ak.fields(records), name)}"
     )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hepsilon import kernels
-from hepsilon.columns import flat, offsets_of, unflatten
+from hepsilon.columns import flat, offsets_of, shortened, unflatten
 from hepsilon.errors import InputError
 
 __all__ = [
@@ -33,7 +33,8 @@ def _columns(records: ak.Array, *names: str) -> list[npt.NDArray[Any]]:
     missing = [name for name in names if name not in ak.fields(records)]
     if missing:
         raise InputError(
-            f"expected the fields {list(names)}, but {missing} are not among {ak.fields(records)}"
+            f"expected the fields {list(names)}, but {missing} are not among "
+            f"{shortened(ak.fields(records), missing[0])}"
         )
     return [offsets_of(records), *(flat(records[name], name=name) for name in names)]
 

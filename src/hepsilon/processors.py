@@ -15,7 +15,7 @@ from coffea import processor
 from coffea.nanoevents import NanoAODSchema
 from scipy.special import rel_entr
 
-from hepsilon.columns import flat, offsets_of
+from hepsilon.columns import flat, is_jagged, offsets_of, shortened
 from hepsilon.config import InputConfig, Task
 from hepsilon.efficiency import Efficiency, FieldEfficiency, SupportsEfficiency, checked
 from hepsilon.errors import ConfigError, InputError
@@ -66,7 +66,12 @@ def collection(events: ak.Array, task: Task, config: InputConfig) -> ak.Array:
     """
     fields = ak.fields(events)
     if task.collection in fields:
-        return events[task.collection]
+        layout = events.layout[task.collection]
+        if is_jagged(layout):
+            return events[task.collection]
+        # without a branch of counts (RNTuple) NanoAODSchema makes one record of lists per event,
+        # on which its own behaviours fail
+        return ak.zip({name: ak.Array(layout[name]) for name in layout.fields}, depth_limit=2)
     prefix = f"{task.collection}_"
     branches = {name.removeprefix(prefix): name for name in fields if name.startswith(prefix)}
     special = {"run", "luminosityBlock", "event", task.weight}
@@ -75,7 +80,7 @@ def collection(events: ak.Array, task: Task, config: InputConfig) -> ak.Array:
     if missing or not branches:
         raise InputError(
             f"expected a collection {task.collection!r} or branches {prefix}*"
-            f"{f' and {missing}' if missing else ''}, received {fields[:20]}"
+            f"{f' and {missing}' if missing else ''}, received {shortened(fields)}"
         )
     return ak.zip({name: events[branch] for name, branch in branches.items()}, depth_limit=2)
 

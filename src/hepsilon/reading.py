@@ -14,11 +14,12 @@ import numpy.typing as npt
 import pyarrow.parquet
 import uproot
 
+from hepsilon.columns import shortened
 from hepsilon.config import InputConfig, Task
 from hepsilon.errors import InputError
 from hepsilon.features import DERIVED
 
-__all__ = ["Chunk", "read_chunks"]
+__all__ = ["Chunk", "check_file", "read_chunks"]
 
 Array = npt.NDArray[Any]
 CHUNK_EVENTS = 200_000
@@ -101,10 +102,32 @@ class _Layout:
         column = self.branches.get(field, f"{self.task.collection}_{field}")
         if column not in self.available:
             raise InputError(
-                f"{self.path}: expected the column {column!r} for the field {field!r}; "
-                "name another one under [input.branches]"
+                f"{self.path}: expected the column {column!r} for the field {field!r}, received "
+                f"{shortened(sorted(self.available), column)}; name another one under "
+                "[input.branches]"
             )
         return column
+
+
+def check_file(path: str | Path, task: Task, config: InputConfig) -> None:
+    """Check that a file has what applying a task needs, as flat columns.
+
+    Raises
+    ------
+    InputError : for a missing or unreadable file, tree or column, or for a parquet file whose
+        collection is one nested column.
+    """
+    path = Path(path)
+    layout = _Layout(_open(path, config.tree), path, task, config)
+    if layout.nested:
+        raise InputError(
+            f"{path}: coffea reads flat columns ({task.collection}_pt, ...) of parquet files, "
+            f"not one nested column {task.collection!r}; training reads both"
+        )
+    for field in [*task_fields(task), *([task.truth] if task.truth else [])]:
+        layout.of_object(field)
+    if task.weight:
+        layout.of_event(task.weight, required=True)
 
 
 def _event_numbers(

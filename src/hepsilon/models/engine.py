@@ -57,7 +57,7 @@ def _tensorflow(model: keras.Model) -> Call:
 def _jax(model: keras.Model) -> Call:
     import jax
 
-    @jax.jit  # type: ignore[untyped-decorator]
+    @jax.jit  # type: ignore[untyped-decorator, unused-ignore]
     def function(trainable: Any, non_trainable: Any, inputs: Any) -> Any:
         return model.stateless_call(trainable, non_trainable, inputs, training=False)[0]
 
