@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from hepsilon.errors import InputError
 
-__all__ = ["flat", "is_jagged", "offsets_of", "shortened", "unflatten"]
+__all__ = ["flat", "offsets_of", "shortened", "unflatten"]
 
 Array = npt.NDArray[Any]
 
@@ -25,22 +25,11 @@ def shortened(names: Iterable[str], like: str = "") -> str:
     return f"{shown}" + (f" and {len(names) - 12} more" if len(names) > 12 else "")
 
 
-def _outer_layout(array: Any) -> Any:
-    """The outermost layout that is not just an index into another one."""
+def _check_jagged(array: ak.Array) -> None:
+    """Refuse what has no unambiguous objects per event."""
     layout = ak.to_layout(array, primitive_policy="error")
     while layout.is_indexed and not layout.is_option:
         layout = layout.content
-    return layout
-
-
-def is_jagged(array: Any) -> bool:
-    """Whether each event of an array (or of its layout) has a list of objects."""
-    return bool(_outer_layout(array).is_list)
-
-
-def _check_jagged(array: ak.Array) -> None:
-    """Refuse what has no unambiguous objects per event."""
-    layout = _outer_layout(array)
     if layout.is_option:
         raise InputError(
             "expected one list of objects per event, received an option-typed event axis "

@@ -15,7 +15,7 @@ from coffea import processor
 from coffea.nanoevents import NanoAODSchema
 from scipy.special import rel_entr
 
-from hepsilon.columns import flat, is_jagged, offsets_of, shortened
+from hepsilon.columns import flat, offsets_of, shortened
 from hepsilon.config import InputConfig, Task
 from hepsilon.efficiency import Efficiency, FieldEfficiency, SupportsEfficiency, checked
 from hepsilon.errors import ConfigError, InputError
@@ -66,12 +66,11 @@ def collection(events: ak.Array, task: Task, config: InputConfig) -> ak.Array:
     """
     fields = ak.fields(events)
     if task.collection in fields:
-        layout = events.layout[task.collection]
-        if is_jagged(layout):
+        try:
             return events[task.collection]
-        # without a branch of counts (RNTuple) NanoAODSchema makes one record of lists per event,
-        # on which its own behaviours fail
-        return ak.zip({name: ak.Array(layout[name]) for name in layout.fields}, depth_limit=2)
+        except ValueError:  # coffea's jets want a charge, which NanoAODSchema fills for TTrees only
+            layout = events.layout[task.collection]
+            return ak.Array(ak.without_parameters(layout, highlevel=False))
     prefix = f"{task.collection}_"
     branches = {name.removeprefix(prefix): name for name in fields if name.startswith(prefix)}
     special = {"run", "luminosityBlock", "event", task.weight}
