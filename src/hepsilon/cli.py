@@ -85,15 +85,14 @@ def simulate(args: argparse.Namespace) -> None:
 def train(args: argparse.Namespace) -> None:
     """Train a network; the same command after an interruption goes on where it stopped."""
     from hepsilon.config import load_config
-    from hepsilon.files import atomic_path
     from hepsilon.plotting import plot_history
+    from hepsilon.report import save_figure
     from hepsilon.training import train as train_network
 
     result = train_network(load_config(args.config), args.files, args.out)
     card = result.efficiency.card
     history = args.out.with_suffix(".history.png")
-    with atomic_path(history) as temporary:
-        plot_history(card).savefig(temporary, dpi=110)
+    save_figure(plot_history(card), history)
     if args.json:
         _print_json({"path": str(args.out), "hash": result.efficiency.hash} | _plain(card))
         return
@@ -112,12 +111,16 @@ def make_map(args: argparse.Namespace) -> None:
     from hepsilon.config import load_config
     from hepsilon.dataset import read_columns
     from hepsilon.maps import EfficiencyMap
+    from hepsilon.plotting import plot_map
+    from hepsilon.report import save_figure
 
     config = load_config(args.config)
     columns = read_columns(args.files, config)
     files = tuple(map(SourceFile.of, args.files))
     efficiency = EfficiencyMap.fit(config.task, columns, config.map, files)
     efficiency.save(args.out)
+    if len(efficiency.card.edges) <= 2:
+        save_figure(plot_map(efficiency), args.out.with_suffix(".png"))
     if args.json:
         _print_json({"path": str(args.out)} | _plain(efficiency.card))
         return
@@ -164,8 +167,7 @@ def info(args: argparse.Namespace) -> None:
     if args.json:
         _print_json(card)
         return
-    rows = [[key, value] for key, value in _flat(card) if "history" not in key]
-    _show_table(str(args.path), ["", "value"], [[k, str(v)] for k, v in rows])
+    _show_table(str(args.path), ["", "value"], _card_rows(efficiency.card))
 
 
 def _plain(card: Any) -> dict[str, Any]:
@@ -173,16 +175,26 @@ def _plain(card: Any) -> dict[str, Any]:
     return plain
 
 
-def _flat(data: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    rows: list[tuple[str, Any]] = []
-    for key, value in data.items():
-        items = dict(enumerate(value)) if isinstance(value, list) else value
-        nested = isinstance(items, dict) and any(isinstance(v, dict) for v in items.values())
-        if nested:
-            rows += _flat({str(k): v for k, v in items.items()}, f"{prefix}{key}.")
-        else:
-            rows.append((f"{prefix}{key}", value))
-    return rows
+def _feature_text(feature: Any) -> str:
+    if feature.kind == "categorical":
+        return f"one of {list(feature.categories)}"
+    covered = "" if feature.low is None else f"{feature.low:.6g} to {feature.high:.6g}"
+    return f"{covered} {feature.unit} ({feature.kind})"
+
+
+def _card_rows(card: Any) -> list[list[str]]:
+    """Rows for people: one feature, one file, one member a line."""
+    special = {"features", "files", "members", "edges"}
+    plain = {k: v for k, v in _plain(card).items() if k not in special}
+    rows = [[f"task {name}", str(value)] for name, value in plain.pop("task").items()]
+    rows += [[f"feature {f.name}", _feature_text(f)] for f in card.features.features]
+    rows += [[f"bins {n}", f"{len(e) - 1}"] for n, e in getattr(card, "edges", {}).items()]
+    rows += [[k, str(v)] for k, v in plain.items()]
+    for number, member in enumerate(getattr(card, "members", ())):
+        best = member.history[member.best_epoch - 1]
+        kept = f"epoch {best.epoch} of {len(member.history)}"
+        rows.append([f"member {number}", f"{kept}, validation loss {best.validation_loss:.5f}"])
+    return rows + [[f"file {f.name}", f"sha256 {f.sha256[:16]}"] for f in card.files]
 
 
 def _named_path(text: str) -> tuple[str, Path]:

@@ -15,12 +15,11 @@ from hepsilon.config import Config, Cut, InputConfig, ModelConfig, Passed, Task,
 from hepsilon.dataset import read_columns
 from hepsilon.efficiency import Efficiency, SupportsEfficiency
 from hepsilon.execution import local_executor
-from hepsilon.files import atomic_path
 from hepsilon.inference import NetworkEfficiency
 from hepsilon.maps import EfficiencyMap
-from hepsilon.plotting import plot_history, plot_simulated_efficiency
+from hepsilon.plotting import plot_history, plot_map, plot_simulated_efficiency
 from hepsilon.progress import progress_bar
-from hepsilon.report import summary_rows, write_closure, write_text
+from hepsilon.report import save_figure, summary_rows, write_closure, write_text
 from hepsilon.simulation import write_jets
 from hepsilon.training import train
 
@@ -117,8 +116,7 @@ def _simulate(out: Path, n_events: int, seed: int) -> dict[str, Path]:
 def _network(config: Config, files: list[Path], out: Path) -> NetworkEfficiency:
     """Train a network and plot its history."""
     result = train(config, files, out)
-    with atomic_path(out.with_suffix(".history.png")) as picture:
-        plot_history(result.efficiency.card).savefig(picture, dpi=110)
+    save_figure(plot_history(result.efficiency.card), out.with_suffix(".history.png"))
     return result.efficiency
 
 
@@ -130,6 +128,7 @@ def _learn(
     base = Config(task=task, input=InputConfig(schema="nanoaod"), training=training)
     efficiency_map = EfficiencyMap.fit(task, read_columns([file], base), base.map)
     efficiency_map.save(out / "map.hepsilon")
+    save_figure(plot_map(efficiency_map), out / "map.png")
     learned: dict[str, Efficiency] = {"map": efficiency_map}
     for name, model in networks.items():
         config = base.model_copy(update={"model": model})
@@ -171,8 +170,7 @@ def run_demo(out: str | Path, *, n_events: int = 60_000, seed: int = 1) -> DemoR
     """
     out = Path(out)
     samples = _simulate(out, n_events, seed)
-    with atomic_path(out / "simulated_efficiency.png") as picture:
-        plot_simulated_efficiency().savefig(picture, dpi=110)
+    save_figure(plot_simulated_efficiency(), out / "simulated_efficiency.png")
     task = toy_task()
     networks = {
         "mlp": ModelConfig(architecture="mlp"),

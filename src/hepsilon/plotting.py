@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import product
 from typing import Any
 
 import hist
@@ -13,13 +14,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from hepsilon import simulation
-from hepsilon.histograms import ALL, FLAVOUR_NAMES
+from hepsilon.errors import InputError
+from hepsilon.histograms import ALL, FLAVOUR_NAMES, category_names
 from hepsilon.inference import NetworkCard
+from hepsilon.maps import EfficiencyMap
 from hepsilon.processors import DIRECT, OTHER, TRUTH
 
 __all__ = [
     "closure_figures",
     "plot_history",
+    "plot_map",
     "plot_observable",
     "plot_profile",
     "plot_residuals",
@@ -201,6 +205,29 @@ def plot_history(card: NetworkCard) -> Figure:
     axes.set_xlabel("epoch")
     axes.set_ylabel("cross-entropy per event")
     axes.legend(title="solid: validation, dashed: training", fontsize=8, title_fontsize=8)
+    return figure
+
+
+def plot_map(efficiency: EfficiencyMap) -> Figure:
+    """Values of a map in one or two binned features, one panel per category."""
+    edges = list(efficiency.card.edges.items())
+    categories = [f for f in efficiency.features.features if f.kind == "categorical"]
+    names = [category_names(f.categories) for f in categories]
+    titles = [" ".join(combination) for combination in product(*names)]
+    panels = efficiency.values().reshape(len(titles), *(len(e) - 1 for _, e in edges))
+    if len(edges) > 2:
+        raise InputError(f"maps in one or two features can be drawn, not in {len(edges)}")
+    figure = Figure(figsize=(4.6 * len(titles), 3.8), layout="constrained")
+    row = figure.subplots(1, len(titles), squeeze=False)[0]
+    for axes, title, values in zip(row, titles, panels, strict=True):
+        axes.set(title=title or "all", xlabel=edges[0][0])
+        if len(edges) == 1:
+            axes.stairs(values, edges[0][1])
+            axes.set_ylabel("efficiency")
+        else:
+            mesh = axes.pcolormesh(edges[0][1], edges[1][1], values.T, rasterized=True)
+            axes.set_ylabel(edges[1][0])
+            figure.colorbar(mesh, ax=axes, label="efficiency")
     return figure
 
 

@@ -17,7 +17,7 @@ from hepsilon.files import atomic_path
 from hepsilon.plotting import closure_figures
 from hepsilon.progress import progress_bar
 
-__all__ = ["summary_rows", "write_closure"]
+__all__ = ["save_figure", "summary_rows", "write_closure", "write_text"]
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 1100px; margin: 2rem auto; padding: 0 1rem;
@@ -39,6 +39,14 @@ def _png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
     return buffer.getvalue()
+
+
+def save_figure(figure: Figure, path: Path) -> bytes:
+    """Write a figure as PNG, atomically, and return the picture."""
+    picture = _png(figure)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(picture)
+    return picture
 
 
 def summary_rows(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
@@ -123,9 +131,7 @@ def write_closure(out: str | Path, output: Mapping[str, Any], report: Mapping[st
     pictures = {}
     with progress_bar("plots", len(figures)) as advance:
         for name, figure in figures.items():
-            pictures[name] = _png(figure)
-            with atomic_path(folder / f"{name}.png") as temporary:
-                temporary.write_bytes(pictures[name])
+            pictures[name] = save_figure(figure, folder / f"{name}.png")
             advance()
     histograms = {key: output[key] for key in ("observables", "binomial", "profiles")}
     write_text(folder / "histograms.json", json.dumps(histograms, default=uhi.io.json.default))
