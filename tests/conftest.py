@@ -13,7 +13,7 @@ from coffea.nanoevents import NanoEventsFactory
 from hypothesis import settings
 
 # The same examples in every run; kernels may be compiled on their first call, hence no deadline.
-settings.register_profile("hepsilon", deadline=None, derandomize=True, max_examples=40)
+settings.register_profile("hepsilon", deadline=None, derandomize=True, max_examples=30)
 settings.load_profile("hepsilon")
 
 NANOAOD = "nanoAOD_2015_CMS_Open_Data_ttbar.root"

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hepsilon import InputError
-from hepsilon.columns import flat, offsets_of, unflatten
+from hepsilon.columns import flat, offsets_of, shortened, unflatten
 
 PLAIN = ak.Array([[1.5, 2.5, 3.5], [], [4.5], [5.5, 6.5], [7.5, 8.5], [], [9.5], [10.5, 11.5]])
 
@@ -226,6 +226,24 @@ def test_arrays_without_objects_are_refused(array: ak.Array) -> None:
 def test_entries_that_are_not_numbers_are_refused(array: ak.Array) -> None:
     with pytest.raises(InputError, match=r"jet: expected one number per object"):
         flat(array, name="jet")
+
+
+# names in errors
+
+
+def test_names_that_resemble_the_wanted_one_come_first() -> None:
+    assert shortened(["eta", "phi", "btagDeepFlavB"], "btagDeepFlav") == str(
+        ["btagDeepFlavB", "eta", "phi"]
+    )
+
+
+def test_many_names_are_cut_to_a_dozen() -> None:
+    names = [f"branch{i}" for i in range(1500)]
+    assert shortened(names) == f"{names[:12]} and 1488 more"
+
+
+def test_few_names_are_shown_in_their_order() -> None:
+    assert shortened(iter(["eta", "phi"])) == "['eta', 'phi']"
 
 
 # virtual arrays of NanoEvents

@@ -1,0 +1,67 @@
+"""The same artifact and the same code on the JAX backend, in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import awkward as ak
+import numpy as np
+import pytest
+from scipy.special import logit
+from toys import random_jets
+
+pytest_plugins = ["trained"]
+
+COUNTS = [0, 1, 2, 5, 15, 3]
+
+SCRIPT = """
+import sys
+import awkward as ak, keras, numpy as np
+import hepsilon
+from hepsilon.training import train
+from toys import mlp_config, random_jets
+
+model, data, out = sys.argv[1:]
+assert keras.backend.backend() == "jax"
+before = hepsilon.load(model)
+config = mlp_config(epochs=1).model_copy(
+    update={"model": before.card.model, "training": before.card.training})
+eps = before(random_jets([0, 1, 2, 5, 15, 3]))
+after = train(config, [data], out + ".hepsilon").efficiency
+assert "tensorflow" not in sys.modules
+trained = after(random_jets([0, 1, 2, 5, 15, 3]))
+loss = after.card.members[0].history[0].validation_loss
+np.savez(out, eps=ak.flatten(eps), trained=ak.flatten(trained), loss=loss)
+"""
+
+
+@pytest.fixture(scope="module")
+def on_jax(gnn, toy_file, tmp_path_factory):
+    pytest.importorskip("jax")
+    out = tmp_path_factory.mktemp("jax") / "out.npz"
+    paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    environment = os.environ | {
+        "KERAS_BACKEND": "jax",
+        "JAX_PLATFORMS": "cpu",
+        "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+    }
+    command = [sys.executable, "-c", SCRIPT, gnn.path, str(toy_file), str(out)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    with np.load(out) as arrays:
+        return dict(arrays)
+
+
+def test_jax_gives_the_same_logits(gnn, on_jax):
+    here = ak.to_numpy(ak.flatten(gnn(random_jets(COUNTS))))
+    np.testing.assert_allclose(logit(on_jax["eps"]), logit(here), atol=1e-5)
+
+
+def test_jax_trains(gnn, on_jax):
+    """Keras draws other initial weights on another backend, so the network is another one."""
+    (here,) = gnn.card.members[0].history
+    assert np.all((on_jax["trained"] > 0.0) & (on_jax["trained"] < 1.0))
+    assert on_jax["loss"] == pytest.approx(here.validation_loss, abs=0.1)

@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from reference import randomise, reference_logits, weights_of
+from scipy.special import expit
+from toys import SPEC, TASK, offsets_of, random_nodes
+
+from hepsilon.config import ModelConfig
+from hepsilon.models import Architecture, build_model, resolve
+from hepsilon.models.engine import Engine, start_backend
+
+SMALL = Architecture(
+    blocks=(8,), head=(6,), activation="silu", pair_features=True, periodic_angles=True
+)
+COUNTS = [0, 1, 2, 5, 15]
+ROUND_OFF = 1e-5
+"""Largest difference of an efficiency to float64, stated for any network of the presets."""
+
+
+def prepare(architecture: Architecture, seed: int = 1):
+    start_backend()
+    model = build_model(architecture, SPEC, seed)
+    randomise(model, seed)
+    return model
+
+
+@pytest.fixture(scope="module")
+def small_model():
+    return prepare(SMALL)
+
+
+@pytest.fixture(scope="module")
+def engine(small_model) -> Engine:
+    return Engine(small_model)
+
+
+def expected(model, architecture, offsets, nodes):
+    events = np.split(nodes, offsets[1:-1])
+    return np.concatenate(
+        [reference_logits(weights_of(model), architecture, SPEC, jets) for jets in events]
+    )
+
+
+@pytest.mark.parametrize("preset", ["paper", "fast"])
+def test_gnn_equals_plain_numpy_in_float64(preset):
+    """Appendix B and C, for events with 0, 1, 2, 5 and 15 jets."""
+    architecture = resolve(ModelConfig(architecture="gnn", preset=preset), TASK.features)
+    model = prepare(architecture)
+    offsets, nodes = random_nodes(COUNTS)
+    found = Engine(model).logits(offsets, nodes)
+    reference = expected(model, architecture, offsets, nodes)
+    assert np.ptp(expit(reference)) > 0.1  # the jets are not all alike
+    assert np.abs(expit(found) - expit(reference)).max() < ROUND_OFF
+
+
+def test_mlp_equals_plain_numpy_in_float64():
+    architecture = resolve(ModelConfig(architecture="mlp", preset="paper"), TASK.features)
+    model = prepare(architecture)
+    offsets, nodes = random_nodes(COUNTS)
+    found = Engine(model).logits(offsets, nodes)
+    reference = expected(model, architecture, offsets, nodes)
+    assert np.abs(expit(found) - expit(reference)).max() < ROUND_OFF
+
+
+def test_small_gnn_equals_plain_numpy_for_every_multiplicity(engine, small_model):
+    counts = [*range(16), *range(15, -1, -1)]
+    offsets, nodes = random_nodes(counts, seed=3)
+    reference = expected(small_model, SMALL, offsets, nodes)
+    np.testing.assert_allclose(engine.logits(offsets, nodes), reference, atol=2e-5)
+
+
+@pytest.mark.parametrize("counts", [[], [0], [0, 0, 0]])
+def test_no_objects_give_no_logits(engine, counts):
+    offsets, nodes = offsets_of(counts), np.zeros((0, 4), np.float32)
+    out = engine.logits(offsets, nodes)
+    assert out.shape == (0,)
+    assert out.dtype == np.float64
+
+
+def test_permuting_the_objects_of_an_event_permutes_the_logits(engine):
+    offsets, nodes = random_nodes([7])
+    order = np.random.default_rng(2).permutation(7)
+    there = engine.logits(offsets, nodes)[order]
+    np.testing.assert_allclose(engine.logits(offsets, nodes[order]), there, atol=2e-5)
+
+
+def test_partners_matter(engine):
+    """The network is a function of the whole event."""
+    offsets, nodes = random_nodes([3])
+    alone = engine.logits(offsets_of([1]), nodes[:1])
+    assert abs(engine.logits(offsets, nodes)[0] - alone[0]) > 1e-3
+
+
+def test_objects_of_other_events_never_matter(engine):
+    offsets, nodes = random_nodes([3, 4, 2])
+    before = engine.logits(offsets, nodes)
+    other = nodes.copy()
+    other[3:7] = random_nodes([4], seed=9)[1]
+    after = engine.logits(offsets, other)
+    np.testing.assert_array_equal(np.delete(after, slice(3, 7)), np.delete(before, slice(3, 7)))
+    assert np.abs(after[3:7] - before[3:7]).min() > 0.0
+
+
+def test_extreme_values_in_another_event_never_matter(engine):
+    offsets, nodes = random_nodes([3, 1])
+    before = engine.logits(offsets, nodes)[:3]
+    nodes[3, 0] = 1e30
+    np.testing.assert_array_equal(engine.logits(offsets, nodes)[:3], before)
+
+
+def test_batching_changes_only_the_round_off(engine):
+    """3,000 events need several graphs; each event alone needs the smallest one."""
+    counts = np.random.default_rng(1).poisson(3.0, 3000)
+    offsets, nodes = random_nodes(counts.tolist())
+    together = engine.logits(offsets, nodes)
+    for event in range(0, 3000, 300):
+        part = slice(offsets[event], offsets[event + 1])
+        alone = engine.logits(np.array([0, counts[event]]), nodes[part])
+        np.testing.assert_allclose(together[part], alone, atol=1e-5)
+
+
+def test_event_beyond_the_budget_of_a_graph_is_evaluated(engine):
+    """120 objects have 14,280 ordered pairs, more than a graph usually holds."""
+    offsets, nodes = random_nodes([2, 120, 2])
+    out = engine.logits(offsets, nodes)
+    assert np.isfinite(out).all()
+    alone = engine.logits(offsets_of([2]), nodes[:2])
+    np.testing.assert_allclose(out[:2], alone, atol=1e-5)
+
+
+def test_input_is_not_mutated(engine):
+    offsets, nodes = random_nodes(COUNTS)
+    offsets.flags.writeable = nodes.flags.writeable = False
+    copies = offsets.copy(), nodes.copy()
+    engine.logits(offsets, nodes)
+    np.testing.assert_array_equal(offsets, copies[0])
+    np.testing.assert_array_equal(nodes, copies[1])
+
+
+class Counting:
+    """A network that counts how often TensorFlow traces it, and the shapes it sees."""
+
+    def __init__(self, model) -> None:
+        self.model, self.input, self.traces = model, model.input, 0
+
+    def __call__(self, inputs, training):
+        self.traces += 1
+        return self.model(inputs, training=training)
+
+
+def test_any_number_of_events_is_traced_once(small_model):
+    model = Counting(small_model)
+    engine = Engine(model)
+    for n_events in (1, 7, 90, 400):
+        engine.logits(*random_nodes([3] * n_events))
+    assert model.traces == 1
+
+
+def test_shapes_are_few_for_any_number_of_events(engine, monkeypatch):
+    """Every shape is one XLA compilation."""
+    shapes = set()
+
+    def spy(graph):
+        shapes.add((len(graph.x), len(graph.receivers)))
+        return np.zeros(len(graph.x))
+
+    monkeypatch.setattr(engine, "_run", spy)
+    rng = np.random.default_rng(1)
+    for n_events in (*range(1, 60), 300, 1000, 5000, 20_000):
+        engine.logits(*random_nodes(rng.poisson(3.0, n_events).tolist()))
+    assert len(shapes) <= 4
+
+
+def test_device_may_be_chosen(small_model, engine):
+    offsets, nodes = random_nodes([3])
+    found = Engine(small_model, device="cpu").logits(offsets, nodes)
+    np.testing.assert_allclose(found, engine.logits(offsets, nodes), atol=1e-6)

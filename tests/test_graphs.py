@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import strategies as sts
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hepsilon import graphs
+
+Array = npt.NDArray[Any]
+
+
+def nodes_of(offsets: Array) -> Array:
+    """Two features that identify each object; none is zero."""
+    return np.arange(1, 2 * offsets[-1] + 1, dtype=np.float32).reshape(-1, 2)
+
+
+def real_pairs(graph: graphs.Graph) -> list[tuple[int, int]]:
+    """Edges between objects, by their positions in the flat columns."""
+    receivers, senders = graph.index[graph.receivers], graph.index[graph.senders]
+    real = receivers >= 0
+    return list(zip(receivers[real].tolist(), senders[real].tolist(), strict=True))
+
+
+def pairs_of(offsets: Array) -> list[tuple[int, int]]:
+    events = itertools.pairwise(offsets.tolist())
+    return [pair for event in events for pair in itertools.permutations(range(*event), 2)]
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Budgets so small that a few events need several graphs."""
+    monkeypatch.setattr(graphs, "MAX_NODES", 8)
+    monkeypatch.setattr(graphs, "MAX_EDGES", 20)
+
+
+@given(n=sts.counts(30))
+def test_packed_graphs_hold_every_object_once_and_in_order(n: list[int]) -> None:
+    offsets = sts.offsets(n)
+    packed = list(graphs.packed_graphs(offsets, nodes_of(offsets)))
+    index = [i for graph in packed for i in graph.index.tolist() if i >= 0]
+    assert index == list(range(sum(n)))
+
+
+@given(n=sts.counts(30))
+def test_packed_graphs_hold_every_pair_once(n: list[int]) -> None:
+    offsets = sts.offsets(n)
+    packed = graphs.packed_graphs(offsets, nodes_of(offsets))
+    assert [pair for graph in packed for pair in real_pairs(graph)] == pairs_of(offsets)
+
+
+@given(n=sts.counts(30))
+def test_features_follow_their_objects_and_padding_is_zero(n: list[int]) -> None:
+    offsets = sts.offsets(n)
+    nodes = nodes_of(offsets)
+    for graph in graphs.packed_graphs(offsets, nodes):
+        real = graph.index >= 0
+        np.testing.assert_array_equal(graph.x[real], nodes[graph.index[real]])
+        assert not graph.x[~real].any()
+
+
+@given(n=sts.counts(30))
+def test_padding_edges_never_touch_an_object(n: list[int]) -> None:
+    offsets = sts.offsets(n)
+    for graph in graphs.packed_graphs(offsets, nodes_of(offsets)):
+        assert graph.index[-1] == -1
+        padded = (graph.index[graph.receivers] < 0) | (graph.index[graph.senders] < 0)
+        loops = graph.receivers[padded] == graph.senders[padded]
+        assert (graph.receivers[padded] == len(graph.x) - 1).all()
+        assert loops.all()
+
+
+@given(n=sts.counts(30))
+def test_edges_are_sorted_by_receiver(n: list[int]) -> None:
+    offsets = sts.offsets(n)
+    for graph in graphs.packed_graphs(offsets, nodes_of(offsets)):
+        assert (np.diff(graph.receivers) >= 0).all()
+
+
+@pytest.mark.usefixtures("small")
+def test_small_budgets_make_several_graphs_without_losing_objects() -> None:
+    offsets = sts.offsets([3, 0, 4, 2, 5, 1, 0, 9, 2])
+    packed = list(graphs.packed_graphs(offsets, nodes_of(offsets)))
+    assert len(packed) > 3
+    assert [i for graph in packed for i in graph.index.tolist() if i >= 0] == list(range(26))
+
+
+@pytest.mark.usefixtures("small")
+def test_batches_without_objects_are_skipped() -> None:
+    offsets = sts.offsets([0, 0, 9, 0, 0])
+    assert len(list(graphs.packed_graphs(offsets, nodes_of(offsets)))) == 1
+
+
+def test_no_objects_make_no_graphs() -> None:
+    for offsets in (np.array([0]), np.array([0, 0, 0])):
+        assert list(graphs.packed_graphs(offsets, np.empty((0, 2), np.float32))) == []
+
+
+def test_an_event_beyond_the_budget_is_one_graph() -> None:
+    n = int(np.sqrt(graphs.MAX_EDGES)) + 10
+    (graph,) = graphs.packed_graphs(np.array([0, n]), np.ones((n, 2), np.float32))
+    assert len(real_pairs(graph)) == n * (n - 1) > graphs.MAX_EDGES
+
+
+def test_many_samples_share_few_shapes() -> None:
+    rng = np.random.default_rng(1)
+    shapes = set()
+    for size in range(0, 3000, 77):
+        offsets = sts.offsets(rng.integers(0, 8, size).tolist())
+        packed = graphs.packed_graphs(offsets, nodes_of(offsets))
+        shapes |= {(g.x.shape, g.receivers.shape) for g in packed}
+    assert len(shapes) <= 5
+
+
+def test_only_events_beyond_the_budget_need_larger_graphs() -> None:
+    for n in ([1] * 10_000, [4] * 5000):
+        offsets = sts.offsets(n)
+        for graph in graphs.packed_graphs(offsets, nodes_of(offsets)):
+            assert len(graph.x) <= graphs.MAX_NODES
+            assert len(graph.receivers) <= graphs.MAX_EDGES
+
+
+def test_types_are_those_of_the_networks() -> None:
+    (graph,) = graphs.packed_graphs(np.array([0, 2]), np.ones((2, 3), np.float32))
+    assert graph.inputs.keys() == {"x", "receivers", "senders"}
+    assert [a.dtype for a in graph.inputs.values()] == [np.float32, np.int32, np.int32]
+    assert graph.index.dtype == np.int64
+
+
+# training batches
+
+
+@st.composite
+def events_and_choice(draw: st.DrawFn) -> tuple[Array, Array]:
+    n = draw(st.lists(st.integers(0, 9), min_size=1, max_size=40))
+    return sts.offsets(n), np.array(draw(st.permutations(range(len(n)))), np.int64)
+
+
+@given(sample=events_and_choice())
+def test_needed_capacity_is_enough_with_one_padding_node(sample: tuple[Array, Array]) -> None:
+    offsets, order = sample
+    chosen = order[: len(order) // 2 + 1]
+    n = np.diff(offsets)[chosen]
+    nodes, edges = graphs.needed_capacity(offsets, chosen)
+    assert n.sum() + 1 <= nodes < n.sum() + 1 + 64
+    assert (n * (n - 1)).sum() <= edges < (n * (n - 1)).sum() + 64
+
+
+@given(sample=events_and_choice(), size=st.integers(1, 10))
+def test_capacity_never_exceeds_the_largest_possible_batch(
+    sample: tuple[Array, Array], size: int
+) -> None:
+    offsets, _ = sample
+    nodes, edges = graphs.capacity_for(offsets, size)
+    assert nodes <= size * np.diff(offsets).max() + 1 + 63
+    assert edges <= max(size * graphs.edge_counts(offsets).max(), 1) + 63
+
+
+def test_capacity_holds_random_batches() -> None:
+    # Mean plus six standard deviations: false-alarm rate of about 1e-9 a batch (Gaussian limit).
+    rng = np.random.default_rng(2)
+    offsets = sts.offsets(rng.integers(2, 7, 5000).tolist())
+    capacity = graphs.capacity_for(offsets, 500)
+    for _ in range(100):
+        needed = graphs.needed_capacity(offsets, rng.choice(5000, 500, replace=False))
+        assert needed <= capacity
+
+
+def test_capacity_of_events_of_one_size_has_no_slack() -> None:
+    assert graphs.capacity_for(sts.offsets([3] * 1000), 100) == (320, 640)
+
+
+@given(sample=events_and_choice())
+def test_gather_keeps_the_chosen_order(sample: tuple[Array, Array]) -> None:
+    offsets, order = sample
+    capacity = graphs.needed_capacity(offsets, order)
+    graph = graphs.gather(offsets, nodes_of(offsets), order, capacity)
+    expected = [i for event in order for i in range(offsets[event], offsets[event + 1])]
+    assert graph.index[graph.index >= 0].tolist() == expected
+    assert sorted(real_pairs(graph)) == pairs_of(offsets)
+    assert (len(graph.x), len(graph.receivers)) == capacity

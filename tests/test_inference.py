@@ -1,0 +1,367 @@
+from __future__ import annotations
+
+import io
+import pickle
+import shutil
+import warnings
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import awkward as ak
+import numpy as np
+import pytest
+from coffea.nanoevents import NanoEventsFactory
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from toys import random_jets
+
+from hepsilon import ArtifactError, DomainError, InputError, OutOfDomainWarning, inference, load
+from hepsilon.efficiency import FieldEfficiency
+from hepsilon.processors import TaskSchema
+
+pytest_plugins = ["trained"]
+
+ROUND_OFF = 2e-6
+"""Largest difference of an efficiency between ways to batch the same events."""
+
+
+def flat(eps: ak.Array):
+    return ak.to_numpy(ak.flatten(eps, axis=1))
+
+
+@pytest.fixture(scope="module")
+def jets() -> ak.Array:
+    return random_jets([0, 3, 1, 0, 15, 2, 4], seed=5)
+
+
+@pytest.fixture
+def fresh_cache(monkeypatch):
+    """A process that has loaded nothing yet."""
+    monkeypatch.setattr(inference, "_ENGINES", {})
+    monkeypatch.setattr(inference, "_CARDS", {})
+
+
+@pytest.fixture
+def loads(monkeypatch, fresh_cache) -> list[str]:
+    """Hashes of the networks as they are loaded."""
+    found = []
+    original = inference._load_engines
+
+    def load_engines(efficiency):
+        found.append(efficiency.hash)
+        return original(efficiency)
+
+    monkeypatch.setattr(inference, "_load_engines", load_engines)
+    return found
+
+
+# the protocol
+
+
+def test_result_is_jagged_like_the_records(gnn, jets):
+    eps = gnn(jets)
+    assert ak.num(eps).tolist() == ak.num(jets).tolist()
+    assert flat(eps).dtype == np.float64
+    assert np.all((flat(eps) > 0.0) & (flat(eps) < 1.0))
+
+
+@pytest.mark.parametrize("counts", [[], [0], [0, 0, 0]])
+def test_no_objects_give_no_efficiencies(gnn, counts):
+    empty = random_jets([2, 1])[:, :0] if not counts else random_jets(counts + [1])[:-1]
+    empty = empty[: len(counts)]
+    eps = gnn(empty)
+    assert len(eps) == len(counts)
+    assert len(flat(eps)) == 0
+    assert flat(eps).dtype == np.float64
+
+
+@given(
+    counts=st.lists(st.integers(0, 7), max_size=12), cuts=st.lists(st.integers(0, 12), max_size=3)
+)
+@settings(max_examples=25)
+def test_chunks_change_only_the_round_off(gnn, counts, cuts):
+    """eff(a) ++ eff(b) == eff(a ++ b), with empty chunks and events without jets."""
+    records = random_jets([*counts, 1], seed=8)[: len(counts)]
+    bounds = [0, *sorted(min(cut, len(counts)) for cut in cuts), len(counts)]
+    chunks = [records[a:b] for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+    together = ak.concatenate([gnn(chunk) for chunk in chunks])
+    assert ak.num(together).tolist() == ak.num(records).tolist()
+    np.testing.assert_allclose(flat(together), flat(gnn(records)), rtol=0, atol=ROUND_OFF)
+
+
+def test_permuted_objects_give_permuted_efficiencies(gnn, jets):
+    order = ak.argsort(jets.eta, axis=1)
+    there = flat(gnn(jets)[order])
+    np.testing.assert_allclose(flat(gnn(jets[order])), there, rtol=0, atol=ROUND_OFF)
+
+
+def test_records_are_not_mutated(gnn, jets):
+    before = ak.to_list(jets)
+    gnn(jets)
+    gnn.in_domain(jets)
+    assert ak.to_list(jets) == before
+
+
+def test_fields_that_are_no_features_do_not_matter(gnn, jets):
+    more = ak.with_field(jets, ak.ones_like(jets.pt) * np.nan, "junk")
+    np.testing.assert_array_equal(flat(gnn(more)), flat(gnn(jets)))
+    np.testing.assert_array_equal(flat(gnn(ak.without_field(jets, "mass"))), flat(gnn(jets)))
+
+
+def test_replicas_have_one_more_axis(ensemble, jets):
+    replicas = ensemble.replicas(jets)
+    assert ak.num(replicas).tolist() == ak.num(jets).tolist()
+    assert ak.to_numpy(ak.flatten(replicas)).shape == (25, 2)
+
+
+def test_replicas_of_no_events_keep_their_axis(ensemble, jets):
+    replicas = ensemble.replicas(jets[:0])
+    assert len(replicas) == 0
+    assert ak.to_numpy(ak.flatten(replicas)).shape == (0, 2)
+
+
+# layouts
+
+
+def as_type(jets: ak.Array, dtype) -> ak.Array:
+    names = ("pt", "eta", "phi")
+    return ak.zip({n: ak.values_astype(jets[n], dtype) for n in names} | {
+        "hadronFlavour": ak.values_astype(jets.hadronFlavour, np.uint8)
+    })
+
+
+LAYOUTS = {
+    "float64": lambda jets: as_type(jets, np.float64),
+    "float32": lambda jets: as_type(jets, np.float32),
+    "sliced": lambda jets: ak.concatenate([random_jets([4, 2]), jets, random_jets([3])])[2:-1],
+    "masked": lambda jets: ak.concatenate([jets, random_jets([2, 2])])[
+        np.arange(len(jets) + 2) < len(jets)
+    ],
+    "objects masked": lambda jets: (both := ak.concatenate([jets, random_jets([1] * len(jets))], axis=1))[
+        ak.local_index(both.pt) < ak.num(jets)
+    ],
+    "reordered twice": lambda jets: jets[::-1][::-1],
+    "packed": ak.to_packed,
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_layout_does_not_matter(gnn, jets, layout):
+    found = flat(gnn(LAYOUTS[layout](jets)))
+    np.testing.assert_allclose(found, flat(gnn(jets)), rtol=0, atol=ROUND_OFF)
+
+
+def test_virtual_arrays_agree_with_plain_ones(gnn, toy_file, toy_jets):
+    events = NanoEventsFactory.from_root(
+        {str(toy_file): "Events"}, schemaclass=TaskSchema, mode="virtual"
+    ).events()
+    virtual = gnn(events.Jet, out_of_domain="ignore")
+    plain = gnn(toy_jets, out_of_domain="ignore")
+    np.testing.assert_allclose(flat(virtual), flat(plain), rtol=0, atol=ROUND_OFF)
+
+
+def test_option_typed_events_are_refused(gnn, jets):
+    with pytest.raises(InputError, match="option-typed"):
+        gnn(ak.mask(jets, np.arange(len(jets)) > 1))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda jets: ak.without_field(jets, "eta"), "expected the field 'eta'"),
+        (lambda jets: ak.with_field(jets, jets.pt * np.nan, "pt"), "pt: .* NaN"),
+        (lambda jets: jets.pt[:, 0:1], "field"),
+        (lambda jets: ak.flatten(jets), "jagged"),
+    ],
+)
+def test_records_without_what_is_needed_are_refused(gnn, jets, change, message):
+    with pytest.raises(InputError, match=message):
+        gnn(change(jets))
+
+
+# domain
+
+
+@pytest.fixture(scope="module")
+def outside(jets) -> ak.Array:
+    """One jet beyond the training sample in pt, one with a flavour nobody has seen."""
+    pt, flavour = (flat(jets[name]).copy() for name in ("pt", "hadronFlavour"))
+    pt[1], flavour[20] = 5000.0, 7
+    jets = ak.with_field(jets, ak.unflatten(pt, ak.num(jets)), "pt")
+    return ak.with_field(jets, ak.unflatten(flavour, ak.num(jets)), "hadronFlavour")
+
+
+def test_objects_outside_the_domain_are_flagged(gnn, jets, outside):
+    assert ak.all(gnn.in_domain(jets), axis=None)
+    assert np.flatnonzero(~flat(gnn.in_domain(outside))).tolist() == [1, 20]
+    assert ak.num(gnn.in_domain(outside)).tolist() == ak.num(jets).tolist()
+
+
+def test_default_warns_with_the_count(gnn, outside):
+    with pytest.warns(OutOfDomainWarning, match=r"2 of 25 .*1 in pt, 1 in hadronFlavour"):
+        gnn(outside)
+
+
+def test_raise_policy_raises(gnn, jets, outside):
+    with pytest.raises(DomainError, match="2 of 25"):
+        gnn(outside, out_of_domain="raise")
+    gnn(jets, out_of_domain="raise")
+
+
+def test_ignore_policy_is_silent_and_changes_nothing(gnn, outside):
+    with pytest.warns(OutOfDomainWarning):
+        warned = gnn(outside)
+    np.testing.assert_array_equal(flat(gnn(outside, out_of_domain="ignore")), flat(warned))
+
+
+def test_fallback_replaces_only_what_is_outside(gnn, outside):
+    outside = ak.with_field(outside, ak.ones_like(outside.pt) * 0.125, "constant")
+    found = flat(gnn(outside, out_of_domain=FieldEfficiency("constant")))
+    plain = flat(gnn(outside, out_of_domain="ignore"))
+    assert np.flatnonzero(found != plain).tolist() == [1, 20]
+    assert found[[1, 20]].tolist() == [0.125, 0.125]
+
+
+def test_fallback_may_be_a_map(gnn, toy_map, outside):
+    outside = outside[: len(outside)]
+    found = flat(gnn(outside, out_of_domain=lambda x: toy_map(x, out_of_domain="ignore")))
+    assert found[1] == flat(toy_map(outside, out_of_domain="ignore"))[1]
+
+
+def test_unknown_category_is_counted_by_a_map_too(toy_map, outside):
+    with pytest.warns(OutOfDomainWarning, match="1 in hadronFlavour"):
+        toy_map(outside)
+
+
+def test_policy_that_does_not_exist_is_refused(gnn, outside):
+    with pytest.raises((ValueError, TypeError)):
+        gnn(outside, out_of_domain="wran")
+
+
+# handles
+
+
+def test_handle_pickles_small(gnn):
+    assert len(pickle.dumps(gnn)) < 2000 + len(gnn.path)
+
+
+def test_handle_pickles_to_itself(gnn, jets):
+    again = pickle.loads(pickle.dumps(gnn))
+    assert again == gnn
+    np.testing.assert_array_equal(flat(again(jets)), flat(gnn(jets)))
+
+
+def test_device_survives_pickling(gnn):
+    assert pickle.loads(pickle.dumps(load(gnn.path, device="cpu"))).device == "cpu"
+
+
+def test_path_is_absolute(gnn, monkeypatch):
+    """A worker has another working directory."""
+    monkeypatch.chdir(Path(gnn.path).parent)
+    assert load(Path(gnn.path).name) == gnn
+
+
+def test_network_is_loaded_once_per_process(ensemble, jets, loads):
+    """coffea unpickles the processor for every chunk."""
+    pickled = pickle.dumps(ensemble)
+    for _ in range(5):
+        pickle.loads(pickled)(jets)
+    assert loads == [ensemble.hash]
+
+
+def test_card_is_read_once_per_process(ensemble, fresh_cache, monkeypatch):
+    reads = []
+    original = inference.read_card
+    monkeypatch.setattr(inference, "read_card", lambda path: reads.append(path) or original(path))
+    pickled = pickle.dumps(ensemble)
+    for _ in range(5):
+        pickle.loads(pickled)
+    assert len(reads) == 1
+
+
+def test_nothing_is_loaded_before_the_first_call(ensemble, loads, jets):
+    handle = load(ensemble.path)
+    handle.in_domain(jets)
+    assert handle.task == ensemble.task
+    assert not loads
+
+
+def test_threads_load_once_and_agree(ensemble, jets, loads):
+    pickled = pickle.dumps(ensemble)
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(lambda _: flat(pickle.loads(pickled)(jets)), range(8)))
+    assert loads == [ensemble.hash]
+    for result in results:
+        np.testing.assert_allclose(result, results[0], rtol=0, atol=ROUND_OFF)
+
+
+# files that changed or are damaged
+
+
+@pytest.fixture
+def copied(ensemble, tmp_path, fresh_cache):
+    """A copy of the artifact that a test may damage."""
+    return load(shutil.copy(ensemble.path, tmp_path / "copy.hepsilon"))
+
+
+@pytest.mark.parametrize("new", ["another", "deleted", "cut"])
+@pytest.mark.parametrize("when", ["call", "unpickle"])
+def test_file_that_changed_since_it_was_loaded_is_refused(copied, gnn, jets, new, when):
+    """With an ArtifactError, no OSError: coffea would drop the chunk for one, or for its cause."""
+    pickled, path = pickle.dumps(copied), Path(copied.path)
+    match new:
+        case "another":
+            shutil.copy(gnn.path, path)
+        case "deleted":
+            path.unlink()
+        case "cut":
+            path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ArtifactError, match=r"copy\.hepsilon") as caught:
+        pickle.loads(pickled) if when == "unpickle" else copied(jets)
+    assert not isinstance(caught.value, OSError)
+    assert caught.value.__cause__ is None
+
+
+def rewrite(source, target, change) -> None:
+    """Copy an artifact; ``change`` maps its entries."""
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
+        for name, content in change({n: old.read(n) for n in old.namelist()}).items():
+            new.writestr(name, content)
+
+
+def npy(array) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()
+
+
+KERNEL = "member-0/head_0.kernel.npy"
+
+DAMAGE = {
+    "wrong shape": lambda entries: entries | {KERNEL: npy(np.zeros((3, 4), np.float32))},
+    "missing array": lambda entries: {k: v for k, v in entries.items() if k != KERNEL},
+    "extra array": lambda entries: entries | {"member-0/more.npy": npy(np.zeros(3))},
+    "extra member": lambda entries: entries | {"member-2/head_0.kernel.npy": npy(np.zeros(3))},
+    "extra file": lambda entries: entries | {"code.py": b"print()"},
+    "pickle": lambda entries: entries | {KERNEL: npy(np.array([{}], dtype=object))},
+    "not an array": lambda entries: entries | {KERNEL: b"zeros"},
+    "nan": lambda entries: entries | {KERNEL: npy(np.full((7, 4), np.nan, np.float32))},
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_artifact_with_unknown_content_is_refused(
+    ensemble, tmp_path, jets, fresh_cache, damage
+):
+    rewrite(ensemble.path, tmp_path / "x.hepsilon", DAMAGE[damage])
+    expected = InputError if damage == "nan" else ArtifactError
+    with pytest.raises(expected) as caught:
+        load(tmp_path / "x.hepsilon")(jets)
+    assert caught.value.__cause__ is None
+
+
+def test_no_warning_inside_the_domain(gnn, jets):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        gnn(jets)

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+
+import pytest
+
+import hepsilon
+from hepsilon import errors
+
+pytest_plugins = ["trained"]
+
+
+def python(code: str, *arguments: str) -> str:
+    """Run code in a fresh interpreter."""
+    command = [sys.executable, "-c", code, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_import_is_light():
+    heavy = "'tensorflow', 'keras', 'jax', 'torch', 'matplotlib', 'mplhep', 'dask', 'coffea'"
+    code = f"import sys, hepsilon; print([m for m in ({heavy}) if m in sys.modules])"
+    assert python(code).strip() == "[]"
+
+
+def test_command_line_starts_light():
+    code = "import sys, hepsilon.cli; print('keras' in sys.modules, 'matplotlib' in sys.modules)"
+    assert python(code).split() == ["False", "False"]
+
+
+def test_network_handle_is_lazy(gnn):
+    """Loading, the card, the domain and pickling need no TensorFlow."""
+    code = """
+import pickle, sys, hepsilon
+from toys import random_jets
+handle = pickle.loads(pickle.dumps(hepsilon.load(sys.argv[1])))
+handle.in_domain(random_jets([1, 0, 2]))
+assert "keras" not in sys.modules and "tensorflow" not in sys.modules
+"""
+    python(f"import sys; sys.path.insert(0, {str(sys.path[0])!r})" + code.replace(
+        "from toys", f"sys.path.insert(0, {__file__.rpartition('/')[0]!r})\nfrom toys"
+    ), gnn.path)
+
+
+def test_all_names_exist():
+    assert sorted(hepsilon.__all__) == hepsilon.__all__
+    for name in hepsilon.__all__:
+        assert getattr(hepsilon, name) is not None
+    assert dir(hepsilon) == hepsilon.__all__
+
+
+def test_design_names_are_there():
+    wanted = {"load", "train", "truth_tag_weight", "EfficiencyMap", "TrainingResult", "Task"}
+    assert wanted <= set(hepsilon.__all__)
+
+
+def test_every_error_is_exported():
+    assert set(errors.__all__) <= set(hepsilon.__all__)
+
+
+def test_installed_version_is_the_packages():
+    from importlib.metadata import version
+
+    assert hepsilon.__version__ == version("hepsilon")
+
+
+ERRORS = [getattr(errors, name) for name in errors.__all__ if name.endswith("Error")]
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_errors_are_no_os_errors_and_pickle(error):
+    """coffea drops a chunk for an OSError; a worker's error must reach the client."""
+    assert issubclass(error, hepsilon.HepsilonError)
+    assert not issubclass(error, OSError)
+    assert str(pickle.loads(pickle.dumps(error("message")))) == "message"

@@ -1,0 +1,83 @@
+"""Task, features, configuration and jets of the tests of everything that is learned."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import awkward as ak
+import numpy as np
+import pytest
+import uproot
+
+from hepsilon import Config, EfficiencyMap, Task
+from hepsilon.config import MapConfig, ModelConfig, Passed, TrainingConfig
+from hepsilon.dataset import Columns, read_columns
+from hepsilon.features import Feature, FeatureSpec
+from hepsilon.inference import NetworkEfficiency
+from hepsilon.simulation import write_jets
+from hepsilon.training import train
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")  # numbers that do not depend on the machine
+
+TASK = Task(
+    features=("pt", "eta", "phi", "hadronFlavour"),
+    categorical={"hadronFlavour": (5, 4, 0)},
+    passed=Passed(field="discriminant", above=(0.0,)),
+    weight="genWeight",
+    truth="trueEfficiency",
+)
+
+SPEC = FeatureSpec(
+    features=(
+        Feature(name="pt", kind="numeric", mean=150.0, std=100.0, low=20.0, high=600.0),
+        Feature(name="eta", kind="numeric", mean=0.0, std=1.0, low=-2.5, high=2.5),
+        Feature(name="phi", kind="angle", mean=0.0, std=1.8, low=-3.1, high=3.1),
+        Feature(name="hadronFlavour", kind="categorical", categories=(5, 4, 0)),
+    )
+)
+
+
+def mlp_config(task: Task = TASK, **training: Any) -> Config:
+    """The smallest network: seconds to train."""
+    defaults = {"epochs": 2, "batch_events": 100, "seed": 3, "learning_rate": 1e-2}
+    return Config(
+        task=task,
+        model=ModelConfig(architecture="mlp", width=4, blocks=1),
+        training=TrainingConfig.model_validate(defaults | training),
+    )
+
+
+def random_jets(counts: list[int], seed: int = 0) -> ak.Array:
+    """Jets inside the domain of everything that is learned here."""
+    rng, size = np.random.default_rng(seed), sum(counts)
+    columns = {
+        "pt": rng.uniform(30.0, 300.0, size),
+        "eta": rng.uniform(-1.5, 1.5, size),
+        "phi": rng.uniform(-np.pi, np.pi, size),
+        "mass": np.full(size, 2.0),
+        "hadronFlavour": rng.choice(np.array([5, 4, 0], np.int32), size),
+    }
+    return ak.zip({name: ak.unflatten(column, counts) for name, column in columns.items()})
+
+
+def offsets_of(counts: list[int]) -> np.ndarray[Any, Any]:
+    """Offsets of events with so many objects."""
+    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+
+
+def random_nodes(counts: list[int], seed: int = 0) -> tuple[Any, Any]:
+    """Offsets and raw features of :data:`SPEC`."""
+    return SPEC.matrix(random_jets(counts, seed))
+
+
+def read_jets(path: Path) -> ak.Array:
+    """All jets of a simulated file, read without coffea."""
+    with uproot.open(path) as file:
+        events = file["Events"].arrays()
+    names = [name for name in events.fields if name.startswith("Jet_")]
+    return ak.zip({name.removeprefix("Jet_"): events[name] for name in names})
+
+

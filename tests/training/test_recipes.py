@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import pytest
+
+from hepsilon.config import ModelConfig, TrainingConfig
+from hepsilon.training import recipe
+
+
+@pytest.mark.parametrize("architecture", ["gnn", "mlp"])
+def test_paper_preset_is_the_papers_training(architecture):
+    """Batches of 5000 events, 40 epochs of which the best is kept (Appendix C)."""
+    model = ModelConfig(architecture=architecture, preset="paper")
+    full = recipe(model, TrainingConfig(), 1_500_000)
+    assert (full.batch_events, full.epochs, full.mu) == (5000, 40, 1.0)
+    assert full.patience >= full.epochs
+
+
+def test_configuration_wins_over_the_preset():
+    training = TrainingConfig(epochs=3, learning_rate=0.5, batch_events=17, ema=0.0, mu=2.0)
+    full = recipe(ModelConfig(), training, 1000)
+    for name, value in training.model_dump(exclude_none=True).items():
+        assert getattr(full, name) == value
+
+
+@pytest.mark.parametrize(("n_events", "size"), [(100, 32), (60_000, 200), (10_000_000, 512)])
+def test_default_batch_gives_hundreds_of_steps(n_events, size):
+    assert recipe(ModelConfig(), TrainingConfig(), n_events).batch_events == size
+
+
+def test_nothing_is_left_open():
+    full = recipe(ModelConfig(), TrainingConfig(), 1000)
+    assert None not in full.model_dump().values()

@@ -1,0 +1,232 @@
+from __future__ import annotations
+
+import logging
+
+import awkward as ak
+import numpy as np
+import pytest
+import uproot
+from toys import TASK, mlp_config, random_jets
+
+from hepsilon import InputError, TrainingError, load, train
+from hepsilon.artifact import read_arrays
+from hepsilon.config import Config
+from hepsilon.dataset import read_columns
+from hepsilon.files import sha256
+from hepsilon.inference import NetworkEfficiency
+from hepsilon.models.engine import Engine
+from hepsilon.simulation import write_jets
+from hepsilon.training import run
+from hepsilon.training.loss import cross_entropy
+
+pytest_plugins = ["trained"]
+
+
+@pytest.fixture(scope="module")
+def files(toy_file, tmp_path_factory):
+    """The training sample in two files of different size."""
+    folder = tmp_path_factory.mktemp("files")
+    with uproot.open(toy_file) as file:
+        events = file["Events"].arrays()
+    parts = {folder / "a.root": events[:400], folder / "b.root": events[400:550]}
+    for path, part in parts.items():
+        jets = {n.removeprefix("Jet_"): part[n] for n in part.fields if n.startswith("Jet_")}
+        branches = {n: part[n] for n in ("run", "luminosityBlock", "event", "genWeight")}
+        with uproot.recreate(path) as file:
+            file.mktree("Events", {"Jet": ak.zip(jets), **branches})
+    return list(parts)
+
+
+@pytest.fixture(scope="module")
+def result(files, tmp_path_factory):
+    return train(mlp_config(), files, tmp_path_factory.mktemp("run") / "mlp.hepsilon")
+
+
+def weights(efficiency: NetworkEfficiency):
+    return read_arrays(efficiency.path, efficiency.card, efficiency.hash)
+
+
+def test_file_order_does_not_matter(files, result, tmp_path):
+    other = train(mlp_config(), files[::-1], tmp_path / "mlp.hepsilon").efficiency
+    np.testing.assert_equal(weights(other), weights(result.efficiency))
+
+
+def test_file_order_does_not_matter_where_events_share_their_numbers(tmp_path):
+    """As samples of different processes do: run 1, luminosity block 1, event 1."""
+    files = [write_jets(tmp_path / f"{seed}.root", 50, seed=seed) for seed in (1, 2)]
+    there, back = (read_columns(order, mlp_config()) for order in (files, files[::-1]))
+    np.testing.assert_array_equal(there.nodes, back.nodes)
+
+
+def test_columns_in_memory_are_trained_on_like_files(files, monkeypatch, tmp_path):
+    columns = read_columns(files, mlp_config())
+    from_files, from_memory = (
+        captured(monkeypatch, mlp_config(), data, tmp_path / "mlp.hepsilon")
+        for data in (files, columns)
+    )
+    assert from_memory[:3] == from_files[:3]
+    for a, b in zip(from_memory[3:], from_files[3:], strict=True):
+        np.testing.assert_equal(vars(a), vars(b))
+
+
+def test_result_is_the_artifact(result):
+    loaded = load(result.efficiency.path)
+    assert loaded == result.efficiency
+    (member,) = loaded.card.members
+    assert result.best_epochs == (member.best_epoch,)
+    for line, epoch in zip(member.history, result.history[0], strict=True):
+        assert line.model_dump() == vars(epoch)
+
+
+def test_card_says_what_was_done(files, result):
+    card = result.efficiency.card
+    assert card.task == TASK
+    assert [(f.name, f.sha256) for f in card.files] == [(f.name, sha256(f)) for f in files]
+    assert card.n_events == 550
+    assert 0.05 < card.passed_rate < 0.5
+    assert card.training.seed == 3
+    assert {"python", "hepsilon", "keras", "tensorflow"} <= set(card.versions)
+
+
+def test_features_are_learned_on_the_training_side_only(files, result):
+    config = mlp_config()
+    training, _ = read_columns(files, config).split(config.training.validation)
+    pt = result.efficiency.features.features[0]
+    values = training.nodes[:, 0].astype(float)
+    assert (pt.low, pt.high) == (values.min(), values.max())
+    assert (pt.mean, pt.std) == pytest.approx((values.mean(), values.std()))
+
+
+def test_kept_network_has_the_smallest_validation_loss(files, result):
+    config = mlp_config()
+    _, validation = read_columns(files, config).split(config.training.validation)
+    (engine,) = result.efficiency._engines()
+    assert isinstance(engine, Engine)
+    loss = cross_entropy(engine.logits(validation.offsets, validation.nodes), validation, 1.0)
+    assert loss == pytest.approx(min(e.validation_loss for e in result.history[0]), rel=1e-6)
+
+
+class Reached(Exception):
+    """Training would start now."""
+
+
+def captured(monkeypatch, config: Config, data, out):
+    """Arguments with which the training of the first member would start."""
+    calls = []
+
+    def fit_member(*arguments, **_):
+        calls.append(arguments)
+        raise Reached
+
+    monkeypatch.setattr(run, "fit_member", fit_member)
+    with pytest.raises(Reached):
+        train(config, data, out)
+    return calls[0]
+
+
+def test_validation_events_are_never_trained_on(files, monkeypatch, tmp_path):
+    """Also where an event is there twice, and with bootstrap weights."""
+    config = mlp_config(validation=0.3)
+    config = config.model_copy(
+        update={"model": config.model.model_copy(update={"bootstrap": True})}
+    )
+    out = tmp_path / "mlp.hepsilon"
+    *_, training, validation = captured(monkeypatch, config, [*files, files[0]], out)
+    assert not set(training.keys) & set(validation.keys)
+    assert training.n_events + validation.n_events == 950
+    assert 0.2 < validation.n_events / 950 < 0.4
+
+
+def test_bootstrap_reweights_the_training_side_only(files, monkeypatch, tmp_path):
+    config = mlp_config()
+    model = config.model.model_copy(update={"bootstrap": True})
+    config = config.model_copy(update={"model": model})
+    *_, training, validation = captured(monkeypatch, config, files, tmp_path / "mlp.hepsilon")
+    assert set(training.weights) > {0.0, 1.0, 2.0}
+    assert set(validation.weights) == {1.0}
+
+
+def interrupt_second_member(monkeypatch):
+    original = run.fit_member
+
+    def fit_member(*arguments, member, **keywords):
+        if member == 1:
+            raise KeyboardInterrupt
+        return original(*arguments, member=member, **keywords)
+
+    monkeypatch.setattr(run, "fit_member", fit_member)
+
+
+def two_members(**training) -> Config:
+    config = mlp_config(**training)
+    return config.model_copy(update={"model": config.model.model_copy(update={"members": 2})})
+
+
+def partial(folder):
+    return [path.name for path in folder.iterdir()]
+
+
+def test_interrupted_training_goes_on_and_leaves_only_the_artifact(
+    files, result, monkeypatch, tmp_path
+):
+    out = tmp_path / "two.hepsilon"
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        interrupt_second_member(patch)
+        train(two_members(), files, out)
+    assert partial(tmp_path) == ["two.hepsilon.partial"]
+    efficiency = train(two_members(), files, out).efficiency
+    assert partial(tmp_path) == ["two.hepsilon"]
+    first = weights(efficiency)["member-0"]
+    np.testing.assert_equal(first, weights(result.efficiency)["member-0"])
+
+
+def test_state_of_another_configuration_is_discarded(files, monkeypatch, tmp_path, caplog):
+    out = tmp_path / "mlp.hepsilon"
+    captured(monkeypatch, mlp_config(), files, out)
+    leftover = tmp_path / "mlp.hepsilon.partial" / "member-0.npz"
+    leftover.write_bytes(b"of another training")
+    with caplog.at_level(logging.WARNING, "hepsilon"):
+        captured(monkeypatch, mlp_config(), files, out)
+    assert not caplog.messages  # the same training goes on
+    assert leftover.exists()
+    with caplog.at_level(logging.WARNING, "hepsilon"):
+        captured(monkeypatch, mlp_config(seed=4), files, out)
+    assert len(caplog.messages) == 1
+    assert "another training" in caplog.messages[0]
+    assert not leftover.exists()
+
+
+def test_state_of_other_data_is_discarded(files, monkeypatch, tmp_path, caplog):
+    out = tmp_path / "mlp.hepsilon"
+    captured(monkeypatch, mlp_config(), files, out)
+    captured(monkeypatch, mlp_config(), files[:1], out)
+    assert any("another training" in message for message in caplog.messages)
+
+
+def test_members_are_different_networks(ensemble):
+    first, second = weights(ensemble).values()
+    assert not any(np.array_equal(first[k], second[k]) for k in first if k.endswith("kernel"))
+    histories = [member.history for member in ensemble.card.members]
+    assert histories[0][0].loss != histories[1][0].loss
+
+
+def test_nominal_is_the_mean_of_the_members(ensemble):
+    jets = random_jets([2, 0, 3])
+    replicas = ensemble.replicas(jets)
+    np.testing.assert_allclose(
+        ak.to_numpy(ak.flatten(ensemble(jets))), ak.to_numpy(ak.flatten(replicas)).mean(axis=1)
+    )
+
+
+def test_response_that_is_never_passed_is_refused(files, tmp_path):
+    never = TASK.passed.model_copy(update={"above": (2.0,)})
+    config = mlp_config(TASK.model_copy(update={"passed": never}))
+    with pytest.raises(InputError, match="no one of .* discriminant above 2.0"):
+        train(config, files, tmp_path / "mlp.hepsilon")
+    assert not list(tmp_path.iterdir())
+
+
+def test_category_that_the_task_does_not_name_is_refused(files, tmp_path):
+    config = mlp_config(TASK.model_copy(update={"categorical": {"hadronFlavour": (5, 4)}}))
+    with pytest.raises(TrainingError, match="hadronFlavour"):
+        train(config, files, tmp_path / "mlp.hepsilon")
