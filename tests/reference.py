@@ -76,9 +76,7 @@ def gn_block(
         total = np.zeros(w[f"{name}.pair_1.bias"].shape)
         for j in range(len(hidden)):
             if i != j:
-                extra = (
-                    pair_features(jets[i], jets[j], spec) if architecture.pair_features else []
-                )
+                extra = pair_features(jets[i], jets[j], spec) if architecture.pair_features else []
                 pair = np.concatenate([hidden[i], hidden[j], extra])
                 layers = [f"{name}.pair_first", f"{name}.pair_0", f"{name}.pair_1"]
                 total += mlp(pair, w, layers, activation, "tanh")

@@ -7,8 +7,11 @@ import zipfile
 
 import pytest
 
-from hepsilon import cli, load
+from hepsilon import cli, load, report
 from hepsilon.simulation import writer
+
+pytestmark = pytest.mark.xdist_group("trained")
+
 
 COMMANDS = ["demo", "simulate", "train", "map", "closure", "info"]
 
@@ -159,13 +162,14 @@ def closure(folder, tmp_path_factory):
 
 
 def test_closure_writes_report_and_pictures(closure):
-    report = json.loads((closure / "closure.json").read_text())
-    assert list(report["efficiency"]) == ["truth", "mlp", "map"]
+    content = json.loads((closure / "closure.json").read_text())
+    assert list(content["efficiency"]) == ["truth", "mlp", "map"]
     assert (closure / "report.html").exists()
     assert (closure / "pt.png").exists()
 
 
-def test_closure_as_json_is_closure_json(run, folder, tmp_path):
+def test_closure_as_json_is_closure_json(run, folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "closure_figures", lambda _: {})  # they are slow
     arguments = folder / "config.toml", folder / "toy.root", "--out", tmp_path
     efficiency = f"map={folder / 'map.hepsilon'}"
     code, out, _ = run("closure", *arguments, "--efficiency", efficiency, "--json")

@@ -3,13 +3,14 @@ from __future__ import annotations
 import json
 import math
 
+import awkward as ak
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.stats import chi2, kstest, norm
-from toys import TASK
+from toys import TASK, events_of, half, tagged_jets
 
 from hepsilon import InputError, truth_tag_weight
 from hepsilon.closure import MIN_VARIANCE, closure_report, compare, run_closure
@@ -19,6 +20,7 @@ from hepsilon.processors import TruthTagging
 from hepsilon.simulation import training_jets, true_efficiency
 
 pytest_plugins = ["trained"]
+pytestmark = pytest.mark.xdist_group("learned")
 
 EXPERIMENTS = 200
 FALSE_ALARM = 1e-3
@@ -51,9 +53,7 @@ def experiments(level: str, bias: float = 1.0):
         if level == "event":
             tags = truth_tag_weight(unflatten(tags, jets.offsets), 1)
         variance = summed(weights**2 * p * (1.0 - p))
-        found.append(
-            compare(edges, summed(weights * tags), bias * summed(weights * p), variance)
-        )
+        found.append(compare(edges, summed(weights * tags), bias * summed(weights * p), variance))
     return found
 
 
@@ -123,16 +123,13 @@ def test_chi2_by_hand():
 
 
 def test_pull_of_a_bin_without_variance_is_unknown():
-    found = compare(np.arange(3.0), np.array([1.0, 9.0]), np.array([1.0, 9.0]), np.array([0.0, 9.0]))
+    sums = np.array([1.0, 9.0])
+    found = compare(np.arange(3.0), sums, sums, np.array([0.0, 9.0]))
     assert math.isnan(found.pull[0])
     assert found.as_dict()["pull"] == [None, 0.0]
 
 
 # closure.json
-
-
-def half(records):
-    return records.pt * 0.0 + 0.5
 
 
 @pytest.fixture(scope="module")
@@ -209,8 +206,6 @@ def test_overall_counts_every_object(report, toy_columns):
 
 
 def test_effective_sample_size_is_that_of_the_weights(report, toy_jets):
-    import awkward as ak
-
     eps = ak.to_numpy(ak.flatten(toy_jets.trueEfficiency))
     found = report["efficiency"]["truth"]["effective_sample_size"]["pt"]
     assert found == pytest.approx(eps.sum() ** 2 / (eps**2).sum(), rel=1e-6)
@@ -227,10 +222,8 @@ def test_distance_to_the_truth_is_reported(report):
 
 
 def test_report_of_a_sample_without_jets_is_strict_json(toy_file, toy_map):
-    from test_processors import events_of, toys
-
     processor = TruthTagging(TASK, {"map": toy_map})
-    empty = processor.process(events_of(toys([0, 0, 3])[:2]))["sample"]
+    empty = processor.process(events_of(tagged_jets([0, 0, 3])[:2]))["sample"]
     report = closure_report(empty, TASK, {"map": toy_map}, [toy_file])
     json.dumps(report, allow_nan=False)
     assert report["efficiency"]["map"]["overall"]["pull"] is None
@@ -239,10 +232,8 @@ def test_report_of_a_sample_without_jets_is_strict_json(toy_file, toy_map):
 
 @pytest.mark.parametrize("counts", [[1], [1, 1], [2]])
 def test_report_of_a_few_jets_is_strict_json(toy_file, toy_map, counts):
-    from test_processors import events_of, toys
-
     processor = TruthTagging(TASK, {"map": toy_map})
-    output = processor.process(events_of(toys(counts)))["sample"]
+    output = processor.process(events_of(tagged_jets(counts)))["sample"]
     json.dumps(closure_report(output, TASK, {"map": toy_map}, [toy_file]), allow_nan=False)
 
 

@@ -6,7 +6,10 @@ import logging
 import pytest
 import skhep_testdata
 
-from hepsilon import demo, load
+from hepsilon import demo, load, report
+from hepsilon.plotting import plot_observable
+
+pytestmark = pytest.mark.xdist_group("trained")
 
 
 def test_file_is_found_in_the_cache(nanoaod_path):
@@ -36,9 +39,11 @@ def test_real_part_is_left_out_without_the_file(monkeypatch, tmp_path):
 
 @pytest.fixture(scope="module")
 def result(tmp_path_factory):
-    """The slowest fixture of all: the whole demo with few events."""
+    """The slowest fixture of all: the whole demo with few events, and one plot for each sample."""
     out = tmp_path_factory.mktemp("demo")
-    return out, demo.run_demo(out, n_events=2000, seed=2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(report, "closure_figures", lambda o: {"pt": plot_observable(o, "pt")})
+        return out, demo.run_demo(out, n_events=2000, seed=2)
 
 
 FILES = [
@@ -68,19 +73,21 @@ def test_demo_leaves_nothing_temporary(result):
 
 def test_table_has_every_method_on_every_sample(result):
     out, demo_result = result
-    methods = {name: [row["efficiency"] for row in rows] for name, rows in demo_result.summary.items()}
+    summary = demo_result.summary
+    methods = {name: [row["efficiency"] for row in rows] for name, rows in summary.items()}
     assert methods == {
         "test": ["truth", "map", "mlp", "gnn"],
         "alternative": ["truth", "map", "mlp", "gnn"],
         "nanoaod": ["map", "gnn", "toy_map", "toy_mlp", "toy_gnn"],
     }
-    assert json.loads((out / "summary.json").read_text()) == demo_result.summary
+    assert json.loads((out / "summary.json").read_text()) == summary
 
 
 def test_reports_are_the_files(result):
     out, demo_result = result
-    for name, report in demo_result.reports.items():
-        assert json.loads((out / name / "closure.json").read_text()) == json.loads(json.dumps(report))
+    for name, content in demo_result.reports.items():
+        written = json.loads((out / name / "closure.json").read_text())
+        assert written == json.loads(json.dumps(content))
 
 
 def test_truth_closes_on_both_samples(result):

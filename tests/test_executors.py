@@ -21,6 +21,7 @@ from hepsilon.histograms import ALL
 from hepsilon.training import train
 
 pytest_plugins = ["trained"]
+pytestmark = pytest.mark.xdist_group("learned")
 
 
 @dataclass
@@ -132,7 +133,9 @@ def assert_same_sums(found, expected):
 
 
 @pytest.mark.parametrize(
-    ("executor", "share"), [(iterative, 0.3), (futures, 0.5), (dask, 0.5)], ids=["iterative", "futures", "dask"]
+    ("executor", "share"),
+    [(iterative, 0.3), (futures, 0.5), (dask, 0.5)],
+    ids=["iterative", "futures", "dask"],
 )
 def test_every_executor_and_chunk_size_gives_the_same_sums(
     sample, expected, executor, share, request

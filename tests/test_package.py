@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import os
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -10,12 +12,19 @@ import hepsilon
 from hepsilon import errors
 
 pytest_plugins = ["trained"]
+pytestmark = pytest.mark.xdist_group("learned")
 
 
 def python(code: str, *arguments: str) -> str:
-    """Run code in a fresh interpreter."""
-    command = [sys.executable, "-c", code, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    """Run code in a fresh interpreter, which finds the helpers of the tests."""
+    path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        env=os.environ | {"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -40,9 +49,7 @@ handle = pickle.loads(pickle.dumps(hepsilon.load(sys.argv[1])))
 handle.in_domain(random_jets([1, 0, 2]))
 assert "keras" not in sys.modules and "tensorflow" not in sys.modules
 """
-    python(f"import sys; sys.path.insert(0, {str(sys.path[0])!r})" + code.replace(
-        "from toys", f"sys.path.insert(0, {__file__.rpartition('/')[0]!r})\nfrom toys"
-    ), gnn.path)
+    python(code, gnn.path)
 
 
 def test_all_names_exist():

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
+import awkward as ak
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
-from test_processors import events_of, half, toys
-from toys import TASK
+from toys import TASK, events_of, half, tagged_jets
 
 from hepsilon.histograms import ALL
 from hepsilon.plotting import (
@@ -19,6 +19,7 @@ from hepsilon.plotting import (
 from hepsilon.processors import TruthTagging
 
 pytest_plugins = ["trained"]
+pytestmark = pytest.mark.xdist_group("trained")
 
 
 def run(jets, task=TASK, **efficiencies):
@@ -27,7 +28,7 @@ def run(jets, task=TASK, **efficiencies):
 
 @pytest.fixture(scope="module")
 def output(toy_map):
-    return run(toys([2, 3, 0, 1] * 30), map=toy_map, half=half)
+    return run(tagged_jets([2, 3, 0, 1] * 30), map=toy_map, half=half)
 
 
 def draw(figure: Figure) -> Figure:
@@ -50,7 +51,7 @@ def test_observable_has_a_ratio_below(output, category):
 
 def test_ratio_is_to_direct_tagging_where_the_truth_is_not_known():
     task = TASK.model_copy(update={"truth": None})
-    figure = draw(plot_observable(run(toys([2, 3] * 9), task, half=half), "pair_mass"))
+    figure = draw(plot_observable(run(tagged_jets([2, 3] * 9), task, half=half), "pair_mass"))
     assert "direct" in figure.axes[1].get_ylabel()
 
 
@@ -102,18 +103,16 @@ def test_figures_do_not_live_in_pyplot(output):
 
 
 def only_b():
-    import awkward as ak
-
-    jets = toys([2, 3, 1])
+    jets = tagged_jets([2, 3, 1])
     return ak.with_field(jets, ak.ones_like(jets.hadronFlavour) * 5, "hadronFlavour")
 
 
 THIN = {
     "one flavour": only_b,
-    "no pairs": lambda: toys([1, 1, 0, 1]),
-    "one jet": lambda: toys([1]),
-    "no jets": lambda: toys([0, 0, 1])[:2],
-    "no events": lambda: toys([1])[:0],
+    "no pairs": lambda: tagged_jets([1, 1, 0, 1]),
+    "one jet": lambda: tagged_jets([1]),
+    "no jets": lambda: tagged_jets([0, 0, 1])[:2],
+    "no events": lambda: tagged_jets([1])[:0],
 }
 
 
@@ -127,5 +126,5 @@ def test_thin_and_empty_samples_are_drawn(content, truth, toy_map):
 
 def test_sample_without_categories_is_drawn():
     task = TASK.model_copy(update={"categorical": {}})
-    for figure in closure_figures(run(toys([2, 3] * 9), task, half=half)).values():
+    for figure in closure_figures(run(tagged_jets([2, 3] * 9), task, half=half)).values():
         draw(figure)

@@ -5,7 +5,7 @@ import pickle
 import awkward as ak
 import numpy as np
 import pytest
-from toys import TASK, random_jets, read_jets
+from toys import TASK, InMemory, events_of, half, read_jets, tagged_jets
 
 from hepsilon import ConfigError, InputError, truth_tag_weight
 from hepsilon.closure import run_closure
@@ -14,19 +14,7 @@ from hepsilon.histograms import ALL, JET_OBSERVABLES
 from hepsilon.processors import TruthTagging, bernoulli_divergence, collection
 
 pytest_plugins = ["trained"]
-
-
-class InMemory(ak.Array):
-    """Events with the metadata that coffea's runner gives."""
-
-    metadata = {"dataset": "sample"}
-
-
-def events_of(jets: ak.Array, weights=None) -> ak.Array:
-    """Events with a Jet collection and generator weights."""
-    weights = np.ones(len(jets)) if weights is None else np.asarray(weights)
-    events = ak.zip({"Jet": jets, "genWeight": weights}, depth_limit=1, with_name="Sample")
-    return ak.Array(events, behavior={("*", "Sample"): InMemory})
+pytestmark = pytest.mark.xdist_group("learned")
 
 
 def process(jets, efficiencies=None, *, task=TASK, weights=None, **arguments):
@@ -34,22 +22,9 @@ def process(jets, efficiencies=None, *, task=TASK, weights=None, **arguments):
     return processor.process(events_of(jets, weights))["sample"]
 
 
-def half(records: ak.Array) -> ak.Array:
-    """An efficiency that anybody may write."""
-    return ak.ones_like(records["pt"]) * 0.5
-
-
-def toys(counts, seed=0) -> ak.Array:
-    """Random jets with a tag and a true efficiency."""
-    jets = random_jets(counts, seed)
-    eps = 0.2 + 0.6 * (jets.pt - 30.0) / 270.0
-    score = ak.unflatten(np.random.default_rng(seed + 1).uniform(size=sum(counts)), counts)
-    return ak.with_field(ak.with_field(jets, eps, "trueEfficiency"), eps - score, "discriminant")
-
-
 @pytest.fixture(scope="module")
 def jets() -> ak.Array:
-    return toys([0, 1, 2, 3, 2, 4, 0, 2] * 20)
+    return tagged_jets([0, 1, 2, 3, 2, 4, 0, 2] * 20)
 
 
 @pytest.fixture(scope="module")
@@ -212,12 +187,13 @@ def test_unknown_category_is_in_everything_but_in_no_category(jets):
     b_and_c = sum(filled[{"category": name}].sum(flow=True).value for name in ("b", "c"))
     light = int(ak.sum(jets.hadronFlavour == 0))
     assert filled[{"category": ALL}].sum(flow=True).value - b_and_c == light
-    assert output["profiles"]["pt"][{"method": "truth", "category": "other", "x": sum}].count == light
+    other = output["profiles"]["pt"][{"method": "truth", "category": "other", "x": sum}]
+    assert other.count == light
 
 
 @pytest.mark.parametrize("counts", [[], [0], [0, 0, 0]])
 def test_events_without_jets(counts, gnn, toy_map):
-    jets = toys([*counts, 3])[: len(counts)]
+    jets = tagged_jets([*counts, 3])[: len(counts)]
     output = process(jets, {"gnn": gnn, "map": toy_map})
     assert output["n_events"] == len(counts)
     assert output["n_objects"] == 0
@@ -227,10 +203,9 @@ def test_events_without_jets(counts, gnn, toy_map):
 
 def test_events_may_have_no_jets_and_yet_no_tags():
     """An event without jets has exactly zero tags, but no pair to fill."""
-    output = process(toys([0, 1, 2]), n_tags=0)
-    assert output["observables"]["pair_mass"][{"method": "all", "category": ALL}].sum(
-        flow=True
-    ).value == 1.0
+    output = process(tagged_jets([0, 1, 2]), n_tags=0)
+    filled = output["observables"]["pair_mass"][{"method": "all", "category": ALL}]
+    assert filled.sum(flow=True).value == 1.0
 
 
 @pytest.mark.parametrize("field", ["pt", "phi", "hadronFlavour", "discriminant", "trueEfficiency"])

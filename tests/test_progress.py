@@ -25,7 +25,11 @@ def test_bar_is_complete_at_the_end(capfd):
 
 
 def test_error_inside_gets_through(capfd):
-    with pytest.raises(KeyboardInterrupt), progress_bar("training", 10.0) as advance:
-        advance(3.0)
-        raise KeyboardInterrupt
+    def interrupted():
+        with progress_bar("training", 10.0) as advance:
+            advance(3.0)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert "10/10" not in capfd.readouterr().err

@@ -7,8 +7,7 @@ import hist
 import numpy as np
 import pytest
 import uhi.io.json
-from test_processors import events_of, half, toys
-from toys import TASK
+from toys import TASK, events_of, half, tagged_jets
 
 from hepsilon.closure import closure_report
 from hepsilon.histograms import JET_OBSERVABLES
@@ -16,6 +15,7 @@ from hepsilon.processors import TruthTagging
 from hepsilon.report import summary_rows, write_closure
 
 pytest_plugins = ["trained"]
+pytestmark = pytest.mark.xdist_group("trained")
 
 
 def closure_of(jets, efficiencies):
@@ -27,7 +27,7 @@ def closure_of(jets, efficiencies):
 
 @pytest.fixture(scope="module")
 def closure(toy_map):
-    return closure_of(toys([2, 3, 0, 1] * 30), {"map": toy_map, "half": half})
+    return closure_of(tagged_jets([2, 3, 0, 1] * 30), {"map": toy_map, "half": half})
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +106,6 @@ def test_table_has_a_row_for_each_efficiency(closure):
 
 @pytest.mark.parametrize("counts", [[1], [0, 0]])
 def test_thin_samples_are_reported(toy_map, tmp_path, counts):
-    jets = toys([*counts, 1])[: len(counts)]
+    jets = tagged_jets([*counts, 1])[: len(counts)]
     write_closure(tmp_path, *closure_of(jets, {"map": toy_map}))
     assert "report.html" in {path.name for path in tmp_path.iterdir()}

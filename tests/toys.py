@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import awkward as ak
 import numpy as np
-import pytest
 import uproot
 
-from hepsilon import Config, EfficiencyMap, Task
-from hepsilon.config import MapConfig, ModelConfig, Passed, TrainingConfig
-from hepsilon.dataset import Columns, read_columns
+from hepsilon import Config, Task
+from hepsilon.config import ModelConfig, Passed, TrainingConfig
 from hepsilon.features import Feature, FeatureSpec
-from hepsilon.inference import NetworkEfficiency
-from hepsilon.simulation import write_jets
-from hepsilon.training import train
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")  # numbers that do not depend on the machine
@@ -81,3 +76,27 @@ def read_jets(path: Path) -> ak.Array:
     return ak.zip({name.removeprefix("Jet_"): events[name] for name in names})
 
 
+class InMemory(ak.Array):
+    """Events with the metadata that coffea's runner gives."""
+
+    metadata: ClassVar = {"dataset": "sample"}
+
+
+def events_of(jets: ak.Array, weights=None) -> ak.Array:
+    """Events with a Jet collection and generator weights."""
+    weights = np.ones(len(jets)) if weights is None else np.asarray(weights)
+    events = ak.zip({"Jet": jets, "genWeight": weights}, depth_limit=1, with_name="Sample")
+    return ak.Array(events, behavior={("*", "Sample"): InMemory})
+
+
+def half(records: ak.Array) -> ak.Array:
+    """An efficiency that anybody may write."""
+    return ak.ones_like(records["pt"]) * 0.5
+
+
+def tagged_jets(counts, seed=0) -> ak.Array:
+    """Random jets with a tag and a true efficiency."""
+    jets = random_jets(counts, seed)
+    eps = 0.2 + 0.6 * (jets.pt - 30.0) / 270.0
+    score = ak.unflatten(np.random.default_rng(seed + 1).uniform(size=sum(counts)), counts)
+    return ak.with_field(ak.with_field(jets, eps, "trueEfficiency"), eps - score, "discriminant")

@@ -109,7 +109,7 @@ def _open(path: Path) -> zipfile.ZipFile:
         raise ArtifactError(f"no model or map file {str(path)!r}") from None
     try:
         return zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError) as error:
+    except Exception as error:
         raise ArtifactError(f"{path} is not a hepsilon file: {error}") from None
 
 
@@ -124,7 +124,7 @@ def read_card(path: str | Path) -> dict[str, Any]:
     with _open(path) as archive:
         try:
             card = json.loads(archive.read(CARD))
-        except (KeyError, ValueError, zipfile.BadZipFile):
+        except Exception:
             raise ArtifactError(f"{path} is not a hepsilon file: no valid {CARD}") from None
     if not isinstance(card, dict) or card.get("format") != "hepsilon":
         raise ArtifactError(f"{path} is not a hepsilon file: its card says no format 'hepsilon'")
@@ -168,6 +168,8 @@ def read_arrays(path: str | Path, card: Card, expected_hash: str) -> dict[str, d
                     io.BytesIO(archive.read(entry)), allow_pickle=False
                 )
                 groups[group][name.removesuffix(".npy")] = array
-        except (ValueError, zipfile.BadZipFile, OSError) as error:
-            raise ArtifactError(f"{path} is damaged: {error}") from None
+        except ArtifactError:
+            raise
+        except Exception as error:  # zipfile and zlib raise many kinds for damaged content
+            raise ArtifactError(f"{path} is damaged: {error!r}") from None
     return groups

@@ -126,6 +126,8 @@ def make_map(args: argparse.Namespace) -> None:
         return
     bins, empty = efficiency.values().size, efficiency.n_empty
     _say(f"wrote {args.out}: {bins} bins, {empty} of them without objects")
+    if efficiency.card.n_outside:
+        _say(f"{efficiency.card.n_outside} objects are outside the binning and were not filled")
     if efficiency.card.unphysical:
         _say(f"{efficiency.card.unphysical} bins had a ratio outside [0, 1] (negative weights)")
 
@@ -242,13 +244,13 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--events", type=_positive, default=60_000, help="training events (%(default)s)"
     )
-    command.add_argument("--seed", type=int, default=1, help="seed (%(default)s)")
+    command.add_argument("--seed", type=_positive, default=1, help="seed (%(default)s)")
     _json_option(command)
 
     command = _add_command(commands, "simulate", simulate)
     command.add_argument("kind", choices=["jets", "jets-alternative"], help="sample")
     command.add_argument("-n", "--events", type=_positive, required=True, help="number of events")
-    command.add_argument("--seed", type=int, default=1, help="seed (%(default)s)")
+    command.add_argument("--seed", type=_positive, default=1, help="seed (%(default)s)")
     command.add_argument("--out", type=Path, required=True, help="ROOT file to write")
 
     command = _add_command(commands, "train", train)

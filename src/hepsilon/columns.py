@@ -30,6 +30,8 @@ def _check_jagged(array: ak.Array) -> None:
     layout = ak.to_layout(array, primitive_policy="error")
     while layout.is_indexed and not layout.is_option:
         layout = layout.content
+    if layout.is_numpy:
+        layout = layout.to_RegularArray()
     if layout.is_option:
         raise InputError(
             "expected one list of objects per event, received an option-typed event axis "
@@ -62,6 +64,8 @@ def offsets_of(array: ak.Array) -> Array:
 def flat(array: ak.Array, dtype: npt.DTypeLike = np.float64, *, name: str = "array") -> Array:
     """Contiguous flat content of a jagged array of numbers, in the events' order.
 
+    The result may share memory with the array: do not write into it.
+
     Parameters
     ----------
     array : jagged array with one number per object.
@@ -73,7 +77,7 @@ def flat(array: ak.Array, dtype: npt.DTypeLike = np.float64, *, name: str = "arr
     InputError : if events are option-typed, objects are missing, or entries are not numbers.
     """
     _check_jagged(array)
-    if array.ndim != 2:
+    if array.ndim != 2 or ak.fields(array):
         raise InputError(f"{name}: expected one number per object, received {array.type}")
     content = ak.flatten(array, axis=1)
     missing = int(ak.sum(ak.is_none(content)))
@@ -83,11 +87,12 @@ def flat(array: ak.Array, dtype: npt.DTypeLike = np.float64, *, name: str = "arr
             "drop them (ak.drop_none) or fill them first"
         )
     try:
-        return np.ascontiguousarray(ak.to_numpy(content, allow_missing=False), dtype=dtype)
-    except (TypeError, ValueError) as error:
-        raise InputError(
-            f"{name}: expected one number per object, received {array.type}"
-        ) from error
+        values = ak.to_numpy(content, allow_missing=False)
+    except (TypeError, ValueError):  # unions and other layouts that are no array
+        values = np.empty(0, object)
+    if values.dtype.kind not in "biuf":
+        raise InputError(f"{name}: expected one number per object, received {array.type}")
+    return np.ascontiguousarray(values, dtype=dtype)
 
 
 def unflatten(content: Array, offsets: Array) -> ak.Array:

@@ -6,9 +6,19 @@ import difflib
 import sys
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+import numpy as np
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    ValidationError,
+    model_validator,
+)
 from typing_extensions import Self
 
 from hepsilon.errors import ConfigError, HepsilonError
@@ -35,7 +45,24 @@ __all__ = [
 ]
 
 
-class Record(BaseModel):
+if TYPE_CHECKING:
+    from pydantic._internal._model_construction import ModelMetaclass
+else:
+    ModelMetaclass = type(BaseModel)
+
+
+class _RecordType(ModelMetaclass):
+    """Makes a wrong argument in Python the same error as a wrong key in a file."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().__call__(*args, **kwargs)
+        except ValidationError as error:
+            record = cast("type[BaseModel]", cls)
+            raise _config_error(record, error, record.__name__, ConfigError) from None
+
+
+class Record(BaseModel, metaclass=_RecordType):
     """Base of all records: frozen, unknown keys are errors, no silent type conversion."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -48,9 +75,9 @@ class Cut(Record):
     """
 
     field: str
-    min: float | None = None
-    max: float | None = None
-    abs_max: float | None = None
+    min: StrictFloat | None = None
+    max: StrictFloat | None = None
+    abs_max: StrictFloat | None = None
 
     @model_validator(mode="after")
     def _has_bound(self) -> Self:
@@ -63,7 +90,7 @@ class Passed(Record):
     """What counts as passed: a boolean field, or a field above a cut (the working point)."""
 
     field: str
-    above: Annotated[tuple[float, ...], Field(min_length=1, max_length=1)] | None = None
+    above: Annotated[tuple[StrictFloat, ...], Field(min_length=1, max_length=1)] | None = None
 
     @property
     def cut(self) -> float | None:
@@ -90,7 +117,7 @@ class Task(Record):
     level: Literal["object"] = "object"
     collection: str = "Jet"
     features: Annotated[tuple[str, ...], Field(min_length=1)]
-    categorical: dict[str, tuple[int, ...]] = {}
+    categorical: dict[str, tuple[StrictInt, ...]] = {}
     selection: tuple[Cut, ...] = ()
     passed: Passed
     weight: str | None = None
@@ -121,17 +148,23 @@ class InputConfig(Record):
     branches: dict[str, str] = {}
 
 
+class _RegularBins(Record):
+    bins: Annotated[StrictInt, Field(ge=1)]
+    min: StrictFloat
+    max: StrictFloat
+
+
 class BinAxis(Record):
     """Binning of one feature: ``edges``, or ``bins`` equal ones between ``min`` and ``max``."""
 
-    edges: Annotated[tuple[float, ...], Field(min_length=2)]
+    edges: Annotated[tuple[StrictFloat, ...], Field(min_length=2)]
 
     @model_validator(mode="before")
     @classmethod
     def _regular(cls, data: Any) -> Any:
         if isinstance(data, dict) and set(data) == {"bins", "min", "max"}:
-            step = (data["max"] - data["min"]) / data["bins"]
-            return {"edges": [data["min"] + i * step for i in range(data["bins"])] + [data["max"]]}
+            regular = _RegularBins.model_validate(data)
+            return {"edges": np.linspace(regular.min, regular.max, regular.bins + 1).tolist()}
         return data
 
     @model_validator(mode="after")
@@ -159,11 +192,11 @@ class ModelConfig(Record):
 
     architecture: Literal["gnn", "mlp"] = "gnn"
     preset: Literal["fast", "paper"] = "fast"
-    members: Annotated[int, Field(ge=1)] = 1
-    bootstrap: bool = False
-    width: Annotated[int, Field(ge=2)] | None = None
-    blocks: Annotated[int, Field(ge=1)] | None = None
-    pair_features: bool | None = None
+    members: Annotated[StrictInt, Field(ge=1)] = 1
+    bootstrap: StrictBool = False
+    width: Annotated[StrictInt, Field(ge=2)] | None = None
+    blocks: Annotated[StrictInt, Field(ge=1)] | None = None
+    pair_features: StrictBool | None = None
 
 
 class TrainingConfig(Record):
@@ -183,26 +216,26 @@ class TrainingConfig(Record):
     seed : of initial weights and shuffling.
     """
 
-    epochs: Annotated[int, Field(ge=1)] | None = None
-    patience: Annotated[int, Field(ge=1)] | None = None
-    batch_events: Annotated[int, Field(ge=1)] | None = None
-    learning_rate: Annotated[float, Field(gt=0)] | None = None
-    weight_decay: Annotated[float, Field(ge=0)] | None = None
-    ema: Annotated[float, Field(ge=0, lt=1)] | None = None
-    mu: Annotated[float, Field(gt=0)] = 1.0
-    validation: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    seed: Annotated[int, Field(ge=0)] = 1
+    epochs: Annotated[StrictInt, Field(ge=1)] | None = None
+    patience: Annotated[StrictInt, Field(ge=1)] | None = None
+    batch_events: Annotated[StrictInt, Field(ge=1)] | None = None
+    learning_rate: Annotated[StrictFloat, Field(gt=0)] | None = None
+    weight_decay: Annotated[StrictFloat, Field(ge=0)] | None = None
+    ema: Annotated[StrictFloat, Field(ge=0, lt=1)] | None = None
+    mu: Annotated[StrictFloat, Field(gt=0)] = 1.0
+    validation: Annotated[StrictFloat, Field(gt=0, lt=1)] = 0.1
+    seed: Annotated[StrictInt, Field(ge=0)] = 1
 
 
 class Recipe(TrainingConfig):
     """A complete training configuration: nothing is left to the preset."""
 
-    epochs: Annotated[int, Field(ge=1)]
-    patience: Annotated[int, Field(ge=1)]
-    batch_events: Annotated[int, Field(ge=1)]
-    learning_rate: Annotated[float, Field(gt=0)]
-    weight_decay: Annotated[float, Field(ge=0)]
-    ema: Annotated[float, Field(ge=0, lt=1)]
+    epochs: Annotated[StrictInt, Field(ge=1)]
+    patience: Annotated[StrictInt, Field(ge=1)]
+    batch_events: Annotated[StrictInt, Field(ge=1)]
+    learning_rate: Annotated[StrictFloat, Field(gt=0)]
+    weight_decay: Annotated[StrictFloat, Field(ge=0)]
+    ema: Annotated[StrictFloat, Field(ge=0, lt=1)]
 
 
 class Config(Record):
@@ -215,15 +248,33 @@ class Config(Record):
     map: MapConfig = MapConfig()
 
 
+def _record_of_field(model: type[BaseModel], part: int | str) -> type[BaseModel]:
+    """The record that a field holds, also inside a tuple or dict; else the model itself."""
+    fields = {f.alias or name: f for name, f in model.model_fields.items()}
+    todo: list[Any] = [fields[part].annotation] if part in fields else []
+    while todo:
+        annotation = todo.pop()
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            return annotation
+        todo += get_args(annotation)
+    return model
+
+
+def _config_error(
+    record: type[BaseModel], error: ValidationError, source: str, kind: type[HepsilonError]
+) -> HepsilonError:
+    lines = [_explain(record, e) for e in error.errors()]
+    return kind("\n  ".join([f"{source} is not valid:", *lines]))
+
+
 def _explain(record: type[BaseModel], error: Any) -> str:
     """One line for one pydantic error; an unknown key names the nearest valid one."""
     where = ".".join(str(part) for part in error["loc"])
     if error["type"] != "extra_forbidden":
         return f"{where or 'configuration'}: {error['msg']}, received {error['input']!r}"
-    model: Any = record
+    model = record
     for part in error["loc"][:-1]:
-        annotation = model.model_fields[part].annotation if isinstance(part, str) else None
-        model = annotation if hasattr(annotation, "model_fields") else model
+        model = _record_of_field(model, part)
     valid = [field.alias or name for name, field in model.model_fields.items()]
     close = difflib.get_close_matches(str(error["loc"][-1]), valid, n=1, cutoff=0.5)
     hint = f"did you mean {close[0]!r}?" if close else f"valid keys are {valid}"
@@ -242,8 +293,7 @@ def validate(
     try:
         return record.model_validate(data)
     except ValidationError as error:
-        lines = [_explain(record, e) for e in error.errors()]
-        raise error_type("\n  ".join([f"{source} is not valid:", *lines])) from None
+        raise _config_error(record, error, source, error_type) from None
 
 
 def load_config(path: str | Path) -> Config:
@@ -257,6 +307,8 @@ def load_config(path: str | Path) -> Config:
         data = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"no configuration file {str(path)!r}") from None
+    except OSError as error:
+        raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not valid TOML: {error}") from None
     config: Config = validate(Config, data, str(path))

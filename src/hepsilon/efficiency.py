@@ -29,6 +29,7 @@ class SupportsEfficiency(Protocol):
         ...
 
 
+POLICIES = ("warn", "raise", "ignore")
 OutOfDomain: TypeAlias = Literal["warn", "raise", "ignore"] | SupportsEfficiency
 
 
@@ -44,6 +45,14 @@ def checked(eps: ak.Array, name: str = "efficiency") -> tuple[Array, Array]:
     if bad:
         raise InputError(f"{name}: {bad} of {values.size} values are NaN or outside [0, 1]")
     return offsets, values
+
+
+def _fallback(efficiency: SupportsEfficiency, records: ak.Array, expected: Array) -> Array:
+    """Flat values of another efficiency, for the same objects."""
+    offsets, values = checked(efficiency(records), "fallback")
+    if not np.array_equal(offsets, expected):
+        raise InputError("the fallback gave other numbers of objects per event than it received")
+    return values
 
 
 class Efficiency(ABC):
@@ -85,13 +94,18 @@ class Efficiency(ABC):
         -------
         ak.Array : jagged like ``records``, float64 in (0, 1).
         """
+        if not callable(out_of_domain) and out_of_domain not in POLICIES:
+            raise InputError(
+                f"out_of_domain: expected one of {POLICIES} or an efficiency, "
+                f"received {out_of_domain!r}"
+            )
         offsets, nodes = self.features.matrix(records)
         outside = ~self._covered(nodes)
         if out_of_domain == "raise" and outside.any():
             raise DomainError(self._describe(nodes, outside))
         values = self._evaluate(offsets, nodes)
         if callable(out_of_domain) and outside.any():
-            values = np.where(outside, checked(out_of_domain(records), "fallback")[1], values)
+            values = np.where(outside, _fallback(out_of_domain, records, offsets), values)
         elif out_of_domain == "warn" and outside.any():
             warnings.warn(self._describe(nodes, outside), OutOfDomainWarning, stacklevel=2)
         return unflatten(values, offsets)

@@ -22,6 +22,7 @@ __all__ = [
     "DERIVED",
     "Feature",
     "FeatureSpec",
+    "check_categories",
     "check_finite",
     "feature_matrix",
     "fit_features",
@@ -147,21 +148,33 @@ def fit_features(task: Task, nodes: Array, weights: Array) -> FeatureSpec:
     """
     if not len(nodes):
         raise TrainingError("no objects are left to train on after the selection")
+    if not np.any(weights > 0.0):
+        raise TrainingError("expected objects with a weight, but all weights are zero")
     columns = enumerate(task.features)
     return FeatureSpec(
         features=tuple(_fit_feature(task, name, nodes[:, i], weights) for i, name in columns)
     )
 
 
+def check_categories(task: Task, name: str, column: Array) -> None:
+    """Refuse a training sample with categories that the task does not name.
+
+    Raises
+    ------
+    TrainingError : with the number of such objects.
+    """
+    unknown = sorted(set(np.unique(column).tolist()) - set(map(float, task.categorical[name])))
+    if unknown:
+        count = int(np.isin(column, unknown).sum())
+        raise TrainingError(
+            f"{name}: expected the categories {list(task.categorical[name])}, but {count} "
+            f"training objects have {unknown[:10]}; name them in the task or select"
+        )
+
+
 def _fit_feature(task: Task, name: str, column: Array, weights: Array) -> Feature:
     if name in task.categorical:
-        unknown = sorted(set(np.unique(column).tolist()) - set(map(float, task.categorical[name])))
-        if unknown:
-            count = int(np.isin(column, unknown).sum())
-            raise TrainingError(
-                f"{name}: expected the categories {list(task.categorical[name])}, but {count} "
-                f"training objects have {unknown[:10]}; name them in the task or select"
-            )
+        check_categories(task, name, column)
         return Feature(name=name, kind="categorical", categories=task.categorical[name])
     values = column.astype(np.float64)
     mean = float(np.average(values, weights=weights))
@@ -202,6 +215,14 @@ def select(records: ak.Array, task: Task) -> ak.Array:
 
 
 def passed(records: ak.Array, task: Task) -> ak.Array:
-    """The response of each object (bool, jagged): which ones passed."""
+    """The response of each object (bool, jagged): which ones passed.
+
+    Raises
+    ------
+    InputError : for a missing field or NaN values.
+    """
     values = _field(records, task.passed.field)
+    undefined = int(ak.sum(values != values))  # noqa: PLR0124
+    if undefined:
+        raise InputError(f"{task.passed.field}: {undefined} values are NaN")
     return values > task.passed.cut if task.passed.cut is not None else values == 1

@@ -36,7 +36,8 @@ TWO_PI = 2.0 * math.pi
 @_jit
 def _wrap(delta: float) -> float:
     """Wrap an angle difference into [-pi, pi)."""
-    return delta - TWO_PI * math.floor((delta + math.pi) / TWO_PI)
+    wrapped = delta - TWO_PI * math.floor((delta + math.pi) / TWO_PI)
+    return wrapped if -math.pi <= wrapped < math.pi else -math.pi  # round-off at the seam
 
 
 @_jit

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-import hist
 import numpy as np
 import numpy.typing as npt
 from hist.intervals import clopper_pearson_interval
@@ -15,13 +14,14 @@ from hepsilon.artifact import Card, SourceFile, read_arrays, read_card, versions
 from hepsilon.config import MapConfig, Task, validate
 from hepsilon.dataset import Columns, check_response
 from hepsilon.efficiency import Efficiency
-from hepsilon.errors import ArtifactError, ConfigError
-from hepsilon.features import Feature, FeatureSpec
+from hepsilon.errors import ArtifactError, ConfigError, TrainingError
+from hepsilon.features import Feature, FeatureSpec, check_categories
 from hepsilon.files import sha256
 
 __all__ = ["EfficiencyMap", "MapCard"]
 
 Array = npt.NDArray[Any]
+Edges = dict[str, tuple[float, ...]]
 
 
 class MapCard(Card):
@@ -31,26 +31,37 @@ class MapCard(Card):
     ----------
     edges : bin edges of each binned feature, in order.
     unphysical : number of bins whose weighted ratio was outside [0, 1] (negative weights).
+    n_outside : number of objects of the sample outside the binning, which were not filled.
     """
 
     kind: Literal["map"] = "map"
     edges: dict[str, tuple[float, ...]]
     unphysical: int
+    n_outside: int
 
 
-def _axes(features: FeatureSpec, edges: dict[str, tuple[float, ...]]) -> list[Any]:
-    """Hist axes of a map: categories first, then the binned features."""
-    categories = [
-        hist.axis.IntCategory(f.categories, name=f.name)
-        for f in features.features
-        if f.kind == "categorical"
-    ]
-    return categories + [hist.axis.Variable(e, name=name) for name, e in edges.items()]
+def _shape(features: FeatureSpec, edges: Edges) -> tuple[int, ...]:
+    """Shape of the bins: categories first, then the binned features."""
+    categories = [len(f.categories) for f in features.features if f.kind == "categorical"]
+    return (*categories, *(len(e) - 1 for e in edges.values()))
 
 
-def _column(nodes: Array, i: int, axis: Any) -> Array:
-    """Column of the features as its hist axis takes it."""
-    return nodes[:, i].astype(np.int32) if isinstance(axis, hist.axis.IntCategory) else nodes[:, i]
+def _bin_numbers(features: FeatureSpec, edges: Edges, nodes: Array) -> Array:
+    """Flat bin number of each object; the nearest bin outside the binning.
+
+    The last bin of a feature includes its upper edge. An unknown category takes the first one.
+    """
+    index = []
+    for column, feature in zip(nodes.T, features.features, strict=True):
+        if feature.kind == "categorical":
+            known = column[:, None] == np.asarray(feature.categories, column.dtype)
+            index.append(known.argmax(axis=1))
+        else:
+            bounds = edges[feature.name]
+            number = np.searchsorted(bounds, column, side="right") - 1
+            index.append(np.clip(number, 0, len(bounds) - 2))
+    flat: Array = np.ravel_multi_index(index, _shape(features, edges))
+    return flat
 
 
 class EfficiencyMap(Efficiency):
@@ -67,12 +78,12 @@ class EfficiencyMap(Efficiency):
 
     def __init__(self, card: MapCard, arrays: dict[str, Array]) -> None:
         self.card = card
-        self._axes = _axes(card.features, card.edges)
-        shape = tuple(axis.size for axis in self._axes)
+        shape = _shape(card.features, card.edges)
         if set(arrays) != {"value", "low", "high", "n_effective"}:
             raise ArtifactError(f"unknown arrays of a map: {sorted(arrays)}")
         for name, array in arrays.items():
-            if array.shape != shape or not np.isfinite(array).all():
+            numbers = array.dtype.kind == "f" and array.shape == shape
+            if not numbers or not np.isfinite(array).all():
                 raise ArtifactError(f"{name}: expected finite numbers of shape {shape}")
         self._arrays = arrays
 
@@ -97,28 +108,32 @@ class EfficiencyMap(Efficiency):
         ------
         ConfigError : if a binned feature is not among the task's.
         InputError : if all objects have the same response.
+        TrainingError : for unknown categories, or no objects with weight inside the binning.
         """
         check_response(columns, task)
         edges = {name: axis.edges for name, axis in (config or MapConfig()).axes.items()}
         spec = _map_features(task, edges)
-        axes = _axes(spec, edges)
-        total, good = (hist.Hist(*axes, storage=hist.storage.Weight()) for _ in range(2))
-        values = [_column(columns.nodes, task.features.index(axis.name), axis) for axis in axes]
+        for name in task.categorical:
+            check_categories(task, name, columns.nodes[:, task.features.index(name)])
+        nodes = columns.nodes[:, [task.features.index(name) for name in spec.names]]
+        inside = spec.in_domain(nodes)
+        numbers = _bin_numbers(spec, edges, nodes[inside])
         weights = columns.object_weights
-        total.fill(*values, weight=weights)
-        good.fill(*values, weight=weights * columns.passed)
-        arrays, unphysical = _posterior(total, good, len(edges))
+        arrays, unphysical = _posterior(
+            numbers, columns.passed[inside], weights[inside], _shape(spec, edges), len(edges)
+        )
         card = MapCard(
             task=task,
             features=spec,
             n_events=columns.n_events,
-            n_objects=len(columns.nodes),
+            n_objects=len(nodes),
             passed_rate=float(np.average(columns.passed, weights=weights)),
             files=files,
             versions=versions(),
             arrays=("map",),
             edges=edges,
             unphysical=unphysical,
+            n_outside=int(np.count_nonzero(~inside)),
         )
         return cls(card, arrays)
 
@@ -132,6 +147,8 @@ class EfficiencyMap(Efficiency):
         """
         card = validate(MapCard, read_card(path), str(path), ArtifactError)
         arrays = read_arrays(path, card, sha256(path))
+        if list(arrays) != ["map"]:
+            raise ArtifactError(f"{path}: expected the arrays of one map, received {list(arrays)}")
         return cls(card, arrays["map"])
 
     def save(self, path: str | Path) -> Path:
@@ -147,13 +164,7 @@ class EfficiencyMap(Efficiency):
         return self.card.features
 
     def _bins(self, nodes: Array) -> Array:
-        """Flat bin number of each object, the nearest one outside the binning."""
-        index = []
-        for axis in self._axes:
-            column = _column(nodes, self.features.names.index(axis.name), axis)
-            index.append(np.clip(axis.index(column), 0, axis.size - 1))
-        flat: Array = np.ravel_multi_index(index, [axis.size for axis in self._axes])
-        return flat
+        return _bin_numbers(self.features, self.card.edges, nodes)
 
     def _covered(self, nodes: Array) -> Array:
         filled = self._arrays["n_effective"].ravel()[self._bins(nodes)] > 0.0
@@ -176,7 +187,7 @@ class EfficiencyMap(Efficiency):
         return self._arrays["value"]
 
 
-def _map_features(task: Task, edges: dict[str, tuple[float, ...]]) -> FeatureSpec:
+def _map_features(task: Task, edges: Edges) -> FeatureSpec:
     missing = [n for n in edges if n not in task.features or n in task.categorical]
     if missing:
         raise ConfigError(
@@ -192,13 +203,27 @@ def _map_features(task: Task, edges: dict[str, tuple[float, ...]]) -> FeatureSpe
 
 
 def _posterior(
-    total: hist.Hist[Any], good: hist.Hist[Any], n_binned: int
+    numbers: Array, passed: Array, weights: Array, shape: tuple[int, ...], n_binned: int
 ) -> tuple[dict[str, Array], int]:
-    """Values, interval and effective counts of all bins; number of unphysical ratios."""
-    n, k = np.asarray(total.values()), np.asarray(good.values())
-    squares = np.asarray(total.variances())
-    n_effective = np.divide(n**2, squares, out=np.zeros_like(n), where=n > 0)
-    ratio = np.divide(k, n, out=np.zeros_like(n), where=n > 0)
+    """Values, interval and effective counts of all bins; number of unphysical ratios.
+
+    Parameters
+    ----------
+    numbers, passed, weights : flat bin number, response and weight of the objects in the binning.
+    shape : of the bins; the last ``n_binned`` axes are those of the features.
+    """
+    size = int(np.prod(shape))
+    n, k, squares = (
+        np.bincount(numbers, weights=w, minlength=size).reshape(shape)
+        for w in (weights, weights * passed, weights**2)
+    )
+    if not np.sum(n) > 0.0:
+        raise TrainingError(
+            f"expected objects inside the binning with a positive sum of weights, received "
+            f"{numbers.size} objects with the sum {np.sum(n):g}"
+        )
+    n_effective = np.divide(n**2, squares, out=np.zeros(shape), where=(n > 0) & (squares > 0))
+    ratio = np.divide(k, n, out=np.zeros(shape), where=n > 0)
     unphysical = int(np.count_nonzero((ratio < 0.0) | (ratio > 1.0) | (n < 0.0)))
     ratio = np.clip(ratio, 0.0, 1.0)
     binned = tuple(range(n.ndim - n_binned, n.ndim))

@@ -130,17 +130,43 @@ def check_file(path: str | Path, task: Task, config: InputConfig) -> None:
         layout.of_event(task.weight, required=True)
 
 
+def _content_id(path: Path) -> int:
+    """Number that tells files apart, wherever they lie: a checksum of the name and the content."""
+    with path.open("rb") as file:
+        return zlib.crc32(file.read(1 << 20), zlib.crc32(path.name.encode()))
+
+
+def _without_missing(array: ak.Array, column: str, path: Path) -> ak.Array:
+    """The same array without the option type that nullable columns (parquet) have.
+
+    Raises
+    ------
+    InputError : if events are missing.
+    """
+    missing = int(ak.sum(ak.is_none(array, axis=0)))
+    if missing:
+        raise InputError(f"{path}: {missing} of {len(array)} events are missing in {column!r}")
+    return ak.drop_none(array, axis=0)
+
+
+def _per_event(array: ak.Array, column: str, path: Path) -> Array:
+    """A column with one number per event."""
+    if array.ndim != 1 or ak.fields(array):
+        raise InputError(f"{path}: expected one number per event in {column!r}, got {array.type}")
+    return np.asarray(ak.to_numpy(_without_missing(array, column, path)))
+
+
 def _event_numbers(
     batch: ak.Array, columns: dict[str, str | None], path: Path, start: int
 ) -> list[Array]:
-    """run, luminosityBlock, event; where a flat file has none: file name and entry number."""
+    """run, luminosityBlock, event; where a flat file has none: checksum and entry number."""
     entries = np.arange(start, start + len(batch), dtype=np.uint64)
     if columns["event"] is None:
-        file_id = np.uint64(zlib.crc32(path.name.encode()))
+        file_id = np.uint64(_content_id(path))
         return [np.full(len(batch), file_id), np.zeros(len(batch), np.uint64), entries]
     zeros = np.zeros(len(batch), np.uint64)
     return [
-        zeros if column is None else ak.to_numpy(batch[column]).astype(np.uint64)
+        zeros if column is None else _per_event(batch[column], column, path).astype(np.uint64)
         for column in columns.values()
     ]
 
@@ -157,10 +183,14 @@ def _read_file(
     columns = list(dict.fromkeys(wanted + ([task.collection] if layout.nested else [])))
     start = 0
     for batch in _iterate(source, columns, step):
-        records = batch[task.collection] if layout.nested else None
-        if records is None:
-            records = ak.zip({f: batch[c] for f, c in objects.items()}, depth_limit=2)
-        weights = np.ones(len(batch)) if weight is None else ak.to_numpy(batch[weight])
+        if layout.nested:
+            records = _without_missing(batch[task.collection], task.collection, path)
+        else:
+            parts = {f: _without_missing(batch[c], c, path) for f, c in objects.items()}
+            records = ak.zip(parts, depth_limit=2)
+        weights = np.ones(len(batch))
+        if weight is not None:
+            weights = _per_event(batch[weight], weight, path)
         yield Chunk(records, weights, *_event_numbers(batch, events, path, start))
         start += len(batch)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import awkward as ak
@@ -41,15 +42,18 @@ def truth_tag_weight(
     Raises
     ------
     InputError : if a value is NaN or outside [0, 1], or the events are option-typed.
-    ValueError : for a negative number of tags.
+    TypeError, ValueError : for a number of tags that is not a whole number of zero or more, or
+        jets that are neither a slice nor a jagged mask.
     """
-    if n_tags < 0:
+    if isinstance(n_tags, bool) or operator.index(n_tags) < 0:
         raise ValueError(f"expected a number of tags of zero or more, received {n_tags}")
     chosen: Any = eps
     if isinstance(jets, slice):
         chosen = eps[:, jets]
-    elif jets is not None:
+    elif isinstance(jets, ak.Array):
         chosen = eps[jets]
+    elif jets is not None:
+        raise TypeError(f"jets: expected a slice, a jagged mask or None, received {jets!r}")
     offsets, values = checked(chosen, "eps")
     result: npt.NDArray[np.float64] = tag_count_probability(offsets, values, n_tags, at_least)
     return result

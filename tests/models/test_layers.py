@@ -20,13 +20,18 @@ from hepsilon.models.layers import (  # noqa: E402
     PairFeatures,
 )
 
+pytestmark = pytest.mark.xdist_group("trained")
+
 
 def relative(found, expected):
     return np.abs(found - expected).max() / np.abs(expected).max()
 
 
 @given(
-    width=st.integers(1, 20), units=st.integers(1, 12), n_pair=st.integers(0, 3), seed=st.integers(0, 99)
+    width=st.integers(1, 20),
+    units=st.integers(1, 12),
+    n_pair=st.integers(0, 3),
+    seed=st.integers(0, 99),
 )
 @settings(max_examples=15)
 def test_factorised_first_pair_layer_equals_dense_on_the_concatenation(width, units, n_pair, seed):

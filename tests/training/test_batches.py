@@ -9,6 +9,7 @@ from hepsilon.training import recipe
 from hepsilon.training.batches import Batches
 
 pytest_plugins = ["trained"]
+pytestmark = pytest.mark.xdist_group("trained")
 
 
 def batches(columns, seed=0, size=50, **training) -> Batches:
@@ -38,7 +39,10 @@ def test_order_is_a_function_of_the_seed(toy_columns):
 
 def test_all_batches_have_one_shape(toy_columns):
     epoch = batches(toy_columns)
-    shapes = {tuple(a.shape for a in (*epoch[i][0].values(), *epoch[i][1:])) for i in range(len(epoch))}
+    shapes = set()
+    for i in range(len(epoch)):
+        inputs, target, weight = epoch[i]
+        shapes.add(tuple(array.shape for array in (*inputs.values(), target, weight)))
     assert len(shapes) == 1
 
 

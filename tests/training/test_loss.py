@@ -28,7 +28,10 @@ def equation_5(eps, passed, mu) -> float:
     return np.mean(-passed * np.log(eps) - mu * (1 - passed) * np.log(1 - eps))
 
 
-EVENTS = [(np.array([0.8, 0.3]), np.array([1, 0])), (np.array([0.1, 0.2, 0.6]), np.array([0, 1, 0]))]
+EVENTS = [
+    (np.array([0.8, 0.3]), np.array([1, 0])),
+    (np.array([0.1, 0.2, 0.6]), np.array([0, 1, 0])),
+]
 
 
 @pytest.mark.parametrize("mu", [1.0, 0.25, 4.0])

@@ -34,7 +34,8 @@ def jet_events(kind: str, chunk: int, n_events: int, seed: int) -> dict[str, Any
     ``Jet_discriminant`` is ``efficiency - score`` with a uniform score, so the cut at
     :data:`TAG_CUT` tags a jet with exactly its true efficiency (``Jet_trueEfficiency``).
     """
-    rng = np.random.default_rng([seed, sorted(GENERATORS).index(kind), chunk])
+    kind_number = sorted(GENERATORS).index(kind)
+    rng = np.random.default_rng([seed, kind_number, chunk])
     jets = GENERATORS[kind](rng, n_events)
     efficiency = true_efficiency(jets)
     score = rng.uniform(size=efficiency.size)
@@ -49,7 +50,8 @@ def jet_events(kind: str, chunk: int, n_events: int, seed: int) -> dict[str, Any
     }
     records = ak.zip({name: ak.unflatten(column, jets.counts) for name, column in columns.items()})
     return {
-        "run": np.full(n_events, 1, np.uint32),
+        # every (kind, seed) has a run of its own, so event numbers stay unique over files
+        "run": np.full(n_events, 2 * seed - 1 + kind_number, np.uint32),
         "luminosityBlock": np.full(n_events, chunk + 1, np.uint32),
         "event": np.arange(n_events, dtype=np.uint64) + chunk * CHUNK_EVENTS + 1,
         "genWeight": np.ones(n_events, np.float32),
@@ -72,15 +74,17 @@ def write_jets(
     path : file to write; it appears only when complete.
     n_events : number of events.
     kind : ``"jets"`` (training sample) or ``"jets-alternative"`` (boosted scalar).
-    seed : seed; the same seed gives the same branches.
+    seed : one or more; the same seed gives the same branches, another one other run numbers.
     progress : called with the number of events after each chunk.
 
     Raises
     ------
-    ValueError : for an unknown kind or a number of events below one.
+    ValueError : for an unknown kind, or a seed or a number of events below one.
     """
     if kind not in GENERATORS:
         raise ValueError(f"expected a kind out of {sorted(GENERATORS)}, received {kind!r}")
+    if not 1 <= seed < 2**31:
+        raise ValueError(f"expected a seed between 1 and 2^31 - 1, received {seed}")
     if n_events < 1:
         raise ValueError(f"expected at least one event, received {n_events}")
     with atomic_path(path) as temporary, uproot.recreate(temporary) as file:
