@@ -213,7 +213,7 @@ CONFIG_PATH, SAMPLE, MAP = "{f}/config.toml", "{f}/toy.root", "map={f}/map.hepsi
 
 WRONG = {
     "missing file": (TRAIN, SAMPLE, "{b}/missing.root", "no file .*missing.root"),
-    "missing config": (TRAIN, CONFIG_PATH, "{b}/missing.toml", "no configuration file"),
+    "missing config": (TRAIN, CONFIG_PATH, "{b}/missing.toml", r"configuration.*missing\.toml"),
     "unknown key": (TRAIN, CONFIG_PATH, "{b}/key.toml", "training.epoch: .*'epochs'"),
     "wrong value": (TRAIN, CONFIG_PATH, "{b}/value.toml", "training.epochs"),
     "no TOML": (TRAIN, CONFIG_PATH, "{b}/syntax.toml", "not valid TOML"),
