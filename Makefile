@@ -20,7 +20,7 @@ demo: $(VENV)/.installed ## simulate, train, compare and apply: writes hepsilon-
 	$(BIN)/hepsilon demo --out hepsilon-demo
 
 test: $(VENV)/.installed ## run the tests
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/.installed ## style, types and the order of the layers
 	$(BIN)/ruff check .

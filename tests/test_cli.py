@@ -10,9 +10,6 @@ import pytest
 from hepsilon import cli, load, report
 from hepsilon.simulation import writer
 
-pytestmark = pytest.mark.xdist_group("trained")
-
-
 COMMANDS = ["demo", "simulate", "train", "map", "closure", "info"]
 
 CONFIG = """

@@ -20,7 +20,6 @@ from hepsilon.processors import TruthTagging
 from hepsilon.simulation import training_jets, true_efficiency
 
 pytest_plugins = ["trained"]
-pytestmark = pytest.mark.xdist_group("learned")
 
 EXPERIMENTS = 200
 FALSE_ALARM = 1e-3

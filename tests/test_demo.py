@@ -9,8 +9,6 @@ import skhep_testdata
 from hepsilon import demo, load, report
 from hepsilon.plotting import plot_observable
 
-pytestmark = pytest.mark.xdist_group("trained")
-
 
 def test_file_is_found_in_the_cache(nanoaod_path):
     found = demo.nanoaod_path()

@@ -21,7 +21,6 @@ from hepsilon.histograms import ALL
 from hepsilon.training import train
 
 pytest_plugins = ["trained"]
-pytestmark = pytest.mark.xdist_group("learned")
 
 
 @dataclass

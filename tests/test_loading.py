@@ -9,7 +9,6 @@ from hepsilon import ArtifactError, EfficiencyMap, HepsilonError, load
 from hepsilon.inference import NetworkEfficiency
 
 pytest_plugins = ["trained"]
-pytestmark = pytest.mark.xdist_group("learned")
 
 
 @pytest.fixture(scope="module")

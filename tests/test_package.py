@@ -12,7 +12,6 @@ import hepsilon
 from hepsilon import errors
 
 pytest_plugins = ["trained"]
-pytestmark = pytest.mark.xdist_group("learned")
 
 
 def python(code: str, *arguments: str) -> str:

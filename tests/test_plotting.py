@@ -19,7 +19,6 @@ from hepsilon.plotting import (
 from hepsilon.processors import TruthTagging
 
 pytest_plugins = ["trained"]
-pytestmark = pytest.mark.xdist_group("trained")
 
 
 def run(jets, task=TASK, **efficiencies):

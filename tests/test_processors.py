@@ -14,7 +14,6 @@ from hepsilon.histograms import ALL, JET_OBSERVABLES
 from hepsilon.processors import TruthTagging, bernoulli_divergence, collection
 
 pytest_plugins = ["trained"]
-pytestmark = pytest.mark.xdist_group("learned")
 
 
 def process(jets, efficiencies=None, *, task=TASK, weights=None, **arguments):

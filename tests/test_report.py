@@ -15,7 +15,6 @@ from hepsilon.processors import TruthTagging
 from hepsilon.report import summary_rows, write_closure
 
 pytest_plugins = ["trained"]
-pytestmark = pytest.mark.xdist_group("trained")
 
 
 def closure_of(jets, efficiencies):

@@ -1,4 +1,8 @@
-"""The command line. Each command parses, makes one library call and says what it wrote."""
+"""The command line.
+
+Each command parses, makes one library call, says on standard error what it wrote, and returns what
+goes to standard output.
+"""
 
 from __future__ import annotations
 
@@ -35,21 +39,26 @@ EXAMPLES = {
 }
 
 
-def _print_json(data: Any) -> None:
-    sys.__stdout__.write(json.dumps(data, indent=1) + "\n")  # type: ignore[union-attr]
-
-
 def _say(text: str) -> None:
     Console(stderr=True).print(text, highlight=False, markup=False, soft_wrap=True)
 
 
-def _show_table(title: str, header: list[str], rows: list[list[str]]) -> None:
+def _table(title: str, header: list[str], rows: list[list[str]]) -> Table:
     table = Table(title=title, title_justify="left")
     for number, name in enumerate(header):
         table.add_column(name, justify="right" if number else "left")
     for row in rows:
         table.add_row(*row)
-    Console(file=sys.__stdout__).print(table)
+    return table
+
+
+def _show(result: Any) -> None:
+    """Print what a command found: tables for people, plain data as JSON."""
+    if isinstance(result, list):
+        for table in result:
+            Console().print(table)
+    elif result is not None:
+        sys.stdout.write(json.dumps(result, indent=1) + "\n")
 
 
 def _positive(text: str) -> int:
@@ -59,17 +68,15 @@ def _positive(text: str) -> int:
     return number
 
 
-def demo(args: argparse.Namespace) -> None:
+def demo(args: argparse.Namespace) -> Any:
     """Simulate, train, compare and apply: the whole path."""
     from hepsilon.demo import run_demo
 
     result = run_demo(args.out, n_events=args.events, seed=args.seed)
-    if args.json:
-        _print_json(result.summary)
-        return
-    for title, (header, rows) in result.tables.items():
-        _show_table(title, header, rows)
     _say(f"pictures, reports and histograms are in {args.out} (see */report.html)")
+    if args.json:
+        return result.summary
+    return [_table(title, *content) for title, content in result.tables.items()]
 
 
 def simulate(args: argparse.Namespace) -> None:
@@ -82,7 +89,7 @@ def simulate(args: argparse.Namespace) -> None:
     _say(f"wrote {args.events} events to {args.out}")
 
 
-def train(args: argparse.Namespace) -> None:
+def train(args: argparse.Namespace) -> Any:
     """Train a network; the same command after an interruption goes on where it stopped."""
     from hepsilon.config import load_config
     from hepsilon.plotting import plot_history
@@ -94,8 +101,7 @@ def train(args: argparse.Namespace) -> None:
     history = args.out.with_suffix(".history.png")
     save_figure(plot_history(card), history)
     if args.json:
-        _print_json({"path": str(args.out), "hash": result.efficiency.hash} | _plain(card))
-        return
+        return {"path": str(args.out), "hash": result.efficiency.hash} | _plain(card)
     for number, member in enumerate(card.members):
         best = member.history[member.best_epoch - 1]
         _say(
@@ -103,9 +109,10 @@ def train(args: argparse.Namespace) -> None:
             f"validation loss {best.validation_loss:.5f}"
         )
     _say(f"wrote {args.out} and {history}")
+    return None
 
 
-def make_map(args: argparse.Namespace) -> None:
+def make_map(args: argparse.Namespace) -> Any:
     """Fill the binned baseline."""
     from hepsilon.artifact import SourceFile
     from hepsilon.config import load_config
@@ -122,17 +129,17 @@ def make_map(args: argparse.Namespace) -> None:
     if len(efficiency.card.edges) <= 2:
         save_figure(plot_map(efficiency), args.out.with_suffix(".png"))
     if args.json:
-        _print_json({"path": str(args.out)} | _plain(efficiency.card))
-        return
+        return {"path": str(args.out)} | _plain(efficiency.card)
     bins, empty = efficiency.values().size, efficiency.n_empty
     _say(f"wrote {args.out}: {bins} bins, {empty} of them without objects")
     if efficiency.card.n_outside:
         _say(f"{efficiency.card.n_outside} objects are outside the binning and were not filled")
     if efficiency.card.unphysical:
         _say(f"{efficiency.card.unphysical} bins had a ratio outside [0, 1] (negative weights)")
+    return None
 
 
-def closure(args: argparse.Namespace) -> None:
+def closure(args: argparse.Namespace) -> Any:
     """Compare efficiencies with direct tagging on a sample: closure.json, report and pictures."""
     from hepsilon.closure import closure_report, run_closure
     from hepsilon.config import load_config
@@ -153,23 +160,18 @@ def closure(args: argparse.Namespace) -> None:
     )
     report = closure_report(output, config.task, efficiencies, args.files)
     write_closure(args.out, output, report)
-    if args.json:
-        _print_json(report)
-        return
-    _show_table("closure chi2/ndf", *summary_rows(report))
     _say(f"wrote {args.out}/closure.json, report.html and pictures")
+    return report if args.json else [_table("closure chi2/ndf", *summary_rows(report))]
 
 
-def info(args: argparse.Namespace) -> None:
+def info(args: argparse.Namespace) -> Any:
     """Say what a model or map is an efficiency of, and what it was made from."""
     from hepsilon.loading import load
 
     efficiency: Any = load(args.path)
-    card = _plain(efficiency.card)
     if args.json:
-        _print_json(card)
-        return
-    _show_table(str(args.path), ["", "value"], _card_rows(efficiency.card))
+        return _plain(efficiency.card)
+    return [_table(str(args.path), ["", "value"], _card_rows(efficiency.card))]
 
 
 def _plain(card: Any) -> dict[str, Any]:
@@ -207,7 +209,7 @@ def _named_path(text: str) -> tuple[str, Path]:
 
 
 def _add_command(
-    commands: Any, name: str, function: Callable[[argparse.Namespace], None]
+    commands: Any, name: str, function: Callable[[argparse.Namespace], Any]
 ) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = commands.add_parser(
         name,
@@ -291,8 +293,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         # progress bars of coffea go to standard output; keep that for results
         with contextlib.redirect_stdout(sys.stderr):
-            args.function(args)
-    except HepsilonError as error:
+            result = args.function(args)
+    except (HepsilonError, OSError) as error:  # OSError: an output that cannot be written
         _say(f"hepsilon: error: {error}")
         return 2
+    _show(result)
     return 0

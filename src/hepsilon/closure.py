@@ -25,6 +25,7 @@ from hepsilon.errors import InputError
 from hepsilon.execution import user_errors
 from hepsilon.histograms import ALL
 from hepsilon.inference import NetworkEfficiency
+from hepsilon.maps import EfficiencyMap
 from hepsilon.processors import DIRECT, TRUTH, TaskSchema, TruthTagging
 from hepsilon.reading import check_file
 
@@ -145,8 +146,10 @@ def _truth_distance(output: Mapping[str, Any], method: str) -> dict[str, Any]:
         "truth": {
             name: {
                 "divergence": divergence[name].value,
-                "residual_mean": residual[name].value,
-                "residual_rms": float(np.sqrt(residual[name].variance)),
+                "residual_mean": residual[name].value if residual[name].count > 0 else None,
+                "residual_rms": (
+                    float(np.sqrt(residual[name].variance)) if residual[name].count > 1 else None
+                ),
             }
             for name in filled
         }
@@ -201,7 +204,7 @@ def closure_report(
         "model_hash": {
             name: efficiency.hash
             for name, efficiency in efficiencies.items()
-            if isinstance(efficiency, NetworkEfficiency)
+            if isinstance(efficiency, NetworkEfficiency | EfficiencyMap)
         },
     }
 

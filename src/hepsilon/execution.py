@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,8 +43,16 @@ def _user_error(error: BaseException) -> errors.HepsilonError | None:
             return cause
         cause = cause.__cause__
     found = _WRAPPED.search(str(error))
-    kind = getattr(errors, found[1], None) if found and found[1] in errors.__all__ else None
-    return kind(found[2].strip("'\"")) if found and kind else None
+    if found is None or found[1] not in (*errors.__all__, "OSError"):
+        return None
+    try:
+        text = str(ast.literal_eval(f"({found[2]})"))
+    except (SyntaxError, ValueError):
+        text = found[2]
+    if found[1] == "OSError":
+        return errors.InputError(f"a file could not be read to its end: {text}")
+    kind: type[errors.HepsilonError] = getattr(errors, found[1])
+    return kind(text)
 
 
 @contextmanager

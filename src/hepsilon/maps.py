@@ -76,8 +76,11 @@ class EfficiencyMap(Efficiency):
     Use :meth:`fit` or :func:`hepsilon.load`.
     """
 
-    def __init__(self, card: MapCard, arrays: dict[str, Array]) -> None:
+    def __init__(
+        self, card: MapCard, arrays: dict[str, Array], file_hash: str | None = None
+    ) -> None:
         self.card = card
+        self.hash = file_hash  # SHA-256 of the file it was loaded from
         shape = _shape(card.features, card.edges)
         if set(arrays) != {"value", "low", "high", "n_effective"}:
             raise ArtifactError(f"unknown arrays of a map: {sorted(arrays)}")
@@ -146,10 +149,11 @@ class EfficiencyMap(Efficiency):
         ArtifactError : if it is missing, damaged or of another kind.
         """
         card = validate(MapCard, read_card(path), str(path), ArtifactError)
-        arrays = read_arrays(path, card, sha256(path))
+        file_hash = sha256(path)
+        arrays = read_arrays(path, card, file_hash)
         if list(arrays) != ["map"]:
             raise ArtifactError(f"{path}: expected the arrays of one map, received {list(arrays)}")
-        return cls(card, arrays["map"])
+        return cls(card, arrays["map"], file_hash)
 
     def save(self, path: str | Path) -> Path:
         """Write the map as one file."""

@@ -151,11 +151,7 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
     def process(self, events: ak.Array) -> dict[str, Any]:
         """Fill all histograms with one chunk."""
         records = select(collection(events, self.task, self.config), self.task)
-        weights = np.ones(len(events))
-        if self.task.weight:
-            weights = check_finite(
-                ak.to_numpy(events[self.task.weight]).astype(np.float64), self.task.weight
-            )
+        weights = self._event_weights(events)
         methods = self._methods(records)
         output: dict[str, Any] = {
             "n_events": len(events),
@@ -171,6 +167,16 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
         """Leave the accumulated output as it is."""
         return accumulator
 
+    def _event_weights(self, events: ak.Array) -> Array:
+        """The task's event weight, finite; ones if it has none."""
+        if self.task.weight is None:
+            return np.ones(len(events))
+        branch = self.config.branches.get(self.task.weight, self.task.weight)
+        if branch not in ak.fields(events):
+            received = shortened(ak.fields(events), branch)
+            raise InputError(f"expected the weight {branch!r}, received {received}")
+        return check_finite(np.asarray(ak.to_numpy(events[branch]), np.float64), branch)
+
     def _methods(self, records: ak.Array) -> dict[str, _Method]:
         """Probabilities of direct tagging and of every efficiency."""
         probabilities = {DIRECT: ak.values_astype(passed(records, self.task), np.float64)}
@@ -179,10 +185,14 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
                 probabilities[name] = efficiency(records, out_of_domain="ignore")
             else:
                 probabilities[name] = efficiency(records)
-        return {
-            name: _Method(checked(eps, name)[1], truth_tag_weight(eps, self.n_tags))
-            for name, eps in probabilities.items()
-        }
+        expected = offsets_of(records)
+        methods = {}
+        for name, eps in probabilities.items():
+            offsets, values = checked(eps, name)
+            if not np.array_equal(offsets, expected):
+                raise InputError(f"{name}: expected one efficiency for each object of each event")
+            methods[name] = _Method(values, truth_tag_weight(eps, self.n_tags))
+        return methods
 
     def _out_of_domain(self, records: ak.Array) -> dict[str, int]:
         return {

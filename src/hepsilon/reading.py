@@ -75,7 +75,11 @@ def _iterate(source: Any, columns: list[str], step: int) -> Iterator[ak.Array]:
             yield ak.from_arrow(batch)
     else:
         for start in range(0, source.num_entries, step):
-            yield source.arrays(columns, entry_start=start, entry_stop=start + step)
+            try:
+                batch = source.arrays(columns, entry_start=start, entry_stop=start + step)
+            except OSError as error:
+                raise InputError(f"{source.file.file_path} is damaged: {error}") from None
+            yield batch
 
 
 class _Layout:

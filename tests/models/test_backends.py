@@ -14,7 +14,6 @@ from scipy.special import logit
 from toys import random_jets
 
 pytest_plugins = ["trained"]
-pytestmark = pytest.mark.xdist_group("learned")
 
 COUNTS = [0, 1, 2, 5, 15, 3]
 

@@ -12,8 +12,6 @@ from hepsilon.config import ModelConfig
 from hepsilon.features import FeatureSpec, fit_features
 from hepsilon.models import Architecture, build_model, resolve
 
-pytestmark = pytest.mark.xdist_group("trained")
-
 
 def paper() -> Architecture:
     return resolve(ModelConfig(architecture="gnn", preset="paper"), TASK.features)

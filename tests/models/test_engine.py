@@ -10,9 +10,6 @@ from hepsilon.config import ModelConfig
 from hepsilon.models import Architecture, build_model, resolve
 from hepsilon.models.engine import Engine, start_backend
 
-pytestmark = pytest.mark.xdist_group("trained")
-
-
 SMALL = Architecture(
     blocks=(8,), head=(6,), activation="silu", pair_features=True, periodic_angles=True
 )

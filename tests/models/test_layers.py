@@ -20,8 +20,6 @@ from hepsilon.models.layers import (  # noqa: E402
     PairFeatures,
 )
 
-pytestmark = pytest.mark.xdist_group("trained")
-
 
 def relative(found, expected):
     return np.abs(found - expected).max() / np.abs(expected).max()

@@ -9,7 +9,6 @@ from hepsilon.training import recipe
 from hepsilon.training.batches import Batches
 
 pytest_plugins = ["trained"]
-pytestmark = pytest.mark.xdist_group("trained")
 
 
 def batches(columns, seed=0, size=50, **training) -> Batches:

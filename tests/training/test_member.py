@@ -17,7 +17,6 @@ from hepsilon.training import Epoch, Fit, fit_member, recipe
 from hepsilon.training.loss import cross_entropy
 
 pytest_plugins = ["trained"]
-pytestmark = pytest.mark.xdist_group("trained")
 
 MODEL = ModelConfig(architecture="mlp", width=4, blocks=1)
 ARCHITECTURE = resolve(MODEL, TASK.features)

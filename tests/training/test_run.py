@@ -20,7 +20,6 @@ from hepsilon.training import run
 from hepsilon.training.loss import cross_entropy
 
 pytest_plugins = ["trained"]
-pytestmark = pytest.mark.xdist_group("trained")
 
 
 @pytest.fixture(scope="module")
