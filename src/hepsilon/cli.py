@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.logging import RichHandler
 from rich.table import Table
@@ -44,7 +45,7 @@ def _say(text: str) -> None:
 
 
 def _table(title: str, header: list[str], rows: list[list[str]]) -> Table:
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", box=SIMPLE, padding=(0, 0, 0, 1))
     for number, name in enumerate(header):
         table.add_column(name, justify="right" if number else "left")
     for row in rows:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from itertools import product
 from typing import Any
@@ -49,10 +50,20 @@ def _ratio(values: Array, reference: Array) -> Array:
     return out
 
 
-def _bin_width(edges: Array) -> tuple[Array, str]:
-    """What to divide entries by: one for equal bins, else the width of each bin."""
-    width = np.diff(edges)
-    return (np.ones_like(width), "bin") if np.allclose(width, width[0]) else (width, "unit width")
+def _bin_width(axis: Any) -> tuple[Array, str]:
+    """What to divide entries by: one for equal bins, else the width of each bin; and its name."""
+    width = np.diff(axis.edges)
+    if np.allclose(width, width[0]):
+        return np.ones_like(width), "bin"
+    unit = re.search(r"\[(.+)\]", axis.label)
+    return width, unit[1] if unit else "unit"
+
+
+def _filled_range(edges: Array, values: Array) -> tuple[float, float]:
+    """Range of the bins that hold anything."""
+    filled = np.flatnonzero(values)
+    first, last = (filled[0], filled[-1]) if len(filled) else (0, len(values) - 1)
+    return float(edges[first]), float(edges[last + 1])
 
 
 def plot_observable(output: Mapping[str, Any], name: str, category: str = ALL) -> Figure:
@@ -72,7 +83,7 @@ def plot_observable(output: Mapping[str, Any], name: str, category: str = ALL) -
     main, ratio = figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": [3, 1.3]})
     direct = histogram[{"method": DIRECT}]
     edges, centres = direct.axes["x"].edges, direct.axes["x"].centers
-    width, unit = _bin_width(edges)
+    width, unit = _bin_width(direct.axes["x"])
     denominator = histogram[{"method": reference}].values() / width
     observed, errors = direct.values() / width, np.sqrt(direct.variances()) / width
     style = {"color": "black", "fmt": "o", "markersize": 3, "linewidth": 1}
@@ -88,6 +99,7 @@ def plot_observable(output: Mapping[str, Any], name: str, category: str = ALL) -
     main.set_title(f"{output['n_events']:,} events{scope}", loc="right", fontsize=10)
     main.set_ylabel(f"tagged entries / {unit}")
     main.set_ylim(bottom=0)
+    main.set_xlim(*_filled_range(edges, denominator + observed))
     main.legend(fontsize=9)
     ratio.axhline(1.0, color="0.6", linewidth=0.8, zorder=0)
     ratio.set_ylim(0.7, 1.3)

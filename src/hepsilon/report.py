@@ -25,8 +25,14 @@ body { font: 15px/1.5 system-ui, sans-serif; max-width: 1100px; margin: 2rem aut
 table { border-collapse: collapse; margin: 1rem 0; } th, td { padding: .25rem .8rem;
   text-align: right; border-bottom: 1px solid #ddd; } th:first-child, td:first-child {
   text-align: left; } .bad { color: #b00020; font-weight: 600; }
-figure { display: inline-block; margin: .5rem; } figure img { max-width: 100%; }
+figure { display: inline-block; width: 48%; margin: .5rem 0; vertical-align: top; }
+figure.wide { width: 98%; } figure img { max-width: 100%; }
+figcaption { text-align: center; color: #666; }
 """
+
+
+WIDE = ("efficiency_", "residuals")
+"""Pictures with several panels beside each other."""
 
 
 def write_text(path: Path, text: str) -> None:
@@ -52,6 +58,8 @@ def save_figure(figure: Figure, path: Path) -> bytes:
 def summary_rows(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     """Table of chi2/ndf per method and observable (all categories together).
 
+    ``yield`` is the pull of the total; ``KL`` the mean divergence from the truth per object.
+
     Returns
     -------
     header, rows : text; one row per efficiency.
@@ -59,7 +67,7 @@ def summary_rows(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]
     first = next(iter(report["efficiency"].values()))
     names = [name for name in first["observables"] if "|" not in name]
     truth = any("truth" in entry for entry in report["efficiency"].values())
-    header = ["efficiency", "yield pull", *names, *(["KL to truth [1e-4]"] if truth else [])]
+    header = ["method", "yield", *names, *(["KL [1e-4]"] if truth else [])]
     rows = []
     for method, entry in report["efficiency"].items():
         pull = entry["overall"]["pull"]
@@ -85,7 +93,7 @@ def _table(header: list[str], rows: list[list[str]]) -> str:
 def _page(report: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
     """The report page, pictures inside."""
     images = "".join(
-        f'<figure><img alt="{html.escape(name)}" '
+        f'<figure class="{"wide" if name.startswith(WIDE) else ""}"><img alt="{html.escape(name)}" '
         f'src="data:image/png;base64,{base64.b64encode(png).decode()}">'
         f"<figcaption>{html.escape(name)}</figcaption></figure>"
         for name, png in pictures.items()
@@ -106,7 +114,8 @@ def _page(report: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
         f"<p>{counts} from {html.escape(', '.join(report['files']))}</p>"
         "<h2>chi2 / ndf by the exact statistic</h2>"
         "<p>Observed minus expected, with the variance sum w<sup>2</sup> p (1 - p): one for the "
-        "true efficiency. The model's own uncertainty is not included.</p>"
+        "true efficiency. The model's own uncertainty is not included. yield: pull of the total; "
+        "KL: mean Kullback-Leibler divergence of the truth from the efficiency per object.</p>"
         f"{_table(*summary_rows(report))}<h2>Totals</h2>"
         f"{_table(['efficiency', 'observed', 'expected', 'out of domain'], details)}"
         f"<h2>Distributions</h2>{images}</html>\n"
