@@ -72,7 +72,7 @@ def test_demo_leaves_nothing_temporary(result):
 def test_table_has_every_method_on_every_sample(result):
     out, demo_result = result
     summary = demo_result.summary
-    methods = {name: [row["efficiency"] for row in rows] for name, rows in summary.items()}
+    methods = {name: [row["method"] for row in rows] for name, rows in summary.items()}
     assert methods == {
         "test": ["truth", "map", "mlp", "gnn"],
         "alternative": ["truth", "map", "mlp", "gnn"],

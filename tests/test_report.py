@@ -94,7 +94,7 @@ def test_histograms_come_back_through_uhi(folder, closure):
 
 def test_table_has_a_row_for_each_efficiency(closure):
     header, rows = summary_rows(closure[1])
-    assert header[:3] == ["efficiency", "yield pull", "pt"]
+    assert header[:3] == ["method", "yield", "pt"]
     assert header[-1].startswith("KL")
     assert [row[0] for row in rows] == ["truth", "map", "half"]
     assert all(len(row) == len(header) for row in rows)
