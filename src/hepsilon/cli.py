@@ -198,7 +198,7 @@ def _card_rows(card: Any) -> list[list[str]]:
     for number, member in enumerate(getattr(card, "members", ())):
         best = member.history[member.best_epoch - 1]
         kept = f"epoch {best.epoch} of {len(member.history)}"
-        rows.append([f"member {number}", f"{kept}, validation loss {best.validation_loss:.5f}"])
+        rows.append([f"member {number + 1}", f"{kept}, validation loss {best.validation_loss:.5f}"])
     return rows + [[f"file {f.name}", f"sha256 {f.sha256[:16]}"] for f in card.files]
 
 

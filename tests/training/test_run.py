@@ -231,3 +231,12 @@ def test_category_that_the_task_does_not_name_is_refused(files, tmp_path):
     config = mlp_config(TASK.model_copy(update={"categorical": {"hadronFlavour": (5, 4)}}))
     with pytest.raises(TrainingError, match="hadronFlavour"):
         train(config, files, tmp_path / "mlp.hepsilon")
+
+
+def test_a_folder_of_somebody_else_is_left_alone(tmp_path, toy_file):
+    folder = tmp_path / "gnn.hepsilon.partial"
+    folder.mkdir()
+    (folder / "thesis.tex").write_text("precious")
+    with pytest.raises(TrainingError, match="not the state of a training"):
+        train(Config(task=TASK), [toy_file], tmp_path / "gnn.hepsilon")
+    assert (folder / "thesis.tex").read_text() == "precious"

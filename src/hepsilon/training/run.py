@@ -15,6 +15,7 @@ import numpy as np
 from hepsilon.artifact import SourceFile, versions, write_artifact
 from hepsilon.config import Config, Recipe
 from hepsilon.dataset import Columns, check_response, read_columns
+from hepsilon.errors import TrainingError
 from hepsilon.features import FeatureSpec, fit_features
 from hepsilon.inference import EpochCard, MemberCard, NetworkCard, NetworkEfficiency
 from hepsilon.models import Architecture, build_model, resolve
@@ -59,7 +60,9 @@ def _state_folder(out: Path, fingerprint: str) -> Path:
     """Folder beside the artifact that holds the state until the artifact is written."""
     folder = out.with_name(out.name + ".partial")
     mark = folder / "fingerprint"
-    if folder.exists() and (not mark.exists() or mark.read_text() != fingerprint):
+    if folder.is_dir() and not mark.exists() and any(folder.iterdir()):
+        raise TrainingError(f"{folder} is not the state of a training; remove or rename it")
+    if mark.exists() and mark.read_text() != fingerprint:
         logger.warning("%s is of another training (configuration or data); starting anew", folder)
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
