@@ -121,10 +121,13 @@ def _network(config: Config, files: list[Path], out: Path) -> NetworkEfficiency:
 
 
 def _learn(
-    task: Task, file: Path, out: Path, seed: int, networks: Mapping[str, ModelConfig], epochs: int
+    task: Task,
+    file: Path,
+    out: Path,
+    networks: Mapping[str, ModelConfig],
+    training: TrainingConfig,
 ) -> dict[str, Efficiency]:
     """Map and networks of a task, from one file."""
-    training = TrainingConfig(epochs=epochs, patience=4, seed=seed)
     base = Config(task=task, input=InputConfig(schema="nanoaod"), training=training)
     efficiency_map = EfficiencyMap.fit(task, read_columns([file], base), base.map)
     efficiency_map.save(out / "map.hepsilon")
@@ -154,7 +157,9 @@ def _real(toy: Mapping[str, Efficiency], out: Path, seed: int) -> dict[str, dict
         return {}
     task = nanoaod_task()
     small = {"gnn": ModelConfig(architecture="gnn", width=16, blocks=1)}
-    learned = _learn(task, file, out / "nanoaod" / "models", seed, small, epochs=30)
+    # 200 events give four steps an epoch: fewer and larger ones than a real sample would have
+    training = TrainingConfig(epochs=40, patience=15, learning_rate=0.03, seed=seed)
+    learned = _learn(task, file, out / "nanoaod" / "models", small, training)
     named = {f"toy_{name}": efficiency for name, efficiency in toy.items()}
     return {"nanoaod": _close(file, task, {**learned, **named}, out / "nanoaod")}
 
@@ -176,7 +181,8 @@ def run_demo(out: str | Path, *, n_events: int = 60_000, seed: int = 1) -> DemoR
         "mlp": ModelConfig(architecture="mlp"),
         "gnn": ModelConfig(architecture="gnn"),
     }
-    learned = _learn(task, samples["training"], out / "models", seed, networks, epochs=10)
+    training = TrainingConfig(epochs=10, patience=4, seed=seed)
+    learned = _learn(task, samples["training"], out / "models", networks, training)
     reports = {
         name: _close(samples[name], task, learned, out / name) for name in ("test", "alternative")
     }
