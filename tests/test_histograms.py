@@ -106,9 +106,7 @@ def test_observables_pickle_and_give_one_number_each(observable):
 
 
 @pytest.mark.parametrize("observable", JET_OBSERVABLES, ids=lambda o: o.name)
-def test_observables_say_which_fields_they_need(observable):
-    jets = random_jets([2, 3])
-    observable.function(jets[list(observable.fields)])
+def test_edges_of_the_observables_increase(observable):
     assert all(np.diff(observable.edges) > 0)
 
 

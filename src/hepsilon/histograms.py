@@ -45,7 +45,6 @@ class Observable:
     level : ``"object"`` or ``"event"``.
     edges : bin edges.
     label : axis label, with the unit.
-    fields : fields of the records that the function needs.
     """
 
     name: str
@@ -53,7 +52,6 @@ class Observable:
     level: Literal["object", "event"]
     edges: tuple[float, ...]
     label: str
-    fields: tuple[str, ...] = ()
 
     @property
     def axis(self) -> hist.axis.Variable:
@@ -84,17 +82,14 @@ PAIR_MASS_EDGES = (
 )
 
 JET_OBSERVABLES: tuple[Observable, ...] = (
-    Observable(
-        "pt", transverse_momentum, "object", regular(29, 20.0, 600.0), r"$p_T$ [GeV]", ("pt",)
-    ),
-    Observable("eta", pseudorapidity, "object", regular(25, -2.5, 2.5), r"$\eta$", ("eta",)),
+    Observable("pt", transverse_momentum, "object", regular(29, 20.0, 600.0), r"$p_T$ [GeV]"),
+    Observable("eta", pseudorapidity, "object", regular(25, -2.5, 2.5), r"$\eta$"),
     Observable(
         "delta_r",
         geometry.delta_r_to_nearest,
         "object",
         regular(32, 0.0, 3.2),
         r"$\Delta R$ to the nearest jet",
-        ("eta", "phi"),
     ),
     Observable(
         "pair_mass",
@@ -102,7 +97,6 @@ JET_OBSERVABLES: tuple[Observable, ...] = (
         "event",
         PAIR_MASS_EDGES,
         "mass of the leading pair [GeV]",
-        ("pt", "eta", "phi", "mass"),
     ),
     Observable(
         "pair_delta_r",
@@ -110,7 +104,6 @@ JET_OBSERVABLES: tuple[Observable, ...] = (
         "event",
         regular(32, 0.0, 3.2),
         r"$\Delta R$ of the leading pair",
-        ("eta", "phi"),
     ),
 )
 """Observables of the paper: single jets, and the leading pair."""
