@@ -32,6 +32,7 @@ __all__ = [
     "BinAxis",
     "Config",
     "Cut",
+    "Fiducial",
     "InputConfig",
     "MapConfig",
     "ModelConfig",
@@ -98,13 +99,31 @@ class Passed(Record):
         return None if self.above is None else self.above[0]
 
 
+class Fiducial(Record):
+    """Region in which every object of an event must be, in the training and in the measurement.
+
+    Attributes
+    ----------
+    cuts : requirements on every object.
+    outside : an event outside the region is an error with the count, or is dropped (counted).
+    """
+
+    cuts: Annotated[tuple[Cut, ...], Field(min_length=1)]
+    outside: Literal["raise", "drop"] = "raise"
+
+
 class Task(Record):
     """What an efficiency is an efficiency *of*.
 
     Attributes
     ----------
-    level : ``"object"``, one efficiency per object of the collection.
+    level : ``"object"``, one efficiency per object of the collection, or ``"event"``, one for
+        all objects of the event together: then ``passed``, ``truth`` and ``weight`` are numbers
+        of the event.
     collection : name of the collection, such as ``"Jet"``.
+    objects : number of objects in every event (event level); None for any number.
+    order_by : field by which the objects of an event are ordered, descending (event level).
+    fiducial : region of the measurement (event level).
     features : fields the efficiency depends on, numeric and categorical, in order. Besides the
         fields of the collection: the neighbour summaries of :data:`hepsilon.features.DERIVED`.
     categorical : for each categorical feature its known values.
@@ -114,8 +133,11 @@ class Task(Record):
     truth : field with the true efficiency, where a simulation knows it (closure only).
     """
 
-    level: Literal["object"] = "object"
+    level: Literal["object", "event"] = "object"
     collection: str = "Jet"
+    objects: Annotated[StrictInt, Field(ge=1)] | None = None
+    order_by: str | None = None
+    fiducial: Fiducial | None = None
     features: Annotated[tuple[str, ...], Field(min_length=1)]
     categorical: dict[str, tuple[StrictInt, ...]] = {}
     selection: tuple[Cut, ...] = ()
@@ -132,20 +154,26 @@ class Task(Record):
                 raise ValueError(f"categorical feature {name!r} is not among {self.features}")
             if not values or len(set(values)) != len(values):
                 raise ValueError(f"expected distinct categories of {name!r}, received {values}")
+        if self.level == "object":
+            given = [n for n in ("objects", "order_by", "fiducial") if getattr(self, n) is not None]
+            if given:
+                raise ValueError(f'{given} are for level = "event" only')
         return self
 
 
 class InputConfig(Record):
     """Where the columns are.
 
-    ``branches`` maps names of fields (or of run, luminosityBlock, event and the weight) to
-    branches that do not follow the pattern ``COLLECTION_field``.
+    ``branches`` maps names of fields (or of run, luminosityBlock, event, the weight and other
+    numbers of the event) to branches that do not follow the pattern ``COLLECTION_field``. A list
+    of branches, one number per event each, makes a field of as many objects: ``px = ["px1",
+    "px2"]``.
     """
 
     model_config = ConfigDict(populate_by_name=True)
     schema_: Literal["nanoaod", "base", "parquet"] = Field("nanoaod", alias="schema")
     tree: str = "Events"
-    branches: dict[str, str] = {}
+    branches: dict[str, str | Annotated[tuple[str, ...], Field(min_length=1)]] = {}
 
 
 class _RegularBins(Record):
@@ -177,7 +205,7 @@ class BinAxis(Record):
 class MapConfig(Record):
     """Binning of the map, by feature; the default is that of the paper's public code."""
 
-    axes: dict[str, BinAxis] = {
+    axes: Annotated[dict[str, BinAxis], Field(min_length=1)] = {
         "pt": BinAxis.model_validate({"bins": 19, "min": 20.0, "max": 600.0}),
         "eta": BinAxis.model_validate({"bins": 10, "min": -2.5, "max": 2.5}),
     }
@@ -190,7 +218,7 @@ class ModelConfig(Record):
     network of the GNN the differences (d_eta, wrapped d_phi, delta R) of the pair.
     """
 
-    architecture: Literal["gnn", "mlp"] = "gnn"
+    architecture: Literal["gnn", "mlp", "product"] = "gnn"
     preset: Literal["fast", "paper"] = "fast"
     members: Annotated[StrictInt, Field(ge=1)] = 1
     bootstrap: StrictBool = False
@@ -209,6 +237,7 @@ class TrainingConfig(Record):
     batch_events : events per step.
     learning_rate : peak of the schedule (linear warm-up, then cosine to zero).
     weight_decay : decoupled weight decay (AdamW).
+    l1, l2 : factors of the sums of absolute and of squared weights that are added to the loss.
     ema : decay per step of the averaged weights that are validated and kept; 0 for none. Short
         trainings use less: the average spans at most a tenth of all steps.
     mu : weight of the objects that did not pass (paper Eq. 5); the output is corrected back.
@@ -221,6 +250,8 @@ class TrainingConfig(Record):
     batch_events: Annotated[StrictInt, Field(ge=1)] | None = None
     learning_rate: Annotated[StrictFloat, Field(gt=0)] | None = None
     weight_decay: Annotated[StrictFloat, Field(ge=0)] | None = None
+    l1: Annotated[StrictFloat, Field(ge=0)] = 0.0
+    l2: Annotated[StrictFloat, Field(ge=0)] = 0.0
     ema: Annotated[StrictFloat, Field(ge=0, lt=1)] | None = None
     mu: Annotated[StrictFloat, Field(gt=0)] = 1.0
     validation: Annotated[StrictFloat, Field(gt=0, lt=1)] = 0.1

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import awkward as ak
 import numpy as np
 import numpy.typing as npt
 
 from hepsilon.columns import flat
 from hepsilon.config import Config, Task
 from hepsilon.errors import InputError, TrainingError
-from hepsilon.features import check_finite, feature_matrix, passed, select
+from hepsilon.features import (
+    check_finite,
+    event_matrix,
+    feature_matrix,
+    inside_fiducial,
+    passed,
+    select,
+)
 from hepsilon.kernels import event_key, key_uniform
 from hepsilon.progress import progress_bar
 from hepsilon.reading import Chunk, read_chunks
@@ -23,6 +32,7 @@ __all__ = ["Columns", "check_response", "load_columns", "read_columns"]
 Array = npt.NDArray[Any]
 
 SPLIT_SALT = 1
+logger = logging.getLogger("hepsilon")
 
 
 @dataclass(frozen=True)
@@ -33,7 +43,8 @@ class Columns:
     ----------
     offsets : int64 (``n_events + 1``).
     nodes : float32 features (``n_objects, n_features``), raw.
-    passed : float32 response (``n_objects``), 0 or 1.
+    passed : float32 response (``n_objects``), 0 or 1; of a task of events the event's response,
+        once for each object.
     weights : float64 event weight (``n_events``).
     keys : uint64 hash of (run, luminosityBlock, event) (``n_events``).
     """
@@ -63,6 +74,16 @@ class Columns:
             offsets, self.nodes[index], self.passed[index], self.weights[events], self.keys[events]
         )
 
+    def joined(self, objects: int) -> Columns:
+        """Events with that many objects each as events with one object that has all features."""
+        return Columns(
+            np.arange(self.n_events + 1),
+            self.nodes.reshape(self.n_events, -1),
+            self.passed[::objects],
+            self.weights,
+            self.keys,
+        )
+
     def split(self, fraction: float) -> tuple[Columns, Columns]:
         """Training and validation events: a pure function of the event's key.
 
@@ -82,11 +103,34 @@ class Columns:
 
 def _chunk_columns(chunk: Chunk, task: Task) -> Columns:
     records = select(chunk.records, task)
-    offsets, nodes = feature_matrix(records, task.features)
-    response = flat(passed(records, task), np.float32, name=task.passed.field)
+    if task.level == "event":
+        offsets, nodes = event_matrix(records, task, task.features)
+        response = np.repeat(ak.to_numpy(passed(chunk.events, task)), np.diff(offsets))
+        response = response.astype(np.float32)
+    else:
+        offsets, nodes = feature_matrix(records, task.features)
+        response = flat(passed(records, task), np.float32, name=task.passed.field)
     weights = check_finite(np.asarray(chunk.weights, np.float64), task.weight or "weight")
     keys = event_key(chunk.run, chunk.luminosity_block, chunk.event, SPLIT_SALT)
-    return Columns(offsets, nodes, response, weights, keys)
+    columns = Columns(offsets, nodes, response, weights, keys)
+    return columns if task.fiducial is None else columns.take(_fiducial_events(records, task))
+
+
+def _fiducial_events(records: ak.Array, task: Task) -> Array:
+    """Events inside the fiducial region; others are an error, or dropped where the task says so.
+
+    Raises
+    ------
+    InputError : with the number of events outside.
+    """
+    inside = inside_fiducial(records, task)
+    outside = int(np.count_nonzero(~inside))
+    if outside and task.fiducial is not None and task.fiducial.outside == "raise":
+        raise InputError(
+            f"{outside} of {len(inside)} events are outside the fiducial region of the task; "
+            'select them away, or drop them with outside = "drop" in [task.fiducial]'
+        )
+    return np.flatnonzero(inside)
 
 
 def load_columns(
@@ -125,8 +169,20 @@ def load_columns(
 
 def read_columns(files: Sequence[str | Path], config: Config) -> Columns:
     """Columns of all files, with a progress bar (see :func:`load_columns`)."""
+    n_read = 0
+
+    def count(n_events: int) -> None:
+        nonlocal n_read
+        n_read += n_events
+        advance(n_events)
+
     with progress_bar("reading events", None) as advance:
-        return load_columns(read_chunks(files, config.task, config.input), config.task, advance)
+        chunks = read_chunks(files, config.task, config.input)
+        columns = load_columns(chunks, config.task, count)
+    if config.task.fiducial is not None and columns.n_events < n_read:
+        outside = n_read - columns.n_events
+        logger.warning("%d of %d events are outside the fiducial region", outside, n_read)
+    return columns
 
 
 def check_response(columns: Columns, task: Task) -> None:

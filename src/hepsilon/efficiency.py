@@ -13,24 +13,38 @@ import numpy.typing as npt
 from hepsilon.columns import flat, offsets_of, shortened, unflatten
 from hepsilon.config import Task
 from hepsilon.errors import DomainError, InputError, OutOfDomainWarning
-from hepsilon.features import FeatureSpec
+from hepsilon.features import FeatureSpec, event_matrix
 
-__all__ = ["Efficiency", "FieldEfficiency", "OutOfDomain", "SupportsEfficiency", "checked"]
+__all__ = [
+    "Efficiency",
+    "FieldEfficiency",
+    "OutOfDomain",
+    "SupportsEfficiency",
+    "checked",
+    "checked_events",
+]
 
 Array = npt.NDArray[Any]
 
 
 @runtime_checkable
 class SupportsEfficiency(Protocol):
-    """Anything that maps jagged records to one probability per object."""
+    """Anything that maps jagged records to one probability per object, or one per event."""
 
     def __call__(self, records: ak.Array, /) -> ak.Array:
-        """Efficiency of every object, jagged like ``records``, float64."""
+        """Efficiency of every object, jagged like ``records``, or of every event; float64."""
         ...
 
 
 POLICIES = ("warn", "raise", "ignore")
 OutOfDomain: TypeAlias = Literal["warn", "raise", "ignore"] | SupportsEfficiency
+
+
+def _probabilities(values: Array, name: str) -> Array:
+    bad = int(np.count_nonzero(~((values >= 0.0) & (values <= 1.0))))
+    if bad:
+        raise InputError(f"{name}: {bad} of {values.size} values are NaN or outside [0, 1]")
+    return values
 
 
 def checked(eps: ak.Array, name: str = "efficiency") -> tuple[Array, Array]:
@@ -40,15 +54,35 @@ def checked(eps: ak.Array, name: str = "efficiency") -> tuple[Array, Array]:
     ------
     InputError : counting the values that are NaN or outside [0, 1].
     """
-    offsets, values = offsets_of(eps), flat(eps, name=name)
-    bad = int(np.count_nonzero(~((values >= 0.0) & (values <= 1.0))))
-    if bad:
-        raise InputError(f"{name}: {bad} of {values.size} values are NaN or outside [0, 1]")
-    return offsets, values
+    return offsets_of(eps), _probabilities(flat(eps, name=name), name)
 
 
-def _fallback(efficiency: SupportsEfficiency, records: ak.Array, expected: Array) -> Array:
-    """Flat values of another efficiency, for the same objects."""
+def checked_events(eps: ak.Array | Array, n_events: int, name: str = "efficiency") -> Array:
+    """Probabilities of events as float64 (``n_events``).
+
+    Raises
+    ------
+    InputError : for another number of events, missing values, or values that are NaN or outside
+        [0, 1].
+    """
+    try:
+        values = np.asarray(ak.to_numpy(eps, allow_missing=False), np.float64)
+    except (TypeError, ValueError):
+        values = np.empty((0, 0))
+    if values.shape != (n_events,):
+        raise InputError(
+            f"{name}: expected one number for each of {n_events} events, received "
+            f"{getattr(eps, 'type', values.shape)}"
+        )
+    return _probabilities(values, name)
+
+
+def _fallback(
+    efficiency: SupportsEfficiency, records: ak.Array, expected: Array, level: str
+) -> Array:
+    """Flat values of another efficiency, for the same objects or events."""
+    if level == "event":
+        return checked_events(efficiency(records), len(expected) - 1, "fallback")
     offsets, values = checked(efficiency(records), "fallback")
     if not np.array_equal(offsets, expected):
         raise InputError("the fallback gave other numbers of objects per event than it received")
@@ -73,60 +107,77 @@ class Efficiency(ABC):
 
     @abstractmethod
     def _evaluate(self, offsets: Array, nodes: Array) -> Array:
-        """Efficiency of every object (``n_objects``), float64 in (0, 1)."""
+        """Efficiency of every object, or of every event, float64 in (0, 1)."""
 
     def _covered(self, nodes: Array) -> Array:
         """True for each object inside the domain."""
         return self.features.in_domain(nodes)
 
+    def _columns(self, records: ak.Array) -> tuple[Array, Array]:
+        """Offsets and features of the objects, in the task's order."""
+        if self.task.level == "event":
+            return event_matrix(records, self.task, self.features.names)
+        return self.features.matrix(records)
+
+    def _inside(self, offsets: Array, nodes: Array) -> Array:
+        """True for each object, or event, inside the domain: all objects of the event are."""
+        covered = self._covered(nodes)
+        if self.task.level == "object" or not len(nodes):
+            return covered
+        return np.asarray(np.logical_and.reduceat(covered, offsets[:-1]))
+
+    def _like_records(self, values: Array, offsets: Array) -> ak.Array:
+        return ak.Array(values) if self.task.level == "event" else unflatten(values, offsets)
+
     def __call__(self, records: ak.Array, /, *, out_of_domain: OutOfDomain = "warn") -> ak.Array:
-        """Efficiency of every object.
+        """Efficiency of every object; of a task of events, of every event.
 
         Parameters
         ----------
         records : jagged objects such as ``events.Jet``. The other objects of an event may
             matter: give the same selection as in the training (``task.selection``).
-        out_of_domain : what to do with objects outside the region that the sample covered:
-            ``"warn"`` with the count, ``"raise"`` a DomainError, ``"ignore"``, or another
-            efficiency that is evaluated for them instead.
+        out_of_domain : what to do with objects (events) outside the region that the sample
+            covered: ``"warn"`` with the count, ``"raise"`` a DomainError, ``"ignore"``, or
+            another efficiency that is evaluated for them instead.
 
         Returns
         -------
-        ak.Array : jagged like ``records``, float64 in (0, 1).
+        ak.Array : jagged like ``records``, or one per event; float64 in (0, 1).
         """
         if not callable(out_of_domain) and out_of_domain not in POLICIES:
             raise InputError(
                 f"out_of_domain: expected one of {POLICIES} or an efficiency, "
                 f"received {out_of_domain!r}"
             )
-        offsets, nodes = self.features.matrix(records)
-        outside = ~self._covered(nodes)
+        offsets, nodes = self._columns(records)
+        outside = ~self._inside(offsets, nodes)
         if out_of_domain == "raise" and outside.any():
             raise DomainError(self._describe(nodes, outside))
         values = self._evaluate(offsets, nodes)
         if callable(out_of_domain) and outside.any():
-            values = np.where(outside, _fallback(out_of_domain, records, offsets), values)
+            other = _fallback(out_of_domain, records, offsets, self.task.level)
+            values = np.where(outside, other, values)
         elif out_of_domain == "warn" and outside.any():
             warnings.warn(self._describe(nodes, outside), OutOfDomainWarning, stacklevel=2)
-        return unflatten(values, offsets)
+        return self._like_records(values, offsets)
 
     def in_domain(self, records: ak.Array) -> ak.Array:
-        """For each object, whether the sample covered it (bool, jagged like ``records``)."""
-        offsets, nodes = self.features.matrix(records)
-        return unflatten(self._covered(nodes), offsets)
+        """For each object, or event, whether the sample covered it (bool)."""
+        offsets, nodes = self._columns(records)
+        return self._like_records(self._inside(offsets, nodes), offsets)
 
     def _describe(self, nodes: Array, outside: Array) -> str:
         covered = self.features.covers(nodes)
         counts = {name: int((~inside).sum()) for name, inside in covered.items()}
         where = ", ".join(f"{count} in {name}" for name, count in counts.items() if count)
         return (
-            f"{int(outside.sum())} of {len(nodes)} objects are outside the region that the "
-            f"training sample covered ({where or 'empty bins'})"
+            f"{int(outside.sum())} of {len(outside)} {self.task.level}s are outside the region "
+            f"that the training sample covered ({where or 'empty bins'})"
         )
 
 
 class FieldEfficiency:
-    """A field of the records taken as efficiency, such as the simulated truth.
+    """A field of the records taken as efficiency of each object, such as the simulated truth.
 
     Parameters
     ----------

@@ -7,6 +7,7 @@ record.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal
 
 import awkward as ak
@@ -20,12 +21,16 @@ from hepsilon.errors import InputError, TrainingError
 
 __all__ = [
     "DERIVED",
+    "INPUTS",
     "Feature",
     "FeatureSpec",
     "check_categories",
     "check_finite",
+    "event_matrix",
     "feature_matrix",
     "fit_features",
+    "field",
+    "inside_fiducial",
     "passed",
     "select",
 ]
@@ -35,8 +40,22 @@ Array = npt.NDArray[Any]
 DERIVED: dict[str, Callable[[ak.Array], ak.Array]] = {
     "proximity": geometry.proximity,
     "n_close": geometry.count_close,
+    **{name: partial(geometry.spherical_momentum, name=name) for name in ("pt", "eta", "phi")},
+    **{name: partial(geometry.momentum_components, name=name) for name in ("px", "py", "pz")},
 }
-"""Neighbour summaries that may be named as features besides the fields of the records."""
+"""Fields that are computed where the records do not have them."""
+
+INPUTS: dict[str, tuple[str, ...]] = {
+    "proximity": ("eta", "phi"),
+    "n_close": ("eta", "phi"),
+    "pt": ("px", "py"),
+    "eta": ("px", "py", "pz"),
+    "phi": ("px", "py"),
+    "px": ("pt", "phi"),
+    "py": ("pt", "phi"),
+    "pz": ("pt", "eta"),
+}
+"""What each of them is computed from."""
 
 UNITS = {"pt": "GeV", "mass": "GeV", "px": "GeV", "py": "GeV", "pz": "GeV", "phi": "rad"}
 
@@ -82,6 +101,10 @@ class FeatureSpec(Record):
         """Names in the order of the columns."""
         return tuple(feature.name for feature in self.features)
 
+    def repeated(self, times: int) -> FeatureSpec:
+        """The features of that many objects, one after the other."""
+        return FeatureSpec(features=self.features * times)
+
     def matrix(self, records: ak.Array) -> tuple[Array, Array]:
         """Offsets (``n_events + 1``) and float32 features (``n_objects, n_features``).
 
@@ -111,14 +134,21 @@ def check_finite(column: Array, name: str) -> Array:
     return column
 
 
-def _field(records: ak.Array, name: str) -> ak.Array:
-    if name in ak.fields(records):
+def field(records: ak.Array, name: str) -> ak.Array:
+    """A field of the records, or what :data:`DERIVED` computes in its place.
+
+    Raises
+    ------
+    InputError : if there is neither.
+    """
+    available = ak.fields(records)
+    if name in available:
         return records[name]
-    if name in DERIVED:
+    if name in DERIVED and set(INPUTS[name]) <= set(available):
         return DERIVED[name](records)
     raise InputError(
         f"expected the field {name!r}, received records with the fields "
-        f"{shortened(ak.fields(records), name)}"
+        f"{shortened(available, name)}"
     )
 
 
@@ -128,9 +158,30 @@ def feature_matrix(records: ak.Array, names: tuple[str, ...]) -> tuple[Array, Ar
     nodes = np.empty((offsets[-1], len(names)), np.float32)
     for column, name in enumerate(names):
         with np.errstate(over="ignore"):  # beyond float32 is refused below, as not finite
-            nodes[:, column] = flat(_field(records, name), name=name)
+            nodes[:, column] = flat(field(records, name), name=name)
         check_finite(nodes[:, column], name)
     return offsets, nodes
+
+
+def event_matrix(records: ak.Array, task: Task, names: tuple[str, ...]) -> tuple[Array, Array]:
+    """Offsets and features of a task whose unit is the event, its objects in the task's order.
+
+    Raises
+    ------
+    InputError : for events with another number of objects than the task's, or without any.
+    """
+    expected = task.objects
+    counts = ak.to_numpy(ak.num(records, axis=1))
+    wrong = int(np.count_nonzero(counts == 0 if expected is None else counts != expected))
+    if wrong:
+        raise InputError(
+            f"expected {expected or 'one or more'} {task.collection} objects in every event, but "
+            f"{wrong} of {len(counts)} events have another number; select events first"
+        )
+    if task.order_by is not None:
+        order = ak.argsort(field(records, task.order_by), axis=1, ascending=False, stable=True)
+        records = records[order]
+    return feature_matrix(records, names)
 
 
 def fit_features(task: Task, nodes: Array, weights: Array) -> FeatureSpec:
@@ -196,7 +247,7 @@ def _fit_feature(task: Task, name: str, column: Array, weights: Array) -> Featur
 
 
 def _mask(records: ak.Array, cut: Cut) -> ak.Array:
-    values = _field(records, cut.field)
+    values = field(records, cut.field)
     mask = ak.ones_like(values, dtype=bool)
     if cut.min is not None:
         mask = mask & (values >= cut.min)
@@ -214,14 +265,26 @@ def select(records: ak.Array, task: Task) -> ak.Array:
     return records
 
 
+def inside_fiducial(records: ak.Array, task: Task) -> Array:
+    """True for each event whose objects are all inside the task's fiducial region."""
+    inside = np.ones(len(records), bool)
+    for cut in task.fiducial.cuts if task.fiducial else ():
+        inside &= ak.to_numpy(ak.all(_mask(records, cut), axis=1))
+    return inside
+
+
 def passed(records: ak.Array, task: Task) -> ak.Array:
-    """The response of each object (bool, jagged): which ones passed.
+    """The response: which objects passed (bool, jagged); of a task of events, which events.
+
+    Parameters
+    ----------
+    records : the objects, or the events of a task of events.
 
     Raises
     ------
     InputError : for a missing field or NaN values.
     """
-    values = _field(records, task.passed.field)
+    values = field(records, task.passed.field)
     undefined = int(ak.sum(values != values))  # noqa: PLR0124
     if undefined:
         raise InputError(f"{task.passed.field}: {undefined} values are NaN")

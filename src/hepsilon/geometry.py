@@ -23,8 +23,10 @@ __all__ = [
     "delta_r_to_nearest",
     "leading_pair_delta_r",
     "leading_pair_mass",
+    "momentum_components",
     "pair_masses",
     "proximity",
+    "spherical_momentum",
 ]
 
 
@@ -94,3 +96,18 @@ def leading_pair_delta_r(records: ak.Array) -> npt.NDArray[np.float64]:
     distances = delta_r_to_nearest(records[:, :2])
     result = ak.to_numpy(ak.fill_none(ak.firsts(distances), np.nan))
     return np.where(np.isfinite(result), result, np.nan)
+
+
+def spherical_momentum(records: ak.Array, name: str) -> ak.Array:
+    """``pt`` [GeV], ``eta`` or ``phi`` [rad] from the fields px, py and pz."""
+    columns = (records["px"], records["py"])
+    if name == "phi":
+        return np.arctan2(columns[1], columns[0])
+    pt = np.hypot(*columns)
+    return pt if name == "pt" else np.arcsinh(records["pz"] / pt)
+
+
+def momentum_components(records: ak.Array, name: str) -> ak.Array:
+    """``px``, ``py`` or ``pz`` [GeV] from the fields pt, eta and phi."""
+    factor = {"px": np.cos, "py": np.sin, "pz": np.sinh}[name]
+    return records["pt"] * factor(records["eta" if name == "pz" else "phi"])

@@ -17,12 +17,13 @@ import numpy.typing as npt
 
 from hepsilon import kernels
 
-__all__ = ["Graph", "capacity_for", "gather", "needed_capacity", "packed_graphs"]
+__all__ = ["Graph", "capacity_for", "gather", "needed_capacity", "packed_graphs", "packed_rows"]
 
 Array = npt.NDArray[Any]
 
 MAX_NODES = 4096
 MAX_EDGES = 12288
+MAX_ROWS = 16384
 _SMALLEST = 64
 
 
@@ -103,3 +104,18 @@ def packed_graphs(offsets: Array, nodes: Array) -> Iterator[Graph]:
             continue
         capacity = _size_class(n_nodes + 1, int(pairs[last] - pairs[first]))
         yield gather(offsets, nodes, np.arange(first, last), capacity)
+
+
+def packed_rows(nodes: Array) -> Iterator[Graph]:
+    """All objects, in order, in batches of a few fixed sizes, for networks without edges."""
+    no_edges = np.zeros(0, np.int32)
+    for first in range(0, len(nodes), MAX_ROWS):
+        batch = nodes[first : first + MAX_ROWS]
+        capacity = _SMALLEST
+        while capacity < len(batch):
+            capacity *= 4
+        index = np.full(capacity, -1)
+        index[: len(batch)] = np.arange(first, first + len(batch))
+        x = np.zeros((capacity, nodes.shape[1]), nodes.dtype)
+        x[: len(batch)] = batch
+        yield Graph(x, no_edges, no_edges, index)

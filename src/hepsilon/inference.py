@@ -13,7 +13,6 @@ import numpy.typing as npt
 from scipy.special import expit
 
 from hepsilon.artifact import Card, read_arrays, read_card
-from hepsilon.columns import unflatten
 from hepsilon.config import ModelConfig, Recipe, Record, Task, validate
 from hepsilon.efficiency import Efficiency
 from hepsilon.errors import ArtifactError, InputError
@@ -124,18 +123,23 @@ class NetworkEfficiency(Efficiency):
             return _ENGINES[key]
 
     def _members(self, offsets: Array, nodes: Array) -> Array:
-        mu = self.card.training.mu
-        return np.stack(
-            [to_probability(e.logits(offsets, nodes), mu) for e in self._engines()], axis=1
-        )
+        """Efficiencies of every object, or event, from every network (entries x members)."""
+        rows = offsets, nodes
+        joined = self.card.architecture.objects is not None
+        if joined:  # one row for each event
+            rows = np.arange(len(offsets)), nodes.reshape(len(offsets) - 1, -1)
+        logits = [engine.logits(*rows) for engine in self._engines()]
+        if self.task.level == "event" and not joined:
+            logits = [x[offsets[:-1]] for x in logits]  # all nodes of an event say the same
+        return np.stack([to_probability(x, self.card.training.mu) for x in logits], axis=1)
 
     def _evaluate(self, offsets: Array, nodes: Array) -> Array:
         return np.asarray(self._members(offsets, nodes).mean(axis=1))
 
     def replicas(self, records: ak.Array, /) -> ak.Array:
-        """Efficiencies of the single networks: one more axis (events x objects x members)."""
-        offsets, nodes = self.features.matrix(records)
-        return unflatten(self._members(offsets, nodes), offsets)
+        """Efficiencies of the single networks, with one more axis, the members."""
+        offsets, nodes = self._columns(records)
+        return self._like_records(self._members(offsets, nodes), offsets)
 
 
 def _restore(path: str, expected: str, device: str | None) -> NetworkEfficiency:

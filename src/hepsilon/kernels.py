@@ -20,17 +20,32 @@ __all__ = [
     "delta_r_to_all",
     "delta_r_to_nearest",
     "event_key",
+    "fill_replicas",
     "graph_batch",
     "key_uniform",
     "leading_pair_mass",
     "pack_events",
     "pair_masses",
+    "poisson_counts",
     "tag_count_probability",
 ]
 
 Array = npt.NDArray[Any]
 _jit = nb.njit(cache=True, nogil=True)
 TWO_PI = 2.0 * math.pi
+
+
+def _poisson_thresholds() -> Array:
+    """Cumulative Poisson(1) probabilities in units of 2^-64: a count is the number below a key."""
+    cumulative, term, thresholds = 0.0, math.exp(-1.0), []
+    for k in range(1, 19):  # beyond, less than 2^-53 is left
+        cumulative += term
+        term /= k
+        thresholds.append(min(int(cumulative * 2.0**64), 2**64 - 1))
+    return np.array(thresholds, np.uint64)
+
+
+POISSON = _poisson_thresholds()
 
 
 @_jit
@@ -172,6 +187,51 @@ def key_uniform(key: Array) -> Array:
     out = np.empty(key.size, np.float64)
     for i in range(key.size):
         out[i] = np.float64(key[i] >> np.uint64(11)) * (1.0 / 9007199254740992.0)
+    return out
+
+
+@_jit
+def _poisson(key: Any, replica: int) -> int:
+    """Poisson(1) count of one replica: the number of thresholds that its hash reaches."""
+    bits = _mix(key + np.uint64(replica + 1) * np.uint64(0x9E3779B97F4A7C15))
+    # without branches for the first ones, which are met by all but one key in a million
+    count = 0
+    for k in range(9):
+        count += bits >= POISSON[k]
+    if count == 9:
+        while count < POISSON.size and bits >= POISSON[count]:
+            count += 1
+    return count
+
+
+@_jit
+def poisson_counts(key: Array, n_replicas: int) -> Array:
+    """Bootstrap counts (events, replicas): Poisson(1), a pure function of key and replica."""
+    out = np.empty((key.size, n_replicas), np.uint8)
+    for i in range(key.size):
+        for replica in range(n_replicas):
+            out[i, replica] = _poisson(key[i], replica)
+    return out
+
+
+@_jit
+def fill_replicas(
+    entry_bin: Array, key: Array, weight: Array, n_bins: int, n_replicas: int
+) -> Array:
+    """Histogram of weights in all bootstrap replicas in one pass (bins, replicas).
+
+    Parameters
+    ----------
+    entry_bin : bin of each entry, in [0, n_bins).
+    key : of the event of each entry (see :func:`event_key`); entries of one event share it, so
+        their counts are the same.
+    weight : of each entry.
+    """
+    out = np.zeros((n_bins, n_replicas), np.float64)
+    for i in range(entry_bin.size):
+        row = out[entry_bin[i]]
+        for replica in range(n_replicas):
+            row[replica] += weight[i] * _poisson(key[i], replica)
     return out
 
 

@@ -17,21 +17,25 @@ import uproot
 from hepsilon.columns import shortened
 from hepsilon.config import InputConfig, Task
 from hepsilon.errors import InputError
-from hepsilon.features import DERIVED
+from hepsilon.features import INPUTS
 
 __all__ = ["Chunk", "check_file", "read_chunks"]
 
 Array = npt.NDArray[Any]
 CHUNK_EVENTS = 200_000
 EVENT_NAMES = ("run", "luminosityBlock", "event")
-GEOMETRY = ("eta", "phi")
+Column = str | tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Consecutive events of one file: jagged records and per-event columns."""
+    """Consecutive events of one file: jagged records and per-event columns.
+
+    ``events`` holds the numbers of the event that a task of events needs, such as its response.
+    """
 
     records: ak.Array
+    events: ak.Array
     weights: Array
     run: Array
     luminosity_block: Array
@@ -40,11 +44,11 @@ class Chunk:
 
 def task_fields(task: Task) -> list[str]:
     """Fields of the collection that the training of a task reads."""
-    names = [f for f in task.features if f not in DERIVED]
-    if len(names) < len(task.features):
-        names += GEOMETRY
-    names += [cut.field for cut in task.selection if cut.field not in DERIVED]
-    return list(dict.fromkeys([*names, task.passed.field]))
+    cuts = [*task.selection, *(task.fiducial.cuts if task.fiducial else ())]
+    names = [*task.features, *(cut.field for cut in cuts)]
+    names += [task.passed.field] if task.level == "object" else []
+    names += [task.order_by] if task.order_by else []
+    return list(dict.fromkeys(names))
 
 
 def _open(path: Path, tree: str) -> Any:
@@ -95,22 +99,41 @@ class _Layout:
     def of_event(self, name: str, required: bool) -> str | None:
         """Column of a per-event quantity; None if it is optional and missing."""
         column = self.branches.get(name, name)
+        if not isinstance(column, str):
+            raise InputError(f"[input.branches] {name}: expected one branch, received {column}")
         if column in self.available:
             return column
         if required or name in self.branches:
             raise InputError(f"{self.path}: expected the column {column!r} ({name})")
         return None
 
-    def of_object(self, field: str) -> str:
-        """Column of a field of the collection."""
+    def of_object(self, field: str) -> Column:
+        """Column of a field of the collection, or one for each object."""
         column = self.branches.get(field, f"{self.task.collection}_{field}")
-        if column not in self.available:
+        wanted = [column] if isinstance(column, str) else column
+        missing = [name for name in wanted if name not in self.available]
+        if missing:
             raise InputError(
-                f"{self.path}: expected the column {column!r} for the field {field!r}, received "
-                f"{shortened(sorted(self.available), column)}; name another one under "
-                "[input.branches]"
+                f"{self.path}: expected the column {missing[0]!r} for the field {field!r}, "
+                f"received {shortened(sorted(self.available), missing[0])}; name another one "
+                "under [input.branches]"
             )
         return column
+
+    def of_objects(self, fields: Iterable[str]) -> dict[str, Column]:
+        """Columns of the fields, and of what fields that the file does not have come from."""
+        columns: dict[str, Column] = {}
+        for field in fields:
+            try:
+                columns[field] = self.of_object(field)
+            except InputError:
+                if field not in INPUTS:
+                    raise
+                try:
+                    columns |= {name: self.of_object(name) for name in INPUTS[field]}
+                except InputError:
+                    self.of_object(field)  # the user asked for this one
+        return columns
 
 
 def check_file(path: str | Path, task: Task, config: InputConfig) -> None:
@@ -128,10 +151,13 @@ def check_file(path: str | Path, task: Task, config: InputConfig) -> None:
             f"{path}: coffea reads flat columns ({task.collection}_pt, ...) of parquet files, "
             f"not one nested column {task.collection!r}; training reads both"
         )
-    for field in [*task_fields(task), *([task.truth] if task.truth else [])]:
-        layout.of_object(field)
-    if task.weight:
-        layout.of_event(task.weight, required=True)
+    numbers = [task.weight] if task.weight else []
+    truth = [task.truth] if task.truth else []
+    if task.level == "event":
+        numbers += [task.passed.field, *truth]
+    layout.of_objects(task_fields(task) + (truth if task.level == "object" else []))
+    for name in numbers:
+        layout.of_event(name, required=True)
 
 
 def _content_id(path: Path) -> int:
@@ -175,27 +201,59 @@ def _event_numbers(
     ]
 
 
+def _objects(parts: dict[str, ak.Array | list[ak.Array]]) -> ak.Array:
+    """Jagged records from jagged columns, or from one column for each object."""
+    columns = {}
+    for field, part in parts.items():
+        if isinstance(part, list):
+            stacked = np.stack([ak.to_numpy(column) for column in part], axis=1)
+            columns[field] = ak.from_regular(ak.Array(stacked), axis=1)
+        else:
+            columns[field] = part
+    return ak.zip(columns, depth_limit=2)
+
+
+def _names(columns: Iterable[Column | None]) -> list[str]:
+    """All branches behind columns, each once."""
+    names: list[str] = []
+    for column in columns:
+        names += [column] if isinstance(column, str) else column or ()
+    return list(dict.fromkeys(names))
+
+
 def _read_file(
     path: Path, task: Task, config: InputConfig, fields: list[str], step: int
 ) -> Iterator[Chunk]:
     source = _open(path, config.tree)
     layout = _Layout(source, path, task, config)
-    events = {n: layout.of_event(n, config.schema_ == "nanoaod") for n in EVENT_NAMES}
+    ids = {n: layout.of_event(n, config.schema_ == "nanoaod") for n in EVENT_NAMES}
     weight = layout.of_event(task.weight, required=True) if task.weight else None
-    objects = {} if layout.nested else {field: layout.of_object(field) for field in fields}
-    wanted = [*objects.values(), *(c for c in (*events.values(), weight) if c)]
-    columns = list(dict.fromkeys(wanted + ([task.collection] if layout.nested else [])))
+    objects = {} if layout.nested else layout.of_objects(fields)
+    numbers = {}
+    if task.level == "event":
+        numbers = {task.passed.field: layout.of_event(task.passed.field, required=True)}
+    columns = _names([*objects.values(), *ids.values(), weight, *numbers.values()])
+    columns += [task.collection] if layout.nested else []
     start = 0
     for batch in _iterate(source, columns, step):
+
+        def column(name: str, batch: ak.Array = batch) -> ak.Array:
+            return _without_missing(batch[name], name, path)
+
         if layout.nested:
-            records = _without_missing(batch[task.collection], task.collection, path)
+            records = column(task.collection)
         else:
-            parts = {f: _without_missing(batch[c], c, path) for f, c in objects.items()}
-            records = ak.zip(parts, depth_limit=2)
+            records = _objects(
+                {
+                    field: column(c) if isinstance(c, str) else [column(name) for name in c]
+                    for field, c in objects.items()
+                }
+            )
         weights = np.ones(len(batch))
         if weight is not None:
             weights = _per_event(batch[weight], weight, path)
-        yield Chunk(records, weights, *_event_numbers(batch, events, path, start))
+        events = ak.zip({name: batch[c] for name, c in numbers.items()}) if numbers else records[:0]
+        yield Chunk(records, events, weights, *_event_numbers(batch, ids, path, start))
         start += len(batch)
 
 

@@ -14,7 +14,7 @@ from hepsilon.models import Architecture, build_model, resolve
 
 
 def paper() -> Architecture:
-    return resolve(ModelConfig(architecture="gnn", preset="paper"), TASK.features)
+    return resolve(ModelConfig(architecture="gnn", preset="paper"), TASK)
 
 
 def raw_flavour_spec() -> FeatureSpec:
@@ -79,21 +79,26 @@ def test_one_hot_flavour_makes_the_papers_input_six_wide():
 
 
 def test_fast_preset_is_64_wide_with_two_blocks_and_pair_features():
-    architecture = resolve(ModelConfig(), TASK.features)
+    architecture = resolve(ModelConfig(), TASK)
     assert architecture.blocks == (64, 64)
     assert architecture.pair_features
     shapes = block_shapes(build_model(architecture, SPEC, seed=1), 0)
     assert shapes[0] == (2 * 7 + 3, (2 * 7 + 32) // 2)
 
 
+def task_with(*features):
+    categorical = {name: values for name, values in TASK.categorical.items() if name in features}
+    return TASK.model_copy(update={"features": features, "categorical": categorical})
+
+
 def test_fast_preset_without_angles_leaves_pair_features_out():
-    assert not resolve(ModelConfig(), ("pt", "hadronFlavour")).pair_features
+    assert not resolve(ModelConfig(), task_with("pt", "hadronFlavour")).pair_features
 
 
 def test_sizes_in_the_configuration_override_the_preset():
-    architecture = resolve(ModelConfig(width=10, blocks=3), TASK.features)
+    architecture = resolve(ModelConfig(width=10, blocks=3), TASK)
     assert architecture.blocks == (10, 10, 10)
-    architecture = resolve(ModelConfig(architecture="mlp", width=7), TASK.features)
+    architecture = resolve(ModelConfig(architecture="mlp", width=7), TASK)
     assert architecture.head == (7, 7, 7)
     assert architecture.blocks == ()
 
@@ -108,12 +113,12 @@ def test_sizes_in_the_configuration_override_the_preset():
 )
 def test_impossible_architectures_are_refused(config, features, message):
     with pytest.raises(ConfigError, match=message):
-        resolve(ModelConfig(**config), features)
+        resolve(ModelConfig(**config), task_with(*features))
 
 
 @pytest.mark.parametrize("name", ["gnn", "mlp"])
 def test_initial_weights_are_a_function_of_the_seed(name):
-    architecture = resolve(ModelConfig(architecture=name, width=8, blocks=1), TASK.features)
+    architecture = resolve(ModelConfig(architecture=name, width=8, blocks=1), TASK)
     first, again, other = (weights_of(build_model(architecture, SPEC, s)) for s in (1, 1, 2))
     for key, weight in first.items():
         np.testing.assert_array_equal(weight, again[key])

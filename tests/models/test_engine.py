@@ -45,7 +45,7 @@ def expected(model, architecture, offsets, nodes):
 @pytest.mark.parametrize("preset", ["paper", "fast"])
 def test_gnn_equals_plain_numpy_in_float64(preset):
     """Appendix B and C, for events with 0, 1, 2, 5 and 15 jets."""
-    architecture = resolve(ModelConfig(architecture="gnn", preset=preset), TASK.features)
+    architecture = resolve(ModelConfig(architecture="gnn", preset=preset), TASK)
     model = prepare(architecture)
     offsets, nodes = random_nodes(COUNTS)
     found = Engine(model).logits(offsets, nodes)
@@ -55,7 +55,7 @@ def test_gnn_equals_plain_numpy_in_float64(preset):
 
 
 def test_mlp_equals_plain_numpy_in_float64():
-    architecture = resolve(ModelConfig(architecture="mlp", preset="paper"), TASK.features)
+    architecture = resolve(ModelConfig(architecture="mlp", preset="paper"), TASK)
     model = prepare(architecture)
     offsets, nodes = random_nodes(COUNTS)
     found = Engine(model).logits(offsets, nodes)

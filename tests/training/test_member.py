@@ -19,7 +19,7 @@ from hepsilon.training.loss import cross_entropy
 pytest_plugins = ["trained"]
 
 MODEL = ModelConfig(architecture="mlp", width=4, blocks=1)
-ARCHITECTURE = resolve(MODEL, TASK.features)
+ARCHITECTURE = resolve(MODEL, TASK)
 
 
 @pytest.fixture(scope="module")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from hepsilon.config import ModelConfig, Record
+from hepsilon.config import ModelConfig, Record, Task
 from hepsilon.errors import ConfigError
 from hepsilon.features import FeatureSpec
 
@@ -19,11 +19,18 @@ class Architecture(Record):
 
     Attributes
     ----------
-    blocks : output widths of the GN blocks; empty for the per-object MLP.
+    blocks : output widths of the GN blocks; empty without any.
     head : widths of the hidden layers after the blocks.
     activation : of the hidden layers.
     pair_features : the pair MLP sees the differences of the pair.
     periodic_angles : angles enter as (cos, sin).
+    level : one output per object or per event.
+    objects : number of objects of an event that form one row of the input; None where every
+        object is a row of its own.
+    product : the event's efficiency is a product over its objects and pairs; ``head`` are then
+        the hidden widths of both factors.
+    harmonics, bendings : of the azimuth, for charged tracks (see
+        :class:`hepsilon.models.tracks.TrackEncoder`); no harmonics: features as they are.
     """
 
     blocks: tuple[int, ...]
@@ -31,6 +38,11 @@ class Architecture(Record):
     activation: str
     pair_features: bool
     periodic_angles: bool
+    level: Literal["object", "event"] = "object"
+    objects: int | None = None
+    product: bool = False
+    harmonics: int = 0
+    bendings: int = 0
 
 
 PRESETS: dict[tuple[str, str], Architecture] = {
@@ -62,19 +74,33 @@ PRESETS: dict[tuple[str, str], Architecture] = {
         pair_features=False,
         periodic_angles=True,
     ),
+    ("product", "fast"): Architecture(
+        blocks=(),
+        head=(64,) * 2,
+        activation="silu",
+        pair_features=False,
+        periodic_angles=True,
+        product=True,
+        harmonics=16,
+        bendings=1,
+    ),
 }
+MOMENTA = ({"px", "py", "pz"}, {"pt", "eta", "phi"})
 
 
-def resolve(config: ModelConfig, features: tuple[str, ...]) -> Architecture:
+def resolve(config: ModelConfig, task: Task) -> Architecture:
     """The architecture of a configuration: its preset with the given sizes put in.
 
     Raises
     ------
-    ConfigError : where pair features are asked for without eta and phi.
+    ConfigError : for a preset that does not exist, pair features without eta and phi, or a
+        network of events whose number of objects the task leaves open.
     """
-    preset = PRESETS[config.architecture, config.preset]
+    preset = PRESETS.get((config.architecture, config.preset))
+    if preset is None:
+        raise ConfigError(f"there is no {config.preset!r} preset of {config.architecture!r}")
     update: dict[str, Any] = {}
-    angular = {"eta", "phi"} <= set(features)
+    angular = {"eta", "phi"} <= set(task.features)
     if config.pair_features and not (angular and preset.blocks):
         raise ConfigError("pair_features need the gnn architecture and the features eta and phi")
     wanted = preset.pair_features if config.pair_features is None else config.pair_features
@@ -86,7 +112,28 @@ def resolve(config: ModelConfig, features: tuple[str, ...]) -> Architecture:
         update[layers] = (width,) * (config.blocks or len(sizes))
     if preset.blocks and width % 2:
         raise ConfigError(f"model.width: expected an even width of the GN blocks, received {width}")
-    return preset.model_copy(update=update)
+    return preset.model_copy(update=update | _of_events(config, preset, task))
+
+
+def _of_events(config: ModelConfig, preset: Architecture, task: Task) -> dict[str, Any]:
+    """What a task of events changes."""
+    if task.level == "object":
+        if preset.product:
+            raise ConfigError('the product architecture is for level = "event" only')
+        return {}
+    update: dict[str, Any] = {"level": "event"}
+    if not preset.blocks:
+        if task.objects is None:
+            raise ConfigError(
+                f"{config.architecture!r} needs the number of objects of an event, task.objects; "
+                "the gnn takes any number"
+            )
+        update["objects"] = task.objects
+    elif config.preset == "fast" and any(names <= set(task.features) for names in MOMENTA):
+        tracks = PRESETS["product", "fast"]
+        update |= {"harmonics": tracks.harmonics, "bendings": tracks.bendings}
+        update["pair_features"] = config.pair_features is not False
+    return update
 
 
 def build_model(architecture: Architecture, spec: FeatureSpec, seed: int | None) -> keras.Model:
@@ -95,7 +142,7 @@ def build_model(architecture: Architecture, spec: FeatureSpec, seed: int | None)
     Parameters
     ----------
     architecture : widths and options.
-    spec : features with the constants of the training sample.
+    spec : features of an object with the constants of the training sample.
     seed : of the initial weights; None where weights are loaded anyway.
     """
     import keras
@@ -103,21 +150,66 @@ def build_model(architecture: Architecture, spec: FeatureSpec, seed: int | None)
     from hepsilon.models import layers
 
     init = layers.Initializers(seed)
-    x = keras.Input((len(spec.features),), name="x")
+    columns = len(spec.features) * (architecture.objects or 1)
+    x = keras.Input((columns,), name="x")
     receivers = keras.Input((), dtype="int32", name="receivers")
     senders = keras.Input((), dtype="int32", name="senders")
-    encoded = layers.FeatureEncoder(spec, architecture.periodic_angles, name="features")(x)
+    if architecture.product:
+        logit = _product(architecture, spec, init, x)
+    elif architecture.blocks:
+        logit = _graph(architecture, spec, init, x, receivers, senders)
+    else:
+        repeated = spec.repeated(architecture.objects or 1)
+        encoder = layers.FeatureEncoder(repeated, architecture.periodic_angles, name="features")
+        logit = _head(architecture, init, encoder(x))
+    inputs = {"x": x, "receivers": receivers, "senders": senders}
+    return keras.Model(inputs, logit, name="efficiency")
+
+
+def _head(architecture: Architecture, init: Any, hidden: Any) -> Any:
+    for i, width in enumerate(architecture.head):
+        hidden = init.dense(width, architecture.activation, f"head_{i}")(hidden)
+    return init.dense(1, None, "logit")(hidden)
+
+
+def _product(architecture: Architecture, spec: FeatureSpec, init: Any, x: Any) -> Any:
+    """Tracks of a row, each encoded alike, and the product over them and their pairs."""
+    import keras
+
+    from hepsilon.models import tracks
+
+    rows = keras.layers.Reshape((architecture.objects, len(spec.features)), name="objects")(x)
+    options = architecture.harmonics, architecture.bendings
+    encoded = tracks.TrackEncoder(spec, *options, name="features")(rows)
+    factors = tracks.PairFactors(architecture.head, architecture.activation, init, name="factors")
+    return factors(encoded)
+
+
+def _graph(
+    architecture: Architecture, spec: FeatureSpec, init: Any, x: Any, receivers: Any, senders: Any
+) -> Any:
+    """GN blocks on the flat edge list; of a task of events, the product over its nodes."""
+    import keras
+
+    from hepsilon.models import layers, tracks
+
+    if architecture.harmonics:
+        options = architecture.harmonics, architecture.bendings
+        encoded, angles = tracks.TrackEncoder(spec, *options, name="features")(x)
+        names: tuple[str, ...] = ("eta", "phi")
+    else:
+        encoded = layers.FeatureEncoder(spec, architecture.periodic_angles, name="features")(x)
+        angles, names = x, spec.names
     pair = None
     if architecture.pair_features:
-        columns = spec.names.index("eta"), spec.names.index("phi")
-        pair = layers.PairFeatures(*columns, name="pairs")((x, receivers, senders))
+        columns = names.index("eta"), names.index("phi")
+        pair = layers.PairFeatures(*columns, name="pairs")((angles, receivers, senders))
     hidden = encoded
     for i, width in enumerate(architecture.blocks):
         block = layers.GNBlock(width, architecture.activation, init, name=f"block_{i}")
         skip = [encoded, block([hidden, receivers, senders, pair])]
         hidden = keras.layers.Concatenate(name=f"skip_{i}")(skip)
-    for i, width in enumerate(architecture.head):
-        hidden = init.dense(width, architecture.activation, f"head_{i}")(hidden)
-    logit = init.dense(1, None, "logit")(hidden)
-    inputs = {"x": x, "receivers": receivers, "senders": senders}
-    return keras.Model(inputs, logit, name="efficiency")
+    logit = _head(architecture, init, hidden)
+    if architecture.level == "object":
+        return logit
+    return tracks.EventProduct(name="event")((logit, receivers, senders))

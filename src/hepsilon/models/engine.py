@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from hepsilon.graphs import Graph, packed_graphs
+from hepsilon.graphs import Graph, packed_graphs, packed_rows
 
 if TYPE_CHECKING:
     import keras
@@ -104,8 +104,11 @@ class Engine:
     def __init__(self, model: keras.Model, device: str | None = None) -> None:
         import keras
 
+        from hepsilon.models.layers import GNBlock
+
         self._call = _COMPILERS[keras.backend.backend()](model)
         self._device = device
+        self._has_edges = any(isinstance(layer, GNBlock) for layer in model.layers)
 
     def logits(self, offsets: Array, nodes: Array) -> Array:
         """Logit of every object, float64 (``n_objects``), in the order of ``nodes``.
@@ -116,7 +119,8 @@ class Engine:
         nodes : raw features, float32 (``n_objects, n_features``).
         """
         out = np.full(len(nodes), np.nan)
-        for graph in packed_graphs(offsets, nodes):
+        graphs = packed_graphs(offsets, nodes) if self._has_edges else packed_rows(nodes)
+        for graph in graphs:
             real = graph.index >= 0
             out[graph.index[real]] = self._run(graph)[real]
         return out

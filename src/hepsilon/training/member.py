@@ -31,7 +31,11 @@ WARM_UP = 0.1
 
 
 def compile_model(model: keras.Model, recipe: Recipe, steps: int) -> None:
-    """AdamW with averaged weights, warm-up and cosine decay over ``steps``."""
+    """AdamW with averaged weights, warm-up and cosine decay over ``steps``.
+
+    The penalties l1 and l2 act on all weights but the biases; they are part of the training loss
+    only.
+    """
     import keras
 
     peak = recipe.learning_rate
@@ -50,6 +54,10 @@ def compile_model(model: keras.Model, recipe: Recipe, steps: int) -> None:
     )
     optimizer.exclude_from_weight_decay(var_names=["bias"])
     optimizer.build(model.trainable_variables)
+    if recipe.l1 or recipe.l2:
+        for variable in model.trainable_variables:
+            if variable.name != "bias":
+                variable.regularizer = keras.regularizers.L1L2(recipe.l1, recipe.l2)
     loss = keras.losses.BinaryCrossentropy(from_logits=True, reduction="sum")
     model.compile(optimizer=optimizer, loss=loss, jit_compile=True)
 

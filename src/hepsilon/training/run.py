@@ -89,7 +89,7 @@ def _fit(
             advance(0.0, note=f"epoch {epoch.epoch} validation {epoch.validation_loss:.5f}")
 
         return fit_member(
-            resolve(config.model, config.task.features),
+            resolve(config.model, config.task),
             spec,
             full,
             train,
@@ -133,7 +133,7 @@ def _card(
         versions=versions(("keras", "tensorflow")),
         arrays=tuple(f"member-{i}" for i in range(len(fits))),
         model=config.model,
-        architecture=resolve(config.model, config.task.features),
+        architecture=resolve(config.model, config.task),
         training=full,
         members=members,
     )
@@ -163,7 +163,9 @@ def train(config: Config, data: Sequence[str | Path] | Columns, out: str | Path)
     full = recipe(config.model, config.training, sides[0].n_events)
     config = config.model_copy(update={"training": full})
     spec = fit_features(config.task, sides[0].nodes, np.abs(sides[0].object_weights))
-    architecture = resolve(config.model, config.task.features)
+    architecture = resolve(config.model, config.task)
+    if architecture.objects is not None:
+        sides = sides[0].joined(architecture.objects), sides[1].joined(architecture.objects)
     start_backend()
     folder = _state_folder(Path(out), _fingerprint(config, *sides))
     fits = [_fit(m, config, full, spec, sides, folder) for m in range(config.model.members)]

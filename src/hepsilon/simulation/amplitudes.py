@@ -1,0 +1,260 @@
+r"""Centrally produced systems that decay to charged mesons, with different amplitudes.
+
+A system has a mass, a transverse momentum and a rapidity of its own spectrum, and decays to pairs
+of oppositely charged mesons: by pure phase space (the sample to train on, spread out over all
+that may be seen), or with the angular distribution of
+
+- ``rho``: photoproduction of the rho0, transversely polarised in the helicity frame:
+  :math:`\sin^2\theta`;
+- ``pomeron``: a double-Pomeron continuum, with an S and a D wave along the beam:
+  :math:`(1 + P_2(\cos\theta))^2`;
+- ``tensor``: the spin-2 resonance f2(1270) with helicity zero along the beam:
+  :math:`P_2(\cos\theta)^2`.
+
+The angle is that of the first meson in the system's rest frame. The n-body decay is that of the
+phasespace package (Raubold and Lynch), masses and widths are those of the particle package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import vector
+from scipy.special import eval_legendre
+
+from hepsilon.simulation.detector import Tracks
+
+__all__ = ["AMPLITUDES", "FINAL_STATES", "Amplitude", "Fiducial", "generate_tracks", "masses"]
+
+Array = npt.NDArray[Any]
+
+FINAL_STATES: dict[str, tuple[str, ...]] = {
+    "pipi": ("pi+", "pi-"),
+    "KK": ("K+", "K-"),
+    "4pi": ("pi+", "pi-", "pi+", "pi-"),
+}
+GEV = 1e-3  # the particle package has masses in MeV
+BATCH = 50_000  # events per call of phasespace, which compiles for each number of events
+
+
+@dataclass(frozen=True)
+class Fiducial:
+    """Region in which all tracks of an event must be: ``pt > pt_min`` [GeV], ``|eta| < eta_max``."""
+
+    pt_min: float = 0.2
+    eta_max: float = 0.9
+
+    def contains(self, tracks: Tracks) -> Array:
+        """True for the events inside."""
+        inside = (tracks.pt > self.pt_min) & (np.abs(tracks.eta) < self.eta_max)
+        return np.asarray(inside.all(axis=1))
+
+
+@dataclass(frozen=True)
+class Amplitude:
+    """Spectra of the system and the angular distribution of its decay.
+
+    Attributes
+    ----------
+    shape : of the mass spectrum: uniform, the Breit-Wigner of a named particle, or a continuum
+        ``x exp(-x / 0.4 GeV)`` in the distance x to the threshold.
+    mass_range : [GeV]; the lower end is raised to the threshold of the decay.
+    pt_shape, pt_scale : uniform up to the scale [GeV], or exponential in pt^2 with the mean
+        ``pt_scale^2``, cut at :data:`PT_MAX`.
+    rapidity_max : the rapidity is uniform within this.
+    particle : of the Breit-Wigner.
+    axis : of the polar angle: the system's direction of flight, or the beam, in its rest frame.
+    angular : distribution in the cosine of that angle, at most one; None for an isotropic decay.
+    """
+
+    shape: Literal["uniform", "resonance", "continuum"]
+    mass_range: tuple[float, float]
+    pt_shape: Literal["uniform", "exponential"]
+    pt_scale: float
+    rapidity_max: float
+    particle: str = ""
+    axis: Literal["flight", "beam"] = "flight"
+    angular: Callable[[Array], Array] | None = None
+
+
+def _transverse(cosine: Array) -> Array:
+    return 1.0 - cosine**2
+
+
+def _s_and_d_wave(cosine: Array) -> Array:
+    return np.asarray(0.25 * (1.0 + eval_legendre(2, cosine)) ** 2)
+
+
+def _d_wave(cosine: Array) -> Array:
+    return np.asarray(eval_legendre(2, cosine) ** 2)
+
+
+PT_MAX = 2.0
+AMPLITUDES: dict[str, Amplitude] = {
+    "phasespace": Amplitude("uniform", (0.0, 3.0), "uniform", PT_MAX, 1.2),
+    "rho": Amplitude(
+        "resonance", (0.0, 1.6), "exponential", 0.35, 0.9, "rho(770)0", "flight", _transverse
+    ),
+    "pomeron": Amplitude(
+        "continuum", (0.0, 2.8), "exponential", 0.7, 0.9, axis="beam", angular=_s_and_d_wave
+    ),
+    "tensor": Amplitude(
+        "resonance", (0.0, 2.4), "exponential", 0.5, 0.9, "f(2)(1270)", "beam", _d_wave
+    ),
+}
+
+
+@cache
+def _particle(name: str) -> Any:
+    from particle import Particle
+
+    return Particle.from_name(name)
+
+
+def masses(final_state: str) -> Array:
+    """Masses of the mesons [GeV]."""
+    return np.array([_particle(name).mass * GEV for name in FINAL_STATES[final_state]])
+
+
+def _system_mass(rng: np.random.Generator, amplitude: Amplitude, n: int, threshold: float) -> Array:
+    low, high = max(amplitude.mass_range[0], 1.001 * threshold), amplitude.mass_range[1]
+    if not low < high:
+        raise ValueError(
+            f"expected a mass range above the threshold {threshold:.3f} GeV of the decay, "
+            f"received {amplitude.mass_range}"
+        )
+    uniform = rng.uniform(size=n)
+    if amplitude.shape == "uniform":
+        return np.asarray(low + (high - low) * uniform)
+    if amplitude.shape == "resonance":  # inverse of the cumulative (non-relativistic) Breit-Wigner
+        resonance = _particle(amplitude.particle)
+        mean, half_width = resonance.mass * GEV, 0.5 * resonance.width * GEV
+        first, last = np.arctan((np.array([low, high]) - mean) / half_width)
+        return np.asarray(mean + half_width * np.tan(first + (last - first) * uniform))
+    grid = np.linspace(low, high, 2001)
+    distance = (grid - threshold) / 0.4
+    cumulative = np.concatenate([[0.0], np.cumsum((distance * np.exp(-distance))[:-1])])
+    return np.interp(uniform, cumulative / cumulative[-1], grid)
+
+
+def _system(rng: np.random.Generator, amplitude: Amplitude, n: int, threshold: float) -> Array:
+    """Four-momenta (px, py, pz, E) of the systems (n, 4)."""
+    mass = _system_mass(rng, amplitude, n, threshold)
+    uniform = rng.uniform(size=n)
+    if amplitude.pt_shape == "uniform":
+        pt = amplitude.pt_scale * uniform
+    else:
+        square = amplitude.pt_scale**2
+        pt = np.sqrt(-square * np.log1p(-uniform * -np.expm1(-(PT_MAX**2) / square)))
+    phi = rng.uniform(-np.pi, np.pi, n)
+    rapidity = rng.uniform(-amplitude.rapidity_max, amplitude.rapidity_max, n)
+    transverse_mass = np.hypot(mass, pt)
+    columns = (
+        pt * np.cos(phi),
+        pt * np.sin(phi),
+        transverse_mass * np.sinh(rapidity),
+        transverse_mass * np.cosh(rapidity),
+    )
+    return np.stack(columns, axis=1)
+
+
+@cache
+def _generator(final_state: str) -> Any:
+    """The n-body decay; one for each final state, since it is compiled on its first call."""
+    import phasespace
+
+    return phasespace.nbody_decay(1.0, masses(final_state).tolist())
+
+
+def _decay(rng: np.random.Generator, system: Array, final_state: str) -> tuple[Array, Array]:
+    """Momenta of the mesons (n, mesons, 4) and the phase-space weights, at most one (n)."""
+    seed = int(rng.integers(2**31))
+    weights, particles = _generator(final_state).generate(
+        len(system), boost_to=system, seed=seed  # the mass is that of the boost
+    )
+    return np.stack([p.numpy() for p in particles.values()], axis=1), weights.numpy()
+
+
+def _cos_theta(system: Array, meson: Array, axis: str) -> Array:
+    """Cosine of the meson's polar angle in the system's rest frame."""
+    parent, child = (
+        vector.array({"px": p[:, 0], "py": p[:, 1], "pz": p[:, 2], "E": p[:, 3]})
+        for p in (system, meson)
+    )
+    reference = parent
+    if axis == "beam":
+        ones, zeros = np.ones(len(system)), np.zeros(len(system))
+        beam = vector.array({"px": zeros, "py": zeros, "pz": ones, "E": ones})
+        reference = beam.boostCM_of_p4(parent)
+    rest = child.boostCM_of_p4(parent)
+    return np.asarray(np.cos(rest.to_xyz().deltaangle(reference.to_xyz())))
+
+
+def _accepted(
+    rng: np.random.Generator, amplitude: Amplitude, system: Array, mesons: Array, weights: Array
+) -> Array:
+    """Accept-reject with the phase-space weight and the angular distribution."""
+    probability = weights
+    if amplitude.angular is not None:
+        cosine = _cos_theta(system, mesons[:, 0], amplitude.axis)
+        probability = probability * amplitude.angular(cosine)
+    return np.asarray(rng.uniform(size=len(system)) < probability)
+
+
+def generate_tracks(
+    rng: np.random.Generator,
+    n_events: int,
+    amplitude: Amplitude,
+    final_state: str = "pipi",
+    fiducial: Fiducial | None = None,
+) -> Tracks:
+    """Generate events with all tracks inside the fiducial region, tracks ordered by pt.
+
+    Parameters
+    ----------
+    rng : random generator.
+    n_events : number of events.
+    amplitude : spectra and angular distribution (see :data:`AMPLITUDES`).
+    final_state : one of :data:`FINAL_STATES`.
+    fiducial : region of the tracks; by default pt above 0.2 GeV and eta within 0.9.
+
+    Raises
+    ------
+    ValueError : for an unknown final state, an angular distribution with more than two mesons, a
+        mass range below the threshold, or spectra that (almost) never reach the region.
+    """
+    if final_state not in FINAL_STATES:
+        raise ValueError(f"expected a final state of {list(FINAL_STATES)}, received {final_state!r}")
+    names = FINAL_STATES[final_state]
+    if len(names) > 2:  # the angle of one meson does not describe the decay
+        amplitude = replace(amplitude, angular=None)
+    fiducial, threshold = fiducial or Fiducial(), float(masses(final_state).sum())
+    charge = np.array([1 if name.endswith("+") else -1 for name in names])
+    kept: list[Tracks] = []
+    found = tried = 0
+    while found < n_events:
+        if tried > 200 * BATCH and found < 1e-5 * tried:
+            raise ValueError(f"only {found} of {tried} generated events are in {fiducial}")
+        system = _system(rng, amplitude, BATCH, threshold)
+        mesons, weights = _decay(rng, system, final_state)
+        mesons = mesons[_accepted(rng, amplitude, system, mesons, weights)]
+        momenta = [mesons[:, :, axis] for axis in range(3)]
+        tracks = Tracks(*momenta, np.broadcast_to(charge, momenta[0].shape))
+        kept.append(tracks.take(fiducial.contains(tracks)))
+        found, tried = found + len(kept[-1].px), tried + BATCH
+    merged = (
+        np.concatenate([getattr(part, name) for part in kept])[:n_events]
+        for name in ("px", "py", "pz", "charge")
+    )
+    return _ordered(Tracks(*merged))
+
+
+def _ordered(tracks: Tracks) -> Tracks:
+    order = np.argsort(-tracks.pt, axis=1, kind="stable")
+    columns = (tracks.px, tracks.py, tracks.pz, tracks.charge)
+    return Tracks(*(np.take_along_axis(column, order, axis=1) for column in columns))
