@@ -12,9 +12,19 @@ import numpy.typing as npt
 
 from hepsilon.errors import InputError
 
-__all__ = ["flat", "offsets_of", "shortened", "unflatten"]
+__all__ = [
+    "Column",
+    "column_names",
+    "flat",
+    "jagged_records",
+    "offsets_of",
+    "shortened",
+    "unflatten",
+]
 
 Array = npt.NDArray[Any]
+Column = str | tuple[str, ...]
+"""Name of a jagged column, or of one column with a number per event for each object."""
 
 
 def shortened(names: Iterable[str], like: str = "") -> str:
@@ -98,3 +108,23 @@ def flat(array: ak.Array, dtype: npt.DTypeLike = np.float64, *, name: str = "arr
 def unflatten(content: Array, offsets: Array) -> ak.Array:
     """Inverse of :func:`flat`: cut flat content into events (trailing axes are kept)."""
     return ak.unflatten(ak.Array(np.asarray(content)), np.diff(offsets))
+
+
+def column_names(columns: Iterable[Column | None]) -> list[str]:
+    """All names behind columns, each once."""
+    names: list[str] = []
+    for column in columns:
+        names += [column] if isinstance(column, str) else column or ()
+    return list(dict.fromkeys(names))
+
+
+def jagged_records(columns: dict[str, ak.Array | list[ak.Array]]) -> ak.Array:
+    """Jagged records from jagged columns; a list has one column for each object of the events."""
+    jagged = {}
+    for field, column in columns.items():
+        if isinstance(column, list):
+            stacked = np.stack([ak.to_numpy(part) for part in column], axis=1)
+            jagged[field] = ak.from_regular(ak.Array(stacked), axis=1)
+        else:
+            jagged[field] = column
+    return ak.zip(jagged, depth_limit=2)

@@ -195,14 +195,13 @@ def _maximise(
     values = np.full(size, prior)
     total = np.bincount(bins, np.repeat(weights, counts), minlength=size)
     event_passed, event_weights = np.repeat(passed, counts), np.repeat(weights, counts)
-    likelihood, iteration = -np.inf, 0
-    for iteration in range(1, ITERATIONS + 1):
+    likelihood, iteration, before = -np.inf, 0, np.inf
+    while iteration < ITERATIONS and abs(likelihood - before) >= TOLERANCE:
         single = values[bins]
         event = np.exp(_sums(np.log(single), offsets))
-        before, log_terms = likelihood, np.where(passed > 0.5, np.log(event), np.log1p(-event))
-        likelihood = float(np.average(log_terms, weights=weights))
-        if abs(likelihood - before) < TOLERANCE:
-            break
+        log_terms = np.where(passed > 0.5, np.log(event), np.log1p(-event))
+        before, likelihood = likelihood, float(np.average(log_terms, weights=weights))
+        iteration += 1
         both = np.repeat(event, counts)
         survived = np.where(event_passed > 0.5, 1.0, (single - both) / (1.0 - both))
         found = np.bincount(bins, event_weights * survived, minlength=size)

@@ -28,9 +28,10 @@ __all__ = [
     "check_finite",
     "event_matrix",
     "feature_matrix",
-    "fit_features",
     "field",
+    "fit_features",
     "inside_fiducial",
+    "ordered",
     "passed",
     "select",
 ]
@@ -178,10 +179,15 @@ def event_matrix(records: ak.Array, task: Task, names: tuple[str, ...]) -> tuple
             f"expected {expected or 'one or more'} {task.collection} objects in every event, but "
             f"{wrong} of {len(counts)} events have another number; select events first"
         )
-    if task.order_by is not None:
-        order = ak.argsort(field(records, task.order_by), axis=1, ascending=False, stable=True)
-        records = records[order]
-    return feature_matrix(records, names)
+    return feature_matrix(ordered(records, task), names)
+
+
+def ordered(records: ak.Array, task: Task) -> ak.Array:
+    """The records with the objects of every event in the order of the task."""
+    if task.order_by is None:
+        return records
+    order = ak.argsort(field(records, task.order_by), axis=1, ascending=False, stable=True)
+    return records[order]
 
 
 def fit_features(task: Task, nodes: Array, weights: Array) -> FeatureSpec:

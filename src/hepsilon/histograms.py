@@ -13,14 +13,17 @@ import numpy.typing as npt
 
 from hepsilon import geometry
 from hepsilon.columns import flat
+from hepsilon.errors import ConfigError
 
 __all__ = [
     "JET_OBSERVABLES",
     "Observable",
+    "Observable2D",
     "book",
     "category_names",
     "fill",
     "object_categories",
+    "one_method",
     "pair_categories",
     "pair_names",
     "regular",
@@ -31,6 +34,12 @@ Array = npt.NDArray[Any]
 FLAVOUR_NAMES = {5: "b", 4: "c", 0: "light"}
 ALL = "all"
 """Method without any efficiency, and category of everything."""
+DIRECT = "direct"
+"""Method of the tag decision itself."""
+TRUTH = "truth"
+"""Method of the simulated true efficiency."""
+OTHER = "other"
+"""Category of objects whose category the task does not name."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +66,45 @@ class Observable:
     def axis(self) -> hist.axis.Variable:
         """The hist axis, named ``x``."""
         return hist.axis.Variable(self.edges, name="x", label=self.label)
+
+    @property
+    def axes(self) -> list[hist.axis.Variable]:
+        """All axes: one."""
+        return [self.axis]
+
+    @property
+    def functions(self) -> list[Callable[[ak.Array], Any]]:
+        """The functions, one for each axis."""
+        return [self.function]
+
+
+@dataclass(frozen=True)
+class Observable2D:
+    """Two quantities to fill against each other, both of objects or both of events."""
+
+    name: str
+    x: Observable
+    y: Observable
+
+    def __post_init__(self) -> None:
+        if self.x.level != self.y.level:
+            raise ConfigError(f"{self.name}: one axis is of objects, the other one of events")
+
+    @property
+    def level(self) -> Literal["object", "event"]:
+        """``"object"`` or ``"event"``."""
+        return self.x.level
+
+    @property
+    def axes(self) -> list[hist.axis.Variable]:
+        """The hist axes, named ``x`` and ``y``."""
+        y = hist.axis.Variable(self.y.edges, name="y", label=self.y.label)
+        return [self.x.axis, y]
+
+    @property
+    def functions(self) -> list[Callable[[ak.Array], Any]]:
+        """The functions, one for each axis."""
+        return [self.x.function, self.y.function]
 
 
 def transverse_momentum(records: ak.Array) -> ak.Array:
@@ -183,3 +231,8 @@ def fill(
     for number, name in enumerate(names):
         chosen = exists & (categories == number)
         histogram.fill(method=method, category=name, x=values[chosen], weight=weights[chosen])
+
+
+def one_method(histogram: hist.Hist[Any], method: str) -> Any:
+    """The histogram of one method."""
+    return histogram[{"method": method}]

@@ -16,10 +16,9 @@ from matplotlib.figure import Figure
 
 from hepsilon import simulation
 from hepsilon.errors import InputError
-from hepsilon.histograms import ALL, FLAVOUR_NAMES, category_names
+from hepsilon.histograms import ALL, DIRECT, FLAVOUR_NAMES, OTHER, TRUTH, category_names
 from hepsilon.inference import NetworkCard
 from hepsilon.maps import EfficiencyMap
-from hepsilon.processors import DIRECT, OTHER, TRUTH
 
 __all__ = [
     "closure_figures",

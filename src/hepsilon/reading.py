@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow.parquet
 import uproot
 
-from hepsilon.columns import shortened
+from hepsilon.columns import Column, column_names, jagged_records, shortened
 from hepsilon.config import InputConfig, Task
 from hepsilon.errors import InputError
 from hepsilon.features import INPUTS
@@ -24,7 +24,6 @@ __all__ = ["Chunk", "check_file", "read_chunks"]
 Array = npt.NDArray[Any]
 CHUNK_EVENTS = 200_000
 EVENT_NAMES = ("run", "luminosityBlock", "event")
-Column = str | tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -201,26 +200,6 @@ def _event_numbers(
     ]
 
 
-def _objects(parts: dict[str, ak.Array | list[ak.Array]]) -> ak.Array:
-    """Jagged records from jagged columns, or from one column for each object."""
-    columns = {}
-    for field, part in parts.items():
-        if isinstance(part, list):
-            stacked = np.stack([ak.to_numpy(column) for column in part], axis=1)
-            columns[field] = ak.from_regular(ak.Array(stacked), axis=1)
-        else:
-            columns[field] = part
-    return ak.zip(columns, depth_limit=2)
-
-
-def _names(columns: Iterable[Column | None]) -> list[str]:
-    """All branches behind columns, each once."""
-    names: list[str] = []
-    for column in columns:
-        names += [column] if isinstance(column, str) else column or ()
-    return list(dict.fromkeys(names))
-
-
 def _read_file(
     path: Path, task: Task, config: InputConfig, fields: list[str], step: int
 ) -> Iterator[Chunk]:
@@ -232,7 +211,7 @@ def _read_file(
     numbers = {}
     if task.level == "event":
         numbers = {task.passed.field: layout.of_event(task.passed.field, required=True)}
-    columns = _names([*objects.values(), *ids.values(), weight, *numbers.values()])
+    columns = column_names([*objects.values(), *ids.values(), weight, *numbers.values()])
     columns += [task.collection] if layout.nested else []
     start = 0
     for batch in _iterate(source, columns, step):
@@ -243,7 +222,7 @@ def _read_file(
         if layout.nested:
             records = column(task.collection)
         else:
-            records = _objects(
+            records = jagged_records(
                 {
                     field: column(c) if isinstance(c, str) else [column(name) for name in c]
                     for field, c in objects.items()

@@ -29,7 +29,7 @@ class Architecture(Record):
         object is a row of its own.
     product : the event's efficiency is a product over its objects and pairs; ``head`` are then
         the hidden widths of both factors.
-    harmonics, bendings : of the azimuth, for charged tracks (see
+    harmonics, polar, bendings : of azimuth and polar angle, for charged tracks (see
         :class:`hepsilon.models.tracks.TrackEncoder`); no harmonics: features as they are.
     """
 
@@ -42,6 +42,7 @@ class Architecture(Record):
     objects: int | None = None
     product: bool = False
     harmonics: int = 0
+    polar: int = 0
     bendings: int = 0
 
 
@@ -76,16 +77,18 @@ PRESETS: dict[tuple[str, str], Architecture] = {
     ),
     ("product", "fast"): Architecture(
         blocks=(),
-        head=(64,) * 2,
+        head=(32,) * 2,
         activation="silu",
         pair_features=False,
         periodic_angles=True,
         product=True,
-        harmonics=16,
+        harmonics=12,
+        polar=8,
         bendings=1,
     ),
 }
 MOMENTA = ({"px", "py", "pz"}, {"pt", "eta", "phi"})
+"""Features that give the momentum of a track."""
 
 
 def resolve(config: ModelConfig, task: Task) -> Architecture:
@@ -131,7 +134,7 @@ def _of_events(config: ModelConfig, preset: Architecture, task: Task) -> dict[st
         update["objects"] = task.objects
     elif config.preset == "fast" and any(names <= set(task.features) for names in MOMENTA):
         tracks = PRESETS["product", "fast"]
-        update |= {"harmonics": tracks.harmonics, "bendings": tracks.bendings}
+        update |= {name: getattr(tracks, name) for name in ("harmonics", "polar", "bendings")}
         update["pair_features"] = config.pair_features is not False
     return update
 
@@ -179,10 +182,12 @@ def _product(architecture: Architecture, spec: FeatureSpec, init: Any, x: Any) -
     from hepsilon.models import tracks
 
     rows = keras.layers.Reshape((architecture.objects, len(spec.features)), name="objects")(x)
-    options = architecture.harmonics, architecture.bendings
+    options = architecture.harmonics, architecture.polar, architecture.bendings
     encoded = tracks.TrackEncoder(spec, *options, name="features")(rows)
-    factors = tracks.PairFactors(architecture.head, architecture.activation, init, name="factors")
-    return factors(encoded)
+    product = tracks.ProductEfficiency(
+        architecture.head, architecture.activation, init, name="product"
+    )
+    return product(encoded)
 
 
 def _graph(
@@ -194,8 +199,9 @@ def _graph(
     from hepsilon.models import layers, tracks
 
     if architecture.harmonics:
-        options = architecture.harmonics, architecture.bendings
-        encoded, angles = tracks.TrackEncoder(spec, *options, name="features")(x)
+        options = architecture.harmonics, architecture.polar, architecture.bendings
+        plain, waves, angles = tracks.TrackEncoder(spec, *options, name="features")(x)
+        encoded = keras.layers.Concatenate(name="encoded")([plain, waves])
         names: tuple[str, ...] = ("eta", "phi")
     else:
         encoded = layers.FeatureEncoder(spec, architecture.periodic_angles, name="features")(x)

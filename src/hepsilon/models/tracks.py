@@ -14,10 +14,11 @@ from hepsilon.errors import ConfigError
 from hepsilon.features import FeatureSpec
 from hepsilon.models.layers import Initializers, run
 
-__all__ = ["EventProduct", "PairFactors", "TrackEncoder", "log_odds"]
+__all__ = ["EventProduct", "ProductEfficiency", "TrackEncoder", "log_odds"]
 
 TWO_PI = 2.0 * math.pi
 CHARGE = "charge"
+MOMENTA = ({"px", "py", "pz"}, {"pt", "eta", "phi"})
 
 
 def log_odds(log_probability: Any) -> Any:
@@ -27,30 +28,35 @@ def log_odds(log_probability: Any) -> Any:
 
 
 class TrackEncoder(keras.layers.Layer):  # type: ignore[misc]
-    r"""Raw track features to network inputs and the two angles that pairs are compared in.
+    r"""Raw track features to network inputs that know the geometry.
 
-    Inputs are the logarithm of pt in units of its scale in the training sample, eta and its
-    harmonics in the range of that sample, and harmonics :math:`\cos k\phi_m, \sin k\phi_m` of
-    azimuths :math:`\phi_m = \phi - q \kappa_m / p_T`: where a track of charge q crosses a
-    cylinder around the beam, to first order. The :math:`\kappa_m` [GeV] are learned. Without a
-    feature ``charge`` there is no bending. All other features enter standardised or one-hot.
+    All but azimuth: the logarithm of pt in units of its scale in the training sample, eta,
+    harmonics :math:`\cos k\theta, \sin k\theta` of the polar angle, and all other features,
+    standardised or one-hot. Azimuth: harmonics of :math:`\phi_m = \phi - q \kappa_m / p_T`, where
+    a track of charge q crosses a cylinder around the beam, to first order. The
+    :math:`\kappa_m` [GeV] are learned. Without a feature ``charge`` there is no bending.
 
-    Shapes: (..., features) to (..., encoded) and (..., 1 + bendings), which are eta and the
-    azimuths.
+    From (..., features) to three tensors: (..., d) without azimuth, (..., 2 m harmonics) of the
+    azimuths, and the angles (..., 1 + m): eta and the azimuths.
     """
 
-    def __init__(self, spec: FeatureSpec, harmonics: int, bendings: int, **kwargs: Any) -> None:
+    def __init__(
+        self, spec: FeatureSpec, harmonics: int, polar: int, bendings: int, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
-        self.spec, self.harmonics, self.bendings = spec, harmonics, bendings
+        self.spec, self.harmonics, self.polar, self.bendings = spec, harmonics, polar, bendings
         names = set(spec.names)
-        if not ({"px", "py", "pz"} <= names or {"pt", "eta", "phi"} <= names):
+        if not any(momentum <= names for momentum in MOMENTA):
             raise ConfigError(
                 "the network for tracks needs the features px, py, pz or pt, eta, phi; "
                 f"received {list(spec.names)}"
             )
+        self.charge = spec.names.index(CHARGE) if CHARGE in names else None
 
     def build(self, input_shape: Any) -> None:
-        self.kappa = self.add_weight(shape=(self.bendings,), initializer="zeros", name="kappa")
+        if self.charge is not None:
+            shape = (self.bendings,)
+            self.kappa = self.add_weight(shape=shape, initializer="zeros", name="kappa")
 
     def _kinematics(self, x: Any) -> tuple[Any, Any, Any, float]:
         """Pt, eta, phi, and the scale of pt."""
@@ -58,11 +64,11 @@ class TrackEncoder(keras.layers.Layer):  # type: ignore[misc]
         column = {name: x[..., i] for i, name in enumerate(self.spec.names)}
         if "px" in column:
             px, py, pz = (column[name] for name in ("px", "py", "pz"))
-            pt = ops.sqrt(ops.maximum(px * px + py * py, 1e-24))
+            pt = ops.sqrt(ops.maximum(px * px + py * py, 1e-12))
             scale = math.hypot(feature["px"].std, feature["py"].std)
             return pt, ops.arcsinh(pz / pt), ops.arctan2(py, px), scale
         scale = math.hypot(feature["pt"].mean, feature["pt"].std)
-        return ops.maximum(column["pt"], 1e-12), column["eta"], column["phi"], scale
+        return ops.maximum(column["pt"], 1e-6), column["eta"], column["phi"], scale
 
     def _others(self, x: Any) -> list[Any]:
         """Features that are no momentum."""
@@ -72,25 +78,31 @@ class TrackEncoder(keras.layers.Layer):  # type: ignore[misc]
             if feature.kind == "categorical":
                 codes = ops.convert_to_tensor(list(map(float, feature.categories)), x.dtype)
                 columns.append(ops.cast(ops.equal(value, codes), x.dtype))
-            elif feature.name not in ("px", "py", "pz", "pt", "eta", "phi"):
+            elif not any(feature.name in momentum for momentum in MOMENTA):
                 columns.append((value - feature.mean) / feature.std)
         return columns
 
-    def _harmonics(self, angle: Any) -> list[Any]:
-        multiples = ops.expand_dims(angle, -1) * ops.arange(1.0, self.harmonics + 1.0)
-        return [ops.cos(multiples), ops.sin(multiples)]
-
-    def call(self, x: Any) -> tuple[Any, Any]:
+    def call(self, x: Any) -> tuple[Any, Any, Any]:
         pt, eta, phi, scale = self._kinematics(x)
+        theta = ops.arctan2(ops.ones_like(eta), ops.sinh(eta))
         columns = [ops.expand_dims(ops.log(pt / scale), -1), ops.expand_dims(eta, -1)]
-        charge = ops.zeros_like(pt)
-        if CHARGE in self.spec.names:
-            charge = x[..., self.spec.names.index(CHARGE)]
-        azimuths = [phi - self.kappa[m] * charge / pt for m in range(self.bendings)] or [phi]
-        for azimuth in azimuths:
-            columns += self._harmonics(azimuth)
-        encoded = ops.concatenate(columns + self._others(x), axis=-1)
-        return encoded, ops.stack([eta, *azimuths], axis=-1)
+        columns += [*harmonics(theta, self.polar), *self._others(x)]
+        azimuths = [phi]
+        if self.charge is not None:
+            bend = x[..., self.charge] / pt
+            azimuths = [phi - self.kappa[m] * bend for m in range(self.bendings)]
+        waves = [wave for azimuth in azimuths for wave in harmonics(azimuth, self.harmonics)]
+        return (
+            ops.concatenate(columns, axis=-1),
+            ops.concatenate(waves, axis=-1),
+            ops.stack([eta, *azimuths], axis=-1),
+        )
+
+
+def harmonics(angle: Any, number: int) -> list[Any]:
+    """``cos k x`` and ``sin k x`` for k from one to ``number``, each (..., number)."""
+    multiples = ops.expand_dims(angle, -1) * ops.arange(1.0, number + 1.0)
+    return [ops.cos(multiples), ops.sin(multiples)]
 
 
 def pair_differences(first: Any, second: Any) -> Any:
@@ -103,17 +115,18 @@ def pair_differences(first: Any, second: Any) -> Any:
     return ops.concatenate([d_eta, d_phi, ops.cos(d_phi), delta_r], axis=-1)
 
 
-class PairFactors(keras.layers.Layer):  # type: ignore[misc]
+class ProductEfficiency(keras.layers.Layer):  # type: ignore[misc]
     r"""Logit of an event's efficiency as a product over its tracks and their pairs.
 
     .. math:: E = \prod_i \sigma(a(t_i)) \prod_{i<j} \sigma(b(t_i, t_j))
 
     with one network a for all tracks and one network b for all pairs, symmetrised in its
-    arguments. Detectors lose tracks one by one, and correlate them on top: what factorises is
-    learned from all tracks, what does not from the pairs. For two tracks b alone can be any
-    function of the event. The result does not depend on the order of the tracks.
+    arguments: the result does not depend on the order of the tracks. Detectors lose tracks one by
+    one and correlate them on top; what factorises is learned from all tracks alike. Pairs see all
+    but the azimuth of their tracks, the differences of their angles and the logarithm of the sum
+    of their pt: what correlates tracks is assumed not to depend on where in azimuth they are.
 
-    Shapes: encoded (events, tracks, d) and angles (events, tracks, 1 + m) to (events, 1).
+    From the outputs of :class:`TrackEncoder`, each (events, tracks, ...), to (events, 1).
     """
 
     def __init__(
@@ -122,34 +135,39 @@ class PairFactors(keras.layers.Layer):  # type: ignore[misc]
         super().__init__(**kwargs)
         self.single = init.mlp([*widths, 1], activation, "linear", "track")
         self.pair = init.mlp([*widths, 1], activation, "linear", "pair")
-        # start near efficiency one, so that no factor begins by hiding the others
-        self.offset = 2.0
 
     def build(self, input_shape: Any) -> None:
-        (*_, d), (*_, angles) = input_shape
-        sizes = {"single": d, "pair": 2 * d + 1 + 3 * (angles - 1)}
-        for name, size in sizes.items():
-            for layer in getattr(self, name):
+        (*_, plain), (*_, waves), (*_, angles) = input_shape
+        first = {"single": plain + waves, "pair": 2 * plain + 2 + 3 * (angles - 1)}
+        for name, width in first.items():
+            layers = getattr(self, name)
+            inputs = [width, *(layer.units for layer in layers)]
+            for layer, size in zip(layers, inputs, strict=False):
                 layer.build((None, size))
-                size = layer.units
 
-    def call(self, inputs: tuple[Any, Any]) -> Any:
-        encoded, angles = inputs
-        n_tracks = encoded.shape[1]
-        singles = ops.log_sigmoid(run(self.single, encoded)[..., 0] + self.offset)
-        total = ops.sum(singles, axis=1, keepdims=True)
-        if n_tracks > 1:
-            first, second = np.array(list(combinations(range(n_tracks), 2))).T
-            a, b = ops.take(encoded, first, axis=1), ops.take(encoded, second, axis=1)
-            difference = pair_differences(
-                ops.take(angles, first, axis=1), ops.take(angles, second, axis=1)
-            )
-            both = [ops.concatenate([*ab, difference], axis=-1) for ab in ((a, b), (b, a))]
-            hidden = [run(self.pair[:-1], x) for x in both]
-            logits = self.pair[-1](0.5 * (hidden[0] + hidden[1]))[..., 0]
-            pairs = ops.log_sigmoid(logits + self.offset)
-            total = total + ops.sum(pairs, axis=1, keepdims=True)
+    def call(self, inputs: tuple[Any, Any, Any]) -> Any:
+        plain, waves, _ = inputs
+        singles = run(self.single, ops.concatenate([plain, waves], axis=-1))
+        total = ops.sum(log_factor(singles), axis=1)
+        if plain.shape[1] > 1:
+            total = total + ops.sum(log_factor(self._pairs(inputs)), axis=1)
         return log_odds(total)
+
+    def _pairs(self, inputs: tuple[Any, Any, Any]) -> Any:
+        """Logits of all pairs (events, pairs, 1)."""
+        plain, _, angles = inputs
+        index = np.array(list(combinations(range(plain.shape[1]), 2))).T
+        a, b = (ops.take(plain, i, axis=1) for i in index)
+        differences = pair_differences(*(ops.take(angles, i, axis=1) for i in index))
+        sum_pt = ops.logaddexp(a[..., :1], b[..., :1])
+        orders = [ops.concatenate([*ab, differences, sum_pt], axis=-1) for ab in ((a, b), (b, a))]
+        hidden = [run(self.pair[:-1], x) for x in orders]
+        return self.pair[-1](0.5 * (hidden[0] + hidden[1]))
+
+
+def log_factor(logit: Any) -> Any:
+    """Logarithm of one factor; it starts near one, so that no factor begins by hiding others."""
+    return ops.log_sigmoid(logit + 2.0)
 
 
 class EventProduct(keras.layers.Layer):  # type: ignore[misc]
@@ -161,7 +179,7 @@ class EventProduct(keras.layers.Layer):  # type: ignore[misc]
 
     def call(self, inputs: tuple[Any, Any, Any]) -> Any:
         logit, receivers, senders = inputs
-        own = ops.log_sigmoid(logit)
+        own = log_factor(logit)
         partners = ops.segment_sum(
             ops.take(own, senders, axis=0), receivers, num_segments=ops.shape(own)[0]
         )

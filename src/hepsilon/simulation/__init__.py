@@ -1,5 +1,13 @@
 """Toy simulations whose true efficiency is known, written as NanoAOD-like ROOT files."""
 
+from hepsilon.simulation.amplitudes import (
+    AMPLITUDES,
+    FINAL_STATES,
+    Amplitude,
+    Fiducial,
+    generate_tracks,
+)
+from hepsilon.simulation.detector import ALICE_LIKE, Detector, Sector, Tracks
 from hepsilon.simulation.efficiency import FLAVOURS, environment_factor, jet_efficiency
 from hepsilon.simulation.jets import (
     JetColumns,
@@ -7,15 +15,25 @@ from hepsilon.simulation.jets import (
     training_jets,
     true_efficiency,
 )
-from hepsilon.simulation.writer import write_jets
+from hepsilon.simulation.writer import write_jets, write_tracks
 
 __all__ = [
+    "ALICE_LIKE",
+    "AMPLITUDES",
+    "FINAL_STATES",
     "FLAVOURS",
+    "Amplitude",
+    "Detector",
+    "Fiducial",
     "JetColumns",
+    "Sector",
+    "Tracks",
     "alternative_jets",
     "environment_factor",
+    "generate_tracks",
     "jet_efficiency",
     "training_jets",
     "true_efficiency",
     "write_jets",
+    "write_tracks",
 ]

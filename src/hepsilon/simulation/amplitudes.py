@@ -2,7 +2,7 @@ r"""Centrally produced systems that decay to charged mesons, with different ampl
 
 A system has a mass, a transverse momentum and a rapidity of its own spectrum, and decays to pairs
 of oppositely charged mesons: by pure phase space (the sample to train on, spread out over all
-that may be seen), or with the angular distribution of
+that may be seen, most of it at low mass and pt), or with the angular distribution of
 
 - ``rho``: photoproduction of the rho0, transversely polarised in the helicity frame:
   :math:`\sin^2\theta`;
@@ -44,7 +44,7 @@ BATCH = 50_000  # events per call of phasespace, which compiles for each number 
 
 @dataclass(frozen=True)
 class Fiducial:
-    """Region in which all tracks of an event must be: ``pt > pt_min`` [GeV], ``|eta| < eta_max``."""
+    """Region of all tracks of an event: ``pt > pt_min`` [GeV] and ``|eta| < eta_max``."""
 
     pt_min: float = 0.2
     eta_max: float = 0.9
@@ -61,20 +61,20 @@ class Amplitude:
 
     Attributes
     ----------
-    shape : of the mass spectrum: uniform, the Breit-Wigner of a named particle, or a continuum
-        ``x exp(-x / 0.4 GeV)`` in the distance x to the threshold.
+    shape : of the mass spectrum: uniform in the logarithm, the Breit-Wigner of a named particle,
+        or a continuum ``x exp(-x / 0.4 GeV)`` in the distance x to the threshold.
     mass_range : [GeV]; the lower end is raised to the threshold of the decay.
-    pt_shape, pt_scale : uniform up to the scale [GeV], or exponential in pt^2 with the mean
-        ``pt_scale^2``, cut at :data:`PT_MAX`.
+    pt_shape, pt_scale : uniform in the square root of pt up to the scale [GeV], or exponential in
+        pt^2 with the mean ``pt_scale^2``, cut at :data:`PT_MAX`.
     rapidity_max : the rapidity is uniform within this.
     particle : of the Breit-Wigner.
     axis : of the polar angle: the system's direction of flight, or the beam, in its rest frame.
     angular : distribution in the cosine of that angle, at most one; None for an isotropic decay.
     """
 
-    shape: Literal["uniform", "resonance", "continuum"]
+    shape: Literal["logarithmic", "resonance", "continuum"]
     mass_range: tuple[float, float]
-    pt_shape: Literal["uniform", "exponential"]
+    pt_shape: Literal["root", "exponential"]
     pt_scale: float
     rapidity_max: float
     particle: str = ""
@@ -96,7 +96,7 @@ def _d_wave(cosine: Array) -> Array:
 
 PT_MAX = 2.0
 AMPLITUDES: dict[str, Amplitude] = {
-    "phasespace": Amplitude("uniform", (0.0, 3.0), "uniform", PT_MAX, 1.2),
+    "phasespace": Amplitude("logarithmic", (0.0, 3.0), "root", PT_MAX, 1.2),
     "rho": Amplitude(
         "resonance", (0.0, 1.6), "exponential", 0.35, 0.9, "rho(770)0", "flight", _transverse
     ),
@@ -129,8 +129,8 @@ def _system_mass(rng: np.random.Generator, amplitude: Amplitude, n: int, thresho
             f"received {amplitude.mass_range}"
         )
     uniform = rng.uniform(size=n)
-    if amplitude.shape == "uniform":
-        return np.asarray(low + (high - low) * uniform)
+    if amplitude.shape == "logarithmic":
+        return np.asarray(low * (high / low) ** uniform)
     if amplitude.shape == "resonance":  # inverse of the cumulative (non-relativistic) Breit-Wigner
         resonance = _particle(amplitude.particle)
         mean, half_width = resonance.mass * GEV, 0.5 * resonance.width * GEV
@@ -146,8 +146,8 @@ def _system(rng: np.random.Generator, amplitude: Amplitude, n: int, threshold: f
     """Four-momenta (px, py, pz, E) of the systems (n, 4)."""
     mass = _system_mass(rng, amplitude, n, threshold)
     uniform = rng.uniform(size=n)
-    if amplitude.pt_shape == "uniform":
-        pt = amplitude.pt_scale * uniform
+    if amplitude.pt_shape == "root":
+        pt = amplitude.pt_scale * uniform**2
     else:
         square = amplitude.pt_scale**2
         pt = np.sqrt(-square * np.log1p(-uniform * -np.expm1(-(PT_MAX**2) / square)))
@@ -175,21 +175,24 @@ def _decay(rng: np.random.Generator, system: Array, final_state: str) -> tuple[A
     """Momenta of the mesons (n, mesons, 4) and the phase-space weights, at most one (n)."""
     seed = int(rng.integers(2**31))
     weights, particles = _generator(final_state).generate(
-        len(system), boost_to=system, seed=seed  # the mass is that of the boost
+        len(system),
+        boost_to=system,
+        seed=seed,  # the mass is that of the boost
     )
     return np.stack([p.numpy() for p in particles.values()], axis=1), weights.numpy()
 
 
+def _four_vectors(momenta: Array) -> Any:
+    columns = zip(("px", "py", "pz", "E"), momenta.T, strict=True)
+    return vector.array({name: np.ascontiguousarray(column) for name, column in columns})
+
+
 def _cos_theta(system: Array, meson: Array, axis: str) -> Array:
     """Cosine of the meson's polar angle in the system's rest frame."""
-    parent, child = (
-        vector.array({"px": p[:, 0], "py": p[:, 1], "pz": p[:, 2], "E": p[:, 3]})
-        for p in (system, meson)
-    )
+    parent, child = _four_vectors(system), _four_vectors(meson)
     reference = parent
     if axis == "beam":
-        ones, zeros = np.ones(len(system)), np.zeros(len(system))
-        beam = vector.array({"px": zeros, "py": zeros, "pz": ones, "E": ones})
+        beam = _four_vectors(np.broadcast_to([0.0, 0.0, 1.0, 1.0], system.shape))
         reference = beam.boostCM_of_p4(parent)
     rest = child.boostCM_of_p4(parent)
     return np.asarray(np.cos(rest.to_xyz().deltaangle(reference.to_xyz())))
@@ -229,7 +232,9 @@ def generate_tracks(
         mass range below the threshold, or spectra that (almost) never reach the region.
     """
     if final_state not in FINAL_STATES:
-        raise ValueError(f"expected a final state of {list(FINAL_STATES)}, received {final_state!r}")
+        raise ValueError(
+            f"expected a final state of {list(FINAL_STATES)}, received {final_state!r}"
+        )
     names = FINAL_STATES[final_state]
     if len(names) > 2:  # the angle of one meson does not describe the decay
         amplitude = replace(amplitude, angular=None)
@@ -243,18 +248,26 @@ def generate_tracks(
         system = _system(rng, amplitude, BATCH, threshold)
         mesons, weights = _decay(rng, system, final_state)
         mesons = mesons[_accepted(rng, amplitude, system, mesons, weights)]
-        momenta = [mesons[:, :, axis] for axis in range(3)]
-        tracks = Tracks(*momenta, np.broadcast_to(charge, momenta[0].shape))
+        px, py, pz = (mesons[:, :, axis] for axis in range(3))
+        tracks = Tracks(px, py, pz, np.broadcast_to(charge, px.shape))
         kept.append(tracks.take(fiducial.contains(tracks)))
         found, tried = found + len(kept[-1].px), tried + BATCH
-    merged = (
-        np.concatenate([getattr(part, name) for part in kept])[:n_events]
+    return _ordered(merged(kept).take(np.arange(n_events)))
+
+
+def merged(parts: list[Tracks]) -> Tracks:
+    """All events of several parts."""
+    px, py, pz, charge = (
+        np.concatenate([getattr(part, name) for part in parts])
         for name in ("px", "py", "pz", "charge")
     )
-    return _ordered(Tracks(*merged))
+    return Tracks(px, py, pz, charge)
 
 
 def _ordered(tracks: Tracks) -> Tracks:
     order = np.argsort(-tracks.pt, axis=1, kind="stable")
-    columns = (tracks.px, tracks.py, tracks.pz, tracks.charge)
-    return Tracks(*(np.take_along_axis(column, order, axis=1) for column in columns))
+    px, py, pz, charge = (
+        np.take_along_axis(column, order, axis=1)
+        for column in (tracks.px, tracks.py, tracks.pz, tracks.charge)
+    )
+    return Tracks(px, py, pz, charge)

@@ -1,8 +1,9 @@
-"""Chunked, seeded writing of simulated jets as a NanoAOD-like TTree."""
+"""Chunked, seeded writing of simulated events as NanoAOD-like TTrees."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,15 @@ import numpy as np
 import uproot
 
 from hepsilon.files import atomic_path
+from hepsilon.simulation.amplitudes import (
+    AMPLITUDES,
+    FINAL_STATES,
+    Amplitude,
+    Fiducial,
+    generate_tracks,
+    masses,
+)
+from hepsilon.simulation.detector import ALICE_LIKE, Detector, Tracks
 from hepsilon.simulation.jets import (
     JetColumns,
     alternative_jets,
@@ -18,7 +28,16 @@ from hepsilon.simulation.jets import (
     true_efficiency,
 )
 
-__all__ = ["GENERATORS", "TAG_CUT", "jet_events", "write_jets"]
+__all__ = [
+    "GENERATORS",
+    "TAG_CUT",
+    "jet_events",
+    "track_events",
+    "track_records",
+    "write_jets",
+    "write_tracks",
+    "write_trees",
+]
 
 Generator = Callable[[np.random.Generator, int], JetColumns]
 
@@ -51,11 +70,64 @@ def jet_events(kind: str, chunk: int, n_events: int, seed: int) -> dict[str, Any
     records = ak.zip({name: ak.unflatten(column, jets.counts) for name, column in columns.items()})
     return {
         # every (kind, seed) has a run of its own, so event numbers stay unique over files
-        "run": np.full(n_events, 2 * seed - 1 + kind_number, np.uint32),
+        **_event_numbers(2 * seed - 1 + kind_number, chunk, n_events),
+        "Jet": records,
+    }
+
+
+def _event_numbers(run: int, chunk: int, n_events: int) -> dict[str, Any]:
+    return {
+        "run": np.full(n_events, run, np.uint32),
         "luminosityBlock": np.full(n_events, chunk + 1, np.uint32),
         "event": np.arange(n_events, dtype=np.uint64) + chunk * CHUNK_EVENTS + 1,
         "genWeight": np.ones(n_events, np.float32),
-        "Jet": records,
+    }
+
+
+def track_records(tracks: Tracks, mass: Any, exists: Any = None) -> ak.Array:
+    """Tracks as jagged records with mass [GeV]; none in the events where ``exists`` is False."""
+    shape = tracks.px.shape
+    columns = {
+        "px": tracks.px,
+        "py": tracks.py,
+        "pz": tracks.pz,
+        "mass": np.broadcast_to(mass, shape),
+        "charge": tracks.charge.astype(np.int32),
+    }
+    exists = np.ones(shape[0], bool) if exists is None else np.asarray(exists, bool)
+    counts = np.where(exists, shape[1], 0)
+    flat = {name: np.ascontiguousarray(c)[exists].ravel() for name, c in columns.items()}
+    return ak.zip({name: ak.unflatten(column, counts) for name, column in flat.items()})
+
+
+def track_events(
+    chunk: int,
+    n_events: int,
+    seed: int,
+    amplitude: Amplitude,
+    final_state: str = "pipi",
+    detector: Detector = ALICE_LIKE,
+    fiducial: Fiducial | None = None,
+) -> dict[str, Any]:
+    """Branches of one chunk of tracks: a pure function of its arguments.
+
+    ``Track`` are the generated tracks, ``TrackReco`` the reconstructed ones of the events that
+    were selected (``reco``, drawn with the probability ``trueEfficiency``).
+    """
+    known = [*AMPLITUDES.values()]
+    kind = known.index(amplitude) if amplitude in known else 9
+    kind += 10 * [*FINAL_STATES].index(final_state)
+    rng = np.random.default_rng([seed, kind, chunk, len(GENERATORS)])
+    tracks = generate_tracks(rng, n_events, amplitude, final_state, fiducial)
+    efficiency = detector.efficiency(tracks)
+    reco = rng.uniform(size=n_events) < efficiency
+    mass = masses(final_state)[0]
+    return {
+        **_event_numbers(100 * seed + kind, chunk, n_events),
+        "reco": reco,
+        "trueEfficiency": efficiency,
+        "Track": track_records(tracks, mass),
+        "TrackReco": track_records(detector.smear(rng, tracks), mass, reco),
     }
 
 
@@ -83,15 +155,71 @@ def write_jets(
     """
     if kind not in GENERATORS:
         raise ValueError(f"expected a kind out of {sorted(GENERATORS)}, received {kind!r}")
-    if not 1 <= seed < 2**31:
-        raise ValueError(f"expected a seed between 1 and 2^31 - 1, received {seed}")
+    _check_size(seed, n_events)
+    return write_trees(path, n_events, partial(jet_events, kind, seed=seed), progress)
+
+
+def write_tracks(
+    path: str | Path,
+    n_events: int,
+    *,
+    amplitude: str | Amplitude = "phasespace",
+    final_state: str = "pipi",
+    seed: int = 1,
+    progress: Callable[[int], None] | None = None,
+) -> Path:
+    """Simulate centrally produced systems of tracks into a ROOT file (TTree ``Events``).
+
+    Parameters
+    ----------
+    path : file to write; it appears only when complete.
+    n_events : number of events with all tracks in the fiducial region.
+    amplitude : one of :data:`hepsilon.simulation.AMPLITUDES`, or an own one.
+    final_state : one of :data:`hepsilon.simulation.FINAL_STATES`.
+    seed : one or more; the same seed gives the same branches, another one other run numbers.
+    progress : called with the number of events after each chunk.
+
+    Raises
+    ------
+    ValueError : for an unknown amplitude or final state, or a seed or a number of events below
+        one.
+    """
+    if isinstance(amplitude, str):
+        if amplitude not in AMPLITUDES:
+            raise ValueError(f"expected an amplitude of {list(AMPLITUDES)}, received {amplitude!r}")
+        amplitude = AMPLITUDES[amplitude]
+    _check_size(seed, n_events)
+    branches = partial(track_events, seed=seed, amplitude=amplitude, final_state=final_state)
+    return write_trees(path, n_events, branches, progress)
+
+
+def _check_size(seed: int, n_events: int) -> None:
+    if not 1 <= seed < 2**24:
+        raise ValueError(f"expected a seed between 1 and 2^24 - 1, received {seed}")
     if n_events < 1:
         raise ValueError(f"expected at least one event, received {n_events}")
+
+
+def write_trees(
+    path: str | Path,
+    n_events: int,
+    branches_of: Callable[[int, int], dict[str, Any]],
+    progress: Callable[[int], None] | None = None,
+) -> Path:
+    """Write chunks of branches as one TTree ``Events``.
+
+    Parameters
+    ----------
+    path : file to write; it appears only when complete.
+    n_events : number of events.
+    branches_of : gives the branches of a chunk from its number and its number of events.
+    progress : called with the number of events after each chunk.
+    """
     with atomic_path(path) as temporary, uproot.recreate(temporary) as file:
         tree = None
         for chunk, start in enumerate(range(0, n_events, CHUNK_EVENTS)):
             size = min(CHUNK_EVENTS, n_events - start)
-            branches = jet_events(kind, chunk, size, seed)
+            branches = branches_of(chunk, size)
             if tree is None:
                 types = {name: ak.type(value).content for name, value in branches.items()}
                 tree = file.mktree("Events", types)

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from hepsilon.config import ModelConfig, Recipe, TrainingConfig
 
 __all__ = ["recipe"]
 
-STEPS_PER_EPOCH = 300
-"""The paper's 1.5 million events in batches of 5000. The number of steps decides more than the
-size of a batch: with fewer events the batch shrinks, not the number of steps."""
+
+@dataclass(frozen=True)
+class _Preset:
+    """Values, chosen by measurement, and the size of a batch.
+
+    Attributes
+    ----------
+    values : of the training configuration.
+    steps : of an epoch. Their number decides more than the size of a batch: with fewer events
+        the batch shrinks, not the number of steps.
+    largest_batch : events.
+    """
+
+    values: dict[str, Any]
+    steps: int
+    largest_batch: int
+
 
 _FAST: dict[str, Any] = {
     "epochs": 12,
@@ -26,8 +41,18 @@ _PAPER: dict[str, Any] = {
     "weight_decay": 0.0,
     "ema": 0.0,
 }
-_PRESETS = {"fast": _FAST, "paper": _PAPER}
-_LARGEST_BATCH = {"fast": 512, "paper": 5000}
+_PRODUCT: dict[str, Any] = {
+    "epochs": 12,
+    "patience": 5,
+    "learning_rate": 6e-3,
+    "weight_decay": 0.0,
+    "ema": 0.999,
+}
+_PRESETS = {
+    "fast": _Preset(_FAST, steps=300, largest_batch=512),
+    "paper": _Preset(_PAPER, steps=300, largest_batch=5000),  # the paper's, of 1.5 million events
+    "product": _Preset(_PRODUCT, steps=900, largest_batch=1000),
+}
 
 
 def recipe(model: ModelConfig, training: TrainingConfig, n_events: int) -> Recipe:
@@ -36,8 +61,9 @@ def recipe(model: ModelConfig, training: TrainingConfig, n_events: int) -> Recip
     Parameters
     ----------
     model, training : the configuration.
-    n_events : of the training side; an epoch has about 300 steps of at least 32 events.
+    n_events : of the training side; a batch has at least 32 of them.
     """
-    batch = max(32, min(_LARGEST_BATCH[model.preset], n_events // STEPS_PER_EPOCH))
-    defaults = {"batch_events": batch, **_PRESETS[model.preset]}
+    preset = _PRESETS["product" if model.architecture == "product" else model.preset]
+    batch = max(32, min(preset.largest_batch, n_events // preset.steps))
+    defaults = {"batch_events": batch, **preset.values}
     return Recipe(**{**defaults, **training.model_dump(exclude_none=True)})

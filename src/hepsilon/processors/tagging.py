@@ -1,8 +1,7 @@
-"""coffea processors: library classes, so that workers can unpickle them."""
+"""Truth tagging and direct tagging side by side."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,17 +11,18 @@ import hist
 import numpy as np
 import numpy.typing as npt
 from coffea import processor
-from coffea.nanoevents import NanoAODSchema
-from scipy.special import rel_entr
 
-from hepsilon.columns import flat, offsets_of, shortened
+from hepsilon.columns import flat, offsets_of
 from hepsilon.config import InputConfig, Task
 from hepsilon.efficiency import Efficiency, FieldEfficiency, SupportsEfficiency, checked
 from hepsilon.errors import ConfigError, InputError
-from hepsilon.features import check_finite, passed, select
+from hepsilon.features import passed, select
 from hepsilon.histograms import (
     ALL,
+    DIRECT,
     JET_OBSERVABLES,
+    OTHER,
+    TRUTH,
     Observable,
     book,
     category_names,
@@ -31,57 +31,12 @@ from hepsilon.histograms import (
     pair_categories,
     pair_names,
 )
+from hepsilon.processors.common import bernoulli_divergence, collection, event_weights
 from hepsilon.weights import truth_tag_weight
 
-__all__ = ["TaskSchema", "TruthTagging", "bernoulli_divergence", "collection"]
+__all__ = ["TruthTagging"]
 
 Array = npt.NDArray[Any]
-
-DIRECT = "direct"
-TRUTH = "truth"
-OTHER = "other"
-"""Category of objects whose category the task does not name."""
-
-
-class TaskSchema(NanoAODSchema):  # type: ignore[misc]
-    """NanoAODSchema that does not warn of collections a task does not need."""
-
-    warn_missing_crossrefs = False
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Branch .* already exists", RuntimeWarning)
-            super().__init__(*args, **kwargs)
-
-
-def collection(events: ak.Array, task: Task, config: InputConfig) -> ak.Array:
-    """Objects of a task from the events of any schema.
-
-    NanoAOD-like events have the collection as a field; of flat events the branches
-    ``COLLECTION_field`` (or those named in ``config.branches``) are zipped.
-
-    Raises
-    ------
-    InputError : if there is neither.
-    """
-    fields = ak.fields(events)
-    if task.collection in fields:
-        try:
-            return events[task.collection]
-        except ValueError:  # coffea's jets want a charge, which NanoAODSchema fills for TTrees only
-            layout = events.layout[task.collection]
-            return ak.Array(ak.without_parameters(layout, highlevel=False))
-    prefix = f"{task.collection}_"
-    branches = {name.removeprefix(prefix): name for name in fields if name.startswith(prefix)}
-    special = {"run", "luminosityBlock", "event", task.weight}
-    branches |= {k: v for k, v in config.branches.items() if k not in special}
-    missing = [branch for branch in branches.values() if branch not in fields]
-    if missing or not branches:
-        raise InputError(
-            f"expected a collection {task.collection!r} or branches {prefix}*"
-            f"{f' and {missing}' if missing else ''}, received {shortened(fields)}"
-        )
-    return ak.zip({name: events[branch] for name, branch in branches.items()}, depth_limit=2)
 
 
 @dataclass(frozen=True)
@@ -151,7 +106,7 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
     def process(self, events: ak.Array) -> dict[str, Any]:
         """Fill all histograms with one chunk."""
         records = select(collection(events, self.task, self.config), self.task)
-        weights = self._event_weights(events)
+        weights = event_weights(events, self.task, self.config)
         methods = self._methods(records)
         output: dict[str, Any] = {
             "n_events": len(events),
@@ -166,16 +121,6 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
     def postprocess(self, accumulator: dict[str, Any]) -> dict[str, Any]:
         """Leave the accumulated output as it is."""
         return accumulator
-
-    def _event_weights(self, events: ak.Array) -> Array:
-        """The task's event weight, finite; ones if it has none."""
-        if self.task.weight is None:
-            return np.ones(len(events))
-        branch = self.config.branches.get(self.task.weight, self.task.weight)
-        if branch not in ak.fields(events):
-            received = shortened(ak.fields(events), branch)
-            raise InputError(f"expected the weight {branch!r}, received {received}")
-        return check_finite(np.asarray(ak.to_numpy(events[branch]), np.float64), branch)
 
     def _methods(self, records: ak.Array) -> dict[str, _Method]:
         """Probabilities of direct tagging and of every efficiency."""
@@ -280,9 +225,3 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
             "residual_moments": moments,
             "divergence": divergence,
         }
-
-
-def bernoulli_divergence(true: Array, eps: Array) -> Array:
-    """Kullback-Leibler divergence of Bernoulli(true) from Bernoulli(eps) [nats]."""
-    result: Array = rel_entr(true, eps) + rel_entr(1.0 - true, 1.0 - eps)
-    return result

@@ -1,0 +1,71 @@
+"""Running a processor over files, with errors that users understand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from coffea import processor
+from coffea.nanoevents import BaseSchema
+
+from hepsilon.artifact import versions
+from hepsilon.config import InputConfig, Task
+from hepsilon.errors import InputError
+from hepsilon.execution import user_errors
+from hepsilon.processors import TaskSchema
+from hepsilon.reading import check_file
+
+__all__ = ["provenance", "run_processor"]
+
+SCHEMAS = {"nanoaod": TaskSchema, "base": BaseSchema, "parquet": BaseSchema}
+
+
+def provenance(efficiencies: Mapping[str, Any], files: Sequence[str | Path]) -> dict[str, Any]:
+    """What a closure was made from: files, versions of the software, hashes of the artifacts."""
+    return {
+        "files": [Path(file).name for file in files],
+        "versions": versions(),
+        "model_hash": {n: e.hash for n, e in efficiencies.items() if hasattr(e, "hash")},
+    }
+
+
+def run_processor(
+    files: Sequence[str | Path],
+    instance: processor.ProcessorABC,
+    task: Task,
+    config: InputConfig,
+    *,
+    executor: Any = None,
+    chunksize: int = 100_000,
+) -> dict[str, Any]:
+    """Run a processor over files as one dataset, through a coffea executor.
+
+    Parameters
+    ----------
+    files : the sample.
+    instance : the processor.
+    task, config : what it needs of the files, and where it is: checked before any work.
+    executor : coffea executor; IterativeExecutor by default.
+    chunksize : events per chunk.
+
+    Returns
+    -------
+    dict : output of the processor for the dataset.
+    """
+    if not files:
+        raise InputError("expected at least one file")
+    for file in files:  # before any work: coffea would fail with a riddle, or drop the file
+        check_file(file, task, config)
+    runner = processor.Runner(
+        executor=executor or processor.IterativeExecutor(status=False),
+        schema=SCHEMAS[config.schema_],
+        chunksize=chunksize,
+        format="parquet" if config.schema_ == "parquet" else "root",
+    )
+    fileset = {"sample": {"treename": config.tree, "files": [str(file) for file in files]}}
+    with user_errors():
+        result = runner(fileset, instance)
+    if "sample" not in result:
+        raise InputError(f"the files {[str(f) for f in files]} hold no events")
+    return dict(result["sample"])

@@ -1,0 +1,120 @@
+"""Entries of one observable, whose bins are looked up once for any number of weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import awkward as ak
+import hist
+import numpy as np
+import numpy.typing as npt
+
+from hepsilon.columns import flat, offsets_of
+from hepsilon.errors import InputError
+from hepsilon.histograms import Observable, Observable2D
+
+__all__ = ["Entries", "book_methods"]
+
+Array = npt.NDArray[Any]
+
+
+def book_methods(
+    observable: Observable | Observable2D, methods: list[str], axes: tuple[Any, ...] = ()
+) -> hist.Hist[Any]:
+    """An empty histogram with the axes method, any others, and those of the observable."""
+    return hist.Hist(
+        hist.axis.StrCategory(methods, name="method"),
+        *axes,
+        *observable.axes,
+        storage=hist.storage.Double() if axes else hist.storage.Weight(),
+    )
+
+
+@dataclass(frozen=True)
+class Entries:
+    """What one observable fills: one entry per event, or one per object.
+
+    Attributes
+    ----------
+    axes : of the observable.
+    values : for each axis one number per entry; entries with a NaN are left out.
+    event : number of the event of each entry.
+    """
+
+    axes: list[Any]
+    values: list[Array]
+    event: Array
+
+    @classmethod
+    def of(cls, observable: Observable | Observable2D, records: ak.Array) -> Entries:
+        """Evaluate an observable.
+
+        Raises
+        ------
+        InputError : if its functions do not give one number per event, or per object.
+        """
+        found = [function(records) for function in observable.functions]
+        if observable.level == "object":
+            values = [flat(column, name=observable.name) for column in found]
+            event = np.repeat(np.arange(len(records)), np.diff(offsets_of(records)))
+        else:
+            values = [np.asarray(column, np.float64) for column in found]
+            event = np.arange(len(records))
+        if any(column.shape != event.shape for column in values):
+            raise InputError(
+                f"{observable.name}: expected one number per {observable.level}, received "
+                f"{[column.shape for column in values]} for {len(event)} of them"
+            )
+        exists = ~np.isnan(values).any(axis=0)
+        return cls(observable.axes, [column[exists] for column in values], event[exists])
+
+    def of_events(self, chosen: Array) -> Entries:
+        """The entries of the events for which ``chosen`` is True, events numbered anew."""
+        keep = chosen[self.event]
+        number = np.cumsum(chosen) - 1
+        return Entries(self.axes, [v[keep] for v in self.values], number[self.event[keep]])
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Number of bins of each axis, flow included."""
+        return tuple(axis.extent for axis in self.axes)
+
+    @cached_property
+    def bins(self) -> Array:
+        """Flat bin of each entry, flow included."""
+        index = [axis.index(v) + 1 for axis, v in zip(self.axes, self.values, strict=True)]
+        return np.asarray(np.ravel_multi_index(index, self.shape))
+
+    @cached_property
+    def _groups(self) -> tuple[Array, Array]:
+        """First entry, and squared number of entries, of each event in each bin."""
+        if len(self.event) < 2 or np.all(np.diff(self.event) > 0):  # one entry per event
+            return np.arange(len(self.event)), np.ones(len(self.event))
+        size = int(np.prod(self.shape))
+        _, first, counts = np.unique(
+            self.event * size + self.bins, return_index=True, return_counts=True
+        )
+        return first, counts.astype(np.float64) ** 2
+
+    def _sums(self, bins: Array, weights: Array) -> Array:
+        size = int(np.prod(self.shape))
+        return np.bincount(bins, weights, minlength=size).reshape(self.shape)
+
+    def fill(self, histogram: hist.Hist[Any], method: str, weights: Array) -> None:
+        """Add entries with weights (one each) to a method of a histogram."""
+        view: Any = histogram.view(flow=True)
+        row = view[histogram.axes["method"].index(method)]
+        row["value"] += self._sums(self.bins, weights)
+        row["variance"] += self._sums(self.bins, weights**2)
+
+    def fill_variance(self, histogram: hist.Hist[Any], method: str, variance: Array) -> None:
+        """Add the variance of events (given for each entry) to that of a method.
+
+        Entries of one event in one bin come and go together: k of them count k^2 times.
+        """
+        first, squares = self._groups
+        view: Any = histogram.view(flow=True)
+        row = view[histogram.axes["method"].index(method)]
+        row["variance"] += self._sums(self.bins[first], squares * variance[first])
