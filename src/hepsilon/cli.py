@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import json
 import logging
 import sys
@@ -30,12 +31,21 @@ EXAMPLES = {
     "demo": "hepsilon demo --out hepsilon-demo",
     "simulate": """\
         hepsilon simulate jets -n 100000 --seed 1 --out train.root
-        hepsilon simulate jets-alternative -n 50000 --seed 2 --out alternative.root""",
+        hepsilon simulate jets-alternative -n 50000 --seed 2 --out alternative.root
+        hepsilon simulate tracks -n 1000000 --seed 1 --out phasespace.root
+        hepsilon simulate tracks --amplitude rho -n 100000 --seed 2 --out rho.root
+        hepsilon simulate tracks --mass-range 0.5 2 --pt-scale 1.5 -n 1000 --out narrow.root""",
+    "convert": "hepsilon convert deepefficiency.csv --out tracks.root",
     "train": "hepsilon train training/gnn.toml train.root --out gnn.hepsilon",
-    "map": "hepsilon map training/gnn.toml train.root --out map.hepsilon",
+    "map": """\
+        hepsilon map training/gnn.toml train.root --out map.hepsilon
+        hepsilon map training/tracks.toml phasespace.root --out factorised.hepsilon
+        hepsilon map training/tracks.toml phasespace.root --bin-by-bin --out bins.hepsilon""",
     "closure": """\
         hepsilon closure training/gnn.toml test.root \\
-            --efficiency map=map.hepsilon --efficiency gnn=gnn.hepsilon --out closure""",
+            --efficiency map=map.hepsilon --efficiency gnn=gnn.hepsilon --out closure
+        hepsilon closure training/tracks.toml rho.root --efficiency net=tracks.hepsilon \\
+            --efficiency bins=bins.hepsilon --reconstructed TrackReco --out closure-rho""",
     "info": "hepsilon info gnn.hepsilon",
 }
 
@@ -80,14 +90,46 @@ def demo(args: argparse.Namespace) -> Any:
     return [_table(title, *content) for title, content in result.tables.items()]
 
 
+TRACK_OPTIONS = ("amplitude", "final_state")
+SPECTRUM = ("mass_shape", "mass_range", "pt_shape", "pt_scale", "rapidity_max")
+
+
 def simulate(args: argparse.Namespace) -> None:
     """Write a toy sample with known efficiency as a NanoAOD-like ROOT file."""
     from hepsilon.progress import progress_bar
-    from hepsilon.simulation import write_jets
+    from hepsilon.simulation import AMPLITUDES, write_jets, write_tracks
 
-    with progress_bar(f"simulating {args.kind}", args.events) as advance:
-        write_jets(args.out, args.events, kind=args.kind, seed=args.seed, progress=advance)
+    given = {n for n in (*TRACK_OPTIONS, *SPECTRUM) if getattr(args, n) is not None}
+    options: dict[str, Any] = {"seed": args.seed}
+    if args.kind != "tracks":
+        if given:
+            names = [f"--{name.replace('_', '-')}" for name in sorted(given)]
+            raise ConfigError(f"{names} are options of 'simulate tracks'")
+        options["kind"] = args.kind
+    else:
+        amplitude = AMPLITUDES[args.amplitude or "phasespace"]
+        spectrum = {name: getattr(args, name) for name in SPECTRUM if name in given}
+        if "mass_range" in spectrum:
+            spectrum["mass_range"] = tuple(spectrum["mass_range"])
+        options["amplitude"] = dataclasses.replace(amplitude, **spectrum)
+        options["final_state"] = args.final_state or "pipi"
+    write = write_tracks if args.kind == "tracks" else write_jets
+    try:
+        with progress_bar(f"simulating {args.kind}", args.events) as advance:
+            write(args.out, args.events, progress=advance, **options)
+    except ValueError as error:  # what no choice of the command line forbids
+        raise ConfigError(str(error)) from None
     _say(f"wrote {args.events} events to {args.out}")
+
+
+def convert(args: argparse.Namespace) -> None:
+    """Write a CSV file of the DeepEfficiency reference code as a ROOT file of tracks."""
+    from hepsilon.conversion import convert_csv
+    from hepsilon.progress import progress_bar
+
+    with progress_bar("converting", None) as advance:
+        convert_csv(args.file, args.out, particle=args.particle, progress=advance)
+    _say(f"wrote {args.out}")
 
 
 def train(args: argparse.Namespace) -> Any:
@@ -114,15 +156,22 @@ def train(args: argparse.Namespace) -> Any:
 
 
 def make_map(args: argparse.Namespace) -> Any:
-    """Fill the binned baseline."""
-    from hepsilon.artifact import SourceFile
+    """Fill the binned baseline: a map, of events a factorised one, or bin-by-bin corrections."""
     from hepsilon.config import load_config
+
+    config = load_config(args.config)
+    if args.bin_by_bin:
+        return _bin_by_bin(args, config)
+    return (_factorised if config.task.level == "event" else _map)(args, config)
+
+
+def _map(args: argparse.Namespace, config: Any) -> Any:
+    from hepsilon.artifact import SourceFile
     from hepsilon.dataset import read_columns
     from hepsilon.maps import EfficiencyMap
     from hepsilon.plotting import plot_map
     from hepsilon.report import save_figure
 
-    config = load_config(args.config)
     columns = read_columns(args.files, config)
     files = tuple(map(SourceFile.of, args.files))
     efficiency = EfficiencyMap.fit(config.task, columns, config.map, files)
@@ -140,24 +189,64 @@ def make_map(args: argparse.Namespace) -> Any:
     return None
 
 
+def _factorised(args: argparse.Namespace, config: Any) -> Any:
+    from hepsilon.artifact import SourceFile
+    from hepsilon.dataset import read_columns
+    from hepsilon.factorised import FactorisedMap, with_axes
+
+    config = with_axes(config)
+    columns = read_columns(args.files, config)
+    files = tuple(map(SourceFile.of, args.files))
+    efficiency = FactorisedMap.fit(config.task, columns, config.map, files)
+    efficiency.save(args.out)
+    if args.json:
+        return {"path": str(args.out)} | _plain(efficiency.card)
+    card = efficiency.card
+    _say(f"wrote {args.out}: {efficiency.values().size} bins, {card.iterations} iterations")
+    return None
+
+
+def _bin_by_bin(args: argparse.Namespace, config: Any) -> Any:
+    from hepsilon.artifact import SourceFile
+    from hepsilon.binned import BinByBin
+    from hepsilon.closure import run_closure
+    from hepsilon.execution import local_executor
+
+    output = run_closure(
+        args.files, config.task, {}, config=config.input, executor=local_executor(1)
+    )
+    files = tuple(map(SourceFile.of, args.files))
+    correction = BinByBin.fit(config.task, output["observables"], output["n_events"], files)
+    correction.save(args.out)
+    if args.json:
+        return {"path": str(args.out)} | _plain(correction.card)
+    _say(f"wrote {args.out}: corrections of {', '.join(correction.card.edges)}")
+    return None
+
+
 def closure(args: argparse.Namespace) -> Any:
-    """Compare efficiencies with direct tagging on a sample: closure.json, report and pictures."""
+    """Compare efficiencies with what was observed: closure.json, report and pictures."""
     from hepsilon.closure import closure_report, run_closure
     from hepsilon.config import load_config
     from hepsilon.execution import local_executor
-    from hepsilon.loading import load
+    from hepsilon.loading import load_correction
     from hepsilon.report import summary_rows, write_closure
 
     config = load_config(args.config)
-    efficiencies = {name: load(path) for name, path in args.efficiency}
+    efficiencies = {name: load_correction(path) for name, path in args.efficiency}
     if len(efficiencies) < len(args.efficiency):
         raise ConfigError("two efficiencies have the same name")
+    given = {n: getattr(args, n) for n in ("floor", "replicas", "reconstructed")}
+    options = {name: value for name, value in given.items() if value is not None}
+    if options and config.task.level == "object":
+        raise ConfigError(f'{sorted(options)} are for tasks with level = "event"')
     output = run_closure(
         args.files,
         config.task,
         efficiencies,
         config=config.input,
         executor=local_executor(args.workers),
+        **options,
     )
     report = closure_report(output, config.task, efficiencies, args.files)
     write_closure(args.out, output, report)
@@ -167,9 +256,9 @@ def closure(args: argparse.Namespace) -> Any:
 
 def info(args: argparse.Namespace) -> Any:
     """Say what a model or map is an efficiency of, and what it was made from."""
-    from hepsilon.loading import load
+    from hepsilon.loading import load_correction
 
-    efficiency: Any = load(args.path)
+    efficiency: Any = load_correction(args.path)
     if args.json:
         return _plain(efficiency.card)
     return [_table(str(args.path), ["", "value"], _card_rows(efficiency.card))]
@@ -187,13 +276,19 @@ def _feature_text(feature: Any) -> str:
     return f"{covered} {feature.unit} ({feature.kind})"
 
 
+def _bins_text(edges: Any) -> str:
+    """Number of bins of one axis, or of several."""
+    axes = edges if isinstance(edges[0], tuple) else (edges,)
+    return " x ".join(str(len(axis) - 1) for axis in axes)
+
+
 def _card_rows(card: Any) -> list[list[str]]:
     """Rows for people: one feature, one file, one member a line."""
     special = {"features", "files", "members", "edges"}
     plain = {k: v for k, v in _plain(card).items() if k not in special}
     rows = [[f"task {name}", str(value)] for name, value in plain.pop("task").items()]
     rows += [[f"feature {f.name}", _feature_text(f)] for f in card.features.features]
-    rows += [[f"bins {n}", f"{len(e) - 1}"] for n, e in getattr(card, "edges", {}).items()]
+    rows += [[f"bins {n}", _bins_text(e)] for n, e in getattr(card, "edges", {}).items()]
     rows += [[k, str(v)] for k, v in plain.items()]
     for number, member in enumerate(getattr(card, "members", ())):
         best = member.history[member.best_epoch - 1]
@@ -232,6 +327,29 @@ def _config_and_files(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help="ROOT or parquet files")
 
 
+def _track_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("tracks", "by default what the amplitude has")
+    amplitudes = ["phasespace", "rho", "pomeron", "tensor"]
+    group.add_argument("--amplitude", choices=amplitudes, help="of the decay (phasespace)")
+    group.add_argument("--final-state", choices=["pipi", "KK", "4pi"], help="mesons (pipi)")
+    shapes = ["logarithmic", "resonance", "continuum"]
+    group.add_argument("--mass-shape", choices=shapes, help="mass spectrum of the system")
+    low_high = {"nargs": 2, "type": float, "metavar": ("MIN", "MAX")}
+    group.add_argument("--mass-range", help="of the system [GeV]", **low_high)  # type: ignore[arg-type]
+    group.add_argument("--pt-shape", choices=["root", "exponential"], help="pt spectrum")
+    group.add_argument("--pt-scale", type=float, help="largest, or typical, pt [GeV]")
+    group.add_argument("--rapidity-max", type=float, help="the rapidity is uniform within")
+
+
+def _inversion_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("tasks of events")
+    group.add_argument("--floor", type=float, help="cutoff for E -> 0 (0.001)")
+    group.add_argument("--replicas", type=_positive, help="bootstrap replicas (none)")
+    group.add_argument(
+        "--reconstructed", metavar="NAME", help="collection of reconstructed objects (none)"
+    )
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Build the parser of all commands."""
     parser = argparse.ArgumentParser(
@@ -251,9 +369,15 @@ def build_parser() -> argparse.ArgumentParser:
     _json_option(command)
 
     command = _add_command(commands, "simulate", simulate)
-    command.add_argument("kind", choices=["jets", "jets-alternative"], help="sample")
+    command.add_argument("kind", choices=["jets", "jets-alternative", "tracks"], help="sample")
     command.add_argument("-n", "--events", type=_positive, required=True, help="number of events")
     command.add_argument("--seed", type=_positive, default=1, help="seed (%(default)s)")
+    command.add_argument("--out", type=Path, required=True, help="ROOT file to write")
+    _track_options(command)
+
+    command = _add_command(commands, "convert", convert)
+    command.add_argument("file", type=Path, metavar="FILE.csv", help="px1_gen, ..., reco")
+    command.add_argument("--particle", default="pi+", help="of both tracks (%(default)s)")
     command.add_argument("--out", type=Path, required=True, help="ROOT file to write")
 
     command = _add_command(commands, "train", train)
@@ -264,6 +388,11 @@ def build_parser() -> argparse.ArgumentParser:
     command = _add_command(commands, "map", make_map)
     _config_and_files(command)
     command.add_argument("--out", type=Path, required=True, help="map file to write")
+    command.add_argument(
+        "--bin-by-bin",
+        action="store_true",
+        help="accepted / generated in the bins of all observables (tasks of events)",
+    )
     _json_option(command)
 
     command = _add_command(commands, "closure", closure)
@@ -278,6 +407,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--out", type=Path, required=True, help="folder to write")
     command.add_argument("--workers", type=_positive, default=1, help="processes (%(default)s)")
+    _inversion_options(command)
     _json_option(command)
 
     command = _add_command(commands, "info", info)

@@ -29,7 +29,15 @@ from scipy.special import eval_legendre
 
 from hepsilon.simulation.detector import Tracks
 
-__all__ = ["AMPLITUDES", "FINAL_STATES", "Amplitude", "Fiducial", "generate_tracks", "masses"]
+__all__ = [
+    "AMPLITUDES",
+    "FINAL_STATES",
+    "Amplitude",
+    "Fiducial",
+    "generate_tracks",
+    "masses",
+    "meson_mass",
+]
 
 Array = npt.NDArray[Any]
 
@@ -61,8 +69,8 @@ class Amplitude:
 
     Attributes
     ----------
-    shape : of the mass spectrum: uniform in the logarithm, the Breit-Wigner of a named particle,
-        or a continuum ``x exp(-x / 0.4 GeV)`` in the distance x to the threshold.
+    mass_shape : of the mass spectrum: uniform in the logarithm, the Breit-Wigner of a named
+        particle, or a continuum ``x exp(-x / 0.4 GeV)`` in the distance x to the threshold.
     mass_range : [GeV]; the lower end is raised to the threshold of the decay.
     pt_shape, pt_scale : uniform in the square root of pt up to the scale [GeV], or exponential in
         pt^2 with the mean ``pt_scale^2``, cut at :data:`PT_MAX`.
@@ -72,7 +80,7 @@ class Amplitude:
     angular : distribution in the cosine of that angle, at most one; None for an isotropic decay.
     """
 
-    shape: Literal["logarithmic", "resonance", "continuum"]
+    mass_shape: Literal["logarithmic", "resonance", "continuum"]
     mass_range: tuple[float, float]
     pt_shape: Literal["root", "exponential"]
     pt_scale: float
@@ -116,9 +124,14 @@ def _particle(name: str) -> Any:
     return Particle.from_name(name)
 
 
+def meson_mass(name: str) -> float:
+    """Mass of a particle [GeV], by its name in the particle package."""
+    return float(_particle(name).mass * GEV)
+
+
 def masses(final_state: str) -> Array:
     """Masses of the mesons [GeV]."""
-    return np.array([_particle(name).mass * GEV for name in FINAL_STATES[final_state]])
+    return np.array([meson_mass(name) for name in FINAL_STATES[final_state]])
 
 
 def _system_mass(rng: np.random.Generator, amplitude: Amplitude, n: int, threshold: float) -> Array:
@@ -129,9 +142,11 @@ def _system_mass(rng: np.random.Generator, amplitude: Amplitude, n: int, thresho
             f"received {amplitude.mass_range}"
         )
     uniform = rng.uniform(size=n)
-    if amplitude.shape == "logarithmic":
+    if amplitude.mass_shape == "logarithmic":
         return np.asarray(low * (high / low) ** uniform)
-    if amplitude.shape == "resonance":  # inverse of the cumulative (non-relativistic) Breit-Wigner
+    if amplitude.mass_shape == "resonance":  # inverse of the cumulative Breit-Wigner
+        if not amplitude.particle:
+            raise ValueError("the mass shape 'resonance' needs the name of a particle")
         resonance = _particle(amplitude.particle)
         mean, half_width = resonance.mass * GEV, 0.5 * resonance.width * GEV
         first, last = np.arctan((np.array([low, high]) - mean) / half_width)

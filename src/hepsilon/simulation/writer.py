@@ -31,6 +31,7 @@ from hepsilon.simulation.jets import (
 __all__ = [
     "GENERATORS",
     "TAG_CUT",
+    "event_numbers",
     "jet_events",
     "track_events",
     "track_records",
@@ -70,12 +71,13 @@ def jet_events(kind: str, chunk: int, n_events: int, seed: int) -> dict[str, Any
     records = ak.zip({name: ak.unflatten(column, jets.counts) for name, column in columns.items()})
     return {
         # every (kind, seed) has a run of its own, so event numbers stay unique over files
-        **_event_numbers(2 * seed - 1 + kind_number, chunk, n_events),
+        **event_numbers(2 * seed - 1 + kind_number, chunk, n_events),
         "Jet": records,
     }
 
 
-def _event_numbers(run: int, chunk: int, n_events: int) -> dict[str, Any]:
+def event_numbers(run: int, chunk: int, n_events: int) -> dict[str, Any]:
+    """run, luminosityBlock, event and weight of a chunk; numbers are unique within a run."""
     return {
         "run": np.full(n_events, run, np.uint32),
         "luminosityBlock": np.full(n_events, chunk + 1, np.uint32),
@@ -123,7 +125,7 @@ def track_events(
     reco = rng.uniform(size=n_events) < efficiency
     mass = masses(final_state)[0]
     return {
-        **_event_numbers(100 * seed + kind, chunk, n_events),
+        **event_numbers(100 * seed + kind, chunk, n_events),
         "reco": reco,
         "trueEfficiency": efficiency,
         "Track": track_records(tracks, mass),
