@@ -190,7 +190,8 @@ def test_all_mistakes_are_listed_at_once() -> None:
 @pytest.mark.parametrize(
     "sections",
     [
-        {"task": TASK | {"level": "event"}},
+        {"task": TASK | {"level": "jet"}},
+        {"task": TASK | {"objects": 2}},
         {"task": TASK | {"features": []}},
         {"task": TASK | {"features": "pt"}},
         {"task": TASK | {"features": ["pt", "pt"]}},

@@ -461,3 +461,155 @@ def test_tag_count_probability_never_exceeds_one(
 )
 def test_no_events_give_no_results(kernel: Any) -> None:
     assert kernel().size == 0
+
+
+# bootstrap
+
+
+def poisson_cdf(count: int) -> Fraction:
+    """P(N <= count) of a Poisson distribution of mean one, to 60 digits."""
+    with localcontext(prec=60):
+        total, term = Decimal(0), Decimal(1)
+        for k in range(count + 1):
+            total += term
+            term /= k + 1
+        return Fraction(total / Decimal(1).exp())
+
+
+def key_with_bits(bits: int, replica: int) -> int:
+    """The key whose hash for a replica is ``bits``: splitmix64 inverted step by step."""
+
+    def unshift(z: int, shift: int) -> int:
+        out = z
+        for _ in range(64 // shift):
+            out = z ^ (out >> shift)
+        return out
+
+    modulus = 2**64
+    z = unshift(bits, 31)
+    z = unshift(z * pow(0x94D049BB133111EB, -1, modulus) % modulus, 27)
+    z = unshift(z * pow(0xBF58476D1CE4E5B9, -1, modulus) % modulus, 30)
+    return (z - (replica + 1) * 0x9E3779B97F4A7C15) % modulus
+
+
+def count_of_bits(bits: int, replica: int = 0) -> int:
+    key = np.array([key_with_bits(bits, replica)], np.uint64)
+    return int(kernels.poisson_counts(key, replica + 1)[0, replica])
+
+
+def test_poisson_thresholds_are_the_cumulative_probabilities() -> None:
+    for count, threshold in enumerate(kernels.POISSON.tolist()):
+        assert abs(Fraction(threshold, 2**64) - poisson_cdf(count)) < Fraction(1, 2**52)
+    assert 1 - poisson_cdf(kernels.POISSON.size - 1) < Fraction(1, 2**53)
+
+
+def test_the_poisson_count_goes_up_by_one_at_each_threshold() -> None:
+    thresholds = kernels.POISSON.tolist()
+    assert all(low < high for low, high in itertools.pairwise(thresholds[:16]))
+    for count, threshold in enumerate(thresholds[:16]):
+        assert count_of_bits(threshold - 1) == count
+        assert count_of_bits(threshold) == count + 1
+
+
+@given(bits=st.integers(0, 2**64 - 1), replica=st.integers(0, 50))
+@example(bits=0, replica=0)
+@example(bits=2**64 - 2**45, replica=3)  # a count of eleven
+def test_a_poisson_count_is_the_number_of_thresholds_reached(bits: int, replica: int) -> None:
+    expected = sum(bits >= threshold for threshold in kernels.POISSON.tolist())
+    assert count_of_bits(bits, replica) == expected
+
+
+BOOTSTRAP_KEYS = st.lists(st.integers(0, 2**64 - 1), max_size=8).map(
+    lambda keys: np.array(keys, np.uint64)
+)
+
+
+@given(key=BOOTSTRAP_KEYS, cut=sts.BOUND, more=st.integers(0, 5))
+def test_a_poisson_count_is_a_function_of_key_and_replica(key: Array, cut: int, more: int) -> None:
+    counts = kernels.poisson_counts(key, 6)
+    assert counts.shape == (key.size, 6)
+    assert counts.dtype == np.uint8
+    np.testing.assert_array_equal(kernels.poisson_counts(key[::-1].copy(), 6), counts[::-1])
+    np.testing.assert_array_equal(kernels.poisson_counts(key, 6 + more)[:, :6], counts)
+    parts = [kernels.poisson_counts(part, 6) for part in (key[:cut], key[cut:])]
+    np.testing.assert_array_equal(np.concatenate(parts), counts)
+
+
+# Consecutive keys are the hardest for a hash; keys from event_key are mixed already.
+POISSON_SAMPLES = pytest.mark.parametrize(
+    "key", [np.arange(100_000, dtype=np.uint64), keys_of(1, 1, np.arange(100_000), salt=3)]
+)
+
+
+def contingency(first: Array, second: Array) -> float:
+    """p-value of independence of two columns of counts, four or more taken together."""
+    table, _, _ = np.histogram2d(np.minimum(first, 4), np.minimum(second, 4), bins=np.arange(6))
+    return float(stats.chi2_contingency(table).pvalue)
+
+
+@POISSON_SAMPLES
+def test_bootstrap_counts_are_poisson_distributed(key: Array) -> None:
+    # Chi-squared tests of eight replicas and of their sum, false-alarm rate 9e-7.
+    counts = kernels.poisson_counts(key, 8)
+    for column, mean in [*((c, 1.0) for c in counts.T), (counts.sum(axis=1), 8.0)]:
+        last = int(stats.poisson.isf(1e-3, mean))
+        expected = stats.poisson.pmf(np.arange(last), mean)
+        expected = key.size * np.append(expected, 1.0 - expected.sum())
+        observed = np.bincount(np.minimum(column, last), minlength=last + 1)
+        assert stats.chisquare(observed, expected).pvalue > 1e-7
+
+
+@POISSON_SAMPLES
+def test_bootstrap_replicas_are_independent_of_each_other(key: Array) -> None:
+    # Chi-squared tests of 5 x 5 tables, false-alarm rate 6 x 1e-7.
+    counts = kernels.poisson_counts(key, 4)
+    for first, second in itertools.combinations(range(4), 2):
+        assert contingency(counts[:, first], counts[:, second]) > 1e-7
+
+
+@POISSON_SAMPLES
+def test_bootstrap_counts_of_neighbouring_keys_are_independent(key: Array) -> None:
+    # Chi-squared tests of 5 x 5 tables, false-alarm rate 6 x 1e-7.
+    counts = kernels.poisson_counts(key, 2)
+    for shift, other in itertools.product((1, 2, 256), (0, 1)):
+        assert contingency(counts[:-shift, 0], counts[shift:, other]) > 1e-7
+
+
+@st.composite
+def replica_entries(draw: st.DrawFn) -> tuple[Array, Array, Array]:
+    """Bins (of seven), keys and weights of entries, some of which share a key."""
+    size = draw(st.integers(0, 20))
+    bins = draw(st.lists(st.integers(0, 6), min_size=size, max_size=size))
+    keys = draw(st.lists(RUN | st.integers(0, 3), min_size=size, max_size=size))
+    weights = draw(sts.column(size, st.floats(-100.0, 100.0)))
+    return np.array(bins, np.int64), np.array(keys, np.uint64), weights
+
+
+@given(entries=replica_entries())
+def test_fill_replicas_is_a_histogram_of_counted_weights(
+    entries: tuple[Array, Array, Array],
+) -> None:
+    bins, key, weight = entries
+    counts = kernels.poisson_counts(key, 5)
+    filled = kernels.fill_replicas(bins, key, weight, 7, 5)
+    assert filled.shape == (7, 5)
+    for replica in range(5):
+        expected = np.bincount(bins, weight * counts[:, replica], minlength=7)
+        np.testing.assert_array_equal(filled[:, replica], expected)
+
+
+@given(entries=replica_entries(), cut=st.integers(0, 20))
+def test_fill_replicas_of_chunks_add_up(entries: tuple[Array, Array, Array], cut: int) -> None:
+    whole = kernels.fill_replicas(*entries, 7, 5)
+    parts = [
+        kernels.fill_replicas(*(column[part] for column in entries), 7, 5)
+        for part in (slice(cut), slice(cut, None))
+    ]
+    np.testing.assert_allclose(sum(parts), whole, rtol=1e-12, atol=1e-10)
+
+
+def test_fill_replicas_without_replicas_or_entries_is_empty() -> None:
+    none = np.empty(0, np.int64), np.empty(0, np.uint64), np.empty(0)
+    np.testing.assert_array_equal(kernels.fill_replicas(*none, 3, 2), np.zeros((3, 2)))
+    one = np.array([1]), np.array([5], np.uint64), np.ones(1)
+    assert kernels.fill_replicas(*one, 3, 0).shape == (3, 0)

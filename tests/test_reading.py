@@ -166,13 +166,11 @@ def test_other_fields_are_read_on_demand(tmp_path: Path, events: dict[str, Any])
     assert ak.fields(chunk.records) == ["mass", "trueEfficiency"]
 
 
-def test_neighbour_summaries_need_the_angles() -> None:
-    task = Task(
-        features=("pt", "proximity"),
-        selection=(Cut(field="jetId", min=1.0), Cut(field="n_close", max=3.0)),
-        passed=Passed(field="tag"),
-    )
-    assert task_fields(task) == ["pt", "eta", "phi", "jetId", "tag"]
+def test_neighbour_summaries_need_the_angles(tmp_path: Path, events: dict[str, Any]) -> None:
+    task = TASK.model_copy(update={"features": ("pt", "proximity"), "categorical": {}})
+    assert task_fields(task)[:2] == ["pt", "proximity"]
+    (chunk,) = read_chunks([write(tmp_path, "TTree", events)], task, NANOAOD)
+    assert {"pt", "eta", "phi"} <= set(chunk.records.fields)
 
 
 def test_weights_are_one_where_the_task_names_none(tmp_path: Path, events: dict[str, Any]) -> None:

@@ -87,7 +87,11 @@ def convert_csv(
     InputError : for another layout, values that are no numbers or not finite, or a response that
         is neither 0 nor 1.
     """
-    source, mass = Path(source), meson_mass(particle)
+    source = Path(source)
+    try:
+        mass = meson_mass(particle)
+    except ParticleNotFound:
+        raise InputError(f"unknown particle {particle!r}; names are such as pi+, K+") from None
     columns = _read(source)
     reco = columns["reco"]
     bad = int(np.count_nonzero((reco != 0) & (reco != 1)))

@@ -32,6 +32,25 @@ def book_methods(
     )
 
 
+def _of_events(column: Any, name: str) -> Array:
+    """What a function gave for the events, as numbers."""
+    try:
+        return np.asarray(column, np.float64)
+    except (TypeError, ValueError):  # jagged, missing, or no numbers
+        received = getattr(column, "type", type(column))
+        raise InputError(f"{name}: expected one number per event, received {received}") from None
+
+
+def _of_objects(column: Any, offsets: Array, name: str) -> Array:
+    """What a function gave for the objects of every event, flat."""
+    if not isinstance(column, ak.Array):
+        raise InputError(f"{name}: expected one number per object, received {type(column)}")
+    values = flat(column, name=name)
+    if values.shape == (offsets[-1],) and not np.array_equal(offsets_of(column), offsets):
+        raise InputError(f"{name}: expected one number per object, received them in other events")
+    return values
+
+
 @dataclass(frozen=True)
 class Entries:
     """What one observable fills: one entry per event, or one per object.
@@ -57,10 +76,11 @@ class Entries:
         """
         found = [function(records) for function in observable.functions]
         if observable.level == "object":
-            values = [flat(column, name=observable.name) for column in found]
-            event = np.repeat(np.arange(len(records)), np.diff(offsets_of(records)))
+            offsets = offsets_of(records)
+            values = [_of_objects(column, offsets, observable.name) for column in found]
+            event = np.repeat(np.arange(len(records)), np.diff(offsets))
         else:
-            values = [np.asarray(column, np.float64) for column in found]
+            values = [_of_events(column, observable.name) for column in found]
             event = np.arange(len(records))
         if any(column.shape != event.shape for column in values):
             raise InputError(

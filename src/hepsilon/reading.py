@@ -34,11 +34,11 @@ class Chunk:
     """
 
     records: ak.Array
-    events: ak.Array
     weights: Array
     run: Array
     luminosity_block: Array
     event: Array
+    events: ak.Array | None = None
 
 
 def task_fields(task: Task) -> list[str]:
@@ -231,8 +231,8 @@ def _read_file(
         weights = np.ones(len(batch))
         if weight is not None:
             weights = _per_event(batch[weight], weight, path)
-        events = ak.zip({name: batch[c] for name, c in numbers.items()}) if numbers else records[:0]
-        yield Chunk(records, events, weights, *_event_numbers(batch, ids, path, start))
+        events = ak.zip({name: batch[c] for name, c in numbers.items()}) if numbers else None
+        yield Chunk(records, weights, *_event_numbers(batch, ids, path, start), events)
         start += len(batch)
 
 

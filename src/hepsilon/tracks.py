@@ -40,26 +40,32 @@ def _energy(records: ak.Array, mass: float | None) -> ak.Array:
     return np.sqrt(squares + masses**2)
 
 
+def _sum(values: ak.Array) -> Array:
+    """Sum over the tracks of every event; NaN without tracks."""
+    sums = ak.fill_none(ak.sum(values, axis=1, mask_identity=True), np.nan)
+    return np.asarray(ak.to_numpy(sums), np.float64)
+
+
 def _total(records: ak.Array, name: str) -> Array:
-    return np.asarray(ak.to_numpy(ak.sum(field(records, name), axis=1)), np.float64)
+    return _sum(field(records, name))
 
 
 def system_mass(records: ak.Array, mass: float | None = None) -> Array:
-    """Invariant mass of all tracks of the event [GeV].
+    """Invariant mass of all tracks of the event [GeV]; NaN without tracks.
 
     Parameters
     ----------
     records : the tracks.
     mass : of every track, where the records do not have the field.
     """
-    energy = np.asarray(ak.to_numpy(ak.sum(_energy(records, mass), axis=1)), np.float64)
+    energy = _sum(_energy(records, mass))
     square: Array = energy**2 - sum(_total(records, name) ** 2 for name in ("px", "py", "pz"))
     return np.asarray(np.sqrt(np.maximum(square, 0.0)))
 
 
 def system_rapidity(records: ak.Array, mass: float | None = None) -> Array:
     """Rapidity of the system of all tracks; NaN without tracks."""
-    energy = np.asarray(ak.to_numpy(ak.sum(_energy(records, mass), axis=1)), np.float64)
+    energy = _sum(_energy(records, mass))
     ratio = np.divide(
         _total(records, "pz"), energy, out=np.full(len(energy), np.nan), where=energy > 0
     )
@@ -67,7 +73,7 @@ def system_rapidity(records: ak.Array, mass: float | None = None) -> Array:
 
 
 def system_pt(records: ak.Array) -> Array:
-    """Transverse momentum of the system of all tracks [GeV]."""
+    """Transverse momentum of the system of all tracks [GeV]; NaN without tracks."""
     return np.hypot(_total(records, "px"), _total(records, "py"))
 
 

@@ -70,8 +70,8 @@ def truth_tag_weight(
 class InversionWeight:
     """Weights 1/E of selected events, and what the cutoff for E -> 0 did to them.
 
-    ``numpy.asarray`` of it gives the weights, so it may be handed to
-    ``coffea.analysis_tools.Weights.add`` or to a histogram.
+    ``numpy.asarray`` of it gives the weights, for ``coffea.analysis_tools.Weights.add``; a
+    histogram takes it as it is.
 
     Attributes
     ----------

@@ -142,7 +142,7 @@ class Counting:
     """A network that counts how often TensorFlow traces it, and the shapes it sees."""
 
     def __init__(self, model) -> None:
-        self.model, self.input, self.traces = model, model.input, 0
+        self.model, self.input, self.layers, self.traces = model, model.input, model.layers, 0
 
     def __call__(self, inputs, training):
         self.traces += 1

@@ -117,6 +117,14 @@ AMPLITUDES: dict[str, Amplitude] = {
 }
 
 
+def check_final_state(final_state: str) -> None:
+    """Refuse an unknown final state with a ValueError."""
+    if final_state not in FINAL_STATES:
+        raise ValueError(
+            f"expected a final state of {list(FINAL_STATES)}, received {final_state!r}"
+        )
+
+
 @cache
 def _particle(name: str) -> Any:
     from particle import Particle
@@ -237,19 +245,17 @@ def generate_tracks(
     ----------
     rng : random generator.
     n_events : number of events.
-    amplitude : spectra and angular distribution (see :data:`AMPLITUDES`).
+    amplitude : spectra and angular distribution (see :data:`AMPLITUDES`), which is left out with
+        more than two mesons.
     final_state : one of :data:`FINAL_STATES`.
     fiducial : region of the tracks; by default pt above 0.2 GeV and eta within 0.9.
 
     Raises
     ------
-    ValueError : for an unknown final state, an angular distribution with more than two mesons, a
-        mass range below the threshold, or spectra that (almost) never reach the region.
+    ValueError : for an unknown final state, a mass range below the threshold, or spectra that
+        (almost) never reach the region.
     """
-    if final_state not in FINAL_STATES:
-        raise ValueError(
-            f"expected a final state of {list(FINAL_STATES)}, received {final_state!r}"
-        )
+    check_final_state(final_state)
     names = FINAL_STATES[final_state]
     if len(names) > 2:  # the angle of one meson does not describe the decay
         amplitude = replace(amplitude, angular=None)

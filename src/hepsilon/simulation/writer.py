@@ -17,6 +17,7 @@ from hepsilon.simulation.amplitudes import (
     FINAL_STATES,
     Amplitude,
     Fiducial,
+    check_final_state,
     generate_tracks,
     masses,
 )
@@ -116,6 +117,7 @@ def track_events(
     ``Track`` are the generated tracks, ``TrackReco`` the reconstructed ones of the events that
     were selected (``reco``, drawn with the probability ``trueEfficiency``).
     """
+    check_final_state(final_state)
     known = [*AMPLITUDES.values()]
     kind = known.index(amplitude) if amplitude in known else 9
     kind += 10 * [*FINAL_STATES].index(final_state)
@@ -158,7 +160,11 @@ def write_jets(
     if kind not in GENERATORS:
         raise ValueError(f"expected a kind out of {sorted(GENERATORS)}, received {kind!r}")
     _check_size(seed, n_events)
-    return write_trees(path, n_events, partial(jet_events, kind, seed=seed), progress)
+
+    def branches(chunk: int, size: int) -> dict[str, Any]:
+        return jet_events(kind, chunk, size, seed)
+
+    return write_trees(path, n_events, branches, progress)
 
 
 def write_tracks(
@@ -190,6 +196,7 @@ def write_tracks(
         if amplitude not in AMPLITUDES:
             raise ValueError(f"expected an amplitude of {list(AMPLITUDES)}, received {amplitude!r}")
         amplitude = AMPLITUDES[amplitude]
+    check_final_state(final_state)
     _check_size(seed, n_events)
     branches = partial(track_events, seed=seed, amplitude=amplitude, final_state=final_state)
     return write_trees(path, n_events, branches, progress)
