@@ -17,7 +17,7 @@ from hepsilon.entries import Entries
 from hepsilon.errors import ArtifactError, ConfigError
 from hepsilon.features import FeatureSpec
 from hepsilon.files import sha256
-from hepsilon.histograms import one_method
+from hepsilon.histograms import GENERATED, SELECTED, one_method
 
 __all__ = ["BinByBin", "BinByBinCard"]
 
@@ -81,7 +81,7 @@ class BinByBin:
         """
         values, edges = {}, {}
         for name, histogram in observables.items():
-            generated, selected = (one_method(histogram, m) for m in ("generated", "selected"))
+            generated, selected = (one_method(histogram, m) for m in (GENERATED, SELECTED))
             n, squares = generated.values(flow=True), generated.variances(flow=True)
             passed = selected.values(flow=True)
             scale = np.divide(n, squares, out=np.zeros_like(n), where=squares > 0)  # to counts

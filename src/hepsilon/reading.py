@@ -232,7 +232,8 @@ def _read_file(
         if weight is not None:
             weights = _per_event(batch[weight], weight, path)
         events = ak.zip({name: batch[c] for name, c in numbers.items()}) if numbers else None
-        yield Chunk(records, weights, *_event_numbers(batch, ids, path, start), events)
+        run, luminosity_block, event = _event_numbers(batch, ids, path, start)
+        yield Chunk(records, weights, run, luminosity_block, event, events)
         start += len(batch)
 
 

@@ -12,8 +12,8 @@ from hepsilon.closure.runner import provenance
 from hepsilon.closure.statistic import compare_inversion
 from hepsilon.config import Task
 from hepsilon.errors import InputError
-from hepsilon.histograms import TRUTH
-from hepsilon.processors.inversion import BUILT_IN, GENERATED, SELECTED
+from hepsilon.histograms import GENERATED, SELECTED, TRUTH
+from hepsilon.processors.inversion import BUILT_IN
 
 __all__ = ["inversion_report", "naive_chi2"]
 

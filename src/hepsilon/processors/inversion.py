@@ -18,7 +18,7 @@ from hepsilon.efficiency import Efficiency, SupportsEfficiency, checked_events
 from hepsilon.entries import Entries, book_methods
 from hepsilon.errors import ConfigError
 from hepsilon.features import inside_fiducial, ordered, passed, select
-from hepsilon.histograms import TRUTH
+from hepsilon.histograms import GENERATED, SELECTED, TRUTH
 from hepsilon.inference import NetworkEfficiency
 from hepsilon.processors.common import (
     bernoulli_divergence,
@@ -31,13 +31,9 @@ from hepsilon.tracks import TrackObservable, track_observables
 from hepsilon.uncertainty import bootstrap_key, fill_replicas, replica_axis
 from hepsilon.weights import FLOOR, inversion_weight
 
-__all__ = ["GENERATED", "RECONSTRUCTED", "SELECTED", "EfficiencyInversion"]
+__all__ = ["BUILT_IN", "RECONSTRUCTED", "EfficiencyInversion"]
 
 Array = npt.NDArray[Any]
-GENERATED = "generated"
-"""Method: all generated events, what the corrected ones should give back."""
-SELECTED = "selected"
-"""Method: the selected events, not corrected."""
 RECONSTRUCTED = "@reco"
 """Ending of the methods for which all momenta are the reconstructed ones."""
 BUILT_IN = (GENERATED, SELECTED)

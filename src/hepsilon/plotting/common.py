@@ -1,0 +1,54 @@
+"""What all plots share: colours, labels, ratios."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hepsilon.histograms import ALL, DIRECT, GENERATED, SELECTED, TRUTH
+
+__all__ = ["COLOURS", "LABELS", "bin_width", "filled_range", "method_colours", "ratio_of"]
+
+Array = npt.NDArray[Any]
+
+# Colour-blind safe cycle of M. Petroff, "Accessible Color Sequences for Data Visualization"
+COLOURS = ("#f89c20", "#964a8b", "#5790fc", "#e42536", "#9c9ca1", "#7a21dd")
+LABELS = {
+    DIRECT: "direct tagging",
+    TRUTH: "true efficiency",
+    GENERATED: "generated",
+    SELECTED: "selected",
+}
+"""Names of the built-in methods in legends."""
+
+
+def method_colours(methods: list[str]) -> dict[str, str]:
+    """Fixed colours: the truth in grey, efficiencies along the cycle."""
+    learned = [m for m in methods if m not in LABELS and m != ALL]
+    return {TRUTH: "#717581", **{m: COLOURS[i % len(COLOURS)] for i, m in enumerate(learned)}}
+
+
+def ratio_of(values: Array, reference: Array) -> Array:
+    """Ratio, NaN where the reference is zero."""
+    out: Array = np.full(len(values), np.nan)
+    np.divide(values, reference, out=out, where=reference != 0)
+    return out
+
+
+def bin_width(axis: Any) -> tuple[Array, str]:
+    """What to divide entries by: one for equal bins, else the width of each bin; and its name."""
+    width = np.diff(axis.edges)
+    if np.allclose(width, width[0]):
+        return np.ones_like(width), "bin"
+    unit = re.search(r"\[(.+)\]", axis.label)
+    return width, unit[1] if unit else "unit"
+
+
+def filled_range(edges: Array, values: Array) -> tuple[float, float]:
+    """Range of the bins that hold anything."""
+    filled = np.flatnonzero(values)
+    first, last = (filled[0], filled[-1]) if len(filled) else (0, len(values) - 1)
+    return float(edges[first]), float(edges[last + 1])

@@ -1,0 +1,204 @@
+"""Plots of efficiency inversion: each function returns a figure and saves nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import mplhep
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from hepsilon.histograms import GENERATED, SELECTED, TRUTH, one_method
+from hepsilon.plotting.common import LABELS, bin_width, filled_range, method_colours, ratio_of
+
+__all__ = ["inversion_figures", "plot_corrected", "plot_pulls_2d", "plot_weights"]
+
+Array = npt.NDArray[Any]
+
+MARKERS = ("o", "s", "^", "D", "v", "P")
+
+
+def _corrected(output: Mapping[str, Any], name: str) -> list[str]:
+    methods = output["observables"][name].axes["method"]
+    return [m for m in methods if m not in (GENERATED, SELECTED)]
+
+
+def _pulls(output: Mapping[str, Any], name: str, method: str) -> Array:
+    """(corrected - generated) in units of the exact error; NaN in empty bins."""
+    histogram = output["observables"][name]
+    generated, corrected = (one_method(histogram, m).values() for m in (GENERATED, method))
+    exact = "horvitz_thompson" if "@" in method else "exact"
+    variance = one_method(output[exact][name], method).variances()
+    out = np.full(variance.shape, np.nan)
+    np.divide(corrected - generated, np.sqrt(variance), out=out, where=variance > 0)
+    return out
+
+
+def plot_corrected(output: Mapping[str, Any], name: str) -> Figure:
+    """One observable: generated, selected and corrected events; below ratios and pulls.
+
+    Errors are those of the Horvitz-Thompson estimate; measured events have no ratios.
+
+    Parameters
+    ----------
+    output : of :class:`hepsilon.processors.EfficiencyInversion` for one dataset.
+    name : of an observable in one dimension.
+    """
+    histogram, methods = output["observables"][name], _corrected(output, name)
+    simulated = "exact" in output
+    rows = [3.0, 1.2, 1.2] if simulated else [3.0]
+    figure = Figure(figsize=(6.4, 6.6 if simulated else 4.4), layout="constrained")
+    panels = figure.subplots(
+        len(rows), 1, sharex=True, squeeze=False, gridspec_kw={"height_ratios": rows}
+    )[:, 0]
+    axis = one_method(histogram, SELECTED).axes[0]
+    width, unit = bin_width(axis)
+    selected = one_method(histogram, SELECTED).values() / width
+    style = {"ax": panels[0], "edges": False}
+    mplhep.histplot(selected, axis.edges, color="0.75", histtype="fill", label="selected", **style)
+    shown = selected
+    if simulated:
+        shown = one_method(histogram, GENERATED).values() / width
+        mplhep.histplot(shown, axis.edges, color="black", label="generated", **style)
+    _points(panels[0], output, name, methods, width)
+    panels[0].set_ylabel(f"events / {unit}")
+    panels[0].set_ylim(bottom=0)
+    panels[0].set_xlim(*filled_range(axis.edges, shown))
+    panels[0].set_title(f"{output['n_selected']:,} selected events", loc="right", fontsize=10)
+    panels[0].legend(fontsize=9)
+    if simulated:
+        _ratios(panels[1], output, name, methods)
+        _pull_lines(panels[2], output, name, methods)
+    panels[-1].set_xlabel(axis.label)
+    return figure
+
+
+def _points(
+    axes: Axes, output: Mapping[str, Any], name: str, methods: list[str], width: Array
+) -> None:
+    """Corrected events with their errors, slightly beside each other."""
+    colours = method_colours(methods)
+    for number, method in enumerate(methods):
+        corrected = one_method(output["observables"][name], method)
+        error = np.sqrt(one_method(output["horvitz_thompson"][name], method).variances())
+        edges = corrected.axes[0].edges
+        shift = (number + 1) / (len(methods) + 1)
+        axes.errorbar(
+            edges[:-1] + shift * np.diff(edges),
+            corrected.values() / width,
+            error / width,
+            fmt=MARKERS[number % len(MARKERS)],
+            markersize=2.5,
+            linewidth=0.8,
+            color=colours[method],
+            label=LABELS.get(method, method),
+        )
+
+
+def _ratios(axes: Axes, output: Mapping[str, Any], name: str, methods: list[str]) -> None:
+    histogram, colours = output["observables"][name], method_colours(methods)
+    generated = one_method(histogram, GENERATED)
+    for method in methods:
+        ratio = ratio_of(one_method(histogram, method).values(), generated.values())
+        edges = generated.axes[0].edges
+        mplhep.histplot(ratio, edges, ax=axes, color=colours[method], edges=False, linewidth=1.2)
+    axes.axhline(1.0, color="0.6", linewidth=0.8, zorder=0)
+    axes.set_ylim(0.8, 1.2)
+    axes.set_ylabel("corrected /\ngenerated")
+
+
+def _pull_lines(axes: Axes, output: Mapping[str, Any], name: str, methods: list[str]) -> None:
+    colours, edges = method_colours(methods), output["observables"][name].axes[1].edges
+    axes.axhspan(-1.0, 1.0, color="0.9", zorder=0)
+    for method in methods:
+        pulls = _pulls(output, name, method)
+        mplhep.histplot(pulls, edges, ax=axes, color=colours[method], edges=False, linewidth=1.2)
+    axes.set_ylim(-5.0, 5.0)
+    axes.set_ylabel("pull")
+
+
+def plot_pulls_2d(output: Mapping[str, Any], name: str) -> Figure:
+    """Pulls of every method in the bins of two observables, beside the generated events."""
+    methods = _corrected(output, name)
+    generated = one_method(output["observables"][name], GENERATED)
+    x, y = (axis.edges for axis in generated.axes)
+    labels = [axis.label for axis in generated.axes]
+    figure = Figure(figsize=(3.4 * (len(methods) + 1), 3.4), layout="constrained")
+    panels = figure.subplots(1, len(methods) + 1, sharex=True, sharey=True)
+    counts = np.where(generated.values() > 0, generated.values(), np.nan)
+    mesh = panels[0].pcolormesh(x, y, counts.T, cmap="Greys", rasterized=True)
+    figure.colorbar(mesh, ax=panels[0])
+    panels[0].set_title("generated events", fontsize=10)
+    for axes, method in zip(panels[1:], methods, strict=True):
+        pulls = _pulls(output, name, method)
+        mesh = axes.pcolormesh(x, y, pulls.T, cmap="RdBu_r", vmin=-5, vmax=5, rasterized=True)
+        axes.set_title(f"pull, {LABELS.get(method, method)}", fontsize=10)
+    figure.colorbar(mesh, ax=panels[-1], extend="both")
+    for axes in panels:
+        axes.set_xlabel(labels[0])
+    panels[0].set_ylabel(labels[1])
+    return figure
+
+
+def plot_weights(output: Mapping[str, Any]) -> Figure:
+    """Distribution of E of the selected events: the tail to the left carries large weights."""
+    histogram = output["efficiencies"]
+    figure = Figure(figsize=(6.0, 4.0), layout="constrained")
+    axes = figure.subplots()
+    methods = list(histogram.axes["method"])
+    colours = method_colours(methods)
+    for method in methods:
+        values = one_method(histogram, method).values()
+        if values.any():
+            label = LABELS.get(method, method)
+            axes.stairs(values, histogram.axes["x"].edges, color=colours[method], label=label)
+    axes.set_yscale("log")
+    axes.set_xlabel(histogram.axes["x"].label)
+    axes.set_ylabel("selected events")
+    axes.legend(fontsize=9)
+    return figure
+
+
+def _plot_residuals(output: Mapping[str, Any]) -> Figure:
+    """Relative residuals of each efficiency to the truth, with mean and RMS."""
+    residuals, moments = output["residuals"], output["residual_moments"]
+    figure = Figure(figsize=(6.0, 4.0), layout="constrained")
+    axes = figure.subplots()
+    methods = list(residuals.axes["method"])
+    colours = method_colours(methods)
+    for method in methods:
+        moment = one_method(moments, method)
+        if method == TRUTH or not moment.count > 1:
+            continue
+        axes.stairs(
+            one_method(residuals, method).density(),
+            residuals.axes["x"].edges,
+            color=colours[method],
+            label=f"{method}: mean {moment.value:+.4f}, RMS {np.sqrt(moment.variance):.3f}",
+        )
+    axes.set_xlabel(residuals.axes["x"].label)
+    axes.set_ylabel("density")
+    axes.legend(fontsize=8)
+    return figure
+
+
+def inversion_figures(output: Mapping[str, Any]) -> dict[str, Figure]:
+    """All figures of a closure by file name (without suffix)."""
+    figures = {}
+    for name, histogram in output["observables"].items():
+        if len(histogram.axes) == 2:
+            figures[name] = plot_corrected(output, name)
+        elif "exact" in output:
+            figures[f"pulls_{name}"] = plot_pulls_2d(output, name)
+    figures["weights"] = plot_weights(output)
+    if "residuals" in output and one_method_filled(output["divergence"]):
+        figures["residuals"] = _plot_residuals(output)
+    return figures
+
+
+def one_method_filled(moments: Any) -> bool:
+    """Whether any method has entries."""
+    return bool(np.any(moments.counts() > 0))

@@ -1,0 +1,81 @@
+"""Tiny networks of events, trained once per session.
+
+A plugin: a test module that uses these fixtures says ``pytest_plugins = ["trained_tracks"]``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from track_toys import PAIRS, TRACKS, Sample, columns_of, draw, track_config, write_sample
+
+from hepsilon import Config, Task
+from hepsilon.dataset import Columns
+from hepsilon.inference import NetworkEfficiency
+from hepsilon.training import train
+
+Train = Callable[[Config, Columns], NetworkEfficiency]
+
+
+@pytest.fixture(scope="session")
+def pairs() -> Sample:
+    """The training sample: 400 events with two tracks."""
+    return draw([2] * 400)
+
+
+@pytest.fixture(scope="session")
+def pairs_file(pairs: Sample, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same as a file."""
+    return write_sample(tmp_path_factory.mktemp("pairs") / "pairs.root", pairs)
+
+
+@pytest.fixture(scope="session")
+def pair_columns(pairs: Sample) -> Columns:
+    """The same as columns."""
+    return columns_of(pairs)
+
+
+@pytest.fixture(scope="session")
+def train_tracks(tmp_path_factory: pytest.TempPathFactory) -> Train:
+    """Train a network into a folder of its own."""
+
+    def run(config: Config, columns: Columns) -> NetworkEfficiency:
+        out = tmp_path_factory.mktemp("tracks") / f"{config.model.architecture}.hepsilon"
+        return train(config, columns, out).efficiency
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def track_product(train_tracks: Train, pair_columns: Columns) -> NetworkEfficiency:
+    """Product over two tracks and their pair."""
+    return train_tracks(track_config(architecture="product"), pair_columns)
+
+
+@pytest.fixture(scope="session")
+def track_mlp(train_tracks: Train, pair_columns: Columns) -> NetworkEfficiency:
+    """The fast MLP of two tracks, an ensemble of two."""
+    return train_tracks(track_config(members=2, bootstrap=True), pair_columns)
+
+
+@pytest.fixture(scope="session")
+def track_paper_mlp(train_tracks: Train, pair_columns: Columns) -> NetworkEfficiency:
+    """The paper's MLP, without order of the tracks."""
+    return train_tracks(track_config(preset="paper"), pair_columns)
+
+
+@pytest.fixture(scope="session")
+def track_gnn(train_tracks: Train) -> NetworkEfficiency:
+    """One GN block for any number of tracks."""
+    counts = np.random.default_rng(2).integers(1, 5, 400).tolist()
+    config = track_config(TRACKS, "gnn", width=8)
+    return train_tracks(config, columns_of(draw(counts, seed=2), TRACKS))
+
+
+def of_task(efficiency: NetworkEfficiency, task: Task = PAIRS) -> NetworkEfficiency:
+    """The same network for another task."""
+    card = efficiency.card.model_copy(update={"task": task})
+    return NetworkEfficiency(efficiency.path, efficiency.hash, card, efficiency.device)
