@@ -16,37 +16,13 @@ cluster: --scheduler names its address, without it a local one is started).
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from coffea import processor
-
 import hepsilon
 from hepsilon.closure import closure_report, run_closure
-from hepsilon.execution import local_executor
+from hepsilon.execution import executor
 from hepsilon.report import write_closure
-
-
-@contextmanager
-def coffea_executor(kind: str, workers: int, scheduler: str | None) -> Iterator[Any]:
-    """Give the chosen coffea executor."""
-    if kind != "dask":
-        yield local_executor(1 if kind == "iterative" else workers)
-        return
-    from dask.distributed import Client, LocalCluster
-
-    if scheduler is not None:
-        with Client(scheduler) as client:
-            yield processor.DaskExecutor(client=client)
-        return
-    # one thread per worker: TensorFlow and numba are parallel by themselves
-    with (
-        LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None) as cluster,
-        Client(cluster) as client,
-    ):
-        yield processor.DaskExecutor(client=client)
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
@@ -55,13 +31,13 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     efficiencies = {
         name: hepsilon.load(path) for name, path in (e.split("=", 1) for e in args.efficiency)
     }
-    with coffea_executor(args.executor, args.workers, args.scheduler) as executor:
+    with executor(args.executor, args.workers, args.scheduler) as chosen:
         output = run_closure(
             args.files,
             config.task,
             efficiencies,
             config=config.input,
-            executor=executor,
+            executor=chosen,
             chunksize=args.chunksize,
         )
     report = closure_report(output, config.task, efficiencies, args.files)

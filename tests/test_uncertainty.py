@@ -171,7 +171,7 @@ def test_replicas_do_not_depend_on_the_chunks(observable: Any, cuts: list[int]) 
 def test_missing_values_are_in_no_replica() -> None:
     x = ak.unflatten(np.array([0.5, np.nan, np.nan, 1.5]), [2, 1, 1])
     records = ak.zip({"x": x, "y": ak.ones_like(x)})
-    counts = bootstrap_counts(keys(3), 20).T
+    counts = bootstrap_counts(keys(3), 20)
     found = content(filled(X, records, keys(3), np.array([1.0, 100.0, 1.0]), 20))
     np.testing.assert_array_equal(found[:, 1], counts[0])
     np.testing.assert_array_equal(found[:, 2], counts[2])

@@ -13,7 +13,7 @@ import uproot
 from toys import mlp_config  # first: it hides GPUs and TensorFlow's messages
 
 from hepsilon import Config, Task
-from hepsilon.config import Cut, Fiducial, ModelConfig, Passed
+from hepsilon.config import Cut, Fiducial, ModelConfig, Passed, validate
 from hepsilon.dataset import Columns, load_columns
 from hepsilon.reading import Chunk
 
@@ -53,7 +53,8 @@ PAIRS = Task(
 
 def task_with(task: Task = PAIRS, **fields: Any) -> Task:
     """The task with other fields, checked anew."""
-    return Task.model_validate(task.model_dump() | fields)
+    changed: Task = validate(Task, task.model_dump() | fields, "task")
+    return changed
 
 
 TRACKS = task_with(objects=None, order_by=None)

@@ -18,10 +18,11 @@ from hepsilon.errors import (
     OutOfDomainWarning,
     TrainingError,
 )
-from hepsilon.loading import load
+from hepsilon.factorised import FactorisedMap
+from hepsilon.loading import load, load_correction
 from hepsilon.maps import EfficiencyMap
 from hepsilon.training import TrainingResult, train
-from hepsilon.weights import truth_tag_weight
+from hepsilon.weights import InversionWeight, inversion_weight, truth_tag_weight
 
 __all__ = [
     "ArtifactError",
@@ -30,16 +31,20 @@ __all__ = [
     "DomainError",
     "Efficiency",
     "EfficiencyMap",
+    "FactorisedMap",
     "FieldEfficiency",
     "HepsilonError",
     "InputError",
+    "InversionWeight",
     "OutOfDomainWarning",
     "Task",
     "TrainingError",
     "TrainingResult",
     "__version__",
+    "inversion_weight",
     "load",
     "load_config",
+    "load_correction",
     "train",
     "truth_tag_weight",
 ]

@@ -14,7 +14,7 @@ from typing_extensions import Self
 from hepsilon.artifact import Card, SourceFile, read_arrays, read_card, versions, write_artifact
 from hepsilon.config import Task, validate
 from hepsilon.entries import Entries
-from hepsilon.errors import ArtifactError, ConfigError
+from hepsilon.errors import ArtifactError, ConfigError, InputError
 from hepsilon.features import FeatureSpec
 from hepsilon.files import sha256
 from hepsilon.histograms import GENERATED, SELECTED, one_method
@@ -54,7 +54,8 @@ class BinByBin:
             raise ArtifactError(f"expected the observables {list(card.edges)}, got {list(values)}")
         for name, array in values.items():
             shape = tuple(len(e) + 1 for e in card.edges[name])
-            if array.shape != shape or not ((array > 0.0) & (array < 1.0)).all():
+            numbers = array.dtype.kind == "f" and array.shape == shape
+            if not numbers or not ((array > 0.0) & (array < 1.0)).all():
                 raise ArtifactError(f"{name}: expected efficiencies in (0, 1) of shape {shape}")
         self.card, self.hash = card, file_hash
         self._values = dict(values)
@@ -78,16 +79,26 @@ class BinByBin:
         observables : of the output of :class:`hepsilon.processors.EfficiencyInversion`.
         n_events : in the sample.
         files : noted in the card.
+
+        Raises
+        ------
+        InputError : without observables, or for one without generated events.
         """
+        if not observables:
+            raise InputError("expected observables to make corrections for, received none")
         values, edges = {}, {}
         for name, histogram in observables.items():
             generated, selected = (one_method(histogram, m) for m in (GENERATED, SELECTED))
             n, squares = generated.values(flow=True), generated.variances(flow=True)
             passed = selected.values(flow=True)
             scale = np.divide(n, squares, out=np.zeros_like(n), where=squares > 0)  # to counts
+            if not n.sum() > 0.0:
+                raise InputError(
+                    f"{name}: expected generated events with a positive sum of weights"
+                )
             share = float(np.clip(passed.sum() / n.sum(), 1e-9, 1.0 - 1e-9))
-            k = np.clip(passed, 0.0, n) * scale
-            values[name] = (k + share) / (np.maximum(n, 0.0) * scale + 1.0)
+            n = np.maximum(n, 0.0)  # a negative sum of weights says nothing
+            values[name] = (np.clip(passed, 0.0, n) * scale + share) / (n * scale + 1.0)
             edges[name] = tuple(tuple(axis.edges.tolist()) for axis in histogram.axes[1:])
         card = BinByBinCard(
             task=task,
@@ -112,7 +123,10 @@ class BinByBin:
         """
         card = validate(BinByBinCard, read_card(path), str(path), ArtifactError)
         file_hash = sha256(path)
-        return cls(card, read_arrays(path, card, file_hash)["values"], file_hash)
+        arrays = read_arrays(path, card, file_hash)
+        if list(arrays) != ["values"]:
+            raise ArtifactError(f"{path}: expected the values of bins, received {list(arrays)}")
+        return cls(card, arrays["values"], file_hash)
 
     def save(self, path: str | Path) -> Path:
         """Write all corrections as one file."""

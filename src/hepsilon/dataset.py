@@ -78,7 +78,7 @@ class Columns:
         """Events with that many objects each as events with one object that has all features."""
         return Columns(
             np.arange(self.n_events + 1),
-            self.nodes.reshape(self.n_events, -1),
+            self.nodes.reshape(self.n_events, objects * self.nodes.shape[1]),
             self.passed[::objects],
             self.weights,
             self.keys,

@@ -12,7 +12,7 @@ from coffea import processor
 
 from hepsilon import errors
 
-__all__ = ["local_executor", "user_errors"]
+__all__ = ["executor", "local_executor", "user_errors"]
 
 _WRAPPED = re.compile(r"The error was: (\w+)\((.*)\)\.?$", re.DOTALL)
 
@@ -30,6 +30,38 @@ def local_executor(workers: int) -> Any:
 
     pool = get_reusable_executor(max_workers=workers, timeout=600)
     return processor.FuturesExecutor(pool=pool, workers=workers, retries=0)
+
+
+@contextmanager
+def executor(kind: str, workers: int = 2, scheduler: str | None = None) -> Iterator[Any]:
+    """Give a coffea executor, and end afterwards what was started for it.
+
+    Parameters
+    ----------
+    kind : ``"iterative"`` (this process), ``"futures"`` (processes on this machine) or ``"dask"``.
+    workers : processes.
+    scheduler : address of a Dask scheduler; without it a local cluster is started.
+
+    Raises
+    ------
+    ConfigError : for another kind.
+    """
+    if kind not in ("iterative", "futures", "dask"):
+        raise errors.ConfigError(f"expected iterative, futures or dask, received {kind!r}")
+    if kind != "dask":
+        yield local_executor(1 if kind == "iterative" else workers)
+        return
+    from dask.distributed import Client, LocalCluster
+
+    if scheduler is not None:
+        with Client(scheduler) as client:  # type: ignore[no-untyped-call, unused-ignore]
+            yield processor.DaskExecutor(client=client)
+        return
+    # one thread per worker: TensorFlow and numba are parallel by themselves
+    local: Any = LocalCluster
+    options = {"threads_per_worker": 1, "dashboard_address": None}
+    with local(n_workers=workers, **options) as cluster, cluster.get_client() as client:
+        yield processor.DaskExecutor(client=client)
 
 
 def _user_error(error: BaseException) -> errors.HepsilonError | None:

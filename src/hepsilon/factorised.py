@@ -73,7 +73,8 @@ class FactorisedMap(Efficiency):
 
     def __init__(self, card: FactorisedCard, values: Array, file_hash: str | None = None) -> None:
         shape = tuple(len(e) - 1 for e in card.edges.values())
-        if values.shape != shape or not ((values > 0.0) & (values < 1.0)).all():
+        numbers = values.dtype.kind == "f" and values.shape == shape
+        if not numbers or not ((values > 0.0) & (values < 1.0)).all():
             raise ArtifactError(f"expected efficiencies in (0, 1) of shape {shape}")
         self.card, self.hash = card, file_hash
         self._values = values

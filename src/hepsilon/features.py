@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hepsilon import geometry
-from hepsilon.columns import flat, offsets_of, shortened
+from hepsilon.columns import flat, offsets_of, shortened, unflatten
 from hepsilon.config import Cut, Record, Task
 from hepsilon.errors import InputError, TrainingError
 
@@ -172,7 +172,7 @@ def event_matrix(records: ak.Array, task: Task, names: tuple[str, ...]) -> tuple
     InputError : for events with another number of objects than the task's, or without any.
     """
     expected = task.objects
-    counts = ak.to_numpy(ak.num(records, axis=1))
+    counts = np.diff(offsets_of(records))
     wrong = int(np.count_nonzero(counts == 0 if expected is None else counts != expected))
     if wrong:
         raise InputError(
@@ -186,8 +186,10 @@ def ordered(records: ak.Array, task: Task) -> ak.Array:
     """The records with the objects of every event in the order of the task."""
     if task.order_by is None:
         return records
-    order = ak.argsort(field(records, task.order_by), axis=1, ascending=False, stable=True)
-    return records[order]
+    values = field(records, task.order_by)
+    keys = check_finite(flat(values, name=task.order_by), task.order_by)
+    keys = unflatten(keys, offsets_of(values))  # without the option type of nullable columns
+    return records[ak.argsort(keys, axis=1, ascending=False, stable=True)]
 
 
 def fit_features(task: Task, nodes: Array, weights: Array) -> FeatureSpec:

@@ -125,11 +125,12 @@ class NetworkEfficiency(Efficiency):
     def _members(self, offsets: Array, nodes: Array) -> Array:
         """Efficiencies of every object, or event, from every network (entries x members)."""
         rows = offsets, nodes
-        joined = self.card.architecture.objects is not None
-        if joined:  # one row for each event
-            rows = np.arange(len(offsets)), nodes.reshape(len(offsets) - 1, -1)
+        objects = self.card.architecture.objects
+        if objects is not None:  # one row for each event
+            width = objects * nodes.shape[1]
+            rows = np.arange(len(offsets)), nodes.reshape(len(offsets) - 1, width)
         logits = [engine.logits(*rows) for engine in self._engines()]
-        if self.task.level == "event" and not joined:
+        if self.task.level == "event" and objects is None:
             logits = [x[offsets[:-1]] for x in logits]  # all nodes of an event say the same
         return np.stack([to_probability(x, self.card.training.mu) for x in logits], axis=1)
 

@@ -135,8 +135,13 @@ class _Layout:
         return columns
 
 
-def check_file(path: str | Path, task: Task, config: InputConfig) -> None:
+def check_file(path: str | Path, task: Task, config: InputConfig, *, response: bool = True) -> None:
     """Check that a file has what applying a task needs, as flat columns.
+
+    Parameters
+    ----------
+    path, task, config : the file, what is read, and where it is.
+    response : whether response and truth are needed (of tasks of events).
 
     Raises
     ------
@@ -152,7 +157,7 @@ def check_file(path: str | Path, task: Task, config: InputConfig) -> None:
         )
     numbers = [task.weight] if task.weight else []
     truth = [task.truth] if task.truth else []
-    if task.level == "event":
+    if task.level == "event" and response:
         numbers += [task.passed.field, *truth]
     layout.of_objects(task_fields(task) + (truth if task.level == "object" else []))
     for name in numbers:
@@ -185,6 +190,23 @@ def _per_event(array: ak.Array, column: str, path: Path) -> Array:
     return np.asarray(ak.to_numpy(_without_missing(array, column, path)))
 
 
+def _objects(batch: ak.Array, columns: dict[str, Column], path: Path) -> ak.Array:
+    """The objects of the events, from one jagged column per field or one column per object."""
+    fields = {
+        field: _without_missing(batch[c], c, path)
+        if isinstance(c, str)
+        else [_per_event(batch[name], name, path) for name in c]
+        for field, c in columns.items()
+    }
+    try:
+        return jagged_records(fields)
+    except ValueError:
+        raise InputError(
+            f"{path}: the columns {column_names(columns.values())} do not have the same number of "
+            "objects in every event"
+        ) from None
+
+
 def _event_numbers(
     batch: ak.Array, columns: dict[str, str | None], path: Path, start: int
 ) -> list[Array]:
@@ -208,30 +230,21 @@ def _read_file(
     ids = {n: layout.of_event(n, config.schema_ == "nanoaod") for n in EVENT_NAMES}
     weight = layout.of_event(task.weight, required=True) if task.weight else None
     objects = {} if layout.nested else layout.of_objects(fields)
-    numbers = {}
-    if task.level == "event":
-        numbers = {task.passed.field: layout.of_event(task.passed.field, required=True)}
-    columns = column_names([*objects.values(), *ids.values(), weight, *numbers.values()])
+    response = layout.of_event(task.passed.field, True) if task.level == "event" else None
+    columns = column_names([*objects.values(), *ids.values(), weight, response])
     columns += [task.collection] if layout.nested else []
     start = 0
     for batch in _iterate(source, columns, step):
-
-        def column(name: str, batch: ak.Array = batch) -> ak.Array:
-            return _without_missing(batch[name], name, path)
-
         if layout.nested:
-            records = column(task.collection)
+            records = _without_missing(batch[task.collection], task.collection, path)
         else:
-            records = jagged_records(
-                {
-                    field: column(c) if isinstance(c, str) else [column(name) for name in c]
-                    for field, c in objects.items()
-                }
-            )
+            records = _objects(batch, objects, path)
         weights = np.ones(len(batch))
         if weight is not None:
             weights = _per_event(batch[weight], weight, path)
-        events = ak.zip({name: batch[c] for name, c in numbers.items()}) if numbers else None
+        events = None
+        if response is not None:
+            events = ak.zip({task.passed.field: _per_event(batch[response], response, path)})
         run, luminosity_block, event = _event_numbers(batch, ids, path, start)
         yield Chunk(records, weights, run, luminosity_block, event, events)
         start += len(batch)

@@ -56,7 +56,7 @@ def run_processor(
     if not files:
         raise InputError("expected at least one file")
     for file in files:  # before any work: coffea would fail with a riddle, or drop the file
-        check_file(file, task, config)
+        check_file(file, task, config, response=not getattr(instance, "measured", False))
     runner = processor.Runner(
         executor=executor or processor.IterativeExecutor(status=False),
         schema=SCHEMAS[config.schema_],

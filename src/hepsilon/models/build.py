@@ -103,7 +103,7 @@ def resolve(config: ModelConfig, task: Task) -> Architecture:
     if preset is None:
         raise ConfigError(f"there is no {config.preset!r} preset of {config.architecture!r}")
     update: dict[str, Any] = {}
-    angular = {"eta", "phi"} <= set(task.features)
+    angular = _encodes_tracks(config, task) or {"eta", "phi"} <= set(task.features)
     if config.pair_features and not (angular and preset.blocks):
         raise ConfigError("pair_features need the gnn architecture and the features eta and phi")
     wanted = preset.pair_features if config.pair_features is None else config.pair_features
@@ -132,11 +132,16 @@ def _of_events(config: ModelConfig, preset: Architecture, task: Task) -> dict[st
                 "the gnn takes any number"
             )
         update["objects"] = task.objects
-    elif config.preset == "fast" and any(names <= set(task.features) for names in MOMENTA):
+    elif _encodes_tracks(config, task):
         tracks = PRESETS["product", "fast"]
         update |= {name: getattr(tracks, name) for name in ("harmonics", "polar", "bendings")}
-        update["pair_features"] = config.pair_features is not False
     return update
+
+
+def _encodes_tracks(config: ModelConfig, task: Task) -> bool:
+    """The network knows that the objects are tracks, and computes their angles itself."""
+    momentum = any(names <= set(task.features) for names in MOMENTA)
+    return task.level == "event" and config.preset == "fast" and momentum
 
 
 def build_model(architecture: Architecture, spec: FeatureSpec, seed: int | None) -> keras.Model:

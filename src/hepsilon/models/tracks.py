@@ -62,7 +62,7 @@ class TrackEncoder(keras.layers.Layer):  # type: ignore[misc]
         """Pt, eta, phi, and the scale of pt."""
         feature = {f.name: f for f in self.spec.features}
         column = {name: x[..., i] for i, name in enumerate(self.spec.names)}
-        if "px" in column:
+        if column.keys() >= MOMENTA[0]:
             px, py, pz = (column[name] for name in ("px", "py", "pz"))
             pt = ops.sqrt(ops.maximum(px * px + py * py, 1e-12))
             scale = math.hypot(feature["px"].std, feature["py"].std)
@@ -137,9 +137,11 @@ class ProductEfficiency(keras.layers.Layer):  # type: ignore[misc]
         self.pair = init.mlp([*widths, 1], activation, "linear", "pair")
 
     def build(self, input_shape: Any) -> None:
-        (*_, plain), (*_, waves), (*_, angles) = input_shape
+        (_, tracks, plain), (*_, waves), (*_, angles) = input_shape
         first = {"single": plain + waves, "pair": 2 * plain + 2 + 3 * (angles - 1)}
         for name, width in first.items():
+            if name == "pair" and tracks == 1:  # no weights that nothing would train
+                continue
             layers = getattr(self, name)
             inputs = [width, *(layer.units for layer in layers)]
             for layer, size in zip(layers, inputs, strict=False):

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from hepsilon.plotting.inversion import (
     inversion_figures,
     plot_corrected,
+    plot_cross_section,
     plot_pulls_2d,
     plot_weights,
 )
@@ -24,6 +25,7 @@ from hepsilon.plotting.tagging import (
 __all__ = [
     "closure_figures",
     "plot_corrected",
+    "plot_cross_section",
     "plot_history",
     "plot_map",
     "plot_observable",

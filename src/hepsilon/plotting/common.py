@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hepsilon.histograms import ALL, DIRECT, GENERATED, SELECTED, TRUTH
+from hepsilon.histograms import ALL, DIRECT, GENERATED, SELECTED, TRUTH, unit_of
 
 __all__ = ["COLOURS", "LABELS", "bin_width", "filled_range", "method_colours", "ratio_of"]
 
@@ -43,8 +42,7 @@ def bin_width(axis: Any) -> tuple[Array, str]:
     width = np.diff(axis.edges)
     if np.allclose(width, width[0]):
         return np.ones_like(width), "bin"
-    unit = re.search(r"\[(.+)\]", axis.label)
-    return width, unit[1] if unit else "unit"
+    return width, unit_of(axis.label) or "unit"
 
 
 def filled_range(edges: Array, values: Array) -> tuple[float, float]:

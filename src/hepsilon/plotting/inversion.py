@@ -11,10 +11,16 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from hepsilon.histograms import GENERATED, SELECTED, TRUTH, one_method
+from hepsilon.histograms import GENERATED, SELECTED, TRUTH, differential, one_method
 from hepsilon.plotting.common import LABELS, bin_width, filled_range, method_colours, ratio_of
 
-__all__ = ["inversion_figures", "plot_corrected", "plot_pulls_2d", "plot_weights"]
+__all__ = [
+    "inversion_figures",
+    "plot_corrected",
+    "plot_cross_section",
+    "plot_pulls_2d",
+    "plot_weights",
+]
 
 Array = npt.NDArray[Any]
 
@@ -118,6 +124,45 @@ def _pull_lines(axes: Axes, output: Mapping[str, Any], name: str, methods: list[
         mplhep.histplot(pulls, edges, ax=axes, color=colours[method], edges=False, linewidth=1.2)
     axes.set_ylim(-5.0, 5.0)
     axes.set_ylabel("pull")
+
+
+def plot_cross_section(
+    output: Mapping[str, Any], name: str, luminosity: float | None = None, unit: str = "nb"
+) -> Figure:
+    """Differential cross section from all efficiencies, with Horvitz-Thompson errors.
+
+    Parameters
+    ----------
+    output : of :class:`hepsilon.processors.EfficiencyInversion` for one dataset.
+    name : of an observable in one dimension.
+    luminosity, unit : see :func:`hepsilon.histograms.differential`.
+    """
+    methods = [m for m in _corrected(output, name) if m != TRUTH]
+    colours = method_colours(methods)
+    figure = Figure(figsize=(6.4, 4.6), layout="constrained")
+    axes = figure.subplots()
+    label = ""
+    for number, method in enumerate(methods):
+        errors = one_method(output["horvitz_thompson"][name], method)
+        corrected = one_method(output["observables"][name], method)
+        section: Any = differential(corrected, luminosity, unit, variances=errors)
+        label = str(section.label)
+        edges = section.axes[0].edges
+        axes.errorbar(
+            edges[:-1] + (number + 1) / (len(methods) + 1) * np.diff(edges),
+            section.values(),
+            np.sqrt(section.variances()),
+            fmt=MARKERS[number % len(MARKERS)],
+            markersize=3,
+            linewidth=0.8,
+            color=colours[method],
+            label=method,
+        )
+        axes.set_xlabel(section.axes[0].label)
+    axes.set_ylabel(label)
+    axes.set_ylim(bottom=0)
+    axes.legend(fontsize=9)
+    return figure
 
 
 def plot_pulls_2d(output: Mapping[str, Any], name: str) -> Figure:

@@ -187,21 +187,20 @@ def _system(rng: np.random.Generator, amplitude: Amplitude, n: int, threshold: f
 
 
 @cache
-def _generator(final_state: str) -> Any:
-    """The n-body decay; one for each final state, since it is compiled on its first call."""
+def _generator(final_state: str) -> tuple[Any, Any]:
+    """The n-body decay and its random numbers; kept, since new ones would be compiled again."""
     import phasespace
+    from phasespace.random import get_rng
 
-    return phasespace.nbody_decay(1.0, masses(final_state).tolist())
+    return phasespace.nbody_decay(1.0, masses(final_state).tolist()), get_rng(0)
 
 
 def _decay(rng: np.random.Generator, system: Array, final_state: str) -> tuple[Array, Array]:
     """Momenta of the mesons (n, mesons, 4) and the phase-space weights, at most one (n)."""
-    seed = int(rng.integers(2**31))
-    weights, particles = _generator(final_state).generate(
-        len(system),
-        boost_to=system,
-        seed=seed,  # the mass is that of the boost
-    )
+    decay, uniform = _generator(final_state)
+    uniform.reset_from_seed(int(rng.integers(2**31)))  # nothing is carried over between calls
+    # the decaying system has the mass of the boost
+    weights, particles = decay.generate(len(system), boost_to=system, seed=uniform)
     return np.stack([p.numpy() for p in particles.values()], axis=1), weights.numpy()
 
 

@@ -33,8 +33,7 @@ WARM_UP = 0.1
 def compile_model(model: keras.Model, recipe: Recipe, steps: int) -> None:
     """AdamW with averaged weights, warm-up and cosine decay over ``steps``.
 
-    The penalties l1 and l2 act on all weights but the biases; they are part of the training loss
-    only.
+    The penalties l1 and l2 act on the kernels; they are part of the training loss only.
     """
     import keras
 
@@ -56,7 +55,7 @@ def compile_model(model: keras.Model, recipe: Recipe, steps: int) -> None:
     optimizer.build(model.trainable_variables)
     if recipe.l1 or recipe.l2:
         for variable in model.trainable_variables:
-            if variable.name != "bias":
+            if variable.name == "kernel":
                 variable.regularizer = keras.regularizers.L1L2(recipe.l1, recipe.l2)
     loss = keras.losses.BinaryCrossentropy(from_logits=True, reduction="sum")
     model.compile(optimizer=optimizer, loss=loss, jit_compile=True)
