@@ -11,7 +11,6 @@ put ``hepsilon.load("muons.hepsilon")`` in its place once you have trained one.
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from hepsilon.execution import executor
 from hepsilon.plotting import inversion_figures, plot_cross_section
 from hepsilon.processors import EfficiencyInversion
 from hepsilon.report import save_figure
+from hepsilon.samples import sample_path
 from hepsilon.simulation import Detector
 from hepsilon.tracks import DetectorEfficiency, track_observables
 
@@ -68,13 +68,6 @@ OBSERVABLES = track_observables(
 )
 
 
-def zmumu_path() -> Path:
-    """File of scikit-hep-testdata, from the folder ``SKHEP_DATA`` or downloaded."""
-    from skhep_testdata import data_path
-
-    return Path(data_path("uproot-Zmumu.root", cache_dir=os.environ.get("SKHEP_DATA")))
-
-
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Run the processor over the files and write pictures."""
     processor = EfficiencyInversion(
@@ -85,7 +78,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         measured=True,
         config=COLUMNS,
     )
-    files = args.files or [zmumu_path()]
+    files = args.files or [sample_path("uproot-Zmumu.root")]
     with executor(args.executor, args.workers) as chosen:
         output = run_processor(
             files, processor, TASK, COLUMNS, executor=chosen, chunksize=args.chunksize
