@@ -111,7 +111,7 @@ def test_what_belongs_to_events_is_refused_for_objects(own: dict[str, Any]) -> N
 
 
 def test_a_misspelt_level_is_explained() -> None:
-    with pytest.raises(ConfigError, match="level: .*'object' or 'event'"):
+    with pytest.raises(ConfigError, match=r"level: .*'object' or 'event'"):
         task_with(level="events")
 
 
@@ -234,7 +234,7 @@ def test_events_with_another_number_of_objects_are_counted(counts: list[int], wr
 def test_any_number_but_none_is_accepted_where_the_task_leaves_it_open() -> None:
     offsets, _ = event_matrix(random_tracks([1, 4, 2]), TRACKS, TRACKS.features)
     assert offsets.tolist() == [0, 1, 5, 7]
-    with pytest.raises(InputError, match="one or more Track objects .* 1 of 3 events"):
+    with pytest.raises(InputError, match=r"one or more Track objects .* 1 of 3 events"):
         event_matrix(random_tracks([1, 0, 2]), TRACKS, TRACKS.features)
 
 

@@ -10,28 +10,13 @@ import awkward as ak
 import numpy as np
 import numpy.typing as npt
 import uproot
-from toys import mlp_config  # first: it hides GPUs and TensorFlow's messages
+from toys import mlp_config
 
 from hepsilon import Config, Task
 from hepsilon.config import Cut, Fiducial, ModelConfig, Passed, validate
 from hepsilon.dataset import Columns, load_columns
+from hepsilon.inference import NetworkEfficiency
 from hepsilon.reading import Chunk
-
-__all__ = [
-    "PAIRS",
-    "TRACKS",
-    "Sample",
-    "chunk_of",
-    "columns_of",
-    "draw",
-    "efficiency_of",
-    "mlp_config",
-    "random_tracks",
-    "shuffled",
-    "task_with",
-    "track_config",
-    "write_sample",
-]
 
 Array = npt.NDArray[Any]
 PION_MASS = 0.13957
@@ -161,3 +146,9 @@ def track_config(task: Task = PAIRS, architecture: str = "mlp", **model: Any) ->
     defaults = {"architecture": architecture, "width": 4, "blocks": 1}
     sized = ModelConfig.model_validate(defaults | model)
     return mlp_config(task, epochs=1, batch_events=64).model_copy(update={"model": sized})
+
+
+def of_task(efficiency: NetworkEfficiency, task: Task = PAIRS) -> NetworkEfficiency:
+    """The same network for another task."""
+    card = efficiency.card.model_copy(update={"task": task})
+    return NetworkEfficiency(efficiency.path, efficiency.hash, card, efficiency.device)

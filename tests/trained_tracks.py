@@ -7,17 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from track_toys import PAIRS, TRACKS, Sample, columns_of, draw, track_config, write_sample
+from track_toys import TRACKS, Sample, columns_of, draw, track_config, write_sample
 
-from hepsilon import Config, Task
+from hepsilon import Config
 from hepsilon.dataset import Columns
 from hepsilon.inference import NetworkEfficiency
-from hepsilon.training import train
+from hepsilon.training import member, train
 
-Train = Callable[[Config, Columns], NetworkEfficiency]
+Train = Callable[..., NetworkEfficiency]
 
 
 @pytest.fixture(scope="session")
@@ -40,11 +41,23 @@ def pair_columns(pairs: Sample) -> Columns:
 
 @pytest.fixture(scope="session")
 def train_tracks(tmp_path_factory: pytest.TempPathFactory) -> Train:
-    """Train a network into a folder of its own."""
+    """Train a network into a folder of its own.
 
-    def run(config: Config, columns: Columns) -> NetworkEfficiency:
+    A few steps, which are over before XLA would have compiled them: only the product's are.
+    """
+
+    def interpreted(model: Any, *arguments: Any) -> None:
+        member_compile(model, *arguments)
+        model.jit_compile = False
+
+    member_compile = member.compile_model
+
+    def run(config: Config, columns: Columns, compiled: bool = False) -> NetworkEfficiency:
         out = tmp_path_factory.mktemp("tracks") / f"{config.model.architecture}.hepsilon"
-        return train(config, columns, out).efficiency
+        with pytest.MonkeyPatch.context() as patch:
+            if not compiled:
+                patch.setattr(member, "compile_model", interpreted)
+            return train(config, columns, out).efficiency
 
     return run
 
@@ -52,7 +65,7 @@ def train_tracks(tmp_path_factory: pytest.TempPathFactory) -> Train:
 @pytest.fixture(scope="session")
 def track_product(train_tracks: Train, pair_columns: Columns) -> NetworkEfficiency:
     """Product over two tracks and their pair."""
-    return train_tracks(track_config(architecture="product"), pair_columns)
+    return train_tracks(track_config(architecture="product"), pair_columns, compiled=True)
 
 
 @pytest.fixture(scope="session")
@@ -73,9 +86,3 @@ def track_gnn(train_tracks: Train) -> NetworkEfficiency:
     counts = np.random.default_rng(2).integers(1, 5, 400).tolist()
     config = track_config(TRACKS, "gnn", width=8)
     return train_tracks(config, columns_of(draw(counts, seed=2), TRACKS))
-
-
-def of_task(efficiency: NetworkEfficiency, task: Task = PAIRS) -> NetworkEfficiency:
-    """The same network for another task."""
-    card = efficiency.card.model_copy(update={"task": task})
-    return NetworkEfficiency(efficiency.path, efficiency.hash, card, efficiency.device)

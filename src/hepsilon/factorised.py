@@ -13,7 +13,7 @@ from hepsilon.artifact import Card, SourceFile, read_arrays, read_card, versions
 from hepsilon.config import BinAxis, Config, MapConfig, Task, validate
 from hepsilon.dataset import Columns, check_response
 from hepsilon.efficiency import Efficiency
-from hepsilon.errors import ArtifactError, ConfigError
+from hepsilon.errors import ArtifactError, ConfigError, TrainingError
 from hepsilon.features import Feature, FeatureSpec
 from hepsilon.files import sha256
 
@@ -100,10 +100,13 @@ class FactorisedMap(Efficiency):
         ------
         ConfigError : for a task of objects, or a binned feature that is not among its features.
         InputError : if all events have the same response.
+        TrainingError : if the weights do not have a positive sum.
         """
         if task.level != "event":
             raise ConfigError('a factorised map needs a task with level = "event"')
         check_response(columns, task)
+        if not columns.weights.sum() > 0.0:
+            raise TrainingError(f"expected a positive sum of weights of {columns.n_events} events")
         edges = {name: axis.edges for name, axis in (config or track_axes()).axes.items()}
         missing = [name for name in edges if name not in task.features]
         if missing:
@@ -194,7 +197,8 @@ def _maximise(
     start = float(np.clip(np.average(passed, weights=weights), 1e-6, 1 - 1e-6))
     prior = start ** float(1.0 / counts.mean())
     values = np.full(size, prior)
-    total = np.bincount(bins, np.repeat(weights, counts), minlength=size)
+    # a negative sum of weights says as little as no objects
+    total = np.maximum(np.bincount(bins, np.repeat(weights, counts), minlength=size), 0.0)
     event_passed, event_weights = np.repeat(passed, counts), np.repeat(weights, counts)
     likelihood, iteration, before = -np.inf, 0, np.inf
     while iteration < ITERATIONS and abs(likelihood - before) >= TOLERANCE:
@@ -206,5 +210,6 @@ def _maximise(
         both = np.repeat(event, counts)
         survived = np.where(event_passed > 0.5, 1.0, (single - both) / (1.0 - both))
         found = np.bincount(bins, event_weights * survived, minlength=size)
-        values = np.clip((found + prior) / (total + 1.0), 1e-9, 1.0 - 1e-9)
+        values = (np.clip(found, 0.0, total) + prior) / (total + 1.0)
+        values = np.clip(values, 1e-9, 1.0 - 1e-9)
     return values.reshape(shape), iteration, likelihood

@@ -58,7 +58,7 @@ def run_processor(
     for file in files:  # before any work: coffea would fail with a riddle, or drop the file
         check_file(file, task, config, response=not getattr(instance, "measured", False))
     runner = processor.Runner(
-        executor=executor or processor.IterativeExecutor(status=False),
+        executor=executor or processor.IterativeExecutor(status=False, retries=0),
         schema=SCHEMAS[config.schema_],
         chunksize=chunksize,
         format="parquet" if config.schema_ == "parquet" else "root",

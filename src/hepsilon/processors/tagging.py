@@ -92,6 +92,8 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
         n_tags: int = 2,
         config: InputConfig | None = None,
     ) -> None:
+        if task.level != "object":
+            raise ConfigError('truth tagging needs a task with level = "object"')
         reserved = {ALL, DIRECT, TRUTH} & set(efficiencies)
         if reserved:
             raise ConfigError(f"the names {sorted(reserved)} are reserved for built-in methods")

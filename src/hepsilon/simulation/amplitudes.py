@@ -71,7 +71,8 @@ class Amplitude:
     ----------
     mass_shape : of the mass spectrum: uniform in the logarithm, the Breit-Wigner of a named
         particle, or a continuum ``x exp(-x / 0.4 GeV)`` in the distance x to the threshold.
-    mass_range : [GeV]; the lower end is raised to the threshold of the decay.
+    mass_range : [GeV]; the lower end is raised to the threshold of the decay. With more than two
+        mesons the mean weight of the phase space multiplies the spectrum.
     pt_shape, pt_scale : uniform in the square root of pt up to the scale [GeV], or exponential in
         pt^2 with the mean ``pt_scale^2``, cut at :data:`PT_MAX`.
     rapidity_max : the rapidity is uniform within this.

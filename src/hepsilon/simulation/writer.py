@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -118,21 +120,28 @@ def track_events(
     were selected (``reco``, drawn with the probability ``trueEfficiency``).
     """
     check_final_state(final_state)
-    known = [*AMPLITUDES.values()]
-    kind = known.index(amplitude) if amplitude in known else 9
-    kind += 10 * [*FINAL_STATES].index(final_state)
+    kind = _kind_number(amplitude, final_state)
     rng = np.random.default_rng([seed, kind, chunk, len(GENERATORS)])
     tracks = generate_tracks(rng, n_events, amplitude, final_state, fiducial)
     efficiency = detector.efficiency(tracks)
     reco = rng.uniform(size=n_events) < efficiency
     mass = masses(final_state)[0]
     return {
-        **event_numbers(100 * seed + kind, chunk, n_events),
+        **event_numbers((100 * seed + kind) % 2**32, chunk, n_events),
         "reco": reco,
         "trueEfficiency": efficiency,
         "Track": track_records(tracks, mass),
         "TrackReco": track_records(detector.smear(rng, tracks), mass, reco),
     }
+
+
+def _kind_number(amplitude: Amplitude, final_state: str) -> int:
+    """Number that tells samples of one seed apart: below 100, of own amplitudes a checksum."""
+    known = [*AMPLITUDES.values()]
+    if amplitude in known:
+        return known.index(amplitude) + 10 * [*FINAL_STATES].index(final_state)
+    angular = getattr(amplitude.angular, "__name__", "")
+    return zlib.crc32(repr((replace(amplitude, angular=None), angular, final_state)).encode())
 
 
 def write_jets(
