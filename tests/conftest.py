@@ -46,6 +46,12 @@ def nanoaod_path() -> Path:
 
 
 @pytest.fixture(scope="session")
+def zmumu_path() -> Path:
+    """2304 dimuon events as a flat ntuple."""
+    return _test_file("uproot-Zmumu.root")
+
+
+@pytest.fixture(scope="session")
 def rntuple_path() -> Path:
     """Ten events of CMS Open Data NanoAOD as an RNTuple."""
     return _test_file(RNTUPLE)

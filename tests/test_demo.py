@@ -7,7 +7,7 @@ import pytest
 import skhep_testdata
 
 from hepsilon import demo, load, report
-from hepsilon.plotting import plot_observable
+from hepsilon.plotting import plot_corrected, plot_observable
 
 
 def test_file_is_found_in_the_cache(nanoaod_path):
@@ -35,15 +35,23 @@ def test_real_part_is_left_out_without_the_file(monkeypatch, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def one_figure(output):
+    plot = plot_observable if "profiles" in output else plot_corrected
+    return {"pt": plot(output, "pt")}
+
+
 @pytest.fixture(scope="module")
 def result(tmp_path_factory):
     """The slowest fixture of all: the whole demo with few events, and one plot for each sample."""
     out = tmp_path_factory.mktemp("demo")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(report, "closure_figures", lambda o: {"pt": plot_observable(o, "pt")})
+        patch.setattr(report, "closure_figures", one_figure)
         return out, demo.run_demo(out, n_events=2000, seed=2)
 
 
+AMPLITUDES = ("phasespace", "rho", "pomeron", "tensor")
+TRACK_METHODS = ["truth", "bin-by-bin", "factorised", "network"]
+TRACK_METHODS += ["factorised@reco", "network@reco"]
 FILES = [
     "summary.json",
     "simulated_efficiency.png",
@@ -56,6 +64,9 @@ FILES = [
         for sample in ("test", "alternative", "nanoaod")
         for name in ("closure.json", "report.html", "histograms.json", "pt.png")
     ),
+    *(f"tracks/samples/{name}.root" for name in ("training", *AMPLITUDES)),
+    *(f"tracks/models/{name}.hepsilon" for name in ("network", "factorised", "bins")),
+    *(f"tracks/{name}/{file}" for name in AMPLITUDES for file in ("closure.json", "pt.png")),
 ]
 
 
@@ -77,6 +88,7 @@ def test_table_has_every_method_on_every_sample(result):
         "test": ["truth", "map", "mlp", "gnn"],
         "alternative": ["truth", "map", "mlp", "gnn"],
         "nanoaod": ["map", "gnn", "toy_map", "toy_mlp", "toy_gnn"],
+        **{f"tracks/{name}": TRACK_METHODS for name in AMPLITUDES},
     }
     assert json.loads((out / "summary.json").read_text()) == summary
 

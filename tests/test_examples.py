@@ -49,6 +49,30 @@ def test_recipe_trains(recipe: str, tmp_path: Path) -> None:
     assert hepsilon.load(tmp_path / "model.hepsilon").task.collection == "Jet"
 
 
+def test_tracks_train_and_are_inverted(tmp_path: Path) -> None:
+    import hepsilon
+    from hepsilon.simulation import write_tracks
+
+    file = write_tracks(tmp_path / "tracks.root", 400, seed=1)
+    model = tmp_path / "model.hepsilon"
+    options = ["--paper", "--epochs", "1", "--out", model]
+    run(ROOT / "training" / "tracks.py", file, *options, cwd=tmp_path)
+    assert hepsilon.load(model).task.features == ("px", "py", "pz")
+    options = ["--efficiency", f"net={model}", "--executor", "iterative", "--replicas", "5"]
+    recipe = ROOT / "processors" / "track_inversion.py"
+    config = ROOT / "training" / "tracks.toml"
+    out = run(recipe, config, file, *options, "--out", "result", cwd=tmp_path)
+    assert "net: bootstrap errors" in out
+    assert (tmp_path / "result" / "cross_section_M.png").stat().st_size > 0
+
+
+def test_dimuons_are_inverted(tmp_path: Path, zmumu_path: Path) -> None:
+    recipe = ROOT / "processors" / "dimuon_inversion.py"
+    options = ["--executor", "iterative", "--out", "dimuon"]
+    assert "2008 of 2304 events" in run(recipe, zmumu_path, *options, cwd=tmp_path)
+    assert (tmp_path / "dimuon" / "section.png").stat().st_size > 0
+
+
 def test_nanoaod_configuration_is_valid() -> None:
     import hepsilon
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from functools import partial
 from pathlib import Path
 
@@ -277,14 +276,6 @@ FLAT = InputConfig(
 MUONS = Detector(pt_half=12.0, eta_half=2.4, bending=0.6, sum_pt_half=30.0, sum_pt_width=3.0)
 
 
-@pytest.fixture(scope="module")
-def zmumu() -> Path:
-    import skhep_testdata
-
-    cache = os.environ.get("SKHEP_DATA")
-    return Path(skhep_testdata.data_path("uproot-Zmumu.root", cache_dir=cache))
-
-
 def invert_zmumu(path: Path, chosen):
     pt1 = Observable(
         "pt1", partial(track_field, name="pt", number=0), "event", (15.0, 30.0, 45.0, 99.0), "pt"
@@ -302,15 +293,15 @@ def invert_zmumu(path: Path, chosen):
     return run_processor([path], instance, ZMUMU, FLAT, executor=chosen, chunksize=600)
 
 
-def test_dimuons_give_the_same_sums_with_every_executor(zmumu):
-    iterative = invert_zmumu(zmumu, processor.IterativeExecutor(status=False))
+def test_dimuons_give_the_same_sums_with_every_executor(zmumu_path):
+    iterative = invert_zmumu(zmumu_path, processor.IterativeExecutor(status=False))
     assert iterative["n_events"] == 2304
     assert 0 < iterative["n_outside"] < 500
     corrected = one_method(iterative["observables"]["M"], "detector").sum(flow=True).value
     assert corrected > iterative["n_selected"] > 1500
     for kind in ("futures", "dask"):
         with executor(kind, 2) as chosen:
-            other = invert_zmumu(zmumu, chosen)
+            other = invert_zmumu(zmumu_path, chosen)
         for key in ("observables", "horvitz_thompson", "replicas"):
             for name, histogram in iterative[key].items():
                 np.testing.assert_allclose(
@@ -318,9 +309,9 @@ def test_dimuons_give_the_same_sums_with_every_executor(zmumu):
                 )
 
 
-def test_measured_events_have_a_report_and_plots(zmumu, tmp_path):
-    output = invert_zmumu(zmumu, None)
-    report = closure_report(output, ZMUMU, {}, [zmumu])
+def test_measured_events_have_a_report_and_plots(zmumu_path, tmp_path):
+    output = invert_zmumu(zmumu_path, None)
+    report = closure_report(output, ZMUMU, {}, [zmumu_path])
     overall = report["efficiency"]["detector"]["overall"]
     assert overall["expected"] is None
     assert overall["observed"] > overall["horvitz_thompson_error"] > 0

@@ -115,6 +115,8 @@ def make_map(args: argparse.Namespace) -> Any:
 
     config = load_config(args.config)
     if args.bin_by_bin:
+        if config.task.level != "event":
+            raise ConfigError('--bin-by-bin needs a task with level = "event"')
         return _bin_by_bin(args, config)
     return (_factorised if config.task.level == "event" else _map)(args, config)
 

@@ -94,6 +94,8 @@ def convert_csv(
         raise InputError(f"unknown particle {particle!r}; names are such as pi+, K+") from None
     columns = _read(source)
     reco = columns["reco"]
+    if not len(reco):
+        raise InputError(f"{source} holds no events")
     bad = int(np.count_nonzero((reco != 0) & (reco != 1)))
     if bad:
         raise InputError(f"{source}: {bad} of {len(reco)} values of 'reco' are neither 0 nor 1")

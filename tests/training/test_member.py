@@ -5,16 +5,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from reference import randomise, weights_of
 from toys import SPEC, TASK, mlp_config
+from track_toys import PAIRS, columns_of, draw
 
 from hepsilon import TrainingError
 from hepsilon.config import ModelConfig
 from hepsilon.dataset import Columns
+from hepsilon.features import fit_features
 from hepsilon.inference import to_probability
 from hepsilon.models import build_model, resolve
 from hepsilon.models.engine import Engine
 from hepsilon.training import Epoch, Fit, fit_member, recipe
 from hepsilon.training.loss import cross_entropy
+from hepsilon.training.member import compile_model
 
 pytest_plugins = ["trained"]
 
@@ -219,3 +223,52 @@ def test_negative_event_weights_subtract():
     sides = constant(4000, 0.3, 1, weights), constant(800, 0.3, 2, weights)
     fitted = fit(sides, epochs=6, learning_rate=0.03, ema=0.0)
     assert mean_efficiency(fitted, sides[0], 1.0) == pytest.approx(0.125, abs=0.045)
+
+
+def penalised(architecture: str, **training: float):
+    """An untrained network, ready for a training with penalties."""
+    task, spec = TASK, SPEC
+    if architecture == "product":
+        task, nodes = PAIRS, columns_of(draw([2] * 20)).nodes
+        spec = fit_features(task, nodes, np.ones(len(nodes)))
+    config = ModelConfig(architecture=architecture, width=4, blocks=1)
+    model = build_model(resolve(config, task), spec, seed=1)
+    full = recipe(config, mlp_config(**training).training, 1000)
+    compile_model(model, full, steps=10)
+    return model
+
+
+def penalty(weights: dict, l1: float, l2: float) -> float:
+    kernels = [w for name, w in weights.items() if name.endswith("kernel")]
+    return sum(l1 * np.abs(w).sum() + l2 * (w**2).sum() for w in kernels)
+
+
+@pytest.mark.parametrize("architecture", ["mlp", "gnn", "product"])
+@pytest.mark.parametrize(("l1", "l2"), [(0.03, 0.0), (0.0, 0.02), (0.03, 0.02)])
+def test_penalties_act_on_all_kernels_and_nothing_else(architecture, l1, l2):
+    """Neither on biases nor on the bending of tracks, which is a momentum."""
+    model = penalised(architecture, l1=l1, l2=l2)
+    randomise(model, 1)
+    regular = {v.path for v in model.trainable_variables if v.regularizer is not None}
+    assert regular == {v.path for v in model.weights if v.path.endswith("kernel")}
+    assert len(regular) < len(model.weights)
+    expected = penalty(weights_of(model), l1, l2)
+    assert float(sum(model.losses)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_there_is_no_penalty_unless_asked_for():
+    assert not penalised("mlp").losses
+
+
+def test_penalties_are_part_of_the_training_loss_only(sides):
+    """With one batch and next to no learning rate, as above."""
+    options = {"epochs": 1, "learning_rate": 1e-12, "batch_events": 10_000, "ema": 0.0}
+    fitted = fit(sides, **options, l1=0.03, l2=0.02)
+    model = build_model(ARCHITECTURE, SPEC, seed=None)
+    model.set_weights(fitted.weights)
+    added = penalty(weights_of(model), 0.03, 0.02)
+    assert added > 0.1
+    (epoch,) = fitted.history
+    losses_of = [cross_entropy(logits(fitted, side), side, 1.0) for side in sides]
+    assert epoch.loss == pytest.approx(losses_of[0] + added, rel=1e-5)
+    assert epoch.validation_loss == pytest.approx(losses_of[1], rel=1e-6)

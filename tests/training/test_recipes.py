@@ -30,3 +30,35 @@ def test_default_batch_gives_hundreds_of_steps(n_events, size):
 def test_nothing_is_left_open():
     full = recipe(ModelConfig(), TrainingConfig(), 1000)
     assert None not in full.model_dump().values()
+
+
+PRODUCT = ModelConfig(architecture="product")
+
+
+@pytest.mark.parametrize(("n_events", "size"), [(100, 32), (90_000, 100), (10_000_000, 1000)])
+def test_product_preset_has_more_steps_and_larger_batches(n_events, size):
+    assert recipe(PRODUCT, TrainingConfig(), n_events).batch_events == size
+
+
+def test_product_preset_averages_its_weights_and_does_not_decay_them():
+    """Its constants are lengths and bendings, for which zero is no better than another value."""
+    full, fast = (recipe(model, TrainingConfig(), 90_000) for model in (PRODUCT, ModelConfig()))
+    assert full.ema > fast.ema
+    assert (full.weight_decay, full.l1, full.l2) == (0.0, 0.0, 0.0)
+    assert None not in full.model_dump().values()
+
+
+def test_configuration_wins_over_the_product_preset():
+    training = TrainingConfig(epochs=3, weight_decay=0.5, batch_events=17, ema=0.0, l1=0.1, l2=0.2)
+    full = recipe(PRODUCT, training, 1000)
+    for name, value in training.model_dump(exclude_none=True).items():
+        assert getattr(full, name) == value
+    assert full.learning_rate == recipe(PRODUCT, TrainingConfig(), 1000).learning_rate
+
+
+@pytest.mark.parametrize("preset", ["fast", "paper"])
+def test_networks_of_events_train_as_those_of_objects(preset):
+    """But for the product, the recipe is that of the preset."""
+    models = (ModelConfig(architecture=name, preset=preset) for name in ("mlp", "gnn"))
+    first, second = (recipe(model, TrainingConfig(), 1000) for model in models)
+    assert first == second
