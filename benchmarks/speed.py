@@ -72,7 +72,7 @@ class Bench:
 
     def __init__(self, config: ModelConfig, columns: Any) -> None:
         spec = fit_features(toy_task(), columns.nodes, np.ones(len(columns.nodes)))
-        self.model = build_model(resolve(config, spec.names), spec, seed=1)
+        self.model = build_model(resolve(config, toy_task()), spec, seed=1)
         self.engine = Engine(self.model)
         full = recipe(config, TrainingConfig(batch_events=512), columns.n_events)
         capacity = capacity_for(columns.offsets, 512)

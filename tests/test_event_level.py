@@ -182,7 +182,7 @@ def test_without_an_order_the_records_stay_as_they_are() -> None:
 
 
 def test_equal_objects_keep_their_order() -> None:
-    tracks = ak.with_field(random_tracks([4] * 5), 1, "charge")
+    tracks = ak.with_field(random_tracks([40] * 5), 1, "charge")
     assert ak.array_equal(ordered(tracks, PAIRS), tracks)
 
 
@@ -323,6 +323,14 @@ def test_events_are_read_as_written(tmp_path: Path, sample: Sample) -> None:
     np.testing.assert_allclose(chunk.weights, sample.weights, rtol=1e-6)
     for name in PAIRS.features:
         assert chunk.records[name].to_list() == sample.tracks[name].to_list()
+
+
+def test_tracks_may_be_one_nested_column(tmp_path: Path, sample: Sample) -> None:
+    path = tmp_path / "nested.parquet"
+    ak.to_parquet(ak.zip(branches_of(sample), depth_limit=1), path)
+    read, expected = load_columns(read_chunks([path], PAIRS, INPUT), PAIRS), columns_of(sample)
+    np.testing.assert_array_equal(read.nodes, expected.nodes)
+    np.testing.assert_array_equal(read.passed, expected.passed)
 
 
 def test_the_response_is_no_field_of_the_objects() -> None:

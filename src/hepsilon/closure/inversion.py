@@ -11,7 +11,6 @@ import numpy as np
 from hepsilon.closure.runner import provenance
 from hepsilon.closure.statistic import compare_inversion
 from hepsilon.config import Task
-from hepsilon.errors import InputError
 from hepsilon.histograms import GENERATED, SELECTED, TRUTH
 from hepsilon.processors.inversion import BUILT_IN
 
@@ -55,7 +54,7 @@ def _total(histogram: Any, method: str) -> Any:
 
 def _overall(output: Mapping[str, Any], method: str) -> dict[str, Any]:
     """Totals, flow included, of the first observable of events; None where nothing is known."""
-    name = next(n for n, h in output["observables"].items() if len(h.axes) == 2)
+    (name,) = output["reference"]
     total = _total(output["observables"][name], method)
     overall: dict[str, Any] = {
         "observed": float(total.value),
@@ -107,14 +106,7 @@ def inversion_report(
     efficiencies: Mapping[str, Any],
     files: Sequence[str | Path],
 ) -> dict[str, Any]:
-    """Content of ``closure.json`` from the output of :class:`EfficiencyInversion`.
-
-    Raises
-    ------
-    InputError : without an observable of one dimension to take the totals from.
-    """
-    if all(len(h.axes) != 2 for h in output["observables"].values()):
-        raise InputError("expected an observable of one dimension")
+    """Content of ``closure.json`` from the output of :class:`EfficiencyInversion`."""
     methods = next(iter(output["observables"].values())).axes["method"]
     report = {}
     for method in methods:

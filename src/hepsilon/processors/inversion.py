@@ -94,7 +94,10 @@ class EfficiencyInversion(processor.ProcessorABC):  # type: ignore[misc]
     ``divergence``, ``residuals``, ``residual_moments``, ``bias``
         if the truth is known: mean Kullback-Leibler divergence of Bernoulli(true) from
         Bernoulli(E) [nats], (E - true) / true, and ``sum w (true / E - 1)`` over all generated
-        events: the bias of the corrected total, without the noise of the responses.
+        events: the bias of the corrected total, without the noise of the responses. For
+        bin-by-bin corrections those of the first observable of events.
+    ``reference``
+        name of the first observable of events: that of all totals (with the number of events).
     ``out_of_domain``, ``n_events``, ``n_selected``, ``n_outside``
         events outside an efficiency's domain (of those it was asked for), processed, selected,
         and outside the fiducial region (which are left out of everything else).
@@ -133,9 +136,16 @@ class EfficiencyInversion(processor.ProcessorABC):  # type: ignore[misc]
             raise ConfigError("of measured events the objects are those of task.collection")
         self.task, self.floor, self.replicas = task, floor, replicas
         self.observables = tuple(track_observables() if observables is None else observables)
+        if not any(o.level == "event" and len(o.axes) == 1 for o in self.observables):
+            raise ConfigError("expected an observable of events in one dimension, for the totals")
         self.efficiencies = dict(efficiencies)
         self.reconstructed, self.measured = reconstructed, measured
         self.config = config or InputConfig(schema="nanoaod")
+
+    @property
+    def reference(self) -> str:
+        """The first observable of events in one dimension: that of the totals."""
+        return next(o.name for o in self.observables if o.level == "event" and len(o.axes) == 1)
 
     @property
     def learned(self) -> list[str]:
@@ -163,6 +173,7 @@ class EfficiencyInversion(processor.ProcessorABC):  # type: ignore[misc]
         output["n_events"], output["n_outside"] = len(events), int(np.count_nonzero(~inside))
         dataset = events.metadata["dataset"]
         events, sample = events[inside], sample.take(inside)
+        output["reference"] = {self.reference: len(events)}
         output["n_selected"] = int(np.count_nonzero(sample.selected))
         self._fill(output, sample, self._evaluate(output, events, sample))
         if self.reconstructed is not None:
@@ -224,7 +235,10 @@ class EfficiencyInversion(processor.ProcessorABC):  # type: ignore[misc]
             if not self.measured:
                 entries.fill(histogram, GENERATED, weights)
                 exact = output["exact"][observable.name]
-                for name, values in self._of_entries(observable.name, entries, eps).items():
+                found = self._of_entries(observable.name, entries, eps)
+                if observable.name == self.reference and TRUTH in eps:
+                    self._compare_bins(output, found, weights)
+                for name, values in found.items():
                     bounded = np.maximum(values, self.floor)
                     entries.fill_variance(exact, name, weights**2 * (1.0 - bounded) / bounded)
             entries = entries.of_events(sample.selected)
@@ -297,6 +311,14 @@ class EfficiencyInversion(processor.ProcessorABC):  # type: ignore[misc]
         output["divergence"].fill(method=name, sample=bernoulli_divergence(true, eps))
         bounded = np.maximum(eps, self.floor)
         output["bias"][name] = float(np.sum(weights * (true / bounded - 1.0)))
+
+    def _compare_bins(
+        self, output: dict[str, Any], found: dict[str, Array], weights: Array
+    ) -> None:
+        """Distance of the bin-by-bin corrections of one observable to the truth."""
+        for name, efficiency in self.efficiencies.items():
+            if isinstance(efficiency, BinByBin):
+                self._compare(output, name, found[TRUTH], found[name], weights)
 
     def _book(self) -> dict[str, Any]:
         """An empty output."""
