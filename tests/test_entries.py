@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hepsilon import InputError
-from hepsilon.entries import Entries, book_methods
+from hepsilon.entries import Entries, book_methods, method_row
 from hepsilon.errors import ConfigError
 from hepsilon.histograms import Observable, Observable2D
 
@@ -292,3 +292,10 @@ def test_histograms_keep_squares_of_weights_unless_they_have_other_axes() -> Non
     other = book_methods(XY, ["a"], (hist.axis.Integer(0, 3, name="replica"),))
     assert [axis.name for axis in other.axes] == ["method", "replica", "x", "y"]
     assert other.storage_type is hist.storage.Double
+
+
+def test_unknown_methods_are_refused():
+    observable = Observable("x", np.asarray, "event", (0.0, 1.0), "x")
+    histogram = book_methods(observable, ["a"])
+    with pytest.raises(ConfigError, match="expected a method of"):
+        method_row(histogram, "b")

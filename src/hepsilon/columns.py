@@ -37,6 +37,8 @@ def shortened(names: Iterable[str], like: str = "") -> str:
 
 def _check_jagged(array: ak.Array) -> None:
     """Refuse what has no unambiguous objects per event."""
+    if not isinstance(array, ak.Array):
+        raise InputError(f"expected an awkward array, received {type(array).__name__}")
     layout = ak.to_layout(array, primitive_policy="error")
     while layout.is_indexed and not layout.is_option:
         layout = layout.content

@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from hepsilon.columns import flat, offsets_of
-from hepsilon.errors import InputError
+from hepsilon.errors import ConfigError, InputError
 from hepsilon.histograms import Observable, Observable2D
 
-__all__ = ["Entries", "book_methods"]
+__all__ = ["Entries", "book_methods", "method_row"]
 
 Array = npt.NDArray[Any]
 
@@ -49,6 +49,20 @@ def _of_objects(column: Any, offsets: Array, name: str) -> Array:
     if values.shape == (offsets[-1],) and not np.array_equal(offsets_of(column), offsets):
         raise InputError(f"{name}: expected one number per object, received them in other events")
     return values
+
+
+def method_row(histogram: hist.Hist[Any], method: str) -> Any:
+    """The bins of one method, flow included, to add to.
+
+    Raises
+    ------
+    ConfigError : for a method that the histogram does not have (hist would count it as overflow).
+    """
+    axis = histogram.axes["method"]
+    if method not in list(axis):
+        raise ConfigError(f"expected a method of {list(axis)}, received {method!r}")
+    view: Any = histogram.view(flow=True)
+    return view[axis.index(method)]
 
 
 @dataclass(frozen=True)
@@ -124,8 +138,7 @@ class Entries:
 
     def fill(self, histogram: hist.Hist[Any], method: str, weights: Array) -> None:
         """Add entries with weights (one each) to a method of a histogram."""
-        view: Any = histogram.view(flow=True)
-        row = view[histogram.axes["method"].index(method)]
+        row = method_row(histogram, method)
         row["value"] += self._sums(self.bins, weights)
         row["variance"] += self._sums(self.bins, weights**2)
 
@@ -135,6 +148,5 @@ class Entries:
         Entries of one event in one bin come and go together: k of them count k^2 times.
         """
         first, squares = self._groups
-        view: Any = histogram.view(flow=True)
-        row = view[histogram.axes["method"].index(method)]
+        row = method_row(histogram, method)
         row["variance"] += self._sums(self.bins[first], squares * variance[first])

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hepsilon import kernels
-from hepsilon.entries import Entries
+from hepsilon.entries import Entries, method_row
 from hepsilon.histograms import one_method
 
 __all__ = ["bootstrap_counts", "bootstrap_key", "covariance", "fill_replicas", "replica_axis"]
@@ -57,8 +57,7 @@ def fill_replicas(
     """
     size, replicas = int(np.prod(entries.shape)), histogram.axes["replica"].size
     filled = kernels.fill_replicas(entries.bins, key[entries.event], weight, size, replicas)
-    view: Any = histogram.view(flow=True)
-    row = view[histogram.axes["method"].index(method)]
+    row = method_row(histogram, method)
     row += filled.T.reshape(replicas, *entries.shape)
 
 

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from scipy.special import logit
 from toys import random_jets
+from track_toys import random_tracks
 
-pytest_plugins = ["trained"]
+pytest_plugins = ["trained", "trained_tracks"]
 
 COUNTS = [0, 1, 2, 5, 15, 3]
 
@@ -23,23 +24,26 @@ import awkward as ak, keras, numpy as np
 import hepsilon
 from hepsilon.training import train
 from toys import mlp_config, random_jets
+from track_toys import random_tracks
 
-model, data, out = sys.argv[1:]
+model, product, graph, data, out = sys.argv[1:]
 assert keras.backend.backend() == "jax"
 before = hepsilon.load(model)
 config = mlp_config(epochs=1).model_copy(
     update={"model": before.card.model, "training": before.card.training})
 eps = before(random_jets([0, 1, 2, 5, 15, 3]))
 after = train(config, [data], out + ".hepsilon").efficiency
+tracks = [hepsilon.load(path)(random_tracks([2] * 9)) for path in (product, graph)]
 assert "tensorflow" not in sys.modules
 trained = after(random_jets([0, 1, 2, 5, 15, 3]))
 loss = after.card.members[0].history[0].validation_loss
-np.savez(out, eps=ak.flatten(eps), trained=ak.flatten(trained), loss=loss)
+np.savez(out, eps=ak.flatten(eps), trained=ak.flatten(trained), loss=loss,
+    product=tracks[0], graph=tracks[1])
 """
 
 
 @pytest.fixture(scope="module")
-def on_jax(gnn, toy_file, tmp_path_factory):
+def on_jax(gnn, track_product, track_gnn, toy_file, tmp_path_factory):
     pytest.importorskip("jax")
     out = tmp_path_factory.mktemp("jax") / "out.npz"
     paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
@@ -48,7 +52,8 @@ def on_jax(gnn, toy_file, tmp_path_factory):
         "JAX_PLATFORMS": "cpu",
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),
     }
-    command = [sys.executable, "-c", SCRIPT, gnn.path, str(toy_file), str(out)]
+    models = [gnn.path, track_product.path, track_gnn.path]
+    command = [sys.executable, "-c", SCRIPT, *models, str(toy_file), str(out)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     with np.load(out) as arrays:
@@ -58,6 +63,12 @@ def on_jax(gnn, toy_file, tmp_path_factory):
 def test_jax_gives_the_same_logits(gnn, on_jax):
     here = ak.to_numpy(ak.flatten(gnn(random_jets(COUNTS))))
     np.testing.assert_allclose(logit(on_jax["eps"]), logit(here), atol=1e-5)
+
+
+def test_jax_gives_the_same_efficiencies_of_events(track_product, track_gnn, on_jax):
+    for name, network in (("product", track_product), ("graph", track_gnn)):
+        here = ak.to_numpy(network(random_tracks([2] * 9)))
+        np.testing.assert_allclose(logit(on_jax[name]), logit(here), atol=1e-5)
 
 
 def test_jax_trains(gnn, on_jax):

@@ -256,6 +256,8 @@ def generate_tracks(
         (almost) never reach the region.
     """
     check_final_state(final_state)
+    if n_events < 1:
+        raise ValueError(f"expected at least one event, received {n_events}")
     names = FINAL_STATES[final_state]
     if len(names) > 2:  # the angle of one meson does not describe the decay
         amplitude = replace(amplitude, angular=None)
