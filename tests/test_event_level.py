@@ -410,7 +410,7 @@ def test_a_missing_one_of_flat_branches_is_named(
 @pytest.mark.parametrize(
     ("branches", "message"),
     [
-        ({"px": ("px1",)}, "'px1'.* do not have the same number of objects"),
+        ({"px": ("px1",)}, "'px'.* do not have the same number of objects"),
         ({"px": ("px1", "Track_px")}, "expected one number per event in 'Track_px'"),
         ({"reco": ("px1", "px2")}, "reco: expected one branch"),
         ({"genWeight": ("px1", "px2")}, "genWeight: expected one branch"),

@@ -86,7 +86,7 @@ class BinByBin:
         """
         if not observables:
             raise InputError("expected observables to make corrections for, received none")
-        values, edges = {}, {}
+        values, edges, shares = {}, {}, []
         for name, histogram in observables.items():
             generated, selected = (one_method(histogram, m) for m in (GENERATED, SELECTED))
             n, squares = generated.values(flow=True), generated.variances(flow=True)
@@ -97,6 +97,7 @@ class BinByBin:
                     f"{name}: expected generated events with a positive sum of weights"
                 )
             share = float(np.clip(passed.sum() / n.sum(), 1e-9, 1.0 - 1e-9))
+            shares.append(share)
             n = np.maximum(n, 0.0)  # a negative sum of weights says nothing
             values[name] = (np.clip(passed, 0.0, n) * scale + share) / (n * scale + 1.0)
             edges[name] = tuple(tuple(axis.edges.tolist()) for axis in histogram.axes[1:])
@@ -105,7 +106,7 @@ class BinByBin:
             features=FeatureSpec(features=()),
             n_events=n_events,
             n_objects=n_events,
-            passed_rate=share,
+            passed_rate=shares[0],
             files=files,
             versions=versions(),
             arrays=("values",),

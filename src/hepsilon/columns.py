@@ -121,7 +121,12 @@ def column_names(columns: Iterable[Column | None]) -> list[str]:
 
 
 def jagged_records(columns: dict[str, ak.Array | list[ak.Array]]) -> ak.Array:
-    """Jagged records from jagged columns; a list has one column for each object of the events."""
+    """Jagged records from jagged columns; a list has one column for each object of the events.
+
+    Raises
+    ------
+    InputError : for other numbers of objects in some of them.
+    """
     jagged = {}
     for field, column in columns.items():
         if isinstance(column, list):
@@ -129,4 +134,9 @@ def jagged_records(columns: dict[str, ak.Array | list[ak.Array]]) -> ak.Array:
             jagged[field] = ak.from_regular(ak.Array(stacked), axis=1)
         else:
             jagged[field] = column
-    return ak.zip(jagged, depth_limit=2)
+    try:
+        return ak.zip(jagged, depth_limit=2)
+    except ValueError:
+        raise InputError(
+            f"the columns {list(columns)} do not have the same number of objects in every event"
+        ) from None

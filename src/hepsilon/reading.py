@@ -200,11 +200,8 @@ def _objects(batch: ak.Array, columns: dict[str, Column], path: Path) -> ak.Arra
     }
     try:
         return jagged_records(fields)
-    except ValueError:
-        raise InputError(
-            f"{path}: the columns {column_names(columns.values())} do not have the same number of "
-            "objects in every event"
-        ) from None
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
 
 
 def _event_numbers(

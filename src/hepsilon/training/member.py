@@ -51,7 +51,7 @@ def compile_model(model: keras.Model, recipe: Recipe, steps: int) -> None:
         # a short training must not average over its first steps
         ema_momentum=min(recipe.ema, max(0.0, 1.0 - 10.0 / steps)),
     )
-    optimizer.exclude_from_weight_decay(var_names=["bias"])
+    optimizer.exclude_from_weight_decay(var_names=["bias", "kappa"])
     optimizer.build(model.trainable_variables)
     if recipe.l1 or recipe.l2:
         for variable in model.trainable_variables:
