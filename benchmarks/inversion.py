@@ -69,7 +69,7 @@ VARIANTS: dict[str, Variant] = {
     "learning rate 1e-3": _recipe(learning_rate=1e-3),
     "no averaged weights": _recipe(ema=0.0),
     "weight decay 0.1": _recipe(weight_decay=0.1),
-    "24 epochs": _recipe(epochs=24),
+    "30 epochs": _recipe(epochs=30),
 }
 
 

@@ -88,7 +88,9 @@ def test_log_odds_are_monotone_and_bounded_near_one() -> None:
 # encoder
 
 
-def reference_encoder(x: Any, spec: FeatureSpec, kappa: Any) -> tuple[Any, Any, Any]:
+def reference_encoder(
+    x: Any, spec: FeatureSpec, kappa: Any, charge_input: bool = True
+) -> tuple[Any, Any, Any]:
     """Encoded tracks (rows of ``x``): without azimuth, waves of the azimuths, angles."""
     feature = {f.name: f for f in spec.features}
     column = {name: np.asarray(x, np.float64)[:, i] for i, name in enumerate(spec.names)}
@@ -103,7 +105,7 @@ def reference_encoder(x: Any, spec: FeatureSpec, kappa: Any) -> tuple[Any, Any, 
     plain = [np.log(pt / scale), eta]
     plain += [np.cos(k * theta) for k in range(1, POLAR + 1)]
     plain += [np.sin(k * theta) for k in range(1, POLAR + 1)]
-    if "charge" in column:
+    if "charge" in column and charge_input:
         plain += [column["charge"] == 1.0, column["charge"] == -1.0]
     if "mass" in column:
         plain.append((column["mass"] - feature["mass"].mean) / feature["mass"].std)
@@ -150,6 +152,13 @@ def test_bending_turns_opposite_charges_in_opposite_directions() -> None:
     np.testing.assert_allclose(turned[:, 2], 0.0, atol=1e-7)
     fresh = TrackEncoder(spec_of(PAIRS), HARMONICS, POLAR, BENDINGS)
     np.testing.assert_array_equal(numpy_of(fresh(x)[2])[:, 1:], 0.0)
+
+
+def test_without_bendings_there_is_one_azimuth() -> None:
+    encoder = TrackEncoder(spec_of(PAIRS), HARMONICS, POLAR, 0)
+    _, waves, angles = encoder(nodes_of(PAIRS, [2]))
+    assert waves.shape[-1] == 2 * HARMONICS
+    assert angles.shape[-1] == 2
 
 
 def test_momenta_of_which_one_component_is_a_feature_too_are_known() -> None:
@@ -457,7 +466,7 @@ def test_the_network_of_a_product_is_encoder_and_product() -> None:
     product = {n.removeprefix("product."): w for n, w in weights.items() if "product" in n}
     nodes = nodes_of(PAIRS, [2] * 6)
     found = Engine(model).logits(np.arange(7), nodes.reshape(6, -1))
-    encoded = reference_encoder(nodes, spec, weights["features.kappa"])
+    encoded = reference_encoder(nodes, spec, weights["features.kappa"], charge_input=False)
     events = [tuple(x[2 * i : 2 * i + 2] for x in encoded) for i in range(6)]
     expected = [reference_product(event, product) for event in events]
     np.testing.assert_allclose(expit(found), expected, atol=1e-5)

@@ -188,11 +188,11 @@ def _product(architecture: Architecture, spec: FeatureSpec, init: Any, x: Any) -
 
     rows = keras.layers.Reshape((architecture.objects, len(spec.features)), name="objects")(x)
     options = architecture.harmonics, architecture.polar, architecture.bendings
-    encoded = tracks.TrackEncoder(spec, *options, name="features")(rows)
+    encoder = tracks.TrackEncoder(spec, *options, charge_input=False, name="features")
     product = tracks.ProductEfficiency(
         architecture.head, architecture.activation, init, name="product"
     )
-    return product(encoded)
+    return product(encoder(rows))
 
 
 def _graph(

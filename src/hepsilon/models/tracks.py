@@ -34,17 +34,25 @@ class TrackEncoder(keras.layers.Layer):  # type: ignore[misc]
     harmonics :math:`\cos k\theta, \sin k\theta` of the polar angle, and all other features,
     standardised or one-hot. Azimuth: harmonics of :math:`\phi_m = \phi - q \kappa_m / p_T`, where
     a track of charge q crosses a cylinder around the beam, to first order. The
-    :math:`\kappa_m` [GeV] are learned. Without a feature ``charge`` there is no bending.
+    :math:`\kappa_m` [GeV] are learned. Without a feature ``charge`` there is no bending; with
+    ``charge_input`` the charge is an input besides.
 
     From (..., features) to three tensors: (..., d) without azimuth, (..., 2 m harmonics) of the
     azimuths, and the angles (..., 1 + m): eta and the azimuths.
     """
 
     def __init__(
-        self, spec: FeatureSpec, harmonics: int, polar: int, bendings: int, **kwargs: Any
+        self,
+        spec: FeatureSpec,
+        harmonics: int,
+        polar: int,
+        bendings: int,
+        charge_input: bool = True,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.spec, self.harmonics, self.polar, self.bendings = spec, harmonics, polar, bendings
+        self.charge_input = charge_input
         names = set(spec.names)
         if not any(momentum <= names for momentum in MOMENTA):
             raise ConfigError(
@@ -54,7 +62,7 @@ class TrackEncoder(keras.layers.Layer):  # type: ignore[misc]
         self.charge = spec.names.index(CHARGE) if CHARGE in names else None
 
     def build(self, input_shape: Any) -> None:
-        if self.charge is not None:
+        if self.charge is not None and self.bendings:
             shape = (self.bendings,)
             self.kappa = self.add_weight(shape=shape, initializer="zeros", name="kappa")
 
@@ -75,6 +83,8 @@ class TrackEncoder(keras.layers.Layer):  # type: ignore[misc]
         columns = []
         for i, feature in enumerate(self.spec.features):
             value = x[..., i : i + 1]
+            if feature.name == CHARGE and not self.charge_input:
+                continue
             if feature.kind == "categorical":
                 codes = ops.convert_to_tensor(list(map(float, feature.categories)), x.dtype)
                 columns.append(ops.cast(ops.equal(value, codes), x.dtype))
@@ -88,7 +98,7 @@ class TrackEncoder(keras.layers.Layer):  # type: ignore[misc]
         columns = [ops.expand_dims(ops.log(pt / scale), -1), ops.expand_dims(eta, -1)]
         columns += [*harmonics(theta, self.polar), *self._others(x)]
         azimuths = [phi]
-        if self.charge is not None:
+        if self.charge is not None and self.bendings:
             bend = x[..., self.charge] / pt
             azimuths = [phi - self.kappa[m] * bend for m in range(self.bendings)]
         waves = [wave for azimuth in azimuths for wave in harmonics(azimuth, self.harmonics)]
@@ -124,7 +134,9 @@ class ProductEfficiency(keras.layers.Layer):  # type: ignore[misc]
     arguments: the result does not depend on the order of the tracks. Detectors lose tracks one by
     one and correlate them on top; what factorises is learned from all tracks alike. Pairs see all
     but the azimuth of their tracks, the differences of their angles and the logarithm of the sum
-    of their pt: what correlates tracks is assumed not to depend on where in azimuth they are.
+    of their pt: what correlates tracks is assumed not to depend on where in azimuth they are. The
+    charge acts through the bending only: as an input besides it made one training in three end in
+    a local minimum.
 
     From the outputs of :class:`TrackEncoder`, each (events, tracks, ...), to (events, 1).
     """

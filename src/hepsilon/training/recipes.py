@@ -42,7 +42,7 @@ _PAPER: dict[str, Any] = {
     "ema": 0.0,
 }
 _PRODUCT: dict[str, Any] = {
-    "epochs": 12,
+    "epochs": 15,
     "patience": 5,
     "learning_rate": 6e-3,
     "weight_decay": 0.0,
