@@ -16,7 +16,7 @@ from typing import Any
 
 from hepsilon.closure import run_processor
 from hepsilon.config import Cut, Fiducial, InputConfig, Passed, Task
-from hepsilon.execution import executor
+from hepsilon.execution import add_executor_options, executor
 from hepsilon.plotting import inversion_figures, plot_cross_section
 from hepsilon.processors import EfficiencyInversion
 from hepsilon.report import save_figure
@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         config=COLUMNS,
     )
     files = args.files or [sample_path("uproot-Zmumu.root")]
-    with executor(args.executor, args.workers) as chosen:
+    with executor(args.executor, args.workers, args.scheduler) as chosen:
         output = run_processor(
             files, processor, TASK, COLUMNS, executor=chosen, chunksize=args.chunksize
         )
@@ -101,11 +101,9 @@ def parse_arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("files", nargs="*", type=Path, help="files (Zmumu of scikit-hep-testdata)")
-    parser.add_argument("--executor", choices=["iterative", "futures", "dask"], default="futures")
-    parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--replicas", type=int, default=100, help="bootstrap (%(default)s)")
     parser.add_argument("--luminosity", type=float, help="integrated, in 1/pb")
-    parser.add_argument("--chunksize", type=int, default=1000)
+    add_executor_options(parser)
     parser.add_argument("--out", type=Path, default=Path("dimuon"))
     return parser.parse_args()
 

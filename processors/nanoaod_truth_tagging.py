@@ -21,7 +21,7 @@ from typing import Any
 
 import hepsilon
 from hepsilon.closure import closure_report, run_closure
-from hepsilon.execution import executor
+from hepsilon.execution import add_executor_options, executor
 from hepsilon.report import write_closure
 
 
@@ -53,10 +53,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("config", type=Path, help="configuration (TOML)")
     parser.add_argument("files", nargs="+", type=Path, help="NanoAOD files")
     parser.add_argument("--efficiency", action="append", default=[], metavar="NAME=PATH")
-    parser.add_argument("--executor", choices=["iterative", "futures", "dask"], default="futures")
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--scheduler", help="address of a Dask scheduler")
-    parser.add_argument("--chunksize", type=int, default=100_000)
+    add_executor_options(parser)
     parser.add_argument("--out", type=Path, default=Path("truth-tagging"))
     return parser.parse_args()
 

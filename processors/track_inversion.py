@@ -27,7 +27,7 @@ import numpy as np
 
 import hepsilon
 from hepsilon.closure import closure_report, run_closure
-from hepsilon.execution import executor
+from hepsilon.execution import add_executor_options, executor
 from hepsilon.plotting import plot_cross_section
 from hepsilon.report import save_figure, write_closure
 from hepsilon.uncertainty import covariance
@@ -72,10 +72,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--reconstructed", default="TrackReco", help="collection (%(default)s)")
     parser.add_argument("--replicas", type=int, default=0, help="bootstrap replicas")
     parser.add_argument("--luminosity", type=float, help="integrated, in 1/nb")
-    parser.add_argument("--executor", choices=["iterative", "futures", "dask"], default="futures")
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--scheduler", help="address of a Dask scheduler")
-    parser.add_argument("--chunksize", type=int, default=100_000)
+    add_executor_options(parser)
     parser.add_argument("--out", type=Path, default=Path("track-inversion"))
     return parser.parse_args()
 

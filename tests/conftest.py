@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 import skhep_testdata
 from coffea.nanoevents import NanoEventsFactory
 from hypothesis import settings
+
+from hepsilon import cli
 
 # The same examples in every run; kernels may be compiled on their first call, hence no deadline.
 settings.register_profile("hepsilon", deadline=None, derandomize=True, max_examples=30)
@@ -67,3 +70,18 @@ def open_nanoaod() -> Callable[[Path], ak.Array]:
             return NanoEventsFactory.from_root({str(path): "Events"}, mode="virtual").events()
 
     return open_file
+
+
+@pytest.fixture
+def run(capfd):
+    """Run a command; gives exit code, standard output and standard error."""
+
+    def run_command(*arguments):
+        try:
+            code = cli.main([str(a) for a in arguments])
+        except SystemExit as stop:
+            code = stop.code
+        sys.__stdout__.flush()
+        return code, *capfd.readouterr()
+
+    return run_command

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 import zipfile
 
 import pytest
@@ -32,21 +31,6 @@ batch_events = 100
 [map.axes]
 pt = { edges = [20.0, 100.0, 600.0] }
 """
-
-
-@pytest.fixture
-def run(capfd):
-    """Run a command; gives exit code, standard output and standard error."""
-
-    def run_command(*arguments):
-        try:
-            code = cli.main([str(a) for a in arguments])
-        except SystemExit as stop:
-            code = stop.code
-        sys.__stdout__.flush()
-        return code, *capfd.readouterr()
-
-    return run_command
 
 
 @pytest.fixture(scope="module")

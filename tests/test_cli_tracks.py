@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import awkward as ak
 import numpy as np
@@ -32,21 +31,6 @@ cuts = [{ field = "pt", min = 0.2 }, { field = "eta", abs_max = 0.9 }]
 pt = { edges = [0.2, 0.4, 1.0, 2.0] }
 charge = { edges = [-2.0, 0.0, 2.0] }
 """
-
-
-@pytest.fixture
-def run(capfd):
-    """Run a command; gives exit code, standard output and standard error."""
-
-    def run_command(*arguments):
-        try:
-            code = cli.main([str(a) for a in arguments])
-        except SystemExit as stop:
-            code = stop.code
-        sys.__stdout__.flush()
-        return code, *capfd.readouterr()
-
-    return run_command
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
-from functools import partial
 from pathlib import Path
 
 import awkward as ak
@@ -15,14 +15,13 @@ from track_toys import PAIRS, branches_of, draw, efficiency_of, task_with, write
 from hepsilon import ConfigError, InputError
 from hepsilon.binned import BinByBin
 from hepsilon.closure import closure_report, run_closure, run_processor
-from hepsilon.config import Cut, Fiducial, InputConfig, Passed, Task
+from hepsilon.config import Cut, Fiducial, Passed, Task
 from hepsilon.execution import executor
 from hepsilon.histograms import Observable, Observable2D, one_method
 from hepsilon.plotting import closure_figures, plot_cross_section
 from hepsilon.processors import EfficiencyInversion, TruthTagging
 from hepsilon.report import mean_chi2, summary_rows, write_closure
-from hepsilon.simulation import Detector
-from hepsilon.tracks import DetectorEfficiency, system_mass, system_pt, track_field
+from hepsilon.tracks import DetectorEfficiency, system_mass, system_pt
 
 pytest_plugins = ["trained_tracks"]
 
@@ -256,44 +255,30 @@ def test_truth_tagging_refuses_tasks_of_events():
         TruthTagging(PAIRS, {})
 
 
-ZMUMU = Task(
-    level="event",
-    collection="Muon",
-    objects=2,
-    order_by="charge",
-    features=("px", "py", "pz", "charge"),
-    categorical={"charge": (1, -1)},
-    passed=Passed(field="reco"),
-    fiducial=Fiducial(cuts=(Cut(field="pt", min=15.0),)),
-)
-FLAT = InputConfig(
-    schema="base",
-    tree="events",
-    branches={
-        **{name: (f"{name}1", f"{name}2") for name in ("px", "py", "pz")},
-        "charge": ("Q1", "Q2"),
-        "run": "Run",
-        "event": "Event",
-    },
-)
-MUONS = Detector(pt_half=12.0, eta_half=2.4, bending=0.6, sum_pt_half=30.0, sum_pt_width=3.0)
+def recipe():
+    """The dimuon analysis of processors/."""
+    path = Path(__file__).parents[1] / "processors" / "dimuon_inversion.py"
+    spec = importlib.util.spec_from_file_location("dimuon_inversion", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+DIMUON = recipe()
 
 
 def invert_zmumu(path: Path, chosen):
-    pt1 = Observable(
-        "pt1", partial(track_field, name="pt", number=0), "event", (15.0, 30.0, 45.0, 99.0), "pt"
-    )
-    mass = partial(system_mass, mass=0.10566)
-    observables = (Observable("M", mass, "event", (60.0, 80.0, 90.0, 100.0), "M"), pt1)
     instance = EfficiencyInversion(
-        ZMUMU,
-        {"detector": DetectorEfficiency(MUONS)},
-        observables=observables,
+        DIMUON.TASK,
+        {"detector": DetectorEfficiency(DIMUON.DETECTOR)},
+        observables=DIMUON.OBSERVABLES,
         replicas=10,
         measured=True,
-        config=FLAT,
+        config=DIMUON.COLUMNS,
     )
-    return run_processor([path], instance, ZMUMU, FLAT, executor=chosen, chunksize=600)
+    return run_processor(
+        [path], instance, DIMUON.TASK, DIMUON.COLUMNS, executor=chosen, chunksize=600
+    )
 
 
 def test_dimuons_give_the_same_sums_with_every_executor(zmumu_path):
@@ -314,7 +299,7 @@ def test_dimuons_give_the_same_sums_with_every_executor(zmumu_path):
 
 def test_measured_events_have_a_report_and_plots(zmumu_path, tmp_path):
     output = invert_zmumu(zmumu_path, None)
-    report = closure_report(output, ZMUMU, {}, [zmumu_path])
+    report = closure_report(output, DIMUON.TASK, {}, [zmumu_path])
     overall = report["efficiency"]["detector"]["overall"]
     assert overall["expected"] is None
     assert overall["observed"] > overall["horvitz_thompson_error"] > 0

@@ -13,26 +13,16 @@ import uproot
 from toys import mlp_config
 
 from hepsilon import Config, Task
-from hepsilon.config import Cut, Fiducial, ModelConfig, Passed, validate
+from hepsilon.config import ModelConfig, validate
 from hepsilon.dataset import Columns, load_columns
+from hepsilon.demo_tracks import track_task
 from hepsilon.inference import NetworkEfficiency
 from hepsilon.reading import Chunk
 
 Array = npt.NDArray[Any]
 PION_MASS = 0.13957
 
-PAIRS = Task(
-    level="event",
-    collection="Track",
-    objects=2,
-    order_by="charge",
-    features=("px", "py", "pz", "charge"),
-    categorical={"charge": (1, -1)},
-    passed=Passed(field="reco"),
-    fiducial=Fiducial(cuts=(Cut(field="pt", min=0.2), Cut(field="eta", abs_max=0.9))),
-    weight="genWeight",
-    truth="trueEfficiency",
-)
+PAIRS = track_task()
 """Two tracks, the positive one first."""
 
 

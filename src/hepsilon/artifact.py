@@ -10,17 +10,25 @@ import zipfile
 from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from hepsilon.config import Record, Task
+from hepsilon.config import Record, Task, validate
 from hepsilon.errors import ArtifactError
 from hepsilon.features import FeatureSpec
 from hepsilon.files import atomic_path, sha256
 
-__all__ = ["Card", "SourceFile", "read_arrays", "read_card", "versions", "write_artifact"]
+__all__ = [
+    "Card",
+    "SourceFile",
+    "read_arrays",
+    "read_artifact",
+    "read_card",
+    "versions",
+    "write_artifact",
+]
 
 Array = npt.NDArray[Any]
 
@@ -68,6 +76,9 @@ class Card(Record):
     files: tuple[SourceFile, ...]
     versions: dict[str, str]
     arrays: tuple[str, ...]
+
+
+CardT = TypeVar("CardT", bound=Card)
 
 
 def versions(packages: Iterable[str] = ()) -> dict[str, str]:
@@ -173,3 +184,20 @@ def read_arrays(path: str | Path, card: Card, expected_hash: str) -> dict[str, d
         except Exception as error:  # zipfile and zlib raise many kinds for damaged content
             raise ArtifactError(f"{path} is damaged: {error!r}") from None
     return groups
+
+
+def read_artifact(
+    path: str | Path, record: type[CardT], group: str
+) -> tuple[CardT, dict[str, Array], str]:
+    """Card, arrays and content hash of an artifact that has one group of arrays.
+
+    Raises
+    ------
+    ArtifactError : if it is missing, damaged or of another kind.
+    """
+    card: CardT = validate(record, read_card(path), str(path), ArtifactError)
+    file_hash = sha256(path)
+    arrays = read_arrays(path, card, file_hash)
+    if list(arrays) != [group]:
+        raise ArtifactError(f"{path}: expected the arrays {[group]}, received {list(arrays)}")
+    return card, arrays[group], file_hash

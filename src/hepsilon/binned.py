@@ -11,12 +11,11 @@ import numpy as np
 import numpy.typing as npt
 from typing_extensions import Self
 
-from hepsilon.artifact import Card, SourceFile, read_arrays, read_card, versions, write_artifact
-from hepsilon.config import Task, validate
+from hepsilon.artifact import Card, SourceFile, read_artifact, versions, write_artifact
+from hepsilon.config import Task
 from hepsilon.entries import Entries
 from hepsilon.errors import ArtifactError, ConfigError, InputError
 from hepsilon.features import FeatureSpec
-from hepsilon.files import sha256
 from hepsilon.histograms import GENERATED, SELECTED, one_method
 
 __all__ = ["BinByBin", "BinByBinCard"]
@@ -122,12 +121,7 @@ class BinByBin:
         ------
         ArtifactError : if it is missing, damaged or of another kind.
         """
-        card = validate(BinByBinCard, read_card(path), str(path), ArtifactError)
-        file_hash = sha256(path)
-        arrays = read_arrays(path, card, file_hash)
-        if list(arrays) != ["values"]:
-            raise ArtifactError(f"{path}: expected the values of bins, received {list(arrays)}")
-        return cls(card, arrays["values"], file_hash)
+        return cls(*read_artifact(path, BinByBinCard, "values"))
 
     def save(self, path: str | Path) -> Path:
         """Write all corrections as one file."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
 import re
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from coffea import processor
 
 from hepsilon import errors
 
-__all__ = ["executor", "local_executor", "user_errors"]
+__all__ = ["add_executor_options", "executor", "local_executor", "user_errors"]
 
 _WRAPPED = re.compile(r"The error was: (\w+)\((.*)\)\.?$", re.DOTALL)
 
@@ -32,6 +33,18 @@ def local_executor(workers: int) -> Any:
     return processor.FuturesExecutor(pool=pool, workers=workers, retries=0)
 
 
+EXECUTORS = ("iterative", "futures", "dask")
+
+
+def add_executor_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that :func:`executor` needs, and ``--chunksize``, to a parser."""
+    group = parser.add_argument_group("executor of coffea")
+    group.add_argument("--executor", choices=EXECUTORS, default="futures", help="(%(default)s)")
+    group.add_argument("--workers", type=int, default=2, help="processes (%(default)s)")
+    group.add_argument("--scheduler", help="address of a Dask scheduler (a local cluster)")
+    group.add_argument("--chunksize", type=int, default=100_000, help="events (%(default)s)")
+
+
 @contextmanager
 def executor(kind: str, workers: int = 2, scheduler: str | None = None) -> Iterator[Any]:
     """Give a coffea executor, and end afterwards what was started for it.
@@ -46,8 +59,8 @@ def executor(kind: str, workers: int = 2, scheduler: str | None = None) -> Itera
     ------
     ConfigError : for another kind.
     """
-    if kind not in ("iterative", "futures", "dask"):
-        raise errors.ConfigError(f"expected iterative, futures or dask, received {kind!r}")
+    if kind not in EXECUTORS:
+        raise errors.ConfigError(f"expected an executor of {EXECUTORS}, received {kind!r}")
     if kind != "dask":
         yield local_executor(1 if kind == "iterative" else workers)
         return

@@ -9,13 +9,12 @@ import numpy as np
 import numpy.typing as npt
 from typing_extensions import Self
 
-from hepsilon.artifact import Card, SourceFile, read_arrays, read_card, versions, write_artifact
-from hepsilon.config import BinAxis, Config, MapConfig, Task, validate
+from hepsilon.artifact import Card, SourceFile, read_artifact, versions, write_artifact
+from hepsilon.config import BinAxis, Config, MapConfig, Task
 from hepsilon.dataset import Columns, check_response
 from hepsilon.efficiency import Efficiency
 from hepsilon.errors import ArtifactError, ConfigError, TrainingError
 from hepsilon.features import Feature, FeatureSpec
-from hepsilon.files import sha256
 
 __all__ = ["FactorisedCard", "FactorisedMap", "track_axes", "with_axes"]
 
@@ -144,12 +143,10 @@ class FactorisedMap(Efficiency):
         ------
         ArtifactError : if it is missing, damaged or of another kind.
         """
-        card = validate(FactorisedCard, read_card(path), str(path), ArtifactError)
-        file_hash = sha256(path)
-        arrays = read_arrays(path, card, file_hash)
-        if list(arrays) != ["map"] or list(arrays["map"]) != ["value"]:
+        card, arrays, file_hash = read_artifact(path, FactorisedCard, "map")
+        if list(arrays) != ["value"]:
             raise ArtifactError(f"{path}: expected the values of one map")
-        return cls(card, arrays["map"]["value"], file_hash)
+        return cls(card, arrays["value"], file_hash)
 
     def save(self, path: str | Path) -> Path:
         """Write the map as one file."""

@@ -10,13 +10,12 @@ import numpy.typing as npt
 from hist.intervals import clopper_pearson_interval
 from typing_extensions import Self
 
-from hepsilon.artifact import Card, SourceFile, read_arrays, read_card, versions, write_artifact
-from hepsilon.config import MapConfig, Task, validate
+from hepsilon.artifact import Card, SourceFile, read_artifact, versions, write_artifact
+from hepsilon.config import MapConfig, Task
 from hepsilon.dataset import Columns, check_response
 from hepsilon.efficiency import Efficiency
 from hepsilon.errors import ArtifactError, ConfigError, TrainingError
 from hepsilon.features import Feature, FeatureSpec, check_categories
-from hepsilon.files import sha256
 
 __all__ = ["EfficiencyMap", "MapCard"]
 
@@ -148,12 +147,7 @@ class EfficiencyMap(Efficiency):
         ------
         ArtifactError : if it is missing, damaged or of another kind.
         """
-        card = validate(MapCard, read_card(path), str(path), ArtifactError)
-        file_hash = sha256(path)
-        arrays = read_arrays(path, card, file_hash)
-        if list(arrays) != ["map"]:
-            raise ArtifactError(f"{path}: expected the arrays of one map, received {list(arrays)}")
-        return cls(card, arrays["map"], file_hash)
+        return cls(*read_artifact(path, MapCard, "map"))
 
     def save(self, path: str | Path) -> Path:
         """Write the map as one file."""
