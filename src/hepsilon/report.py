@@ -27,7 +27,7 @@ table { border-collapse: collapse; margin: 1rem 0; } th, td { padding: .25rem .8
   text-align: left; } .bad { color: #b00020; font-weight: 600; }
 figure { display: inline-block; width: 48%; margin: .5rem 0; vertical-align: top; }
 figure.wide { width: 98%; } figure img { max-width: 100%; }
-figcaption { text-align: center; color: #666; }
+.scroll { overflow-x: auto; } figcaption { text-align: center; color: #666; }
 """
 
 
@@ -158,7 +158,7 @@ def _table(header: list[str], rows: list[list[str]]) -> str:
     body = "".join(
         "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
     )
-    return f"<table><tr>{head}</tr>{body}</table>"
+    return f'<div class="scroll"><table><tr>{head}</tr>{body}</table></div>'
 
 
 def _page(report: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:

@@ -14,7 +14,7 @@ __all__ = ["COLOURS", "LABELS", "bin_width", "filled_range", "method_colours", "
 Array = npt.NDArray[Any]
 
 # Colour-blind safe cycle of M. Petroff, "Accessible Color Sequences for Data Visualization"
-COLOURS = ("#f89c20", "#964a8b", "#5790fc", "#e42536", "#9c9ca1", "#7a21dd")
+COLOURS = ("#f89c20", "#964a8b", "#5790fc", "#e42536", "#7a21dd", "#9c9ca1")
 LABELS = {
     DIRECT: "direct tagging",
     TRUTH: "true efficiency",
