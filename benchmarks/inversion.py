@@ -49,6 +49,9 @@ MODELS: dict[str, tuple[ModelConfig, TrainingConfig]] = {
     "paper": (ModelConfig(architecture="mlp", preset="paper"), TrainingConfig(epochs=40)),
 }
 
+MOMENTA = {"features": ("px", "py", "pz"), "categorical": {}}
+"""Of the networks that need no charge, since the positive track comes first: the paper's six."""
+
 Variant = Callable[[Architecture, Recipe], tuple[Architecture, Recipe]]
 
 
@@ -113,19 +116,23 @@ def baselines(work: Path, config: Config, file: Path) -> dict[str, Any]:
 
 
 def networks(
-    work: Path, config: Config, columns: Columns, members: int, names: list[str]
+    work: Path, config: Config, file: Path, members: int, names: list[str]
 ) -> dict[str, Any]:
     """Train all networks; the product as an ensemble, whose first member counts as single."""
     results = {}
     for name in names:
         model, training = MODELS[name]
-        chosen = config.model_copy(update={"model": model, "training": training})
+        task = config.task
+        if model.architecture == "mlp":
+            task = task.model_copy(update=MOMENTA)
+        update = {"model": model, "training": training, "task": task}
+        chosen = config.model_copy(update=update)
         plan = {name: 1, f"{name} x {members}": members} if name == "product" else {name: 1}
         for label, number in plan.items():
             sized = model.model_copy(update={"members": number})
             single = chosen.model_copy(update={"model": sized})
             path = work / f"{label.replace(' ', '')}.hepsilon"
-            results[label] = timed(path, partial(hepsilon.train, single, columns, path))
+            results[label] = timed(path, partial(hepsilon.train, single, [file], path))
             print(label, results[label], flush=True)
     return results
 
@@ -226,9 +233,8 @@ def main() -> None:
     start_backend()
     config = hepsilon.load_config(CONFIG)
     paths = samples(args.work, args.events)
-    columns = read_columns([paths["training"]], config)
     training = baselines(args.work, config, paths["training"])
-    training |= networks(args.work, config, columns, args.members, args.models)
+    training |= networks(args.work, config, paths["training"], args.members, args.models)
     results = {
         "machine": {"cpu": platform.processor() or platform.machine(), "cores": os.cpu_count()},
         "n_events": args.events,
@@ -236,6 +242,7 @@ def main() -> None:
         "closure": closures(args.work, config, paths, list(training)),
     }
     if not args.no_variants:
+        columns = read_columns([paths["training"]], config)
         side = columns.split(config.training.validation)[0]
         spec = fit_features(config.task, side.nodes, side.object_weights)
         results["variants"] = variants(args.work, config, columns, paths, spec)

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import pytest
 from coffea import processor
 
+from hepsilon import errors, execution
 from hepsilon.execution import local_executor
 
 
@@ -15,3 +17,13 @@ def test_several_workers_share_a_pool_that_stays(tmp_path):
     assert isinstance(first, processor.FuturesExecutor)
     assert first.workers == 2
     assert first.pool is second.pool
+
+
+def test_unknown_executors_are_refused():
+    with pytest.raises(errors.ConfigError, match="iterative"), execution.executor("spark"):
+        pass
+
+
+def test_iterative_executor_does_not_try_again():
+    with execution.executor("iterative") as chosen:
+        assert chosen.retries == 0

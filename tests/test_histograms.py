@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 from toys import random_jets
 
-from hepsilon import histograms
+from hepsilon import ConfigError, InputError, histograms
 from hepsilon.histograms import (
     ALL,
     JET_OBSERVABLES,
     Observable,
+    Observable2D,
     book,
     category_names,
+    differential,
     fill,
     object_categories,
     pair_categories,
@@ -113,3 +115,56 @@ def test_edges_of_the_observables_increase(observable):
 def test_regular_edges():
     assert regular(3, 0.0, 0.9) == pytest.approx((0.0, 0.3, 0.6, 0.9))
     assert histograms.PAIR_MASS_EDGES[0] == 0.0
+
+
+def corrected(values, variances) -> hist.Hist:
+    """Two bins of different width, with entries outside of them, too."""
+    histogram = hist.Hist(
+        hist.axis.Variable((0.0, 1.0, 3.0), name="x", label="$M$ [GeV]"),
+        storage=hist.storage.Weight(),
+    )
+    view = histogram.view(flow=True)
+    view["value"], view["variance"] = [9.0, *values, 9.0], [9.0, *variances, 9.0]
+    return histogram
+
+
+def test_cross_section_is_divided_by_width_and_luminosity():
+    section = differential(corrected([10.0, 10.0], [4.0, 16.0]), luminosity=5.0, unit="pb")
+    np.testing.assert_allclose(section.values(), [2.0, 1.0])
+    np.testing.assert_allclose(section.variances(), [4.0 / 25.0, 16.0 / 100.0])
+    assert section.sum(flow=True).value == section.sum().value
+    assert section.label == r"$d\sigma / dM$ [pb / GeV]"
+
+
+def test_without_luminosity_events_are_divided_by_the_width():
+    histogram = corrected([10.0, 10.0], [4.0, 16.0])
+    found = differential(histogram, variances=corrected([0.0, 0.0], [1.0, 4.0]))
+    np.testing.assert_allclose(found.values(), [10.0, 5.0])
+    np.testing.assert_allclose(found.variances(), [1.0, 1.0])
+    assert found.label == r"$dN / dM$ [1 / GeV]"
+    np.testing.assert_allclose(histogram.values(), [10.0, 10.0])
+
+
+def test_cross_section_in_two_dimensions_has_both_units():
+    axes = [
+        hist.axis.Variable((0.0, 2.0), name="x", label="$M$ [GeV]"),
+        hist.axis.Variable((0.0, 4.0), name="y", label=r"$\eta$"),
+    ]
+    histogram = hist.Hist(*axes, storage=hist.storage.Weight())
+    histogram.fill(x=[1.0, 1.0], y=[1.0, 9.0], weight=[16.0, 5.0])
+    section = differential(histogram, luminosity=1.0)
+    assert section.values().tolist() == [[2.0]]
+    assert section.label == r"$d^2\sigma / dM\, d\eta$ [nb / GeV]"
+
+
+@pytest.mark.parametrize("luminosity", [0.0, -1.0, float("nan")])
+def test_luminosity_must_be_positive(luminosity):
+    with pytest.raises(InputError, match="positive luminosity"):
+        differential(corrected([1.0, 1.0], [1.0, 1.0]), luminosity)
+
+
+def test_axes_of_different_levels_are_refused():
+    of_objects = Observable("pt", np.asarray, "object", (0.0, 1.0), "pt")
+    of_events = Observable("M", np.asarray, "event", (0.0, 1.0), "M")
+    with pytest.raises(ConfigError, match="one axis is of objects"):
+        Observable2D("pt_M", of_objects, of_events)
