@@ -44,7 +44,7 @@ CONFIG = Path(__file__).parents[1] / "training" / "tracks.toml"
 
 MODELS: dict[str, tuple[ModelConfig, TrainingConfig]] = {
     "product": (ModelConfig(architecture="product"), TrainingConfig()),
-    "gnn": (ModelConfig(architecture="gnn"), TrainingConfig(epochs=8)),
+    "gnn": (ModelConfig(architecture="gnn"), TrainingConfig(epochs=6, batch_events=1500)),
     "mlp": (ModelConfig(architecture="mlp"), TrainingConfig(epochs=20, weight_decay=0.0)),
     "paper": (ModelConfig(architecture="mlp", preset="paper"), TrainingConfig(epochs=40)),
 }
