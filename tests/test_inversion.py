@@ -243,6 +243,8 @@ def test_missing_response_is_an_input_error(file):
         (PAIRS, {}, {"measured": True, "reconstructed": "TrackReco"}, "measured"),
         (Task(features=("pt",), passed=Passed(field="x")), {}, {}, 'level = "event"'),
         (PAIRS, {}, {"observables": (PT, PLANE)}, "for the totals"),
+        (PAIRS, {}, {"floor": 0.0}, "floor in"),
+        (PAIRS, {}, {"replicas": -1}, "zero or more replicas"),
     ],
 )
 def test_impossible_processors_are_refused(task, efficiencies, options, message):

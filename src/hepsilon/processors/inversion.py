@@ -134,6 +134,10 @@ class EfficiencyInversion(processor.ProcessorABC):  # type: ignore[misc]
             raise ConfigError(f"the names {sorted(wrong)} are reserved for built-in methods")
         if measured and reconstructed is not None:
             raise ConfigError("of measured events the objects are those of task.collection")
+        if not 0.0 < floor <= 1.0 or replicas < 0:
+            raise ConfigError(
+                f"expected a floor in (0, 1] and zero or more replicas, received {floor}, {replicas}"
+            )
         self.task, self.floor, self.replicas = task, floor, replicas
         self.observables = tuple(track_observables() if observables is None else observables)
         if not any(o.level == "event" and len(o.axes) == 1 for o in self.observables):
