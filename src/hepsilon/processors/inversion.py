@@ -136,7 +136,7 @@ class EfficiencyInversion(processor.ProcessorABC):  # type: ignore[misc]
             raise ConfigError("of measured events the objects are those of task.collection")
         if not 0.0 < floor <= 1.0 or replicas < 0:
             raise ConfigError(
-                f"expected a floor in (0, 1] and zero or more replicas, received {floor}, {replicas}"
+                f"expected a floor in (0, 1] and zero or more replicas, got {floor}, {replicas}"
             )
         self.task, self.floor, self.replicas = task, floor, replicas
         self.observables = tuple(track_observables() if observables is None else observables)
