@@ -106,10 +106,6 @@ def opening_azimuth(records: ak.Array) -> Array:
     return out
 
 
-def _field(records: ak.Array, name: str) -> ak.Array:
-    return field(records, name)
-
-
 def track_observables(
     mass: float | None = None,
     *,
@@ -143,20 +139,19 @@ def track_observables(
         return partial(track_field, name=name, number=number)
 
     def of(name: str) -> Callable[..., Any]:
-        return partial(_field, name=name)
+        return partial(field, name=name)
 
     of_mass = {"mass": mass} if mass is not None else {}
-    y_max = eta_max
     pt, eta = (pt_min, pt_max), (-eta_max, eta_max)
     axes = {
         "M": make("M", partial(system_mass, **of_mass), *mass_range, r"$M$ [GeV]"),
-        "Y": make("Y", partial(system_rapidity, **of_mass), -y_max, y_max, r"$Y$"),
+        "Y": make("Y", partial(system_rapidity, **of_mass), -eta_max, eta_max, r"$Y$"),
         "Pt": make("Pt", system_pt, 0.0, pt_max, r"$P_T$ [GeV]"),
         "pt": make("pt", of("pt"), *pt, r"track $p_T$ [GeV]"),
         "eta": make("eta", of("eta"), *eta, r"track $\eta$"),
         "phi": make("phi", of("phi"), -np.pi, np.pi, r"track $\phi$ [rad]"),
         "dy": make(
-            "dy", partial(rapidity_difference, **of_mass), -2 * y_max, 2 * y_max, r"$\Delta y$"
+            "dy", partial(rapidity_difference, **of_mass), -2 * eta_max, 2 * eta_max, r"$\Delta y$"
         ),
         "dphi": make("dphi", opening_azimuth, 0.0, np.pi, r"$\Delta\phi$ [rad]"),
         "eta1": make("eta1", track("eta", 0), *eta, r"$\eta_1$"),

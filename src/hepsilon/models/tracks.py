@@ -135,8 +135,8 @@ class ProductEfficiency(keras.layers.Layer):  # type: ignore[misc]
     one and correlate them on top; what factorises is learned from all tracks alike. Pairs see all
     but the azimuth of their tracks, the differences of their angles and the logarithm of the sum
     of their pt: what correlates tracks is assumed not to depend on where in azimuth they are. The
-    charge acts through the bending only: as an input besides it made one training in three end in
-    a local minimum.
+    charge acts through the bending only: as an input besides it let trainings end in a local
+    minimum.
 
     From the outputs of :class:`TrackEncoder`, each (events, tracks, ...), to (events, 1).
     """
