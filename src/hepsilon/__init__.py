@@ -7,6 +7,8 @@ one, or turns one into weights. Importing this package imports neither TensorFlo
 from __future__ import annotations
 
 from hepsilon._version import __version__
+from hepsilon.assignments import TagAssignments, enumerate_tags, sample_tags
+from hepsilon.conditions import Condition, at_least, exactly
 from hepsilon.config import Config, Task, load_config
 from hepsilon.efficiency import Efficiency, FieldEfficiency
 from hepsilon.errors import (
@@ -16,16 +18,24 @@ from hepsilon.errors import (
     HepsilonError,
     InputError,
     OutOfDomainWarning,
+    ScaleFactorWarning,
     TrainingError,
 )
 from hepsilon.factorised import FactorisedMap
 from hepsilon.loading import load, load_correction
 from hepsilon.maps import EfficiencyMap
+from hepsilon.tagging import ScaleFactors
 from hepsilon.training import TrainingResult, train
-from hepsilon.weights import InversionWeight, inversion_weight, truth_tag_weight
+from hepsilon.weights import (
+    InversionWeight,
+    direct_tag_weight,
+    inversion_weight,
+    truth_tag_weight,
+)
 
 __all__ = [
     "ArtifactError",
+    "Condition",
     "Config",
     "ConfigError",
     "DomainError",
@@ -37,14 +47,22 @@ __all__ = [
     "InputError",
     "InversionWeight",
     "OutOfDomainWarning",
+    "ScaleFactorWarning",
+    "ScaleFactors",
+    "TagAssignments",
     "Task",
     "TrainingError",
     "TrainingResult",
     "__version__",
+    "at_least",
+    "direct_tag_weight",
+    "enumerate_tags",
+    "exactly",
     "inversion_weight",
     "load",
     "load_config",
     "load_correction",
+    "sample_tags",
     "train",
     "truth_tag_weight",
 ]

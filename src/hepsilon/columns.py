@@ -16,6 +16,7 @@ __all__ = [
     "Column",
     "column_names",
     "flat",
+    "flat_rows",
     "jagged_records",
     "offsets_of",
     "shortened",
@@ -105,6 +106,29 @@ def flat(array: ak.Array, dtype: npt.DTypeLike = np.float64, *, name: str = "arr
     if values.dtype.kind not in "biuf":
         raise InputError(f"{name}: expected one number per object, received {array.type}")
     return np.ascontiguousarray(values, dtype=dtype)
+
+
+def flat_rows(array: ak.Array, *, name: str = "array") -> tuple[Array, Array]:
+    """Offsets, and flat float64 content with one row per object (``n_objects, n_columns``).
+
+    Parameters
+    ----------
+    array : jagged array with one number per object (one column), or as many for each of them.
+    name : used in errors.
+
+    Raises
+    ------
+    InputError : as :func:`flat`, or if the objects have other numbers of columns.
+    """
+    offsets = offsets_of(array)
+    if array.ndim != 3:
+        return offsets, flat(array, name=name)[:, None]
+    rows = ak.flatten(array, axis=1)
+    widths = np.unique(ak.to_numpy(ak.num(rows, axis=1))) if len(rows) else np.array([1])
+    if len(widths) != 1 or widths[0] == 0:
+        raise InputError(f"{name}: expected as many numbers for each object, received {array.type}")
+    content = flat(rows, name=name)
+    return offsets, content.reshape(len(rows), content.size // max(1, len(rows)) or 1)
 
 
 def unflatten(content: Array, offsets: Array) -> ak.Array:

@@ -22,6 +22,7 @@ __all__ = [
     "SupportsEfficiency",
     "checked",
     "checked_events",
+    "probabilities",
 ]
 
 Array = npt.NDArray[Any]
@@ -40,7 +41,8 @@ POLICIES = ("warn", "raise", "ignore")
 OutOfDomain: TypeAlias = Literal["warn", "raise", "ignore"] | SupportsEfficiency
 
 
-def _probabilities(values: Array, name: str) -> Array:
+def probabilities(values: Array, name: str) -> Array:
+    """The values, or an InputError that counts those that are NaN or outside [0, 1]."""
     bad = int(np.count_nonzero(~((values >= 0.0) & (values <= 1.0))))
     if bad:
         raise InputError(f"{name}: {bad} of {values.size} values are NaN or outside [0, 1]")
@@ -54,7 +56,7 @@ def checked(eps: ak.Array, name: str = "efficiency") -> tuple[Array, Array]:
     ------
     InputError : counting the values that are NaN or outside [0, 1].
     """
-    return offsets_of(eps), _probabilities(flat(eps, name=name), name)
+    return offsets_of(eps), probabilities(flat(eps, name=name), name)
 
 
 def checked_events(eps: ak.Array | Array, n_events: int, name: str = "efficiency") -> Array:
@@ -74,7 +76,7 @@ def checked_events(eps: ak.Array | Array, n_events: int, name: str = "efficiency
             f"{name}: expected one number for each of {n_events} events, received "
             f"{getattr(eps, 'type', values.shape)}"
         )
-    return _probabilities(values, name)
+    return probabilities(values, name)
 
 
 def _fallback(

@@ -13,6 +13,7 @@ __all__ = [
     "HepsilonError",
     "InputError",
     "OutOfDomainWarning",
+    "ScaleFactorWarning",
     "TrainingError",
 ]
 
@@ -43,3 +44,7 @@ class TrainingError(HepsilonError):
 
 class OutOfDomainWarning(UserWarning):
     """Objects outside the region that the training sample covered were evaluated."""
+
+
+class ScaleFactorWarning(UserWarning):
+    """Scale factors that are not valid as they are: a product with the efficiency above 1, ..."""

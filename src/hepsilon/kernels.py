@@ -24,14 +24,16 @@ __all__ = [
     "graph_batch",
     "key_uniform",
     "leading_pair_mass",
+    "njit",
+    "nth_uniform",
     "pack_events",
     "pair_masses",
     "poisson_counts",
-    "tag_count_probability",
 ]
 
 Array = npt.NDArray[Any]
-_jit = nb.njit(cache=True, nogil=True)
+njit = nb.njit(cache=True, nogil=True)
+_jit = njit
 TWO_PI = 2.0 * math.pi
 
 
@@ -182,18 +184,36 @@ def event_key(run: Array, lumi: Array, event: Array, salt: int) -> Array:
 
 
 @_jit
+def _uniform(bits: Any) -> float:
+    """The upper 53 bits as a number in [0, 1)."""
+    return np.float64(bits >> np.uint64(11)) * (1.0 / 9007199254740992.0)
+
+
+@_jit
 def key_uniform(key: Array) -> Array:
     """The upper 53 bits of a key as a uniform number in [0, 1)."""
     out = np.empty(key.size, np.float64)
     for i in range(key.size):
-        out[i] = np.float64(key[i] >> np.uint64(11)) * (1.0 / 9007199254740992.0)
+        out[i] = _uniform(key[i])
     return out
+
+
+@_jit
+def _nth_bits(key: Any, n: int) -> Any:
+    """The n-th of the 64-bit words that belong to a key (splitmix64)."""
+    return _mix(key + np.uint64(n + 1) * np.uint64(0x9E3779B97F4A7C15))
+
+
+@_jit
+def nth_uniform(key: Any, n: int) -> float:
+    """The n-th of the uniform numbers in [0, 1) that belong to a key."""
+    return _uniform(_nth_bits(key, n))
 
 
 @_jit
 def _poisson(key: Any, replica: int) -> int:
     """Poisson(1) count of one replica: the number of thresholds that its hash reaches."""
-    bits = _mix(key + np.uint64(replica + 1) * np.uint64(0x9E3779B97F4A7C15))
+    bits = _nth_bits(key, replica)
     # without branches for the first ones, which are met by all but one key in a million
     count = 0
     for k in range(9):
@@ -285,26 +305,3 @@ def graph_batch(
                     edge += 1
         node += n
     return x, receivers, senders, index
-
-
-@_jit
-def tag_count_probability(offsets: Array, eps: Array, n_tags: int, at_least: bool) -> Array:
-    """P(exactly or at least ``n_tags`` successes) of independent objects, event by event.
-
-    Poisson-binomial recursion over the objects: ``p[k]`` is the probability of k successes so
-    far; with ``at_least`` the last state absorbs, so nothing is ever subtracted.
-    """
-    out = np.empty(offsets.size - 1, np.float64)
-    p = np.empty(n_tags + 1, np.float64)
-    for event in range(offsets.size - 1):
-        p[:] = 0.0
-        p[0] = 1.0
-        for i in range(offsets[event], offsets[event + 1]):
-            e = np.float64(eps[i])
-            absorbed = p[n_tags] * e if at_least else 0.0
-            for k in range(n_tags, 0, -1):
-                p[k] = p[k] * (1.0 - e) + p[k - 1] * e
-            p[0] *= 1.0 - e
-            p[n_tags] += absorbed
-        out[event] = p[n_tags]
-    return out

@@ -1,0 +1,235 @@
+"""Truth-tag weights in ``coffea.analysis_tools.Weights``, and fills of single jets beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import awkward as ak
+import hist
+import numpy as np
+import numpy.typing as npt
+from coffea.analysis_tools import Weights
+from scipy.special import expit, logit
+
+from hepsilon.columns import flat_rows, offsets_of, unflatten
+from hepsilon.conditions import Condition, as_condition
+from hepsilon.efficiency import checked
+from hepsilon.errors import InputError
+from hepsilon.features import check_finite
+from hepsilon.tagging import PerWorkingPoint, ScaleFactors, TagBins
+from hepsilon.weights import probability
+
+__all__ = ["TruthTag", "add_truth_tag", "add_weight", "fill_objects", "shifted_efficiencies"]
+
+Array = npt.NDArray[np.float64]
+EFFICIENCY = "efficiency"
+"""Variation by the spread of an efficiency's replicas."""
+
+
+@dataclass(frozen=True)
+class TruthTag:
+    """What :func:`add_truth_tag` has added.
+
+    Attributes
+    ----------
+    weight : one per event.
+    possible : True for the events whose weight is not 0: the step of a cutflow that stands where
+        the cut on the number of tags stood.
+    variations : names of the variations in ``Weights``, without Up and Down.
+    n_above_one : number of jets whose SF * eps was above 1 (and taken as 1).
+    """
+
+    weight: Array
+    possible: npt.NDArray[np.bool_]
+    variations: tuple[str, ...]
+    n_above_one: int
+
+
+def shifted_efficiencies(eps: ak.Array, replicas: ak.Array) -> tuple[ak.Array, ak.Array]:
+    """Efficiencies up and down by the spread of their replicas, all jets together.
+
+    The shift is one standard deviation of the logit, so it stays inside (0, 1). It takes all jets
+    as fully correlated: an envelope. What the correlations really do to a histogram is seen when
+    every replica is filled.
+
+    Parameters
+    ----------
+    eps : jagged, one working point.
+    replicas : of ``eps``, with one more axis (see ``Efficiency.replicas``).
+
+    Raises
+    ------
+    InputError : for values outside (0, 1), fewer than two replicas, or those of other jets.
+    """
+    offsets, values = checked(eps, "eps")
+    found, rows = flat_rows(replicas, name="replicas")
+    if not np.array_equal(found, offsets) or rows.shape[1] < 2:
+        raise InputError(
+            f"replicas: expected two or more for each jet of eps, received {replicas.type}"
+        )
+    with np.errstate(divide="ignore", invalid="ignore"):
+        spread = np.std(logit(rows), axis=1, ddof=1)
+        centre = logit(values)
+    for name, column in (("eps", centre), ("replicas", spread)):
+        check_finite(column, f"logit of {name}")
+    up, down = (unflatten(expit(centre + sign * spread), offsets) for sign in (1.0, -1.0))
+    return up, down
+
+
+def add_weight(
+    weights: Weights,
+    name: str,
+    nominal: Array,
+    variations: Mapping[str, tuple[Array, Array]] | None = None,
+) -> tuple[str, ...]:
+    """``Weights.add_multivariation`` with fresh copies, and errors for what coffea would lose.
+
+    Parameters
+    ----------
+    weights : of the events of a chunk.
+    name : of the weight; the variations become ``NAME_variationUp`` and ``...Down``.
+    nominal : one per event.
+    variations : name: (up, down), one per event each.
+
+    Returns
+    -------
+    tuple : names of the variations.
+
+    Raises
+    ------
+    InputError : for weights that are not finite or of another number of events, and variations
+        of a nominal weight of zero (coffea keeps ratios to it, which there are none of).
+    """
+    size = len(weights.weight())
+    columns = {"nominal": nominal}
+    for key, (up, down) in (variations or {}).items():
+        columns |= {f"{key}Up": up, f"{key}Down": down}
+    copies = {}
+    for key, column in columns.items():
+        copies[key] = check_finite(np.array(column, np.float64), f"{name} {key}")
+        if copies[key].shape != (size,):
+            raise InputError(
+                f"{name} {key}: expected one weight for each of {size} events, received "
+                f"{copies[key].shape}"
+            )
+        lost = int(np.count_nonzero((copies["nominal"] == 0.0) & (copies[key] != 0.0)))
+        if lost:
+            raise InputError(
+                f"{name} {key}: {lost} of {size} events have a weight here but a nominal one of "
+                "zero; coffea's Weights keep ratios and would lose them. Fill such a variation "
+                "with a weight of its own"
+            )
+    names = tuple(variations or ())
+    up = [copies[f"{key}Up"] for key in names]
+    down = [copies[f"{key}Down"] for key in names]
+    # coffea divides by the nominal weight in place: where that is zero, all are
+    weights.add_multivariation(name, copies["nominal"], list(names), up, down)
+    return tuple(f"{name}_{key}" for key in names)
+
+
+def add_truth_tag(
+    weights: Weights,
+    name: str,
+    eps: PerWorkingPoint,
+    n_tags: int | Condition = 2,
+    at_least: bool = False,
+    jets: slice | ak.Array | None = slice(0, 2),
+    *,
+    scale_factors: PerWorkingPoint | ScaleFactors | None = None,
+    replicas: ak.Array | None = None,
+    working_points: Sequence[str] | None = None,
+    direct: ak.Array | None = None,
+    tagged: ak.Array | None = None,
+) -> TruthTag:
+    """Add the truth-tag weight with its variations, in place of a cut on the number of tags.
+
+    Parameters
+    ----------
+    weights : ``coffea.analysis_tools.Weights`` of the events.
+    name : of the weight.
+    eps, n_tags, at_least, jets, scale_factors, working_points, direct, tagged : as for
+        :func:`hepsilon.truth_tag_weight`. Every variation of the scale factors becomes one of
+        the weight, ``NAME_variation``.
+    replicas : of the efficiency (one working point), such as ``efficiency.replicas(jets)``: their
+        spread becomes the variation ``NAME_efficiency`` (see :func:`shifted_efficiencies`).
+
+    Raises
+    ------
+    InputError : as :func:`hepsilon.truth_tag_weight` and :func:`add_weight`.
+    """
+    condition = as_condition(n_tags, at_least)
+    options: dict[str, Any] = {
+        "jets": jets,
+        "working_points": working_points,
+        "direct": direct,
+        "tagged": tagged,
+    }
+    factors = None if scale_factors is None else ScaleFactors.of(scale_factors)
+    bins = TagBins.of(eps, scale_factors=factors, **options)
+    nominal = probability(bins, condition)
+
+    def varied(pair: tuple[Any, Any], which: str) -> tuple[Array, Array]:
+        arguments = {"eps": eps, "scale_factors": factors, **options}
+        up, down = (
+            probability(TagBins.of(**arguments | {which: value}), condition) for value in pair
+        )
+        return up, down
+
+    variations = {
+        key: varied(pair, "scale_factors")
+        for key, pair in (factors.varied() if factors else {}).items()
+    }
+    if replicas is not None:
+        if isinstance(eps, Mapping) or EFFICIENCY in variations:
+            raise InputError("replicas need one working point, and their variation a free name")
+        variations[EFFICIENCY] = varied(shifted_efficiencies(eps, replicas), "eps")
+    names = add_weight(weights, name, nominal, variations)
+    return TruthTag(nominal, nominal != 0.0, names, bins.n_above_one)
+
+
+def fill_objects(
+    histogram: hist.Hist[Any],
+    event_weight: Array,
+    object_weight: ak.Array | None = None,
+    **axes: Any,
+) -> None:
+    """Fill one entry per object, where ``Weights`` cannot carry a weight of each of them.
+
+    Parameters
+    ----------
+    histogram : to fill.
+    event_weight : one per event, such as ``weights.weight()`` or ``weights.weight("btagUp")``.
+    object_weight : of every object, jagged, such as ``eps`` or ``1 / eps``.
+    axes : value of every object (jagged), of every event (spread over its objects), or one for
+        all, such as the name of a category.
+
+    Raises
+    ------
+    InputError : for weights that are not finite, or columns of other objects.
+    """
+    jagged = {k: v for k, v in axes.items() if isinstance(v, ak.Array) and v.ndim > 1}
+    if object_weight is not None:
+        jagged[""] = object_weight
+    if not jagged:
+        raise InputError("expected a jagged column, one number per object, to fill")
+    columns = {}
+    offsets = offsets_of(next(iter(jagged.values())))
+    for key, column in jagged.items():
+        found, rows = flat_rows(column, name=key or "object_weight")
+        if not np.array_equal(found, offsets) or rows.shape[1] != 1:
+            raise InputError(f"{key or 'object_weight'}: expected one number for each object")
+        columns[key] = rows[:, 0]
+    counts = np.diff(offsets)
+    if np.shape(event_weight) != counts.shape:
+        raise InputError(
+            f"event_weight: expected {len(counts)} events, received {np.shape(event_weight)}"
+        )
+    weight = np.repeat(np.asarray(event_weight, np.float64), counts) * columns.pop("", 1.0)
+    check_finite(weight, "weight")
+    for key, value in axes.items():
+        if key not in columns:
+            per_event = not isinstance(value, str) and np.ndim(value) == 1
+            columns[key] = np.repeat(np.asarray(value), counts) if per_event else value
+    histogram.fill(**columns, weight=weight)

@@ -1,0 +1,294 @@
+"""What the jets of events weigh in every bin between working points: the input of all tag sums.
+
+A jet in bin b passes the first b working points, from the loosest on; in bin 0 it is not tagged.
+With efficiencies of simulated jets the weights are probabilities. Scale factors turn them into
+those of the data; a jet that stays directly tagged has a weight in its own bin only.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeAlias
+
+import awkward as ak
+import numpy as np
+import numpy.typing as npt
+
+from hepsilon.columns import flat_rows, offsets_of, unflatten
+from hepsilon.efficiency import probabilities
+from hepsilon.errors import InputError, ScaleFactorWarning
+
+__all__ = ["PerWorkingPoint", "ScaleFactors", "TagBins"]
+
+Array = npt.NDArray[Any]
+PerWorkingPoint: TypeAlias = ak.Array | Mapping[str, ak.Array]
+"""Numbers of jets (events x jets), with several working points on a trailing axis or by name, from
+the loosest to the tightest."""
+
+ROUND_OFF = 1e-9
+
+
+@dataclass(frozen=True)
+class ScaleFactors:
+    """Ratios of data to simulation, jagged like the jets, with their variations.
+
+    Attributes
+    ----------
+    nominal : numbers of jets, see :data:`PerWorkingPoint`.
+    variations : name: (up, down), of the same shape.
+    kind : what they multiply: the efficiency of each ``"working_point"``; the probability of each
+        ``"bin"`` (with bin 0, one more than working points); or the ``"jet"`` as it was simulated
+        (a shape correction at its own discriminant), which direct tagging alone can use.
+    """
+
+    nominal: PerWorkingPoint
+    variations: Mapping[str, tuple[PerWorkingPoint, PerWorkingPoint]]
+    kind: Literal["working_point", "bin", "jet"] = "working_point"
+
+    @classmethod
+    def of(cls, factors: PerWorkingPoint | ScaleFactors) -> ScaleFactors:
+        """Plain factors of working points have no variations."""
+        return factors if isinstance(factors, ScaleFactors) else cls(factors, {})
+
+    def varied(self) -> dict[str, tuple[ScaleFactors, ScaleFactors]]:
+        """Every variation as scale factors of its own."""
+        return {
+            name: (replace(self, nominal=up, variations={}), replace(self, nominal=down))
+            for name, (up, down) in self.variations.items()
+        }
+
+
+def _stacked(values: PerWorkingPoint, name: str) -> tuple[Array, Array, list[str] | None]:
+    """Offsets, flat values (jets, working points), and the names where there are some."""
+    if not isinstance(values, Mapping):
+        return *flat_rows(values, name=name), None
+    columns = {key: flat_rows(column, name=f"{name} {key}") for key, column in values.items()}
+    if not columns:
+        raise InputError(f"{name}: expected at least one working point")
+    offsets = next(iter(columns.values()))[0]
+    for key, (found, rows) in columns.items():
+        if rows.shape[1] != 1 or not np.array_equal(found, offsets):
+            raise InputError(f"{name} {key}: expected one number for each jet of each event")
+    return offsets, np.concatenate([rows for _, rows in columns.values()], axis=1), list(columns)
+
+
+def _beside(values: PerWorkingPoint, offsets: Array, columns: int, name: str) -> Array:
+    """Finite numbers of the same jets, with the same number of columns (jets, columns)."""
+    found, rows, _ = _stacked(values, name)
+    if not np.array_equal(found, offsets) or rows.shape[1] != columns:
+        raise InputError(
+            f"{name}: expected {columns} number(s) for each of {offsets[-1]} jets, received "
+            f"{rows.shape[1]} for {len(rows)}, or jets of other events"
+        )
+    bad = int(np.count_nonzero(~(np.isfinite(rows) & (rows >= 0.0))))
+    if bad:
+        raise InputError(f"{name}: {bad} of {rows.size} values are negative, NaN or infinite")
+    return rows
+
+
+def _between(eps: Array) -> Array:
+    """Probabilities of the bins (jets, working points + 1) from cumulative efficiencies."""
+    bins = np.empty((len(eps), eps.shape[1] + 1))
+    bins[:, 0] = 1.0 - eps[:, 0]
+    bins[:, -1] = eps[:, -1]
+    bins[:, 1:-1] = np.maximum(eps[:, :-1] - eps[:, 1:], 0.0)  # round-off only: checked before
+    return bins
+
+
+def _ordered(eps: Array, names: Sequence[int | str]) -> Array:
+    rising = int(np.count_nonzero(np.diff(eps, axis=1) > ROUND_OFF))
+    if rising:
+        raise InputError(
+            f"eps: {rising} of {len(eps)} jets have a higher efficiency at a tighter working "
+            f"point; expected the working points {list(names)} from the loosest to the tightest"
+        )
+    return eps
+
+
+@dataclass(frozen=True)
+class TagBins:
+    """Weights of the bins of every jet that counts.
+
+    Attributes
+    ----------
+    offsets : int64 (events + 1).
+    weights : float64 (jets, bins).
+    working_points : names (or numbers), from the loosest to the tightest.
+    index : position of each jet among all jets of the events, and ``all_offsets`` of all jets.
+    n_above_one : number of scaled efficiencies that were above 1 (and taken as 1).
+    n_unordered : number of those that were above that of a looser working point (and taken as it).
+    """
+
+    offsets: Array
+    weights: Array
+    working_points: tuple[int | str, ...]
+    index: Array | None
+    all_offsets: Array
+    n_above_one: int = 0
+    n_unordered: int = 0
+
+    @classmethod
+    def of(
+        cls,
+        eps: PerWorkingPoint,
+        *,
+        jets: slice | ak.Array | None = None,
+        working_points: Sequence[str] | None = None,
+        scale_factors: PerWorkingPoint | ScaleFactors | None = None,
+        direct: ak.Array | None = None,
+        tagged: ak.Array | None = None,
+    ) -> TagBins:
+        """Put together what is known of the jets (see :func:`hepsilon.truth_tag_weight`).
+
+        Raises
+        ------
+        InputError : for values that are NaN, out of range or of other jets.
+        """
+        offsets, values, names = _stacked(eps, "eps")
+        points = _names(working_points or names, values.shape[1])
+        values = _ordered(probabilities(values, "eps"), points)
+        chosen, index = _chosen(offsets, jets)
+        found = cls(chosen, _between(_rows(values, index)), points, index, offsets)
+        simulated = found.weights
+        if scale_factors is not None:
+            found = found._scaled(ScaleFactors.of(scale_factors), values)
+            _warn(found, len(simulated))
+        if (direct is None) != (tagged is None):
+            raise InputError("expected both of direct and tagged, or none of them")
+        if direct is not None and tagged is not None:
+            found = found._direct(direct, tagged, simulated)
+        return found
+
+    @classmethod
+    def weighted(cls, factors: PerWorkingPoint, jets: slice | ak.Array | None) -> TagBins:
+        """Jets with one bin each, whose weight is the given number."""
+        offsets, _, _ = _stacked(factors, "scale factors")
+        rows = _beside(factors, offsets, 1, "scale factors")
+        chosen, index = _chosen(offsets, jets)
+        return cls(chosen, _rows(rows, index), (), index, offsets)
+
+    @property
+    def n_bins(self) -> int:
+        """Number of bins: one more than working points."""
+        return int(self.weights.shape[1])
+
+    def own_bins(self, tagged: ak.Array, name: str = "tagged") -> Array:
+        """Bin of every jet that counts, from booleans or numbers of passed working points.
+
+        Raises
+        ------
+        InputError : for numbers that no bin has.
+        """
+        bins = _rows(_beside(tagged, self.all_offsets, 1, name)[:, 0], self.index)
+        wrong = int(np.count_nonzero((bins != np.floor(bins)) | (bins >= self.n_bins)))
+        if wrong:
+            raise InputError(
+                f"{name}: expected how many of {len(self.working_points)} working points each "
+                f"jet passes (or booleans for one), but {wrong} of {len(bins)} are no such number"
+            )
+        return bins.astype(np.int64)
+
+    def _scaled(self, factors: ScaleFactors, eps: Array) -> TagBins:
+        """With the weights that the jets have in data."""
+        if factors.kind == "jet":
+            raise InputError(
+                "scale factors at each jet's own discriminant are for direct tagging; truth tagging "
+                "needs them for every bin (see BTagScaleFactors.in_bins)"
+            )
+        n_bins = self.n_bins
+        columns = n_bins if factors.kind == "bin" else n_bins - 1
+        ratio = _beside(factors.nominal, self.all_offsets, columns, "scale factors")
+        ratio = _rows(ratio, self.index)
+        if factors.kind == "bin":
+            return replace(self, weights=self.weights * ratio)
+        scaled = ratio * _rows(eps, self.index)
+        above = int(np.count_nonzero(scaled > 1.0))
+        scaled = np.minimum(scaled, 1.0)
+        unordered = int(np.count_nonzero(np.diff(scaled, axis=1) > ROUND_OFF))
+        scaled = np.minimum.accumulate(scaled, axis=1)
+        weights = _between(scaled)
+        return replace(self, weights=weights, n_above_one=above, n_unordered=unordered)
+
+    def _direct(self, direct: ak.Array, tagged: ak.Array, simulated: Array) -> TagBins:
+        """With a weight in their own bin only for the jets that stay directly tagged."""
+        mask = _rows(_beside(direct, self.all_offsets, 1, "direct")[:, 0] != 0.0, self.index)
+        bins = self.own_bins(tagged)[mask]
+        weights = self.weights.copy()
+        ratio = np.ones(len(bins))
+        if self.weights is not simulated:
+            ratio = _own_bin_ratio(self.weights[mask], simulated[mask], bins)
+        weights[mask] = 0.0
+        weights[np.flatnonzero(mask), bins] = ratio
+        return replace(self, weights=weights)
+
+    def jagged(self, flat: Array, fill: Any) -> ak.Array:
+        """Numbers of the jets that count, jagged like all jets; ``fill`` for the others."""
+        if self.index is not None:
+            spread = np.full(self.all_offsets[-1], fill, flat.dtype)
+            spread[self.index] = flat
+            flat = spread
+        return unflatten(flat, self.all_offsets)
+
+
+def _own_bin_ratio(data: Array, simulated: Array, bins: Array) -> Array:
+    """P(data) / P(MC) of the bin each jet is in.
+
+    Raises
+    ------
+    InputError : for jets in a bin that their efficiencies say is impossible.
+    """
+    row = np.arange(len(bins))
+    below = simulated[row, bins]
+    impossible = int(np.count_nonzero(below <= 0.0))
+    if impossible:
+        raise InputError(
+            f"{impossible} of {len(bins)} directly tagged jets are in a bin of which their "
+            "efficiencies (0, 1 or equal for two working points) say that it is impossible"
+        )
+    ratio: Array = data[row, bins] / below
+    return ratio
+
+
+def _rows(values: Array, index: Array | None) -> Array:
+    return values if index is None else values[index]
+
+
+def _names(names: Sequence[str] | None, columns: int) -> tuple[int | str, ...]:
+    if names is None:
+        return tuple(range(columns))
+    if len(names) != columns or len(set(names)) != columns:
+        raise InputError(
+            f"expected {columns} distinct working points, one for each efficiency of a jet, "
+            f"received {list(names)}"
+        )
+    return tuple(names)
+
+
+def _chosen(offsets: Array, jets: slice | ak.Array | None) -> tuple[Array, Array | None]:
+    """Offsets of the jets that count, and their positions among all; None for all of them."""
+    if jets is None:
+        return offsets, None
+    if not isinstance(jets, slice | ak.Array):
+        raise TypeError(f"jets: expected a slice, a jagged mask or None, received {jets!r}")
+    if isinstance(jets, ak.Array):
+        mask = _beside(jets, offsets, 1, "jets")[:, 0]
+        if not np.isin(mask, (0.0, 1.0)).all():
+            raise InputError(f"jets: expected a boolean for each jet, received {jets.type}")
+        counted = np.concatenate([[0], np.cumsum(mask != 0.0)])
+        return counted[offsets], np.flatnonzero(mask)
+    chosen = unflatten(np.arange(offsets[-1]), offsets)[:, jets]
+    return offsets_of(chosen), np.asarray(ak.to_numpy(ak.flatten(chosen, axis=1)))
+
+
+def _warn(found: TagBins, n_jets: int) -> None:
+    parts = []
+    if found.n_above_one:
+        parts.append(f"{found.n_above_one} have SF * eps above 1 (taken as 1)")
+    if found.n_unordered:
+        parts.append(
+            f"{found.n_unordered} have SF * eps above that of a looser working point (taken as it)"
+        )
+    if parts:
+        warnings.warn(f"of {n_jets} jets {' and '.join(parts)}", ScaleFactorWarning, stacklevel=4)
