@@ -122,10 +122,9 @@ def add_weight(
                 "with a weight of its own"
             )
     names = tuple(variations or ())
-    up = [copies[f"{key}Up"] for key in names]
-    down = [copies[f"{key}Down"] for key in names]
+    ups, downs = ([copies[f"{key}{side}"] for key in names] for side in ("Up", "Down"))
     # coffea divides by the nominal weight in place: where that is zero, all are
-    weights.add_multivariation(name, copies["nominal"], list(names), up, down)
+    weights.add_multivariation(name, copies["nominal"], list(names), ups, downs)
     return tuple(f"{name}_{key}" for key in names)
 
 
@@ -214,7 +213,7 @@ def fill_objects(
         jagged[""] = object_weight
     if not jagged:
         raise InputError("expected a jagged column, one number per object, to fill")
-    columns = {}
+    columns: dict[str, Any] = {}
     offsets = offsets_of(next(iter(jagged.values())))
     for key, column in jagged.items():
         found, rows = flat_rows(column, name=key or "object_weight")

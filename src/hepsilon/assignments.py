@@ -14,7 +14,7 @@ from hepsilon import kernels, tag_kernels
 from hepsilon.columns import offsets_of, unflatten
 from hepsilon.conditions import Condition, as_condition
 from hepsilon.errors import InputError
-from hepsilon.tagging import PerWorkingPoint, ScaleFactors, TagBins
+from hepsilon.tagging import PerWorkingPoint, TagBins
 
 __all__ = ["MAX_ASSIGNMENTS", "TagAssignments", "enumerate_tags", "sample_tags"]
 

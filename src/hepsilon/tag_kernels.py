@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hepsilon.kernels import nth_uniform
 from hepsilon.kernels import njit as _jit
+from hepsilon.kernels import nth_uniform
 
 __all__ = ["condition_probability", "count_assignments", "list_assignments", "sample_bins"]
 
@@ -104,7 +104,7 @@ def sample_bins(offsets: Array, bins: Array, table: Array, key: Array) -> Array:
 
 @_jit
 def count_assignments(offsets: Array, bins: Array, table: Array) -> Array:
-    """Number of accepted assignments with a positive weight, one per event (float64: may be huge)."""
+    """Number of accepted assignments of positive weight, one per event; float64, it may be huge."""
     present = (bins > 0.0).astype(np.float64)
     return condition_probability(offsets, present, table)
 

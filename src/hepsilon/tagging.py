@@ -194,8 +194,8 @@ class TagBins:
         """With the weights that the jets have in data."""
         if factors.kind == "jet":
             raise InputError(
-                "scale factors at each jet's own discriminant are for direct tagging; truth tagging "
-                "needs them for every bin (see BTagScaleFactors.in_bins)"
+                "scale factors at each jet's own discriminant are for direct tagging; truth "
+                "tagging needs them for every bin (see TagScaleFactors.in_bins)"
             )
         n_bins = self.n_bins
         columns = n_bins if factors.kind == "bin" else n_bins - 1
