@@ -59,7 +59,7 @@ class Card(Record):
     task : what it is an efficiency of.
     features : with the ranges that the training sample covered.
     n_events, n_objects : in the sample it was made from.
-    passed_rate : weighted share of the objects that passed.
+    passed_rate : weighted share of the objects that passed (the loosest working point).
     files : that sample.
     versions : of Python and the packages that made it.
     arrays : names of the array groups in the file.

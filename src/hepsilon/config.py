@@ -88,15 +88,33 @@ class Cut(Record):
 
 
 class Passed(Record):
-    """What counts as passed: a boolean field, or a field above a cut (the working point)."""
+    """What counts as passed: a boolean field, or a field above the cuts of the working points.
+
+    Attributes
+    ----------
+    field : name of the boolean, or of the discriminant.
+    above : cuts on the discriminant, increasing: one for each working point, from the loosest to
+        the tightest.
+    names : of the working points, such as ``["L", "M", "T"]``.
+    """
 
     field: str
-    above: Annotated[tuple[StrictFloat, ...], Field(min_length=1, max_length=1)] | None = None
+    above: Annotated[tuple[StrictFloat, ...], Field(min_length=1)] | None = None
+    names: tuple[str, ...] | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if any(a >= b for a, b in pairwise(self.above or ())):
+            raise ValueError(f"expected increasing cuts, received {self.above}")
+        names = self.names
+        if names is not None and not len(set(names)) == len(names) == len(self.above or (0,)):
+            raise ValueError(f"expected a distinct name for each working point, received {names}")
+        return self
 
     @property
-    def cut(self) -> float | None:
-        """The cut of the working point; None for a boolean field."""
-        return None if self.above is None else self.above[0]
+    def working_points(self) -> tuple[int | str, ...]:
+        """Names of the working points, or their numbers where they have none."""
+        return self.names or tuple(range(len(self.above or (0,))))
 
 
 class Fiducial(Record):
@@ -130,7 +148,8 @@ class Task(Record):
     selection : objects that fail one of these cuts do not exist for the task.
     passed : the response.
     weight : event weight in the training (a branch), may be negative.
-    truth : field with the true efficiency, where a simulation knows it (closure only).
+    truth : field with the true efficiency, where a simulation knows it (closure only); of
+        several working points one field for each.
     """
 
     level: Literal["object", "event"] = "object"
@@ -143,7 +162,12 @@ class Task(Record):
     selection: tuple[Cut, ...] = ()
     passed: Passed
     weight: str | None = None
-    truth: str | None = None
+    truth: str | Annotated[tuple[str, ...], Field(min_length=2)] | None = None
+
+    @property
+    def truth_fields(self) -> tuple[str, ...]:
+        """Fields with the true efficiency, one for each working point; none without truth."""
+        return (self.truth,) if isinstance(self.truth, str) else self.truth or ()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -154,6 +178,11 @@ class Task(Record):
                 raise ValueError(f"categorical feature {name!r} is not among {self.features}")
             if not values or len(set(values)) != len(values):
                 raise ValueError(f"expected distinct categories of {name!r}, received {values}")
+        points = self.passed.working_points
+        if len(points) > 1 and self.level == "event":
+            raise ValueError('several working points are for level = "object" only')
+        if self.truth is not None and len(self.truth_fields) != len(points):
+            raise ValueError(f"expected truth fields for {len(points)} working points")
         if self.level == "object":
             given = [n for n in ("objects", "order_by", "fiducial") if getattr(self, n) is not None]
             if given:

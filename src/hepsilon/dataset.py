@@ -43,8 +43,8 @@ class Columns:
     ----------
     offsets : int64 (``n_events + 1``).
     nodes : float32 features (``n_objects, n_features``), raw.
-    passed : float32 response (``n_objects``), 0 or 1; of a task of events the event's response,
-        once for each object.
+    passed : float32 response (``n_objects``), 0 or 1, or the number of working points that the
+        object passes; of a task of events the event's response, once for each object.
     weights : float64 event weight (``n_events``).
     keys : uint64 hash of (run, luminosityBlock, event) (``n_events``).
     """
@@ -186,7 +186,7 @@ def read_columns(files: Sequence[str | Path], config: Config) -> Columns:
 
 
 def check_response(columns: Columns, task: Task) -> None:
-    """Refuse a sample in which all objects have the same response.
+    """Refuse a sample in which all objects have the same response to a working point.
 
     A discriminant that was not computed is filled with one constant (such as -1) by many inputs;
     an efficiency of zero or one everywhere is not what anybody wants to learn from it.
@@ -195,12 +195,12 @@ def check_response(columns: Columns, task: Task) -> None:
     ------
     InputError : if no object, or every object, passed.
     """
-    passed = int(np.count_nonzero(columns.passed))
-    if 0 < passed < len(columns.passed):
-        return
-    cut = "" if task.passed.cut is None else f" above {task.passed.cut}"
-    raise InputError(
-        f"{'every' if passed else 'no'} one of {len(columns.passed)} {task.collection} objects has "
-        f"{task.passed.field}{cut}; expected some that pass and some that do not. Is the field "
-        "computed in these files?"
-    )
+    size = len(columns.passed)
+    for number, cut in enumerate(task.passed.above or (None,)):
+        passed = int(np.count_nonzero(columns.passed > number))
+        if not 0 < passed < size:
+            raise InputError(
+                f"{'every' if passed else 'no'} one of {size} {task.collection} objects has "
+                f"{task.passed.field}{'' if cut is None else f' above {cut}'}; expected some that "
+                "pass and some that do not. Is the field computed in these files?"
+            )

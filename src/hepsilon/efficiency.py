@@ -10,7 +10,7 @@ import awkward as ak
 import numpy as np
 import numpy.typing as npt
 
-from hepsilon.columns import flat, offsets_of, shortened, unflatten
+from hepsilon.columns import flat, flat_rows, offsets_of, shortened, unflatten
 from hepsilon.config import Task
 from hepsilon.errors import DomainError, InputError, OutOfDomainWarning
 from hepsilon.features import FeatureSpec, event_matrix
@@ -85,10 +85,10 @@ def _fallback(
     """Flat values of another efficiency, for the same objects or events."""
     if level == "event":
         return checked_events(efficiency(records), len(expected) - 1, "fallback")
-    offsets, values = checked(efficiency(records), "fallback")
+    offsets, values = flat_rows(efficiency(records), name="fallback")
     if not np.array_equal(offsets, expected):
         raise InputError("the fallback gave other numbers of objects per event than it received")
-    return values
+    return probabilities(values, "fallback")
 
 
 class Efficiency(ABC):
@@ -107,9 +107,17 @@ class Efficiency(ABC):
     def features(self) -> FeatureSpec:
         """The features with the ranges that the sample covered."""
 
+    @property
+    def working_points(self) -> tuple[int | str, ...]:
+        """Names (or numbers) of the working points, from the loosest to the tightest."""
+        return self.task.passed.working_points
+
     @abstractmethod
     def _evaluate(self, offsets: Array, nodes: Array) -> Array:
-        """Efficiency of every object, or of every event, float64 in (0, 1)."""
+        """Efficiency of every object, or of every event, float64 in (0, 1).
+
+        Of several working points (entries, working points).
+        """
 
     def _covered(self, nodes: Array) -> Array:
         """True for each object inside the domain."""
@@ -144,7 +152,8 @@ class Efficiency(ABC):
 
         Returns
         -------
-        ak.Array : jagged like ``records``, or one per event; float64 in (0, 1).
+        ak.Array : jagged like ``records``, or one per event; float64 in (0, 1). Of several working
+        points with one more axis, from the loosest to the tightest.
         """
         if not callable(out_of_domain) and out_of_domain not in POLICIES:
             raise InputError(
@@ -158,7 +167,10 @@ class Efficiency(ABC):
         values = self._evaluate(offsets, nodes)
         if callable(out_of_domain) and outside.any():
             other = _fallback(out_of_domain, records, offsets, self.task.level)
-            values = np.where(outside, other, values)
+            if values[:1].size != other[:1].size:
+                raise InputError("the fallback has another number of working points")
+            other = other.reshape(values.shape)
+            values = np.where(outside.reshape(-1, *[1] * (values.ndim - 1)), other, values)
         elif out_of_domain == "warn" and outside.any():
             warnings.warn(self._describe(nodes, outside), OutOfDomainWarning, stacklevel=2)
         return self._like_records(values, offsets)
@@ -183,19 +195,22 @@ class FieldEfficiency:
 
     Parameters
     ----------
-    field : name of the field, with values in [0, 1].
+    fields : names of the fields, with values in [0, 1]: one for each working point.
     """
 
-    def __init__(self, field: str) -> None:
-        self.field = field
+    def __init__(self, *fields: str) -> None:
+        self.fields = fields
 
     def __repr__(self) -> str:
-        return f"FieldEfficiency({self.field!r})"
+        return f"FieldEfficiency({', '.join(map(repr, self.fields))})"
 
     def __call__(self, records: ak.Array, /) -> ak.Array:
-        """Values of the field as float64, jagged like ``records``."""
-        if self.field not in ak.fields(records):
-            received = shortened(ak.fields(records), self.field)
-            raise InputError(f"expected the field {self.field!r}, received {received}")
-        offsets, values = checked(records[self.field], self.field)
-        return unflatten(values, offsets)
+        """Values of the fields as float64, jagged like ``records``; several on one more axis."""
+        columns = []
+        for field in self.fields:
+            if field not in ak.fields(records):
+                received = shortened(ak.fields(records), field)
+                raise InputError(f"expected the field {field!r}, received {received}")
+            offsets, values = checked(records[field], field)
+            columns.append(values)
+        return unflatten(columns[0] if len(columns) == 1 else np.stack(columns, axis=1), offsets)

@@ -284,6 +284,8 @@ def inside_fiducial(records: ak.Array, task: Task) -> Array:
 def passed(records: ak.Array, task: Task) -> ak.Array:
     """The response: which objects passed (bool, jagged); of a task of events, which events.
 
+    Of several working points: how many of them each object passes (jagged).
+
     Parameters
     ----------
     records : the objects, or the events of a task of events.
@@ -296,4 +298,9 @@ def passed(records: ak.Array, task: Task) -> ak.Array:
     undefined = int(ak.sum(values != values))  # noqa: PLR0124
     if undefined:
         raise InputError(f"{task.passed.field}: {undefined} values are NaN")
-    return values > task.passed.cut if task.passed.cut is not None else values == 1
+    cuts = task.passed.above
+    if cuts is None:
+        return values == 1
+    if len(cuts) == 1:
+        return values > cuts[0]
+    return sum(ak.values_astype(values > cut, np.int8) for cut in cuts)

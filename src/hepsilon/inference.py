@@ -10,7 +10,7 @@ from typing import Any, Literal
 import awkward as ak
 import numpy as np
 import numpy.typing as npt
-from scipy.special import expit
+from scipy.special import expit, softmax
 
 from hepsilon.artifact import Card, read_arrays, read_card
 from hepsilon.config import ModelConfig, Recipe, Record, Task, validate
@@ -60,15 +60,23 @@ class NetworkCard(Card):
 def to_probability(logits: Array, mu: float) -> Array:
     """Efficiency from a network's logit, float64 in (0, 1).
 
+    Of several working points (``n_objects, working_points``) from the logits of the bins between
+    them: the softmax, summed from the tightest one, so that efficiencies fall from one working
+    point to the next by construction.
+
     With objects that did not pass weighted by ``mu`` (paper Eq. 5) the network converges to
     ``eps / (eps + mu (1 - eps))``, whose logit is that of eps minus ``ln mu``.
     """
     if not np.isfinite(logits).all():
         raise InputError(f"{int((~np.isfinite(logits)).sum())} outputs are NaN or infinite")
     shifted = logits + np.log(mu)
+    if shifted.ndim == 1:
+        eps = expit(shifted)
+    else:
+        bins = softmax(np.concatenate([np.zeros((len(shifted), 1)), shifted], axis=1), axis=1)
+        eps = np.cumsum(bins[:, :0:-1], axis=1)[:, ::-1]
     # beyond +-36 the float64 next to 1 (or to 0) is the answer, not 1 itself
-    eps: Array = np.clip(expit(shifted), np.finfo(float).tiny, 1.0 - np.finfo(float).epsneg)
-    return eps
+    return np.asarray(np.clip(eps, np.finfo(float).tiny, 1.0 - np.finfo(float).epsneg))
 
 
 @dataclass(frozen=True)
@@ -123,7 +131,7 @@ class NetworkEfficiency(Efficiency):
             return _ENGINES[key]
 
     def _members(self, offsets: Array, nodes: Array) -> Array:
-        """Efficiencies of every object, or event, from every network (entries x members)."""
+        """Efficiencies of every object, or event, from every network (entries, ..., members)."""
         rows = offsets, nodes
         objects = self.card.architecture.objects
         if objects is not None:  # one row for each event
@@ -132,10 +140,10 @@ class NetworkEfficiency(Efficiency):
         logits = [engine.logits(*rows) for engine in self._engines()]
         if self.task.level == "event" and objects is None:
             logits = [x[offsets[:-1]] for x in logits]  # all nodes of an event say the same
-        return np.stack([to_probability(x, self.card.training.mu) for x in logits], axis=1)
+        return np.stack([to_probability(x, self.card.training.mu) for x in logits], axis=-1)
 
     def _evaluate(self, offsets: Array, nodes: Array) -> Array:
-        return np.asarray(self._members(offsets, nodes).mean(axis=1))
+        return np.asarray(self._members(offsets, nodes).mean(axis=-1))
 
     def replicas(self, records: ak.Array, /) -> ak.Array:
         """Efficiencies of the single networks, with one more axis, the members."""

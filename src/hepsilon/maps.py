@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
+import awkward as ak
 import numpy as np
 import numpy.typing as npt
 from hist.intervals import clopper_pearson_interval
@@ -70,7 +71,8 @@ class EfficiencyMap(Efficiency):
     of objects ``n_eff = n^2 / sum w^2`` and the category's mean efficiency ``p``, the value is
     ``(n_eff k / n + p) / (n_eff + 1)``: the mean of the Beta posterior whose prior is worth one
     object at ``p``. It stays inside (0, 1); a bin without objects has the value ``p`` and is out
-    of domain. Objects outside the binning take the nearest bin and are out of domain, too.
+    of domain. Objects outside the binning take the nearest bin and are out of domain, too. Of
+    several working points the last axis of the values is that of the working points.
 
     Use :meth:`fit` or :func:`hepsilon.load`.
     """
@@ -83,10 +85,12 @@ class EfficiencyMap(Efficiency):
         shape = _shape(card.features, card.edges)
         if set(arrays) != {"value", "low", "high", "n_effective"}:
             raise ArtifactError(f"unknown arrays of a map: {sorted(arrays)}")
+        points = len(card.task.passed.working_points)
         for name, array in arrays.items():
-            numbers = array.dtype.kind == "f" and array.shape == shape
+            expected = shape if points == 1 or name == "n_effective" else (*shape, points)
+            numbers = array.dtype.kind == "f" and array.shape == expected
             if not numbers or not np.isfinite(array).all():
-                raise ArtifactError(f"{name}: expected finite numbers of shape {shape}")
+                raise ArtifactError(f"{name}: expected finite numbers of shape {expected}")
         self._arrays = arrays
 
     @classmethod
@@ -121,15 +125,18 @@ class EfficiencyMap(Efficiency):
         inside = spec.in_domain(nodes)
         numbers = _bin_numbers(spec, edges, nodes[inside])
         weights = columns.object_weights
-        arrays, unphysical = _posterior(
-            numbers, columns.passed[inside], weights[inside], _shape(spec, edges), len(edges)
+        arrays, unphysical = _posteriors(
+            len(task.passed.working_points),
+            (numbers, columns.passed[inside], weights[inside]),
+            _shape(spec, edges),
+            len(edges),
         )
         card = MapCard(
             task=task,
             features=spec,
             n_events=columns.n_events,
             n_objects=len(nodes),
-            passed_rate=float(np.average(columns.passed, weights=weights)),
+            passed_rate=float(np.average(columns.passed > 0.5, weights=weights)),
             files=files,
             versions=versions(),
             arrays=("map",),
@@ -169,7 +176,43 @@ class EfficiencyMap(Efficiency):
         return np.asarray(super()._covered(nodes) & filled)
 
     def _evaluate(self, offsets: Array, nodes: Array) -> Array:
-        return np.asarray(self._arrays["value"].ravel()[self._bins(nodes)])
+        return self._of_bins(self._arrays["value"], nodes)
+
+    def _of_bins(self, table: Array, nodes: Array) -> Array:
+        """Rows of a table of all bins (bins..., others...) for the objects."""
+        bins = _shape(self.features, self.card.edges)
+        flat = table.reshape(int(np.prod(bins)), *table.shape[len(bins) :])
+        return np.asarray(flat[self._bins(nodes)])
+
+    def replicas(self, records: ak.Array, /, *, n_replicas: int = 20, seed: int = 1) -> ak.Array:
+        """Efficiencies with the statistical fluctuations of the map, on one more axis.
+
+        Every bin is drawn from its posterior (of which the value is the mean), a Beta or, of
+        several working points, a Dirichlet distribution.
+
+        Parameters
+        ----------
+        records : jagged objects.
+        n_replicas : number of draws of the whole map.
+        seed : of the draws, which are the same in every call.
+        """
+        offsets, nodes = self._columns(records)
+        rows = self._of_bins(self._draws(n_replicas, seed), nodes)
+        return self._like_records(rows, offsets)
+
+    def _draws(self, n_replicas: int, seed: int) -> Array:
+        """Values of all bins in every replica (bins..., [working points,] replicas)."""
+        values = self._arrays["value"]
+        points = values[..., None] if values.shape == self._arrays["n_effective"].shape else values
+        zero, one = np.zeros_like(points[..., :1]), np.ones_like(points[..., :1])
+        bins = -np.diff(np.concatenate([one, points, zero], axis=-1), axis=-1)
+        concentration = (self._arrays["n_effective"] + 1.0)[..., None] * bins
+        rng = np.random.default_rng(seed)
+        drawn = rng.standard_gamma(concentration, (n_replicas, *bins.shape))
+        cumulative = np.cumsum(drawn[..., ::-1], axis=-1)[..., ::-1]
+        eps = cumulative[..., 1:] / np.maximum(cumulative[..., :1], np.finfo(float).tiny)
+        eps = np.clip(eps, np.finfo(float).tiny, 1.0 - np.finfo(float).epsneg)
+        return np.moveaxis(eps, 0, -1).reshape(*values.shape, n_replicas)
 
     def interval(self) -> tuple[Array, Array]:
         """68 % Clopper-Pearson interval of every bin, on effective counts (low, high)."""
@@ -198,6 +241,25 @@ def _map_features(task: Task, edges: Edges) -> FeatureSpec:
     ]
     binned = [Feature(name=name, kind="numeric", low=e[0], high=e[-1]) for name, e in edges.items()]
     return FeatureSpec(features=(*categories, *binned))
+
+
+def _posteriors(
+    working_points: int, sample: tuple[Array, Array, Array], shape: tuple[int, ...], n_binned: int
+) -> tuple[dict[str, Array], int]:
+    """:func:`_posterior` of every working point, on one more axis where there are several."""
+    numbers, passed, weights = sample
+    found = [
+        _posterior(numbers, passed > point, weights, shape, n_binned)
+        for point in range(working_points)
+    ]
+    if working_points == 1:
+        return found[0]
+    arrays = {k: np.stack([a[k] for a, _ in found], axis=-1) for k in ("value", "low", "high")}
+    # with negative weights only can a tighter working point seem to have a higher efficiency
+    rising = np.diff(arrays["value"], axis=-1) > 0.0
+    arrays["value"] = np.minimum.accumulate(arrays["value"], axis=-1)
+    arrays["n_effective"] = found[0][0]["n_effective"]
+    return arrays, sum(n for _, n in found) + int(np.count_nonzero(rising))
 
 
 def _posterior(

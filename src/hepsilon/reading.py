@@ -156,7 +156,7 @@ def check_file(path: str | Path, task: Task, config: InputConfig, *, response: b
             f"not one nested column {task.collection!r}; training reads both"
         )
     numbers = [task.weight] if task.weight else []
-    truth = [task.truth] if task.truth else []
+    truth = list(task.truth_fields)
     if task.level == "event" and response:
         numbers += [task.passed.field, *truth]
     layout.of_objects(task_fields(task) + (truth if task.level == "object" else []))

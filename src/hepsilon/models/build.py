@@ -25,6 +25,8 @@ class Architecture(Record):
     pair_features : the pair MLP sees the differences of the pair.
     periodic_angles : angles enter as (cos, sin).
     level : one output per object or per event.
+    working_points : number of outputs: for each bin above a working point its logit relative to
+        the bin of what passes none.
     objects : number of objects of an event that form one row of the input; None where every
         object is a row of its own.
     product : the event's efficiency is a product over its objects and pairs; ``head`` are then
@@ -39,6 +41,7 @@ class Architecture(Record):
     pair_features: bool
     periodic_angles: bool
     level: Literal["object", "event"] = "object"
+    working_points: int = 1
     objects: int | None = None
     product: bool = False
     harmonics: int = 0
@@ -102,7 +105,7 @@ def resolve(config: ModelConfig, task: Task) -> Architecture:
     preset = PRESETS.get((config.architecture, config.preset))
     if preset is None:
         raise ConfigError(f"there is no {config.preset!r} preset of {config.architecture!r}")
-    update: dict[str, Any] = {}
+    update: dict[str, Any] = {"working_points": len(task.passed.working_points)}
     angular = _encodes_tracks(config, task) or {"eta", "phi"} <= set(task.features)
     if config.pair_features and not (angular and preset.blocks):
         raise ConfigError("pair_features need the gnn architecture and the features eta and phi")
@@ -177,7 +180,7 @@ def build_model(architecture: Architecture, spec: FeatureSpec, seed: int | None)
 def _head(architecture: Architecture, init: Any, hidden: Any) -> Any:
     for i, width in enumerate(architecture.head):
         hidden = init.dense(width, architecture.activation, f"head_{i}")(hidden)
-    return init.dense(1, None, "logit")(hidden)
+    return init.dense(architecture.working_points, None, "logit")(hidden)
 
 
 def _product(architecture: Architecture, spec: FeatureSpec, init: Any, x: Any) -> Any:

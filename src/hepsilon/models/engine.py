@@ -108,22 +108,25 @@ class Engine:
 
         self._call = _COMPILERS[keras.backend.backend()](model)
         self._device = device
+        self._outputs = int(model.output.shape[-1])
         self._has_edges = any(isinstance(layer, GNBlock) for layer in model.layers)
 
     def logits(self, offsets: Array, nodes: Array) -> Array:
         """Logit of every object, float64 (``n_objects``), in the order of ``nodes``.
+
+        Of several working points one logit for each (``n_objects, working_points``).
 
         Parameters
         ----------
         offsets : int64 (``n_events + 1``).
         nodes : raw features, float32 (``n_objects, n_features``).
         """
-        out = np.full(len(nodes), np.nan)
+        out = np.full((len(nodes), self._outputs), np.nan)
         graphs = packed_graphs(offsets, nodes) if self._has_edges else packed_rows(nodes)
         for graph in graphs:
             real = graph.index >= 0
             out[graph.index[real]] = self._run(graph)[real]
-        return out
+        return out if self._outputs > 1 else out[:, 0]
 
     def _run(self, graph: Graph) -> Array:
         import keras
@@ -133,4 +136,4 @@ class Engine:
         else:
             with keras.device(self._device):
                 logits = self._call(graph.inputs)
-        return np.asarray(keras.ops.convert_to_numpy(logits), np.float64)[:, 0]
+        return np.asarray(keras.ops.convert_to_numpy(logits), np.float64)

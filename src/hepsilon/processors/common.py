@@ -71,7 +71,7 @@ def collection(
     }
     special = {"run", "luminosityBlock", "event", task.weight}
     if task.level == "event":
-        special |= {task.passed.field, task.truth}
+        special |= {task.passed.field, *task.truth_fields}
     branches |= {k: v for k, v in config.branches.items() if k not in special}
     wanted = column_names(branches.values())
     missing = [branch for branch in wanted if branch not in fields]

@@ -217,8 +217,8 @@ class EfficiencyInversion(processor.ProcessorABC):  # type: ignore[misc]
     ) -> dict[str, Array]:
         """All efficiencies but the bin-by-bin ones; of measured events that is all there are."""
         eps = {}
-        if self.has_truth and self.task.truth is not None:
-            column = event_column(events, self.task.truth, self.config)
+        if self.has_truth:
+            column = event_column(events, self.task.truth_fields[0], self.config)
             eps[TRUTH] = checked_events(column, len(sample.weights), TRUTH)
         for name in self.learned:
             eps[name] = self._eps(output, name, name, sample)

@@ -99,7 +99,7 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
             raise ConfigError(f"the names {sorted(reserved)} are reserved for built-in methods")
         self.task, self.observables, self.n_tags = task, tuple(observables), n_tags
         self.config = config or InputConfig(schema="nanoaod")
-        truth = {TRUTH: FieldEfficiency(task.truth)} if task.truth else {}
+        truth = {TRUTH: FieldEfficiency(*task.truth_fields)} if task.truth else {}
         self.efficiencies: dict[str, SupportsEfficiency] = {**truth, **efficiencies}
         names = list(task.categorical)
         self.category = names[0] if names else None

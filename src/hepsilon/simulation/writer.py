@@ -34,6 +34,7 @@ from hepsilon.simulation.jets import (
 __all__ = [
     "GENERATORS",
     "TAG_CUT",
+    "WORKING_POINTS",
     "event_numbers",
     "jet_events",
     "track_events",
@@ -49,6 +50,8 @@ GENERATORS: dict[str, Generator] = {"jets": training_jets, "jets-alternative": a
 CHUNK_EVENTS = 100_000
 TAG_CUT = 0.0
 """A jet is tagged where its branch ``Jet_discriminant`` is above this."""
+WORKING_POINTS = {"Loose": 0.5, "Medium": 1.0, "Tight": 2.0}
+"""Cuts on ``Jet_tagger``; ``Jet_trueEfficiencyLoose`` is the true efficiency of the first."""
 
 
 def jet_events(kind: str, chunk: int, n_events: int, seed: int) -> dict[str, Any]:
@@ -56,6 +59,9 @@ def jet_events(kind: str, chunk: int, n_events: int, seed: int) -> dict[str, Any
 
     ``Jet_discriminant`` is ``efficiency - score`` with a uniform score, so the cut at
     :data:`TAG_CUT` tags a jet with exactly its true efficiency (``Jet_trueEfficiency``).
+    ``Jet_tagger``, ``ln(score) / ln(efficiency)``, has several working points: above the cut a of
+    :data:`WORKING_POINTS` it tags with the probability ``efficiency^a`` (true as well); a cut of
+    1 is the same tag.
     """
     kind_number = sorted(GENERATORS).index(kind)
     rng = np.random.default_rng([seed, kind_number, chunk])
@@ -70,6 +76,8 @@ def jet_events(kind: str, chunk: int, n_events: int, seed: int) -> dict[str, Any
         "hadronFlavour": jets.flavour.astype(np.uint8),
         "discriminant": efficiency - score,
         "trueEfficiency": efficiency,
+        "tagger": np.log(np.maximum(score, 1e-300)) / np.log(efficiency),
+        **{f"trueEfficiency{name}": efficiency**cut for name, cut in WORKING_POINTS.items()},
     }
     records = ak.zip({name: ak.unflatten(column, jets.counts) for name, column in columns.items()})
     return {

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import logsumexp
 
 from hepsilon.dataset import Columns
 from hepsilon.kernels import event_key, key_uniform
@@ -27,8 +28,17 @@ def object_loss_weights(columns: Columns, mu: float) -> Array:
 
 
 def cross_entropy(logits: Array, columns: Columns, mu: float) -> float:
-    """Mean binary cross-entropy per unit of event weight (paper Eq. 5), in float64."""
-    terms = np.logaddexp(0.0, logits) - columns.passed * logits
+    """Mean cross-entropy per unit of event weight (paper Eq. 5), in float64.
+
+    Binary for one working point (``logits`` of objects); for several that of the bins between
+    them (see :class:`hepsilon.models.loss.BinCrossentropy`).
+    """
+    if logits.ndim == 1:
+        terms = np.logaddexp(0.0, logits) - columns.passed * logits
+    else:
+        all_logits = np.concatenate([np.zeros((len(logits), 1)), logits], axis=1)
+        own = all_logits[np.arange(len(logits)), columns.passed.astype(np.int64)]
+        terms = logsumexp(all_logits, axis=1) - own
     return float(np.sum(object_loss_weights(columns, mu) * terms) / np.sum(columns.weights))
 
 

@@ -37,6 +37,8 @@ def compile_model(model: keras.Model, recipe: Recipe, steps: int) -> None:
     """
     import keras
 
+    from hepsilon.models.loss import tag_loss
+
     peak = recipe.learning_rate
     schedule = keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=0.04 * peak,
@@ -57,7 +59,7 @@ def compile_model(model: keras.Model, recipe: Recipe, steps: int) -> None:
         for variable in model.trainable_variables:
             if variable.name == "kernel":
                 variable.regularizer = keras.regularizers.L1L2(recipe.l1, recipe.l2)
-    loss = keras.losses.BinaryCrossentropy(from_logits=True, reduction="sum")
+    loss = tag_loss(model.output.shape[-1])
     model.compile(optimizer=optimizer, loss=loss, jit_compile=True)
 
 

@@ -128,7 +128,7 @@ def _card(
         features=spec,
         n_events=columns.n_events,
         n_objects=len(columns.nodes),
-        passed_rate=float(np.average(columns.passed, weights=columns.object_weights)),
+        passed_rate=float(np.average(columns.passed > 0.5, weights=columns.object_weights)),
         files=files,
         versions=versions(("keras", "tensorflow")),
         arrays=tuple(f"member-{i}" for i in range(len(fits))),

@@ -1,0 +1,30 @@
+"""Training losses, in ``keras.ops`` only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+__all__ = ["BinCrossentropy", "tag_loss"]
+
+
+class BinCrossentropy(keras.losses.Loss):  # type: ignore[misc]
+    """Cross-entropy of the bins between working points.
+
+    The target is the number of working points that an object passes; the prediction the logits of
+    bins 1, 2, ... relative to that of bin 0. For one working point it is the binary one.
+    """
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        logits = ops.concatenate([ops.zeros_like(y_pred[:, :1]), y_pred], axis=1)
+        bins = ops.cast(y_true[:, 0], "int32")
+        return ops.sparse_categorical_crossentropy(bins, logits, from_logits=True)
+
+
+def tag_loss(working_points: int) -> keras.losses.Loss:
+    """The loss of a network with that many outputs, summed over the batch."""
+    if working_points == 1:
+        return keras.losses.BinaryCrossentropy(from_logits=True, reduction="sum")
+    return BinCrossentropy(reduction="sum")
