@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 import strategies as sts
 import vector
-from hypothesis import assume, example, given, settings
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -298,6 +298,39 @@ def test_key_uniform_of_two_salts_is_independent() -> None:
     assert stats.chisquare(counts.ravel()).pvalue > 1e-6
 
 
+@given(key=st.integers(0, 2**64 - 1), n=st.integers(0, 1000))
+@example(key=2**64 - 1, n=0)
+@example(key=0, n=0)
+def test_nth_uniform_is_the_upper_53_bits_of_a_word_of_splitmix64(key: int, n: int) -> None:
+    uniform = kernels.nth_uniform(np.uint64(key), n)
+    assert 0.0 <= uniform < 1.0
+    start = (key + n * 0x9E3779B97F4A7C15) % 2**64
+    assert Fraction(float(uniform)) == Fraction(python_key(start) >> 11, 2**53)
+
+
+def nth_uniforms(keys: Array, n: int) -> Array:
+    return np.array([kernels.nth_uniform(key, n) for key in keys])
+
+
+def test_nth_uniform_of_consecutive_events_is_uniform() -> None:
+    # Chi-squared tests in 100 bins, false-alarm rate 3 x 3e-7.
+    keys = keys_of(1, 1, np.arange(20_000))
+    for n in (0, 1, 17):
+        counts, _ = np.histogram(nth_uniforms(keys, n), bins=100, range=(0.0, 1.0))
+        assert stats.chisquare(counts).pvalue > 3e-7
+
+
+def test_the_uniform_numbers_of_a_key_are_independent() -> None:
+    # Chi-squared tests in 10 x 10 bins, false-alarm rate 3 x 3e-7: of each other, of those of the
+    # neighbouring event, and of the number that the key is itself.
+    keys = keys_of(1, 1, np.arange(20_001))
+    first, second = nth_uniforms(keys, 0), nth_uniforms(keys, 1)
+    itself = kernels.key_uniform(keys)
+    for one, other in ((first, second), (second[:-1], first[1:]), (itself, first)):
+        counts, _, _ = np.histogram2d(one, other, bins=10, range=[(0, 1), (0, 1)])
+        assert stats.chisquare(counts.ravel()).pvalue > 3e-7
+
+
 # graphs
 
 
@@ -397,54 +430,7 @@ def test_graph_batch_pads_with_zeros_and_loops_on_the_last_node(
     assert set(receivers[-5:].tolist()) == set(senders[-5:].tolist()) == {len(x) - 1}
 
 
-# number of tags
-
-
-def brute_force(eps: list[float], n_tags: int, at_least: bool) -> float:
-    """Sum over all outcomes in exact arithmetic."""
-    total = Fraction(0)
-    for outcome in itertools.product([False, True], repeat=len(eps)):
-        if sum(outcome) == n_tags or (at_least and sum(outcome) > n_tags):
-            probability = Fraction(1)
-            for tagged, e in zip(outcome, eps, strict=True):
-                probability *= Fraction(e) if tagged else 1 - Fraction(e)
-            total += probability
-    return float(total)
-
-
-@settings(max_examples=40)
-@given(
-    eps=st.lists(sts.PROBABILITY, max_size=8),
-    n_tags=st.integers(0, 9),
-    at_least=st.booleans(),
-)
-def test_tag_count_probability_is_the_sum_over_outcomes(
-    eps: list[float], n_tags: int, at_least: bool
-) -> None:
-    offsets = np.array([0, len(eps)])
-    (ours,) = kernels.tag_count_probability(offsets, np.array(eps, float), n_tags, at_least)
-    assert ours == pytest.approx(brute_force(eps, n_tags, at_least), rel=1e-12, abs=0.0)
-
-
-@given(columns=sts.flat_columns(sts.PROBABILITY), n_tags=st.integers(0, 7))
-def test_tag_count_probability_treats_events_separately(
-    columns: tuple[Array, ...], n_tags: int
-) -> None:
-    offsets, eps = columns
-    together = kernels.tag_count_probability(offsets, eps, n_tags, False)
-    alone = [
-        kernels.tag_count_probability(np.array([0, len(e)]), eps[e.start : e.stop], n_tags, False)
-        for e in events(offsets)
-    ]
-    np.testing.assert_array_equal(together, np.concatenate([np.empty(0), *alone]))
-
-
-@given(columns=sts.flat_columns(sts.PROBABILITY), n_tags=st.integers(0, 7), at_least=st.booleans())
-def test_tag_count_probability_never_exceeds_one(
-    columns: tuple[Array, ...], n_tags: int, at_least: bool
-) -> None:
-    probability = kernels.tag_count_probability(*columns, n_tags, at_least)
-    assert ((probability >= 0.0) & (probability <= 1.0)).all()
+# no events
 
 
 @pytest.mark.parametrize(
@@ -456,7 +442,6 @@ def test_tag_count_probability_never_exceeds_one(
         lambda: kernels.count_within(np.array([0]), np.empty(0), np.empty(0), 1.0),
         lambda: kernels.pair_masses(np.array([0]), *(np.empty(0) for _ in range(4))),
         lambda: kernels.leading_pair_mass(np.array([0]), *(np.empty(0) for _ in range(4))),
-        lambda: kernels.tag_count_probability(np.array([0]), np.empty(0), 2, False),
     ],
 )
 def test_no_events_give_no_results(kernel: Any) -> None:

@@ -65,6 +65,8 @@ def shifted_efficiencies(eps: ak.Array, replicas: ak.Array) -> tuple[ak.Array, a
     """
     offsets, values = checked(eps, "eps")
     found, rows = flat_rows(replicas, name="replicas")
+    if not len(values) and not len(rows):  # how many replicas there are, nobody knows
+        rows = np.empty((0, 2))
     if not np.array_equal(found, offsets) or rows.shape[1] < 2:
         raise InputError(
             f"replicas: expected two or more for each jet of eps, received {replicas.type}"
@@ -229,6 +231,19 @@ def fill_objects(
     check_finite(weight, "weight")
     for key, value in axes.items():
         if key not in columns:
-            per_event = not isinstance(value, str) and np.ndim(value) == 1
-            columns[key] = np.repeat(np.asarray(value), counts) if per_event else value
+            columns[key] = _spread(key, value, counts)
+    if all(np.ndim(column) == 0 for column in columns.values()):  # boost-histogram needs a column
+        columns = {key: np.full(len(weight), value) for key, value in columns.items()}
     histogram.fill(**columns, weight=weight)
+
+
+def _spread(name: str, value: Any, counts: npt.NDArray[np.int64]) -> Any:
+    """A value of every event for each of its objects; a single one as it is."""
+    if isinstance(value, str) or np.ndim(value) == 0:
+        return value
+    if np.shape(value) != counts.shape:
+        raise InputError(
+            f"{name}: expected one value, or one for each of {len(counts)} events or each object, "
+            f"received {np.shape(value)}"
+        )
+    return np.repeat(np.asarray(value), counts)

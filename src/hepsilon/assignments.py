@@ -105,6 +105,7 @@ class TagAssignments:
     tags: ak.Array
     weights: ak.Array
     _position: ak.Array  # of each jet that counts, among all jets of all events
+    _offsets: Array  # of all jets
 
     def jets(self, records: ak.Array) -> ak.Array:
         """The tagged jets of every assignment: events x assignments x tagged jets.
@@ -117,8 +118,7 @@ class TagAssignments:
         ------
         InputError : for other events than those.
         """
-        n_jets = int(offsets_of(records)[-1])
-        if len(records) != len(self.tags) or int(ak.max(self._position, axis=None) or 0) > n_jets:
+        if not np.array_equal(offsets_of(records), self._offsets):
             raise InputError("expected the jets whose tags were enumerated")
         position = ak.broadcast_arrays(self._position[:, None], self.tags)[0]
         chosen = position[self.tags > 0]
@@ -166,6 +166,7 @@ def enumerate_tags(
         ak.unflatten(per_assignment, numbers),
         ak.unflatten(weights, numbers),
         unflatten(index, bins.offsets),
+        bins.all_offsets,
     )
 
 

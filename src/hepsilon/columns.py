@@ -113,7 +113,8 @@ def flat_rows(array: ak.Array, *, name: str = "array") -> tuple[Array, Array]:
 
     Parameters
     ----------
-    array : jagged array with one number per object (one column), or as many for each of them.
+    array : jagged array with one number per object (one column), or as many for each of them. How
+        many, an array without objects says only if its last axis is regular; else it is one.
     name : used in errors.
 
     Raises
@@ -124,11 +125,19 @@ def flat_rows(array: ak.Array, *, name: str = "array") -> tuple[Array, Array]:
     if array.ndim != 3:
         return offsets, flat(array, name=name)[:, None]
     rows = ak.flatten(array, axis=1)
-    widths = np.unique(ak.to_numpy(ak.num(rows, axis=1))) if len(rows) else np.array([1])
+    widths = np.unique(ak.to_numpy(ak.num(rows, axis=1))) if len(rows) else [_width(rows)]
     if len(widths) != 1 or widths[0] == 0:
         raise InputError(f"{name}: expected as many numbers for each object, received {array.type}")
-    content = flat(rows, name=name)
-    return offsets, content.reshape(len(rows), content.size // max(1, len(rows)) or 1)
+    return offsets, flat(rows, name=name).reshape(len(rows), widths[0])
+
+
+def _width(rows: ak.Array) -> int:
+    """Number of columns of no rows: what their type says, else one."""
+    layout = ak.to_layout(rows)
+    while layout.is_indexed and not layout.is_option:
+        layout = layout.content
+    layout = layout.to_RegularArray() if layout.is_numpy else layout
+    return int(layout.size) if layout.is_regular else 1
 
 
 def unflatten(content: Array, offsets: Array) -> ak.Array:

@@ -112,6 +112,20 @@ class Efficiency(ABC):
         """Names (or numbers) of the working points, from the loosest to the tightest."""
         return self.task.passed.working_points
 
+    @property
+    def n_replicas(self) -> int:
+        """Number of replicas that :meth:`replicas` gives; 0 where it knows no uncertainty."""
+        return 0
+
+    def replicas(self, records: ak.Array, /) -> ak.Array:
+        """Efficiencies with one more axis: as they could have come out as well.
+
+        Raises
+        ------
+        InputError : for an efficiency that does not know its own uncertainty.
+        """
+        raise InputError(f"{type(self).__name__} has no replicas")
+
     @abstractmethod
     def _evaluate(self, offsets: Array, nodes: Array) -> Array:
         """Efficiency of every object, or of every event, float64 in (0, 1).

@@ -74,11 +74,13 @@ class Entries:
     axes : of the observable.
     values : for each axis one number per entry; entries with a NaN are left out.
     event : number of the event of each entry.
+    index : position of each entry among all objects, or events, that it was evaluated for.
     """
 
     axes: list[Any]
     values: list[Array]
     event: Array
+    index: Array | None = None
 
     @classmethod
     def of(cls, observable: Observable | Observable2D, records: ak.Array) -> Entries:
@@ -101,8 +103,8 @@ class Entries:
                 f"{observable.name}: expected one number per {observable.level}, received "
                 f"{[column.shape for column in values]} for {len(event)} of them"
             )
-        exists = ~np.isnan(values).any(axis=0)
-        return cls(observable.axes, [column[exists] for column in values], event[exists])
+        index = np.flatnonzero(~np.isnan(values).any(axis=0))
+        return cls(observable.axes, [column[index] for column in values], event[index], index)
 
     def of_events(self, chosen: Array) -> Entries:
         """The entries of the events for which ``chosen`` is True, events numbered anew."""
@@ -118,7 +120,8 @@ class Entries:
     @cached_property
     def bins(self) -> Array:
         """Flat bin of each entry, flow included."""
-        index = [axis.index(v) + 1 for axis, v in zip(self.axes, self.values, strict=True)]
+        columns = zip(self.axes, self.values, strict=True)
+        index = [axis.index(v) + axis.traits.underflow for axis, v in columns]
         return np.asarray(np.ravel_multi_index(index, self.shape))
 
     @cached_property
@@ -132,15 +135,16 @@ class Entries:
         )
         return first, counts.astype(np.float64) ** 2
 
-    def _sums(self, bins: Array, weights: Array) -> Array:
+    def sums(self, weights: Array, entries: Array | slice = slice(None)) -> Array:
+        """Sums of weights in the bins, flow included; of the chosen entries."""
         size = int(np.prod(self.shape))
-        return np.bincount(bins, weights, minlength=size).reshape(self.shape)
+        return np.bincount(self.bins[entries], weights, minlength=size).reshape(self.shape)
 
     def fill(self, histogram: hist.Hist[Any], method: str, weights: Array) -> None:
         """Add entries with weights (one each) to a method of a histogram."""
         row = method_row(histogram, method)
-        row["value"] += self._sums(self.bins, weights)
-        row["variance"] += self._sums(self.bins, weights**2)
+        row["value"] += self.sums(weights)
+        row["variance"] += self.sums(weights**2)
 
     def fill_variance(self, histogram: hist.Hist[Any], method: str, variance: Array) -> None:
         """Add the variance of events (given for each entry) to that of a method.
@@ -149,4 +153,4 @@ class Entries:
         """
         first, squares = self._groups
         row = method_row(histogram, method)
-        row["variance"] += self._sums(self.bins[first], squares * variance[first])
+        row["variance"] += self.sums(squares * variance[first], first)

@@ -20,10 +20,8 @@ __all__ = [
     "JET_OBSERVABLES",
     "Observable",
     "Observable2D",
-    "book",
     "category_names",
     "differential",
-    "fill",
     "object_categories",
     "one_method",
     "pair_categories",
@@ -201,43 +199,6 @@ def pair_categories(codes: ak.Array, values: Sequence[int]) -> Array:
     number = first * n - first * (first - 1) // 2 + (second - first)
     out[events] = np.where(first >= 0, number, -1)
     return out
-
-
-def book(
-    observable: Observable, methods: Sequence[str], categories: Sequence[str]
-) -> hist.Hist[Any]:
-    """An empty histogram: method, category, and the observable, with sums of squared weights."""
-    return hist.Hist(
-        hist.axis.StrCategory(methods, name="method"),
-        hist.axis.StrCategory([ALL, *categories], name="category"),
-        observable.axis,
-        storage=hist.storage.Weight(),
-    )
-
-
-def fill(
-    histogram: hist.Hist[Any],
-    method: str,
-    values: Array,
-    weights: Array,
-    categories: Array,
-    names: Sequence[str],
-) -> None:
-    """Fill one method: each entry into the category of everything, and into its own.
-
-    Parameters
-    ----------
-    histogram : from :func:`book`.
-    method : its name.
-    values, weights : one per entry; NaN values (no such quantity) are left out.
-    categories : position in ``names`` of each entry, -1 for none.
-    names : names of the categories.
-    """
-    exists = ~np.isnan(values)
-    histogram.fill(method=method, category=ALL, x=values[exists], weight=weights[exists])
-    for number, name in enumerate(names):
-        chosen = exists & (categories == number)
-        histogram.fill(method=method, category=name, x=values[chosen], weight=weights[chosen])
 
 
 def one_method(histogram: hist.Hist[Any], method: str) -> Any:

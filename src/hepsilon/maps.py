@@ -21,6 +21,7 @@ from hepsilon.features import Feature, FeatureSpec, check_categories
 __all__ = ["EfficiencyMap", "MapCard"]
 
 Array = npt.NDArray[Any]
+N_REPLICAS = 20
 Edges = dict[str, tuple[float, ...]]
 
 
@@ -184,7 +185,14 @@ class EfficiencyMap(Efficiency):
         flat = table.reshape(int(np.prod(bins)), *table.shape[len(bins) :])
         return np.asarray(flat[self._bins(nodes)])
 
-    def replicas(self, records: ak.Array, /, *, n_replicas: int = 20, seed: int = 1) -> ak.Array:
+    @property
+    def n_replicas(self) -> int:
+        """Number of draws from the posterior."""
+        return N_REPLICAS
+
+    def replicas(
+        self, records: ak.Array, /, *, n_replicas: int = N_REPLICAS, seed: int = 1
+    ) -> ak.Array:
         """Efficiencies with the statistical fluctuations of the map, on one more axis.
 
         Every bin is drawn from its posterior (of which the value is the mean), a Beta or, of

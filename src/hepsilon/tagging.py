@@ -55,7 +55,10 @@ class ScaleFactors:
     def varied(self) -> dict[str, tuple[ScaleFactors, ScaleFactors]]:
         """Every variation as scale factors of its own."""
         return {
-            name: (replace(self, nominal=up, variations={}), replace(self, nominal=down))
+            name: (
+                replace(self, nominal=up, variations={}),
+                replace(self, nominal=down, variations={}),
+            )
             for name, (up, down) in self.variations.items()
         }
 
@@ -77,6 +80,7 @@ def _stacked(values: PerWorkingPoint, name: str) -> tuple[Array, Array, list[str
 def _beside(values: PerWorkingPoint, offsets: Array, columns: int, name: str) -> Array:
     """Finite numbers of the same jets, with the same number of columns (jets, columns)."""
     found, rows, _ = _stacked(values, name)
+    rows = _known_width(rows, columns)
     if not np.array_equal(found, offsets) or rows.shape[1] != columns:
         raise InputError(
             f"{name}: expected {columns} number(s) for each of {offsets[-1]} jets, received "
@@ -88,6 +92,11 @@ def _beside(values: PerWorkingPoint, offsets: Array, columns: int, name: str) ->
     return rows
 
 
+def _known_width(rows: Array, columns: int) -> Array:
+    """The rows; where there are none, their type need not say how many columns they have."""
+    return rows if len(rows) else np.empty((0, columns))
+
+
 def _between(eps: Array) -> Array:
     """Probabilities of the bins (jets, working points + 1) from cumulative efficiencies."""
     bins = np.empty((len(eps), eps.shape[1] + 1))
@@ -97,8 +106,12 @@ def _between(eps: Array) -> Array:
     return bins
 
 
+def _rows_with(flags: Array) -> int:
+    return int(np.count_nonzero(flags.any(axis=1)))
+
+
 def _ordered(eps: Array, names: Sequence[int | str]) -> Array:
-    rising = int(np.count_nonzero(np.diff(eps, axis=1) > ROUND_OFF))
+    rising = _rows_with(np.diff(eps, axis=1) > ROUND_OFF)
     if rising:
         raise InputError(
             f"eps: {rising} of {len(eps)} jets have a higher efficiency at a tighter working "
@@ -117,8 +130,8 @@ class TagBins:
     weights : float64 (jets, bins).
     working_points : names (or numbers), from the loosest to the tightest.
     index : position of each jet among all jets of the events, and ``all_offsets`` of all jets.
-    n_above_one : number of scaled efficiencies that were above 1 (and taken as 1).
-    n_unordered : number of those that were above that of a looser working point (and taken as it).
+    n_above_one : number of jets with a scaled efficiency above 1 (taken as 1).
+    n_unordered : number of jets with one above that of a looser working point (taken as it).
     """
 
     offsets: Array
@@ -147,6 +160,10 @@ class TagBins:
         InputError : for values that are NaN, out of range or of other jets.
         """
         offsets, values, names = _stacked(eps, "eps")
+        if names and working_points and list(working_points) != names:
+            raise InputError(f"eps: expected the working points {list(working_points)}, not {names}")
+        if working_points:
+            values = _known_width(values, len(working_points))
         points = _names(working_points or names, values.shape[1])
         values = _ordered(probabilities(values, "eps"), points)
         chosen, index = _chosen(offsets, jets)
@@ -199,14 +216,16 @@ class TagBins:
             )
         n_bins = self.n_bins
         columns = n_bins if factors.kind == "bin" else n_bins - 1
-        ratio = _beside(factors.nominal, self.all_offsets, columns, "scale factors")
-        ratio = _rows(ratio, self.index)
+        nominal = factors.nominal
+        if factors.kind == "working_point":
+            nominal = _in_order(nominal, self.working_points)
+        ratio = _rows(_beside(nominal, self.all_offsets, columns, "scale factors"), self.index)
         if factors.kind == "bin":
             return replace(self, weights=self.weights * ratio)
         scaled = ratio * _rows(eps, self.index)
-        above = int(np.count_nonzero(scaled > 1.0))
+        above = _rows_with(scaled > 1.0)
         scaled = np.minimum(scaled, 1.0)
-        unordered = int(np.count_nonzero(np.diff(scaled, axis=1) > ROUND_OFF))
+        unordered = _rows_with(np.diff(scaled, axis=1) > ROUND_OFF)
         scaled = np.minimum.accumulate(scaled, axis=1)
         weights = _between(scaled)
         return replace(self, weights=weights, n_above_one=above, n_unordered=unordered)
@@ -264,6 +283,17 @@ def _names(names: Sequence[str] | None, columns: int) -> tuple[int | str, ...]:
             f"received {list(names)}"
         )
     return tuple(names)
+
+
+def _in_order(values: PerWorkingPoint, points: Sequence[int | str]) -> PerWorkingPoint:
+    """Scale factors by name, in the order of the efficiencies where these have names too."""
+    if not isinstance(values, Mapping) or isinstance(points[0], int):
+        return values
+    if set(values) != set(points):
+        raise InputError(
+            f"scale factors: expected the working points {list(points)}, received {list(values)}"
+        )
+    return {str(point): values[str(point)] for point in points}
 
 
 def _chosen(offsets: Array, jets: slice | ak.Array | None) -> tuple[Array, Array | None]:

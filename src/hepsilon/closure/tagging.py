@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from hepsilon.closure.gain import statistics_gain
 from hepsilon.closure.runner import provenance
 from hepsilon.closure.statistic import compare
 from hepsilon.config import Task
 from hepsilon.efficiency import SupportsEfficiency
 from hepsilon.histograms import ALL, DIRECT, TRUTH
+from hepsilon.processors.tagging import TAG_COUNTS
 
 __all__ = ["tagging_report"]
 
@@ -67,6 +69,8 @@ def _truth_distance(output: Mapping[str, Any], method: str) -> dict[str, Any]:
 def _observables(output: Mapping[str, Any], method: str) -> dict[str, Any]:
     found = {}
     for name, filled in output["observables"].items():
+        if name == TAG_COUNTS:
+            continue
         edges = filled.axes["x"].edges
         for category in filled.axes["category"]:
             observed = filled[{"method": DIRECT, "category": category}].values()
@@ -75,6 +79,29 @@ def _observables(output: Mapping[str, Any], method: str) -> dict[str, Any]:
             key = name if category == ALL else f"{name}|{category}"
             found[key] = compare(edges, observed, expected, variance.variances()).as_dict()
     return found
+
+
+def _tag_counts(output: Mapping[str, Any], method: str) -> dict[str, Any]:
+    """Events in which each condition holds, by category of the leading pair."""
+    if TAG_COUNTS not in output["observables"]:
+        return {}
+    filled, binomial = output["observables"][TAG_COUNTS], output["binomial"][TAG_COUNTS]
+    found: dict[str, Any] = {}
+    for category in filled.axes["category"]:
+        found[category] = {}
+        for tags in filled.axes["tags"]:
+            cell = {"category": category, "tags": tags}
+            observed = float(filled[{"method": DIRECT, **cell}].value)
+            expected = float(filled[{"method": method, **cell}].value)
+            variance = float(binomial[{"method": method, **cell}].variance)
+            pull = (observed - expected) / variance**0.5 if variance > 0 else None
+            found[category][tags] = {
+                "observed": observed,
+                "expected": expected,
+                "variance": variance,
+                "pull": pull,
+            }
+    return {TAG_COUNTS: found}
 
 
 def tagging_report(
@@ -99,6 +126,8 @@ def tagging_report(
                 "share": outside / output["n_objects"] if output["n_objects"] else 0.0,
             },
             "effective_sample_size": _effective_size(output, method),
+            "statistics_gain": statistics_gain(output, method),
+            **_tag_counts(output, method),
             **_truth_distance(output, method),
         }
     return {

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import awkward as ak
@@ -11,10 +10,14 @@ import hist
 import numpy as np
 import numpy.typing as npt
 from coffea import processor
+from scipy.special import rel_entr
 
-from hepsilon.columns import flat, offsets_of
+from hepsilon.categories import CategorisedEntries
+from hepsilon.columns import flat, flat_rows, offsets_of
+from hepsilon.conditions import Condition
 from hepsilon.config import InputConfig, Task
-from hepsilon.efficiency import Efficiency, FieldEfficiency, SupportsEfficiency, checked
+from hepsilon.efficiency import Efficiency, FieldEfficiency, SupportsEfficiency, probabilities
+from hepsilon.entries import Entries
 from hepsilon.errors import ConfigError, InputError
 from hepsilon.features import passed, select
 from hepsilon.histograms import (
@@ -24,27 +27,21 @@ from hepsilon.histograms import (
     OTHER,
     TRUTH,
     Observable,
-    book,
     category_names,
-    fill,
     object_categories,
     pair_categories,
     pair_names,
 )
-from hepsilon.processors.common import bernoulli_divergence, collection, event_weights
-from hepsilon.weights import truth_tag_weight
+from hepsilon.inference import NetworkEfficiency
+from hepsilon.processors.common import collection, event_weights
+from hepsilon.processors.filling import Filled, TagSample
+from hepsilon.processors.methods import Method, Selections, bins_of
 
-__all__ = ["TruthTagging"]
+__all__ = ["TAG_COUNTS", "TruthTagging"]
 
 Array = npt.NDArray[Any]
-
-
-@dataclass(frozen=True)
-class _Method:
-    """Probabilities of one method: per object (flat), and per event for the tag count."""
-
-    objects: Array
-    events: Array
+TAG_COUNTS = "tag_counts"
+"""Key of the histograms of all conditions on events."""
 
 
 class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
@@ -54,7 +51,9 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
     are ``all`` (no tag asked for), ``direct`` (the tag decision itself), ``truth`` (if the task
     names the field) and the names of the efficiencies. Observables of objects are filled with
     the objects' efficiency, those of events with the probability of ``n_tags`` tags among the
-    two leading objects (paper Eq. 3).
+    two leading objects (paper Eq. 3). Categories are those of the objects, or of the leading
+    pair; further categories are other selections: of objects the other working points, of events
+    the ``conditions`` on all objects (by default 0, 1, 2, two and more, three and more tags).
 
     The output for each dataset:
 
@@ -63,12 +62,18 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
     ``binomial``
         name: histogram whose *variances* are the sums of ``w^2 p (1 - p)``, the variance of
         (direct - expected) if p is the true probability.
+    ``efficiency_replicas``
+        method: name: histogram with the axis ``replica`` in place of ``method``, of methods that
+        know their own uncertainty: the members of an ensemble, draws from a map's posterior.
+    ``tag_counts``
+        one more name in each of these three: the sums over events in which the conditions hold, with the axes
+        ``method``, ``category`` (of the leading pair) and ``tags``.
     ``profiles``
         name: histogram of the mean (and spread) of the efficiency per method in bins of the
         observable, objects only.
     ``residuals``, ``residual_moments``, ``divergence``
         if the truth is known: (eps - true) / true, its mean and spread, and the mean
-        Kullback-Leibler divergence of Bernoulli(true) from Bernoulli(eps) per object [nats].
+        Kullback-Leibler divergence of the true response from that of eps per object [nats].
     ``out_of_domain``
         method: number of objects outside the region its training sample covered.
     ``n_events``, ``n_objects``
@@ -80,6 +85,9 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
     efficiencies : by name; handles from :func:`hepsilon.load` or any callable that pickles.
     observables : what to fill.
     n_tags : tags asked of the leading two objects for observables of events.
+    working_point : name or number of the one that counts.
+    conditions : further conditions on events, by name.
+    replicas : whether to fill the replicas of efficiencies that know their own uncertainty.
     config : where the columns are in events without collections.
     """
 
@@ -90,6 +98,9 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
         *,
         observables: Sequence[Observable] = JET_OBSERVABLES,
         n_tags: int = 2,
+        working_point: int | str = 0,
+        conditions: Mapping[str, Condition] | None = None,
+        replicas: bool = True,
         config: InputConfig | None = None,
     ) -> None:
         if task.level != "object":
@@ -97,7 +108,11 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
         reserved = {ALL, DIRECT, TRUTH} & set(efficiencies)
         if reserved:
             raise ConfigError(f"the names {sorted(reserved)} are reserved for built-in methods")
-        self.task, self.observables, self.n_tags = task, tuple(observables), n_tags
+        if TAG_COUNTS in [observable.name for observable in observables]:
+            raise ConfigError(f"the name {TAG_COUNTS!r} of an observable is reserved")
+        self.task, self.observables, self.replicas = task, tuple(observables), replicas
+        points = task.passed.working_points
+        self.selections = Selections.of(points, working_point, n_tags, conditions)
         self.config = config or InputConfig(schema="nanoaod")
         truth = {TRUTH: FieldEfficiency(*task.truth_fields)} if task.truth else {}
         self.efficiencies: dict[str, SupportsEfficiency] = {**truth, **efficiencies}
@@ -109,37 +124,61 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
         """Fill all histograms with one chunk."""
         records = select(collection(events, self.task, self.config), self.task)
         weights = event_weights(events, self.task, self.config)
-        methods = self._methods(records)
+        offsets = offsets_of(records)
+        sample = TagSample(weights, offsets, {}, {}, self.selections)
+        for name, nominal, replicas in self._evaluate(records, offsets):
+            sample.methods[name] = Method.of(offsets, nominal, self.selections)
+            if replicas is not None:
+                rows = np.moveaxis(replicas, -1, 0)
+                sample.replicas[name] = [Method.of(offsets, r, self.selections) for r in rows]
         output: dict[str, Any] = {
             "n_events": len(events),
-            "n_objects": int(offsets_of(records)[-1]),
+            "n_objects": int(offsets[-1]),
             "out_of_domain": self._out_of_domain(records),
-            **self._fill(records, weights, methods),
+            "profiles": self._profiles(records, sample.methods),
+            **sample.fill(self._entries(records)),
         }
         if self.task.truth:
-            output |= self._compare(records, methods)
+            output |= self._compare(records, sample.methods)
         return {events.metadata["dataset"]: output}
 
     def postprocess(self, accumulator: dict[str, Any]) -> dict[str, Any]:
         """Leave the accumulated output as it is."""
         return accumulator
 
-    def _methods(self, records: ak.Array) -> dict[str, _Method]:
-        """Probabilities of direct tagging and of every efficiency."""
-        probabilities = {DIRECT: ak.values_astype(passed(records, self.task), np.float64)}
+    def _evaluate(
+        self, records: ak.Array, offsets: Array
+    ) -> Iterator[tuple[str, Array, Array | None]]:
+        """Direct tagging and every efficiency: name, (objects, working points), and replicas.
+
+        The replicas, (objects, working points, replicas), are those of efficiencies that know
+        their own uncertainty.
+        """
+        n_points = len(self.selections.working_points)
+        response = flat(ak.values_astype(passed(records, self.task), np.int64))
+        yield DIRECT, (response[:, None] > np.arange(n_points)).astype(np.float64), None
         for name, efficiency in self.efficiencies.items():
-            if isinstance(efficiency, Efficiency):  # its domain is counted in the output
-                probabilities[name] = efficiency(records, out_of_domain="ignore")
-            else:
-                probabilities[name] = efficiency(records)
-        expected = offsets_of(records)
-        methods = {}
-        for name, eps in probabilities.items():
-            offsets, values = checked(eps, name)
-            if not np.array_equal(offsets, expected):
-                raise InputError(f"{name}: expected one efficiency for each object of each event")
-            methods[name] = _Method(values, truth_tag_weight(eps, self.n_tags))
-        return methods
+            replicas = None
+            if isinstance(efficiency, Efficiency) and efficiency.n_replicas and self.replicas:
+                _, rows = flat_replicas(efficiency.replicas(records), n_points)
+                replicas = probabilities(rows, name)
+            # the nominal value of an ensemble is the mean of its members
+            if replicas is not None and isinstance(efficiency, NetworkEfficiency):
+                yield name, replicas.mean(axis=-1), replicas
+                continue
+            eps = self._nominal(efficiency, records)
+            found, rows = flat_rows(eps, name=name)
+            if not np.array_equal(found, offsets) or rows.shape[1] != n_points:
+                raise InputError(
+                    f"{name}: expected {n_points} number(s), one for each working point, of each "
+                    f"object of each event, received {eps.type}"
+                )
+            yield name, probabilities(rows, name), replicas
+
+    def _nominal(self, efficiency: SupportsEfficiency, records: ak.Array) -> ak.Array:
+        if isinstance(efficiency, Efficiency):  # its domain is counted in the output
+            return efficiency(records, out_of_domain="ignore")
+        return efficiency(records)
 
     def _out_of_domain(self, records: ak.Array) -> dict[str, int]:
         return {
@@ -157,43 +196,41 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
             return pair_categories(codes, self.values), pair_names(self.values)
         return object_categories(codes, self.values), category_names(self.values)
 
-    def _fill(
-        self, records: ak.Array, weights: Array, methods: dict[str, _Method]
-    ) -> dict[str, Any]:
-        """All observables, with every method."""
-        out: dict[str, dict[str, Any]] = {"observables": {}, "binomial": {}, "profiles": {}}
-        per_object = np.repeat(weights, np.diff(offsets_of(records)))
-        expectations = [name for name in methods if name != DIRECT]
+    def _entries(self, records: ak.Array) -> dict[str, Filled]:
+        """Entries of all observables, and of the conditions on events."""
+        found = {}
         for observable in self.observables:
-            name, level = observable.name, observable.level
-            categories, names = self._categories(records, level)
-            result = observable.function(records)
-            values = flat(result, name=name) if level == "object" else np.asarray(result)
-            weight = per_object if level == "object" else weights
-            filled = book(observable, [ALL, *methods], names)
-            binomial = book(observable, expectations, names)
-            fill(filled, ALL, values, weight, categories, names)
-            for key, method in methods.items():
-                p = method.objects if level == "object" else method.events
-                fill(filled, key, values, weight * p, categories, names)
-                if key != DIRECT:
-                    spread = np.abs(weight) * np.sqrt(p * (1.0 - p))
-                    fill(binomial, key, values, spread, categories, names)
-            out["observables"][name], out["binomial"][name] = filled, binomial
-            if level == "object":
-                out["profiles"][name] = self._profile(observable, values, methods, categories)
-        return out
+            category, names = self._categories(records, observable.level)
+            entries = Entries.of(observable, records)
+            categorised = CategorisedEntries(entries, category[entries.index], names)
+            found[observable.name] = Filled(categorised, observable.level)
+        if self.selections.conditions:
+            found[TAG_COUNTS] = self._tag_counts(records)
+        return found
 
-    def _profile(
-        self, observable: Observable, values: Array, methods: dict[str, _Method], categories: Array
-    ) -> hist.Hist[Any]:
-        """Mean and spread of the efficiency in bins of an observable of objects."""
-        axes = [*self._method_axes(methods), observable.axis]
-        profile = hist.Hist(*axes, storage=hist.storage.Mean())
-        labels = self._labels(categories)
-        for name, method in methods.items():
-            profile.fill(method=name, category=labels, x=values, sample=method.objects)
-        return profile
+    def _tag_counts(self, records: ak.Array) -> Filled:
+        """One entry for each condition and event."""
+        names, n_events = list(self.selections.conditions), len(records)
+        category, pairs = self._categories(records, "event")
+        axis = hist.axis.StrCategory(names, name="tags", label="tags")
+        event = np.tile(np.arange(n_events), len(names))
+        values = np.repeat(np.array(names), n_events)
+        entries = Entries([axis], [values], event, np.arange(len(event)))
+        return Filled(CategorisedEntries(entries, category[event], pairs), "tags")
+
+    def _profiles(self, records: ak.Array, methods: dict[str, Method]) -> dict[str, Any]:
+        """Mean and spread of the efficiency in bins of the observables of objects."""
+        labels = self._labels(self._categories(records, "object")[0])
+        found = {}
+        for observable in self.observables:
+            if observable.level == "object":
+                axes = [*self._method_axes(methods), observable.axis]
+                found[observable.name] = profile = hist.Hist(*axes, storage=hist.storage.Mean())
+                values = flat(observable.function(records), name=observable.name)
+                for name, method in methods.items():
+                    eps = method.objects[:, self.selections.working_point]
+                    profile.fill(method=name, category=labels, x=values, sample=eps)
+        return found
 
     def _method_axes(self, methods: Mapping[str, Any]) -> list[Any]:
         return [
@@ -205,7 +242,7 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
         names: Array = np.array([OTHER, *category_names(self.values)])
         return np.asarray(names[categories + 1])
 
-    def _compare(self, records: ak.Array, methods: dict[str, _Method]) -> dict[str, Any]:
+    def _compare(self, records: ak.Array, methods: dict[str, Method]) -> dict[str, Any]:
         """Distance of every efficiency to the truth, object by object."""
         labels = self._labels(self._categories(records, "object")[0])
         compared = {k: m.objects for k, m in methods.items() if k not in (DIRECT, TRUTH)}
@@ -215,15 +252,24 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
         )
         residuals = hist.Hist(*axes, axis, storage=hist.storage.Int64())
         moments, divergence = (hist.Hist(*axes, storage=hist.storage.Mean()) for _ in range(2))
-        true = methods[TRUTH].objects
-        positive = true > 0.0  # a relative residual needs one
+        point, truth = self.selections.working_point, methods[TRUTH].objects
+        positive = truth[:, point] > 0.0  # a relative residual needs one
+        true = truth[positive, point]
         for name, eps in compared.items():
-            residual = (eps - true)[positive] / true[positive]
+            residual = (eps[positive, point] - true) / true
             residuals.fill(method=name, category=labels[positive], x=residual)
             moments.fill(method=name, category=labels[positive], sample=residual)
-            divergence.fill(method=name, category=labels, sample=bernoulli_divergence(true, eps))
+            distance = rel_entr(bins_of(truth), bins_of(eps)).sum(axis=1)
+            divergence.fill(method=name, category=labels, sample=distance)
         return {
             "residuals": residuals,
             "residual_moments": moments,
             "divergence": divergence,
         }
+
+
+def flat_replicas(replicas: ak.Array, n_points: int) -> tuple[Array, Array]:
+    """Offsets and content (objects, working points, replicas) of jagged replicas."""
+    offsets = offsets_of(replicas)
+    rows = np.asarray(ak.to_numpy(ak.flatten(replicas, axis=1)), np.float64)
+    return offsets, rows.reshape(len(rows), n_points, rows.shape[-1])

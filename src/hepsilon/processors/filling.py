@@ -1,0 +1,112 @@
+"""Histograms of truth tagging: every method, category and selection of one chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hepsilon.categories import CategorisedEntries, book_categories
+from hepsilon.histograms import ALL, DIRECT
+from hepsilon.processors.methods import Method, Selections
+
+__all__ = ["Filled", "TagSample"]
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Filled:
+    """Entries of one observable, and the level at which it is weighted: object, event or tags."""
+
+    entries: CategorisedEntries
+    level: str
+
+    @property
+    def index(self) -> Array:
+        """Position of each entry among all that the level has."""
+        found = self.entries.entries.index
+        assert found is not None
+        return found
+
+
+@dataclass(frozen=True)
+class TagSample:
+    """One chunk with the probabilities of all methods.
+
+    Attributes
+    ----------
+    weights : of the events.
+    offsets : of the objects of each event.
+    methods : by name.
+    replicas : of the methods that know their own uncertainty.
+    selections : what is asked for.
+    """
+
+    weights: Array
+    offsets: Array
+    methods: dict[str, Method]
+    replicas: dict[str, list[Method]]
+    selections: Selections
+
+    def fill(self, observables: Mapping[str, Filled]) -> dict[str, Any]:
+        """All histograms of :class:`hepsilon.processors.TruthTagging`, by kind and observable."""
+        return {
+            "observables": {k: self._observable(filled) for k, filled in observables.items()},
+            "binomial": {k: self._binomial(filled) for k, filled in observables.items()},
+            "efficiency_replicas": {
+                name: {k: self._replicas(filled, found) for k, filled in observables.items()}
+                for name, found in self.replicas.items()
+            },
+        }
+
+    def _weights(self, filled: Filled) -> Array:
+        """Event weight of each entry."""
+        weights = self.weights
+        if filled.level == "object":
+            weights = np.repeat(weights, np.diff(self.offsets))
+        elif filled.level == "tags":
+            weights = np.tile(weights, len(self.selections.conditions))
+        return np.asarray(weights[filled.index])
+
+    def _book(self, filled: Filled, **options: Any) -> Any:
+        categories = [*filled.entries.names, *self.selections.names(filled.level)]
+        return book_categories(filled.entries.entries.axes, categories, **options)
+
+    def _columns(self, method: Method, filled: Filled) -> tuple[Array, dict[str, Array]]:
+        """Probability of each entry, and those of further selections."""
+        own, others = method.columns(filled.level, self.selections)
+        return own[filled.index], {name: p[filled.index] for name, p in others.items()}
+
+    def _observable(self, filled: Filled) -> Any:
+        histogram = self._book(filled, methods=[ALL, *self.methods])
+        weights = self._weights(filled)
+        everything = dict.fromkeys(self.selections.names(filled.level), weights)
+        filled.entries.fill(histogram, ALL, weights, everything)
+        for name, method in self.methods.items():
+            own, others = self._columns(method, filled)
+            weighted = {key: weights * p for key, p in others.items()}
+            filled.entries.fill(histogram, name, weights * own, weighted)
+        return histogram
+
+    def _binomial(self, filled: Filled) -> Any:
+        names = [name for name in self.methods if name != DIRECT]
+        histogram = self._book(filled, methods=names)
+        weights = np.abs(self._weights(filled))
+        for name in names:
+            own, others = self._columns(self.methods[name], filled)
+            spread = {key: weights * np.sqrt(p * (1.0 - p)) for key, p in others.items()}
+            filled.entries.fill(histogram, name, weights * np.sqrt(own * (1.0 - own)), spread)
+        return histogram
+
+    def _replicas(self, filled: Filled, replicas: list[Method]) -> Any:
+        histogram = self._book(filled, replicas=len(replicas))
+        weights = self._weights(filled)
+        for number, method in enumerate(replicas):
+            own, others = self._columns(method, filled)
+            weighted = {key: weights * p for key, p in others.items()}
+            filled.entries.fill_replica(histogram, number, weights * own, weighted)
+        return histogram
