@@ -167,6 +167,7 @@ def test_observables_and_categories_are_the_keys(report):
     keys = set(report["efficiency"]["gnn"]["observables"])
     jets = ["b", "c", "light"]
     pairs = ["b-b", "b-c", "b-light", "c-c", "c-light", "light-light"]
+    pairs += ["0 tags", "1 tag", "2 tags", "2+ tags", "3+ tags"]
     expected = {
         key
         for o in JET_OBSERVABLES

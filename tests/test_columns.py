@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hepsilon import InputError
-from hepsilon.columns import flat, offsets_of, shortened, unflatten
+from hepsilon.columns import flat, flat_rows, offsets_of, shortened, unflatten
 
 PLAIN = ak.Array([[1.5, 2.5, 3.5], [], [4.5], [5.5, 6.5], [7.5, 8.5], [], [9.5], [10.5, 11.5]])
 
@@ -226,6 +226,106 @@ def test_arrays_without_objects_are_refused(array: ak.Array) -> None:
 def test_entries_that_are_not_numbers_are_refused(array: ak.Array) -> None:
     with pytest.raises(InputError, match=r"jet: expected one number per object"):
         flat(array, name="jet")
+
+
+# rows of numbers
+
+
+ROWS = np.arange(8.0).reshape(4, 2)
+REGULAR = unflatten(ROWS, np.array([0, 3, 3, 4]))
+ROW_LAYOUTS: dict[str, Callable[[], ak.Array]] = {
+    "regular": lambda: REGULAR,
+    "lists": lambda: ak.from_regular(REGULAR, axis=2),
+    "regular of lists": lambda: ak.to_regular(ak.from_regular(REGULAR, axis=2), axis=2),
+    "from lists": lambda: ak.Array([ROWS[:3].tolist(), [], ROWS[3:].tolist()]),
+    "integers": lambda: ak.values_astype(REGULAR, np.int32),
+    "chosen events": lambda: ak.concatenate([REGULAR, REGULAR[::-1]])[[0, 1, 2]],
+    "reordered": lambda: REGULAR[:, ::-1][:, ::-1],
+    "masked objects": lambda: ak.concatenate([REGULAR, REGULAR * 9.0], axis=1)[
+        ak.Array([[True] * 3 + [False] * 3, [], [True, False]])
+    ],
+    "no missing objects": lambda: ak.drop_none(REGULAR.mask[REGULAR[..., 0] >= 0.0]),
+}
+
+
+@pytest.mark.parametrize("layout", ROW_LAYOUTS)
+def test_flat_rows_are_those_of_the_objects(layout: str) -> None:
+    offsets, rows = flat_rows(ROW_LAYOUTS[layout]())
+    assert offsets.tolist() == [0, 3, 3, 4]
+    assert rows.tolist() == ROWS.tolist()
+    assert rows.dtype == np.float64
+
+
+@layouts
+def test_one_number_per_object_is_a_row_of_one(layout: str) -> None:
+    array = LAYOUTS[layout]()
+    offsets, rows = flat_rows(array)
+    assert rows.shape == (len(flat(array)), 1)
+    assert rows[:, 0].tolist() == flat(array).tolist()
+    assert offsets.tolist() == offsets_of(array).tolist()
+
+
+@given(columns=sts.flat_columns(st.floats(-1e9, 1e9)), width=st.integers(1, 4))
+def test_flat_rows_invert_unflatten(columns: tuple[Any, ...], width: int) -> None:
+    offsets, content = columns
+    content = content[:, None] * np.arange(1.0, width + 1.0)
+    array = unflatten(content, offsets)
+    found, rows = flat_rows(array)
+    np.testing.assert_array_equal(found, offsets)
+    np.testing.assert_array_equal(rows, content)
+    if len(content):
+        found, rows = flat_rows(ak.from_regular(array, axis=2))
+        np.testing.assert_array_equal(found, offsets)
+        np.testing.assert_array_equal(rows, content)
+
+
+@pytest.mark.parametrize(
+    "nothing",
+    [REGULAR[:0], REGULAR[1:2], REGULAR[REGULAR[..., 0] > 99.0], REGULAR[[1, 1]], REGULAR[:, :0]],
+    ids=["no events", "no objects", "masked", "chosen", "sliced"],
+)
+def test_no_objects_of_a_regular_axis_have_its_width(nothing: ak.Array) -> None:
+    offsets, rows = flat_rows(nothing)
+    assert rows.shape == (0, 2)
+    assert offsets.tolist() == [0] * (len(nothing) + 1)
+
+
+@pytest.mark.parametrize("events", [slice(0, 0), slice(1, 2)])
+def test_no_objects_of_no_known_width_have_one_column(events: slice) -> None:
+    assert flat_rows(ak.from_regular(REGULAR, axis=2)[events])[1].shape == (0, 1)
+
+
+@pytest.mark.parametrize(
+    "ragged",
+    [
+        ak.Array([[[1.0, 2.0], [1.0]], []]),
+        ak.Array([[[1.0, 2.0]], [[1.0]]]),
+        ak.Array([[[], []], []]),
+        ak.Array([[[1.0], []]]),
+    ],
+    ids=["in an event", "between events", "empty", "some empty"],
+)
+def test_ragged_rows_are_refused(ragged: ak.Array) -> None:
+    with pytest.raises(InputError, match="eps: expected as many numbers for each object"):
+        flat_rows(ragged, name="eps")
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (ak.Array([[[1.0, None]]]), "eps: 1 of 2 objects are missing"),
+        (ak.Array([[[1.0, 2.0]], None]), "option-typed event axis"),
+        (ak.Array([[[1.0, 2.0], None]]), "eps: expected as many numbers|option-typed"),
+        (ak.Array([[["a", "b"]]]), "eps: expected one number per object"),
+        (ak.Array([[[[1.0]]]]), "eps: expected one number per object"),
+        (ak.Array([1.0]), "expected a jagged array"),
+        (ak.zip({"pt": PLAIN}), "eps: expected one number per object"),
+    ],
+    ids=["number", "event", "row", "strings", "four axes", "flat", "records"],
+)
+def test_rows_of_anything_else_are_refused(array: ak.Array, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        flat_rows(array, name="eps")
 
 
 # names in errors

@@ -77,7 +77,7 @@ def test_nanoaod_configuration_is_valid() -> None:
     import hepsilon
 
     config = hepsilon.load_config(ROOT / "training" / "nanoaod.toml")
-    assert config.task.passed.cut == 0.2783
+    assert config.task.passed.above == (0.2783,)
 
 
 def test_nanoaod_analysis_runs(tmp_path: Path, nanoaod_path: Path) -> None:

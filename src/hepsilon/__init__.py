@@ -24,6 +24,7 @@ from hepsilon.errors import (
 from hepsilon.factorised import FactorisedMap
 from hepsilon.loading import load, load_correction
 from hepsilon.maps import EfficiencyMap
+from hepsilon.scale_factors import TagScaleFactors
 from hepsilon.tagging import ScaleFactors
 from hepsilon.training import TrainingResult, train
 from hepsilon.weights import (
@@ -50,6 +51,7 @@ __all__ = [
     "ScaleFactorWarning",
     "ScaleFactors",
     "TagAssignments",
+    "TagScaleFactors",
     "Task",
     "TrainingError",
     "TrainingResult",

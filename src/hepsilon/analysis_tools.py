@@ -18,7 +18,7 @@ from hepsilon.conditions import Condition, as_condition
 from hepsilon.efficiency import checked
 from hepsilon.errors import InputError
 from hepsilon.features import check_finite
-from hepsilon.tagging import PerWorkingPoint, ScaleFactors, TagBins
+from hepsilon.tagging import BELOW_ONE, PerWorkingPoint, ScaleFactors, TagBins
 from hepsilon.weights import probability
 
 __all__ = ["TruthTag", "add_truth_tag", "add_weight", "fill_objects", "shifted_efficiencies"]
@@ -166,9 +166,11 @@ def add_truth_tag(
         "working_points": working_points,
         "direct": direct,
         "tagged": tagged,
+        "most": BELOW_ONE,  # or coffea could not carry the variations of such jets
     }
     factors = None if scale_factors is None else ScaleFactors.of(scale_factors)
     bins = TagBins.of(eps, scale_factors=factors, **options)
+    bins.warn()
     nominal = probability(bins, condition)
 
     def varied(pair: tuple[Any, Any], which: str) -> tuple[Array, Array]:
@@ -221,7 +223,7 @@ def fill_objects(
         found, rows = flat_rows(column, name=key or "object_weight")
         if not np.array_equal(found, offsets) or rows.shape[1] != 1:
             raise InputError(f"{key or 'object_weight'}: expected one number for each object")
-        columns[key] = rows[:, 0]
+        columns[key] = _whole(column, rows[:, 0])
     counts = np.diff(offsets)
     if np.shape(event_weight) != counts.shape:
         raise InputError(
@@ -235,6 +237,12 @@ def fill_objects(
     if all(np.ndim(column) == 0 for column in columns.values()):  # boost-histogram needs a column
         columns = {key: np.full(len(weight), value) for key, value in columns.items()}
     histogram.fill(**columns, weight=weight)
+
+
+def _whole(column: ak.Array, values: Array) -> npt.NDArray[Any]:
+    """The values; as integers where the column has them, as axes of categories need them."""
+    content = ak.to_numpy(ak.flatten(column, axis=None))
+    return content.astype(np.int64) if content.dtype.kind in "biu" else values
 
 
 def _spread(name: str, value: Any, counts: npt.NDArray[np.int64]) -> Any:

@@ -27,22 +27,30 @@ MAX_ENTRIES = 200_000_000
 """Largest number of tags (assignments times jets) of one call: 200 MB."""
 
 
-def _columns(event_ids: Sequence[Any], n_events: int) -> list[Array]:
+EVENT_ID = ("run", "luminosityBlock", "event")
+
+
+def _columns(events: ak.Array | Sequence[Any], n_events: int) -> list[Array]:
     """run, luminosityBlock and event as unsigned numbers."""
-    columns = [np.asarray(ak.to_numpy(c, allow_missing=False)) for c in event_ids]
+    if isinstance(events, ak.Array) and set(EVENT_ID) <= set(ak.fields(events)):
+        events = [events[name] for name in EVENT_ID]
+    try:
+        columns = [np.asarray(ak.to_numpy(c, allow_missing=False)) for c in events]
+    except (TypeError, ValueError):
+        columns = []
     if len(columns) != 3 or any(
         c.shape != (n_events,) or c.dtype.kind not in "iu" for c in columns
     ):
         raise InputError(
-            f"event_ids: expected (run, luminosityBlock, event), whole numbers of {n_events} "
-            f"events, received {[(c.dtype.name, c.shape) for c in columns]}"
+            f"events: expected (run, luminosityBlock, event), whole numbers of {n_events} events, "
+            f"or records with these fields, received {[(c.dtype.name, c.shape) for c in columns]}"
         )
     return [c.astype(np.uint64) for c in columns]
 
 
 def sample_tags(
     eps: PerWorkingPoint,
-    event_ids: Sequence[Any],
+    events: ak.Array | Sequence[Any],
     n_tags: int | Condition = 2,
     at_least: bool = False,
     jets: slice | ak.Array | None = slice(0, 2),
@@ -59,7 +67,7 @@ def sample_tags(
     Parameters
     ----------
     eps, n_tags, at_least, jets : as for :func:`hepsilon.truth_tag_weight`.
-    event_ids : (run, luminosityBlock, event) of every event.
+    events : the events, with the fields run, luminosityBlock and event, or these three columns.
     seed : other seeds give other, independent draws.
     options : ``working_points``, ``scale_factors``, ``direct`` and ``tagged``, likewise.
 
@@ -75,7 +83,8 @@ def sample_tags(
     """
     condition = as_condition(n_tags, at_least)
     bins = TagBins.of(eps, jets=jets, **options)
-    run, lumi, event = _columns(event_ids, len(bins.offsets) - 1)
+    bins.warn()
+    run, lumi, event = _columns(events, len(bins.offsets) - 1)
     key = kernels.event_key(run, lumi, event, kernels.event_key(*_seed(seed), SALT)[0])
     table = condition.transitions(bins.working_points)
     drawn = tag_kernels.sample_bins(bins.offsets, bins.weights, table, key)
@@ -153,6 +162,7 @@ def enumerate_tags(
     """
     condition = as_condition(n_tags, at_least)
     bins = TagBins.of(eps, jets=jets, **options)
+    bins.warn()
     table = condition.transitions(bins.working_points)
     counts = tag_kernels.count_assignments(bins.offsets, bins.weights, table)
     n_jets = np.diff(bins.offsets)

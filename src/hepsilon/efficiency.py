@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import awkward as ak
@@ -17,6 +18,7 @@ from hepsilon.features import FeatureSpec, event_matrix
 
 __all__ = [
     "Efficiency",
+    "Evaluation",
     "FieldEfficiency",
     "OutOfDomain",
     "SupportsEfficiency",
@@ -91,6 +93,29 @@ def _fallback(
     return probabilities(values, "fallback")
 
 
+def _replaced(values: Array, other: Array, outside: Array) -> Array:
+    """The values of another efficiency for the objects outside."""
+    return np.where(outside.reshape(-1, *[1] * (values.ndim - 1)), other, values)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What an efficiency says of records, jagged like them, or one per event.
+
+    Attributes
+    ----------
+    eps : float64 in (0, 1); of several working points with one more axis.
+    replicas : with one more axis after that, as the efficiency could have come out as well: the
+        networks of an ensemble, or draws from a map's posterior; None where it knows no
+        uncertainty of its own.
+    in_domain : True inside the region that the training sample covered.
+    """
+
+    eps: ak.Array
+    replicas: ak.Array | None
+    in_domain: ak.Array
+
+
 class Efficiency(ABC):
     """An efficiency learned on a sample: knows its task and the domain of that sample.
 
@@ -112,26 +137,16 @@ class Efficiency(ABC):
         """Names (or numbers) of the working points, from the loosest to the tightest."""
         return self.task.passed.working_points
 
-    @property
-    def n_replicas(self) -> int:
-        """Number of replicas that :meth:`replicas` gives; 0 where it knows no uncertainty."""
-        return 0
-
-    def replicas(self, records: ak.Array, /) -> ak.Array:
-        """Efficiencies with one more axis: as they could have come out as well.
-
-        Raises
-        ------
-        InputError : for an efficiency that does not know its own uncertainty.
-        """
-        raise InputError(f"{type(self).__name__} has no replicas")
-
     @abstractmethod
     def _evaluate(self, offsets: Array, nodes: Array) -> Array:
         """Efficiency of every object, or of every event, float64 in (0, 1).
 
         Of several working points (entries, working points).
         """
+
+    def _evaluate_all(self, offsets: Array, nodes: Array) -> tuple[Array, Array | None]:
+        """The same, and its replicas with one more axis; None where no uncertainty is known."""
+        return self._evaluate(offsets, nodes), None
 
     def _covered(self, nodes: Array) -> Array:
         """True for each object inside the domain."""
@@ -169,25 +184,51 @@ class Efficiency(ABC):
         ak.Array : jagged like ``records``, or one per event; float64 in (0, 1). Of several working
         points with one more axis, from the loosest to the tightest.
         """
+        return self._evaluation(records, out_of_domain, False).eps
+
+    def evaluate(self, records: ak.Array, /, *, out_of_domain: OutOfDomain = "warn") -> Evaluation:
+        """Efficiency, replicas and domain in one pass.
+
+        Parameters
+        ----------
+        records, out_of_domain : as for a call. Where another efficiency is evaluated instead, so
+            are all replicas.
+        """
+        return self._evaluation(records, out_of_domain, True)
+
+    def _evaluation(
+        self, records: ak.Array, out_of_domain: OutOfDomain, with_replicas: bool
+    ) -> Evaluation:
         if not callable(out_of_domain) and out_of_domain not in POLICIES:
             raise InputError(
                 f"out_of_domain: expected one of {POLICIES} or an efficiency, "
                 f"received {out_of_domain!r}"
             )
         offsets, nodes = self._columns(records)
-        outside = ~self._inside(offsets, nodes)
-        if out_of_domain == "raise" and outside.any():
-            raise DomainError(self._describe(nodes, outside))
-        values = self._evaluate(offsets, nodes)
-        if callable(out_of_domain) and outside.any():
+        inside = self._inside(offsets, nodes)
+        some_outside = not inside.all()
+        if out_of_domain == "raise" and some_outside:
+            raise DomainError(self._describe(nodes, ~inside))
+        values, replicas = (
+            self._evaluate_all(offsets, nodes)
+            if with_replicas
+            else (self._evaluate(offsets, nodes), None)
+        )
+        if callable(out_of_domain) and some_outside:
             other = _fallback(out_of_domain, records, offsets, self.task.level)
             if values[:1].size != other[:1].size:
                 raise InputError("the fallback has another number of working points")
             other = other.reshape(values.shape)
-            values = np.where(outside.reshape(-1, *[1] * (values.ndim - 1)), other, values)
-        elif out_of_domain == "warn" and outside.any():
-            warnings.warn(self._describe(nodes, outside), OutOfDomainWarning, stacklevel=2)
-        return self._like_records(values, offsets)
+            values = _replaced(values, other, ~inside)
+            if replicas is not None:
+                replicas = _replaced(replicas, other[..., None], ~inside)
+        elif out_of_domain == "warn" and some_outside:
+            warnings.warn(self._describe(nodes, ~inside), OutOfDomainWarning, stacklevel=3)
+        return Evaluation(
+            self._like_records(values, offsets),
+            None if replicas is None else self._like_records(replicas, offsets),
+            self._like_records(inside, offsets),
+        )
 
     def in_domain(self, records: ak.Array) -> ak.Array:
         """For each object, or event, whether the sample covered it (bool)."""

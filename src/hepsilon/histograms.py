@@ -43,6 +43,8 @@ GENERATED = "generated"
 """Method of all generated events, what the corrected ones should give back."""
 SELECTED = "selected"
 """Method of the selected events, not corrected."""
+TAG_COUNTS = "tag_counts"
+"""Key of the histograms of all conditions on the tags of an event."""
 OTHER = "other"
 """Category of objects whose category the task does not name."""
 

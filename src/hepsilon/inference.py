@@ -145,10 +145,9 @@ class NetworkEfficiency(Efficiency):
     def _evaluate(self, offsets: Array, nodes: Array) -> Array:
         return np.asarray(self._members(offsets, nodes).mean(axis=-1))
 
-    @property
-    def n_replicas(self) -> int:
-        """Number of networks in an ensemble; 0 for a single one, which knows no uncertainty."""
-        return len(self.card.members) if len(self.card.members) > 1 else 0
+    def _evaluate_all(self, offsets: Array, nodes: Array) -> tuple[Array, Array | None]:
+        members = self._members(offsets, nodes)
+        return members.mean(axis=-1), members if members.shape[-1] > 1 else None
 
     def replicas(self, records: ak.Array, /) -> ak.Array:
         """Efficiencies of the single networks, with one more axis, the members."""

@@ -185,10 +185,9 @@ class EfficiencyMap(Efficiency):
         flat = table.reshape(int(np.prod(bins)), *table.shape[len(bins) :])
         return np.asarray(flat[self._bins(nodes)])
 
-    @property
-    def n_replicas(self) -> int:
-        """Number of draws from the posterior."""
-        return N_REPLICAS
+    def _evaluate_all(self, offsets: Array, nodes: Array) -> tuple[Array, Array | None]:
+        draws = self._of_bins(self._draws(N_REPLICAS, seed=1), nodes)
+        return self._evaluate(offsets, nodes), draws
 
     def replicas(
         self, records: ak.Array, /, *, n_replicas: int = N_REPLICAS, seed: int = 1

@@ -14,6 +14,7 @@ import uhi.io.json
 from matplotlib.figure import Figure
 
 from hepsilon.files import atomic_path
+from hepsilon.histograms import ALL, TAG_COUNTS, TRUTH
 from hepsilon.plotting import closure_figures
 from hepsilon.progress import progress_bar
 
@@ -31,12 +32,13 @@ figure.wide { width: 98%; } figure img { max-width: 100%; }
 """
 
 
-WIDE = ("efficiency_", "pulls_", "residuals")
+WIDE = ("efficiency_", "pulls_", "residuals", "tag_counts")
 """Pictures with several panels beside each other."""
 
 HISTOGRAMS = (
     "observables",
     "binomial",
+    "efficiency_replicas",
     "profiles",
     "horvitz_thompson",
     "exact",
@@ -105,9 +107,12 @@ def summary_rows(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]
     return ["method", *header, *(["KL [1e-4]"] if truth else [])], rows
 
 
+def _signed_text(value: float | None) -> str:
+    return "-" if value is None else f"{value:+.1f}"
+
+
 def _pull_text(entry: Mapping[str, Any]) -> str:
-    pull = entry["overall"]["pull"]
-    return "-" if pull is None else f"{pull:+.1f}"
+    return _signed_text(entry["overall"]["pull"])
 
 
 def _tagging_cells(entries: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
@@ -201,7 +206,49 @@ def _tagging_body(report: Mapping[str, Any]) -> str:
         "KL: mean Kullback-Leibler divergence of the truth from the efficiency per object.</p>"
         f"{_table(*summary_rows(report))}<h2>Totals</h2>"
         f"{_table(['efficiency', 'observed', 'expected', 'out of domain'], details)}"
+        f"{_tag_counts(report)}"
+        "<h2>Statistics</h2>"
+        "<p>Effective number of events, (sum w)<sup>2</sup> / variance, of all bins together: of "
+        "direct tagging, and of truth tagging with the variance of the efficiency itself over its "
+        "replicas (in brackets without).</p>"
+        f"{_table(*_gain_rows(report))}"
     )
+
+
+def _tag_counts(report: Mapping[str, Any]) -> str:
+    """Events by number of tags."""
+    entries = {k: e[TAG_COUNTS][ALL] for k, e in report["efficiency"].items() if TAG_COUNTS in e}
+    if not entries:
+        return ""
+    header = ["tags", "observed", *(f"{name} (pull)" for name in entries)]
+    first = next(iter(entries.values()))
+    rows = []
+    for tags, found in first.items():
+        cells = [
+            f"{_number_text(e[tags]['expected'])} ({_signed_text(e[tags]['pull'])})"
+            for e in entries.values()
+        ]
+        rows.append([tags, _number_text(found["observed"]), *cells])
+    return f"<h2>Numbers of tags</h2>{_table(header, rows)}"
+
+
+def _gain_rows(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Effective events of every observable, categories and selections included."""
+    entries = {name: e["statistics_gain"] for name, e in report["efficiency"].items()}
+    known = {n: e["n_replicas"] > 0 or n == TRUTH for n, e in report["efficiency"].items()}
+    header = ["observable", "direct"]
+    header += [name + ("" if known[name] else ", own uncertainty unknown") for name in entries]
+    rows = []
+    for key, found in next(iter(entries.values()), {}).items():
+        if "total" not in found:
+            continue
+        totals = [entry[key]["total"] for entry in entries.values()]
+        cells = [
+            f"{_number_text(t['truth_tagged'], 0)} ({_number_text(t['weights_only'], 0)})"
+            for t in totals
+        ]
+        rows.append([key, _number_text(found["total"]["direct"], 0), *cells])
+    return header, rows
 
 
 def _number_text(value: float | None, digits: int = 1) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, Literal, TypeAlias
 
 import awkward as ak
@@ -20,7 +21,7 @@ from hepsilon.columns import flat_rows, offsets_of, unflatten
 from hepsilon.efficiency import probabilities
 from hepsilon.errors import InputError, ScaleFactorWarning
 
-__all__ = ["PerWorkingPoint", "ScaleFactors", "TagBins"]
+__all__ = ["BELOW_ONE", "PerWorkingPoint", "ScaleFactors", "TagBins"]
 
 Array = npt.NDArray[Any]
 PerWorkingPoint: TypeAlias = ak.Array | Mapping[str, ak.Array]
@@ -28,6 +29,7 @@ PerWorkingPoint: TypeAlias = ak.Array | Mapping[str, ak.Array]
 the loosest to the tightest."""
 
 ROUND_OFF = 1e-9
+BELOW_ONE = 1.0 - np.finfo(np.float64).epsneg
 
 
 @dataclass(frozen=True)
@@ -152,8 +154,12 @@ class TagBins:
         scale_factors: PerWorkingPoint | ScaleFactors | None = None,
         direct: ak.Array | None = None,
         tagged: ak.Array | None = None,
+        most: float = 1.0,
     ) -> TagBins:
         """Put together what is known of the jets (see :func:`hepsilon.truth_tag_weight`).
+
+        ``most`` is what scaled efficiencies above 1 (and ratios of working points above 1) become:
+        with :data:`BELOW_ONE` no bin of a jet is empty in some variations only.
 
         Raises
         ------
@@ -161,7 +167,9 @@ class TagBins:
         """
         offsets, values, names = _stacked(eps, "eps")
         if names and working_points and list(working_points) != names:
-            raise InputError(f"eps: expected the working points {list(working_points)}, not {names}")
+            raise InputError(
+                f"eps: expected the working points {list(working_points)}, not {names}"
+            )
         if working_points:
             values = _known_width(values, len(working_points))
         points = _names(working_points or names, values.shape[1])
@@ -170,8 +178,7 @@ class TagBins:
         found = cls(chosen, _between(_rows(values, index)), points, index, offsets)
         simulated = found.weights
         if scale_factors is not None:
-            found = found._scaled(ScaleFactors.of(scale_factors), values)
-            _warn(found, len(simulated))
+            found = found._scaled(ScaleFactors.of(scale_factors), values, most)
         if (direct is None) != (tagged is None):
             raise InputError("expected both of direct and tagged, or none of them")
         if direct is not None and tagged is not None:
@@ -179,9 +186,11 @@ class TagBins:
         return found
 
     @classmethod
-    def weighted(cls, factors: PerWorkingPoint, jets: slice | ak.Array | None) -> TagBins:
+    def weighted(
+        cls, tagged: ak.Array, factors: PerWorkingPoint, jets: slice | ak.Array | None
+    ) -> TagBins:
         """Jets with one bin each, whose weight is the given number."""
-        offsets, _, _ = _stacked(factors, "scale factors")
+        offsets = offsets_of(tagged)
         rows = _beside(factors, offsets, 1, "scale factors")
         chosen, index = _chosen(offsets, jets)
         return cls(chosen, _rows(rows, index), (), index, offsets)
@@ -190,6 +199,20 @@ class TagBins:
     def n_bins(self) -> int:
         """Number of bins: one more than working points."""
         return int(self.weights.shape[1])
+
+    def warn(self) -> None:
+        """Count the jets whose scaled efficiencies were not valid as they are."""
+        parts = []
+        if self.n_above_one:
+            parts.append(f"{self.n_above_one} have SF * eps above 1 (taken as 1)")
+        if self.n_unordered:
+            parts.append(
+                f"{self.n_unordered} have SF * eps above that of a looser working point (taken as "
+                "it)"
+            )
+        if parts:
+            text = f"of {len(self.weights)} jets {' and '.join(parts)}"
+            warnings.warn(text, ScaleFactorWarning, stacklevel=3)
 
     def own_bins(self, tagged: ak.Array, name: str = "tagged") -> Array:
         """Bin of every jet that counts, from booleans or numbers of passed working points.
@@ -207,7 +230,7 @@ class TagBins:
             )
         return bins.astype(np.int64)
 
-    def _scaled(self, factors: ScaleFactors, eps: Array) -> TagBins:
+    def _scaled(self, factors: ScaleFactors, eps: Array, most: float) -> TagBins:
         """With the weights that the jets have in data."""
         if factors.kind == "jet":
             raise InputError(
@@ -224,9 +247,10 @@ class TagBins:
             return replace(self, weights=self.weights * ratio)
         scaled = ratio * _rows(eps, self.index)
         above = _rows_with(scaled > 1.0)
-        scaled = np.minimum(scaled, 1.0)
+        scaled = np.where(scaled > 1.0, most, scaled)
         unordered = _rows_with(np.diff(scaled, axis=1) > ROUND_OFF)
-        scaled = np.minimum.accumulate(scaled, axis=1)
+        for looser, tighter in pairwise(scaled.T):
+            np.copyto(tighter, looser * most, where=tighter > looser)
         weights = _between(scaled)
         return replace(self, weights=weights, n_above_one=above, n_unordered=unordered)
 
@@ -310,15 +334,3 @@ def _chosen(offsets: Array, jets: slice | ak.Array | None) -> tuple[Array, Array
         return counted[offsets], np.flatnonzero(mask)
     chosen = unflatten(np.arange(offsets[-1]), offsets)[:, jets]
     return offsets_of(chosen), np.asarray(ak.to_numpy(ak.flatten(chosen, axis=1)))
-
-
-def _warn(found: TagBins, n_jets: int) -> None:
-    parts = []
-    if found.n_above_one:
-        parts.append(f"{found.n_above_one} have SF * eps above 1 (taken as 1)")
-    if found.n_unordered:
-        parts.append(
-            f"{found.n_unordered} have SF * eps above that of a looser working point (taken as it)"
-        )
-    if parts:
-        warnings.warn(f"of {n_jets} jets {' and '.join(parts)}", ScaleFactorWarning, stacklevel=4)

@@ -87,6 +87,7 @@ def truth_tag_weight(
         direct=direct,
         tagged=tagged,
     )
+    bins.warn()
     return probability(bins, condition)
 
 
@@ -124,11 +125,12 @@ def direct_tag_weight(
     """
     factors = ScaleFactors.of(scale_factors)
     if factors.kind == "jet":
-        return probability(TagBins.weighted(factors.nominal, jets), ANYTHING)
+        return probability(TagBins.weighted(tagged, factors.nominal, jets), ANYTHING)
     if eps is None:
         raise InputError(f"scale factors of each {factors.kind} need the efficiencies, eps")
     everything = ak.ones_like(tagged, dtype=bool)
     bins = TagBins.of(eps, jets=jets, scale_factors=factors, direct=everything, tagged=tagged)
+    bins.warn()
     return probability(bins, ANYTHING)
 
 

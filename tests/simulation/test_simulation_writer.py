@@ -13,6 +13,7 @@ import uproot
 from scipy import stats
 
 
+from hepsilon import truth_tag_weight
 from hepsilon.simulation import (
     ALICE_LIKE,
     AMPLITUDES,

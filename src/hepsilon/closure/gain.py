@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hepsilon.histograms import ALL, DIRECT
+from hepsilon.histograms import ALL, DIRECT, TAG_COUNTS
 
-__all__ = ["effective_events", "efficiency_variance", "statistics_gain"]
+__all__ = ["effective_events", "efficiency_variance", "n_replicas", "statistics_gain"]
 
 Array = npt.NDArray[Any]
 
@@ -62,7 +62,7 @@ def statistics_gain(output: Mapping[str, Any], method: str) -> dict[str, Any]:
         ``truth_tagged`` and ``weights_only`` (without the efficiency's uncertainty), and
         ``total``, the same of the sum with the ratio ``gain`` (None without direct tags).
     """
-    found = {}
+    found: dict[str, Any] = {}
     for name, filled in output["observables"].items():
         for category in filled.axes["category"]:
             key = name if category == ALL else f"{name}|{category}"
@@ -72,13 +72,22 @@ def statistics_gain(output: Mapping[str, Any], method: str) -> dict[str, Any]:
                 (tagged.values(), tagged.variances()),
                 efficiency_variance(output, method, name, category),
             )
+            found[key] = {k: v.tolist() for k, v in bins.items()}
+            if name == TAG_COUNTS:  # its bins share events
+                continue
             sums = [h.sum(flow=True) for h in (direct, tagged)]
-            moments = [(np.array([s.value]), np.array([s.variance])) for s in sums]
+            before, after = ((np.array([s.value]), np.array([s.variance])) for s in sums)
             spread = efficiency_variance(output, method, name, category, total=True)
-            total = {k: float(v[0]) for k, v in _entry(*moments, spread).items()}
+            total = {k: float(v[0]) for k, v in _entry(before, after, spread).items()}
             gain = total["truth_tagged"] / total["direct"] if total["direct"] else None
-            found[key] = {k: v.tolist() for k, v in bins.items()} | {"total": total | {"gain": gain}}
+            found[key]["total"] = total | {"gain": gain}
     return found
+
+
+def n_replicas(output: Mapping[str, Any], method: str) -> int:
+    """Number of replicas of a method; 0 if its own uncertainty is not known."""
+    replicas = output["efficiency_replicas"].get(method, {})
+    return int(next((h.axes["replica"].size for h in replicas.values()), 0))
 
 
 def _entry(

@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from hepsilon.closure.gain import statistics_gain
+from hepsilon.closure.gain import n_replicas, statistics_gain
 from hepsilon.closure.runner import provenance
 from hepsilon.closure.statistic import compare
 from hepsilon.config import Task
 from hepsilon.efficiency import SupportsEfficiency
-from hepsilon.histograms import ALL, DIRECT, TRUTH
-from hepsilon.processors.tagging import TAG_COUNTS
+from hepsilon.histograms import ALL, DIRECT, TAG_COUNTS, TRUTH
 
 __all__ = ["tagging_report"]
 
@@ -34,6 +33,8 @@ def _effective_size(output: Mapping[str, Any], method: str) -> dict[str, float]:
     """(sum w)^2 / sum w^2 of every observable's entries, direct tagging for comparison."""
     sizes = {}
     for name, filled in output["observables"].items():
+        if name == TAG_COUNTS:  # its bins share events
+            continue
         total = filled[{"method": method, "category": ALL}].sum(flow=True)
         sizes[name] = float(total.value**2 / total.variance) if total.variance > 0 else 0.0
     return sizes
@@ -127,6 +128,7 @@ def tagging_report(
             },
             "effective_sample_size": _effective_size(output, method),
             "statistics_gain": statistics_gain(output, method),
+            "n_replicas": n_replicas(output, method),
             **_tag_counts(output, method),
             **_truth_distance(output, method),
         }

@@ -21,11 +21,13 @@ from hepsilon.plotting.tagging import (
     plot_residuals,
     tagging_figures,
 )
+from hepsilon.plotting.tags import plot_gain, plot_tag_counts
 
 __all__ = [
     "closure_figures",
     "plot_corrected",
     "plot_cross_section",
+    "plot_gain",
     "plot_history",
     "plot_map",
     "plot_observable",
@@ -33,6 +35,7 @@ __all__ = [
     "plot_pulls_2d",
     "plot_residuals",
     "plot_simulated_efficiency",
+    "plot_tag_counts",
     "plot_weights",
 ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,8 +13,9 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from hepsilon.histograms import ALL, DIRECT, OTHER, TRUTH
+from hepsilon.histograms import ALL, DIRECT, OTHER, TAG_COUNTS, TRUTH
 from hepsilon.plotting.common import LABELS, bin_width, filled_range, method_colours, ratio_of
+from hepsilon.plotting.tags import plot_gain, plot_tag_counts
 
 __all__ = ["plot_observable", "plot_profile", "plot_residuals", "tagging_figures"]
 
@@ -160,10 +162,16 @@ def tagging_figures(output: Mapping[str, Any]) -> dict[str, Figure]:
     """All figures of a closure by file name (without suffix)."""
     figures = {}
     for name, histogram in output["observables"].items():
+        if name == TAG_COUNTS:
+            figures[name] = plot_tag_counts(output)
+            continue
+        figures[f"gain_{name}"] = plot_gain(output, name)
         for category in histogram.axes["category"]:
             if not histogram[{"category": category}].values().any():
                 continue
-            suffix = "" if category == ALL else f"_{category}"
+            suffix = (
+                "" if category == ALL else "_" + re.sub(r"\W+", "_", category.replace("+", "plus"))
+            )
             figures[f"{name}{suffix}"] = plot_observable(output, name, category)
     for name in output["profiles"]:
         figures[f"efficiency_{name}"] = plot_profile(output, name)

@@ -206,8 +206,9 @@ class EfficiencyInversion(processor.ProcessorABC):  # type: ignore[misc]
         """One learned efficiency of all events of a sample."""
         efficiency: Any = self.efficiencies[name]
         if isinstance(efficiency, Efficiency):  # its domain is counted in the output
-            output["out_of_domain"][method] = int(ak.sum(~efficiency.in_domain(sample.records)))
-            eps = efficiency(sample.records, out_of_domain="ignore")
+            evaluated = efficiency.evaluate(sample.records, out_of_domain="ignore")
+            output["out_of_domain"][method] = int(ak.sum(~evaluated.in_domain))
+            eps = evaluated.eps
         else:
             eps = efficiency(sample.records)
         return checked_events(eps, len(sample.weights), method)

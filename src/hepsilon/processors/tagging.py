@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import awkward as ak
@@ -25,6 +25,7 @@ from hepsilon.histograms import (
     DIRECT,
     JET_OBSERVABLES,
     OTHER,
+    TAG_COUNTS,
     TRUTH,
     Observable,
     category_names,
@@ -32,16 +33,13 @@ from hepsilon.histograms import (
     pair_categories,
     pair_names,
 )
-from hepsilon.inference import NetworkEfficiency
 from hepsilon.processors.common import collection, event_weights
 from hepsilon.processors.filling import Filled, TagSample
 from hepsilon.processors.methods import Method, Selections, bins_of
 
-__all__ = ["TAG_COUNTS", "TruthTagging"]
+__all__ = ["TruthTagging"]
 
 Array = npt.NDArray[Any]
-TAG_COUNTS = "tag_counts"
-"""Key of the histograms of all conditions on events."""
 
 
 class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
@@ -66,8 +64,8 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
         method: name: histogram with the axis ``replica`` in place of ``method``, of methods that
         know their own uncertainty: the members of an ensemble, draws from a map's posterior.
     ``tag_counts``
-        one more name in each of these three: the sums over events in which the conditions hold, with the axes
-        ``method``, ``category`` (of the leading pair) and ``tags``.
+        one more name in each of these three: the sums over events in which the conditions hold,
+        with the axes ``method``, ``category`` (of the leading pair) and ``tags``.
     ``profiles``
         name: histogram of the mean (and spread) of the efficiency per method in bins of the
         observable, objects only.
@@ -126,15 +124,18 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
         weights = event_weights(events, self.task, self.config)
         offsets = offsets_of(records)
         sample = TagSample(weights, offsets, {}, {}, self.selections)
-        for name, nominal, replicas in self._evaluate(records, offsets):
-            sample.methods[name] = Method.of(offsets, nominal, self.selections)
-            if replicas is not None:
+        outside = {}
+        for name, (eps, replicas, n_outside) in self._evaluate(records, offsets).items():
+            sample.methods[name] = Method.of(offsets, eps, self.selections)
+            if replicas is not None and self.replicas:
                 rows = np.moveaxis(replicas, -1, 0)
                 sample.replicas[name] = [Method.of(offsets, r, self.selections) for r in rows]
+            if n_outside is not None:
+                outside[name] = n_outside
         output: dict[str, Any] = {
             "n_events": len(events),
             "n_objects": int(offsets[-1]),
-            "out_of_domain": self._out_of_domain(records),
+            "out_of_domain": outside,
             "profiles": self._profiles(records, sample.methods),
             **sample.fill(self._entries(records)),
         }
@@ -148,44 +149,33 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
 
     def _evaluate(
         self, records: ak.Array, offsets: Array
-    ) -> Iterator[tuple[str, Array, Array | None]]:
-        """Direct tagging and every efficiency: name, (objects, working points), and replicas.
+    ) -> dict[str, tuple[Array, Array | None, int | None]]:
+        """Direct tagging and every efficiency: (objects, working points), replicas, domain.
 
         The replicas, (objects, working points, replicas), are those of efficiencies that know
-        their own uncertainty.
+        their own uncertainty; the number of objects out of domain of those that know theirs.
         """
         n_points = len(self.selections.working_points)
         response = flat(ak.values_astype(passed(records, self.task), np.int64))
-        yield DIRECT, (response[:, None] > np.arange(n_points)).astype(np.float64), None
+        direct = (response[:, None] > np.arange(n_points)).astype(np.float64)
+        found: dict[str, Any] = {DIRECT: (direct, None, None)}
         for name, efficiency in self.efficiencies.items():
-            replicas = None
-            if isinstance(efficiency, Efficiency) and efficiency.n_replicas and self.replicas:
-                _, rows = flat_replicas(efficiency.replicas(records), n_points)
-                replicas = probabilities(rows, name)
-            # the nominal value of an ensemble is the mean of its members
-            if replicas is not None and isinstance(efficiency, NetworkEfficiency):
-                yield name, replicas.mean(axis=-1), replicas
-                continue
-            eps = self._nominal(efficiency, records)
-            found, rows = flat_rows(eps, name=name)
-            if not np.array_equal(found, offsets) or rows.shape[1] != n_points:
+            replicas, n_outside = None, None
+            if isinstance(efficiency, Efficiency):
+                evaluated = efficiency.evaluate(records, out_of_domain="ignore")
+                eps, n_outside = evaluated.eps, int(ak.sum(~evaluated.in_domain))
+                if evaluated.replicas is not None:
+                    replicas = _replica_rows(evaluated.replicas, n_points)
+            else:
+                eps = efficiency(records)
+            there, rows = flat_rows(eps, name=name)
+            if not np.array_equal(there, offsets) or rows.shape[1] != n_points:
                 raise InputError(
-                    f"{name}: expected {n_points} number(s), one for each working point, of each "
-                    f"object of each event, received {eps.type}"
+                    f"{name}: expected one efficiency for each object of each event and each of "
+                    f"{n_points} working point(s), received {eps.type}"
                 )
-            yield name, probabilities(rows, name), replicas
-
-    def _nominal(self, efficiency: SupportsEfficiency, records: ak.Array) -> ak.Array:
-        if isinstance(efficiency, Efficiency):  # its domain is counted in the output
-            return efficiency(records, out_of_domain="ignore")
-        return efficiency(records)
-
-    def _out_of_domain(self, records: ak.Array) -> dict[str, int]:
-        return {
-            name: int(ak.sum(~efficiency.in_domain(records)))
-            for name, efficiency in self.efficiencies.items()
-            if isinstance(efficiency, Efficiency)
-        }
+            found[name] = probabilities(rows, name), replicas, n_outside
+        return found
 
     def _categories(self, records: ak.Array, level: str) -> tuple[Array, list[str]]:
         if self.category is None:
@@ -268,8 +258,7 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
         }
 
 
-def flat_replicas(replicas: ak.Array, n_points: int) -> tuple[Array, Array]:
-    """Offsets and content (objects, working points, replicas) of jagged replicas."""
-    offsets = offsets_of(replicas)
+def _replica_rows(replicas: ak.Array, n_points: int) -> Array:
+    """Content (objects, working points, replicas) of jagged replicas."""
     rows = np.asarray(ak.to_numpy(ak.flatten(replicas, axis=1)), np.float64)
-    return offsets, rows.reshape(len(rows), n_points, rows.shape[-1])
+    return rows.reshape(len(rows), n_points, rows.shape[-1])

@@ -1,0 +1,548 @@
+from __future__ import annotations
+
+from typing import Any
+
+import awkward as ak
+import hist
+import numpy as np
+import numpy.typing as npt
+import pytest
+import strategies as sts
+import tag_reference as ref
+from coffea.analysis_tools import PackedSelection, Weights
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.special import expit, logit
+
+from hepsilon import (
+    InputError,
+    ScaleFactors,
+    ScaleFactorWarning,
+    at_least,
+    exactly,
+    truth_tag_weight,
+)
+from hepsilon.analysis_tools import add_truth_tag, add_weight, fill_objects, shifted_efficiencies
+from hepsilon.columns import unflatten
+
+Array = npt.NDArray[Any]
+
+EPS = ak.Array([[0.7, 0.2, 0.9], [], [0.5], [0.25, 0.5]])
+GENERATOR = np.array([1.0, -2.0, 3.0, 0.5])
+SF = EPS * 0.0 + 0.9
+UP, DOWN = SF + 0.1, SF - 0.2
+FACTORS = ScaleFactors(SF, {"heavy": (UP, DOWN), "light": (SF, UP)})
+SPREAD = np.array([-0.01, 0.0, 0.02])
+REPLICAS = ref.jagged(ak.to_numpy(ak.flatten(EPS))[:, None] + SPREAD, np.array([0, 3, 3, 4, 6]))
+
+
+def generated() -> Weights:
+    """Weights with those of the generator."""
+    weights = Weights(4, storeIndividual=True)
+    weights.add("generator", GENERATOR.copy())
+    return weights
+
+
+# a weight and its variations
+
+
+def test_a_weight_alone() -> None:
+    weights = generated()
+    assert add_weight(weights, "w", np.array([1.0, 2.0, 0.0, 4.0])) == ()
+    assert weights.weight().tolist() == [1.0, -4.0, 0.0, 2.0]
+    assert weights.variations == set()
+
+
+def test_variations_come_back_from_coffea() -> None:
+    weights = generated()
+    nominal, up, down = np.array([[1.0, 2.0, 0.0, 4.0], [1.5, 2.5, 0.0, 3.0], [0.5, 0.0, 0.0, 5.0]])
+    assert add_weight(weights, "w", nominal, {"x": (up, down), "y": (down, nominal)}) == (
+        "w_x",
+        "w_y",
+    )
+    expected = {"w_xUp": up, "w_xDown": down, "w_yUp": down, "w_yDown": nominal}
+    assert weights.variations == set(expected)
+    for name, own in expected.items():
+        np.testing.assert_allclose(weights.weight(name), GENERATOR * own, rtol=1e-15)
+
+
+def test_the_arrays_of_the_caller_stay_as_they_are() -> None:
+    columns = [np.array([1.0, 2.0, 0.0, 4.0]), np.array([3.0, 3.0, 0.0, 3.0]), np.full(4, 0.0)]
+    before = [c.copy() for c in columns]
+    weights = generated()
+    add_weight(weights, "w", columns[0], {"x": (columns[1], columns[2]), "y": (columns[1],) * 2})
+    for column, old in zip(columns, before, strict=True):
+        np.testing.assert_array_equal(column, old)
+    weights.weight("w_xUp")
+    columns[0][:] = 7.0
+    assert weights.weight().tolist() == [1.0, -4.0, 0.0, 2.0]
+
+
+def test_one_array_may_be_nominal_and_both_variations() -> None:
+    same = np.array([1.0, 2.0, 0.0, 4.0])
+    weights = generated()
+    add_weight(weights, "w", same, {"x": (same, same)})
+    for name in ("w_xUp", "w_xDown"):
+        np.testing.assert_array_equal(weights.weight(name), weights.weight())
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int64, bool])
+def test_other_types_of_numbers_become_float64(dtype: type) -> None:
+    weights = generated()
+    nominal = np.array([1, 1, 0, 1], dtype)
+    add_weight(weights, "w", nominal, {"x": (nominal, nominal)})
+    assert weights.weight().tolist() == [1.0, -2.0, 0.0, 0.5]
+    assert weights.weight("w_xUp").tolist() == [1.0, -2.0, 0.0, 0.5]
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_weights_that_are_not_finite_are_refused(bad: float) -> None:
+    good, wrong = np.ones(4), np.array([1.0, bad, bad, 1.0])
+    weights = generated()
+    with pytest.raises(InputError, match="w nominal: 2 of 4 values are NaN or infinite"):
+        add_weight(weights, "w", wrong)
+    with pytest.raises(InputError, match="w xUp: 2 of 4 values are NaN or infinite"):
+        add_weight(weights, "w", good, {"x": (wrong, good)})
+    with pytest.raises(InputError, match="w xDown: 2 of 4 values are NaN or infinite"):
+        add_weight(weights, "w", good, {"x": (good, wrong)})
+    assert weights.weight().tolist() == GENERATOR.tolist()
+    assert weights.variations == set()
+
+
+def test_variations_of_a_nominal_weight_of_zero_are_refused() -> None:
+    nominal, up = np.array([1.0, 0.0, 0.0, 1.0]), np.array([1.0, 0.1, 0.0, 1.0])
+    weights = generated()
+    with pytest.raises(
+        InputError, match=r"w xDown: 1 of 4 events have a weight here but a nominal"
+    ):
+        add_weight(weights, "w", nominal, {"x": (nominal, up)})
+    assert weights.weight().tolist() == GENERATOR.tolist()
+
+
+@pytest.mark.parametrize("size", [0, 1, 3, 5])
+def test_weights_of_another_number_of_events_are_refused(size: int) -> None:
+    weights = generated()
+    with pytest.raises(
+        InputError, match=rf"w nominal: expected one weight for each of 4 .*\({size},"
+    ):
+        add_weight(weights, "w", np.ones(size))
+    with pytest.raises(InputError, match="w xUp: expected one weight for each of 4 events"):
+        add_weight(weights, "w", np.ones(4), {"x": (np.ones(size), np.ones(4))})
+    with pytest.raises(InputError, match="w nominal: expected one weight"):
+        add_weight(weights, "w", np.ones((4, 1)))
+
+
+def test_coffea_refuses_a_name_that_is_taken() -> None:
+    weights = generated()
+    add_weight(weights, "w", np.ones(4))
+    with pytest.raises(ValueError, match="'w' already exists"):
+        add_weight(weights, "w", np.ones(4))
+    with pytest.raises(ValueError, match="Avoid using 'Up' and 'Down'"):
+        add_weight(weights, "wUp", np.ones(4))
+
+
+# truth tags
+
+
+def test_the_nominal_truth_tag_weight() -> None:
+    weights = generated()
+    tag = add_truth_tag(weights, "btag", EPS, 1)
+    expected = truth_tag_weight(EPS, 1)
+    np.testing.assert_array_equal(tag.weight, expected)
+    np.testing.assert_array_equal(weights.weight(), GENERATOR * expected)
+    assert tag.possible.tolist() == [True, False, True, True]
+    assert (tag.variations, tag.n_above_one) == ((), 0)
+
+
+def test_variations_of_scale_factors_become_those_of_the_weight() -> None:
+    weights = generated()
+    tag = add_truth_tag(weights, "btag", EPS, 1, at_least=True, jets=None, scale_factors=FACTORS)
+    assert tag.variations == ("btag_heavy", "btag_light")
+    own = {
+        None: SF,
+        "btag_heavyUp": UP,
+        "btag_heavyDown": DOWN,
+        "btag_lightUp": SF,
+        "btag_lightDown": UP,
+    }
+    for name, factors in own.items():
+        expected = truth_tag_weight(EPS, 1, at_least=True, jets=None, scale_factors=factors)
+        np.testing.assert_allclose(weights.weight(name), GENERATOR * expected, rtol=1e-14)
+
+
+def test_plain_scale_factors_have_no_variations() -> None:
+    weights = generated()
+    tag = add_truth_tag(weights, "btag", EPS, 1, scale_factors=SF)
+    assert tag.variations == ()
+    np.testing.assert_array_equal(tag.weight, truth_tag_weight(EPS, 1, scale_factors=SF))
+
+
+def test_all_options_reach_the_truth_tag_weight() -> None:
+    eps = ak.Array([[[0.7, 0.5], [0.2, 0.1], [0.9, 0.6]], [], [[0.5, 0.2]], [[0.4, 0.3]] * 2])
+    options: dict[str, Any] = {
+        "jets": ak.Array([[True, False, True], [], [True], [True, True]]),
+        "working_points": ["M", "T"],
+        "direct": ak.Array([[True, True, False], [], [False], [False, False]]),
+        "tagged": ak.Array([[2, 0, 0], [], [0], [0, 0]]),
+    }
+    condition = at_least(1, "T") & exactly(2, "M")
+    up, down = (ak.ones_like(eps) * f for f in (1.05, 0.9))
+    factors = ScaleFactors(ak.ones_like(eps), {"x": (up, down)})
+    weights = generated()
+    tag = add_truth_tag(weights, "btag", eps, condition, scale_factors=factors, **options)
+    for name, own in ((None, factors), ("btag_xUp", up), ("btag_xDown", down)):
+        expected = truth_tag_weight(eps, condition, scale_factors=own, **options)
+        np.testing.assert_allclose(weights.weight(name), GENERATOR * expected, rtol=1e-14)
+    assert tag.possible.tolist() == [True, False, False, True]
+
+
+@given(events=ref.jets_of_events(ref.INSIDE), data=st.data())
+def test_coffea_returns_every_variation(events: tuple[Any, ...], data: st.DataObject) -> None:
+    offsets, eps = events
+    eps = 0.8 * eps + 0.05
+    condition = data.draw(ref.conditions(eps.shape[1]))
+    nominal, up, down = (
+        ref.jagged(np.sort(data.draw(ref.columns_of(*eps.shape, st.floats(0.5, 1.1)))), offsets)
+        * 0.0
+        + data.draw(st.floats(0.5, 1.1))
+        for _ in range(3)
+    )
+    weights = Weights(len(offsets) - 1)
+    factors = ScaleFactors(nominal, {"x": (up, down)})
+    jets = ref.jagged(eps, offsets)
+    add_truth_tag(weights, "btag", jets, condition, jets=None, scale_factors=factors)
+    for name, own in ((None, nominal), ("btag_xUp", up), ("btag_xDown", down)):
+        expected = truth_tag_weight(jets, condition, jets=None, scale_factors=own)
+        np.testing.assert_allclose(weights.weight(name), expected, rtol=1e-13)
+
+
+def test_the_input_stays_as_it_is() -> None:
+    arrays = [EPS, SF, UP, DOWN, REPLICAS]
+    before = [a.tolist() for a in arrays]
+    weights = generated()
+    tag = add_truth_tag(weights, "btag", EPS, 1, scale_factors=FACTORS, replicas=REPLICAS)
+    assert [a.tolist() for a in arrays] == before
+    kept = weights.weight("btag_heavyUp").copy()
+    tag.weight[:] = 7.0
+    np.testing.assert_array_equal(weights.weight("btag_heavyUp"), kept)
+    np.testing.assert_array_equal(weights.partial_weight(["btag"]), weights.weight() / GENERATOR)
+
+
+def test_jets_above_one_are_counted() -> None:
+    eps = ak.Array([[[0.9, 0.8], [0.5, 0.4]], [], [[0.9, 0.1]], []])
+    factors = ak.ones_like(eps) * 1.3
+    with pytest.warns(ScaleFactorWarning, match="of 3 jets 2 have"):
+        tag = add_truth_tag(generated(), "btag", eps, 1, jets=None, scale_factors=factors)
+    assert tag.n_above_one == 2
+
+
+def test_truth_tagging_refuses_what_the_weight_refuses() -> None:
+    weights = generated()
+    with pytest.raises(InputError, match="NaN or outside"):
+        add_truth_tag(weights, "btag", EPS + 1.0)
+    with pytest.raises(InputError, match="expected a working point"):
+        add_truth_tag(weights, "btag", EPS, exactly(1, "M"))
+    with pytest.raises(InputError, match="truth tagging needs them for every bin"):
+        add_truth_tag(weights, "btag", EPS, scale_factors=ScaleFactors(SF, {}, "jet"))
+    bad = ScaleFactors(SF, {"x": (SF, ak.Array([[-1.0, 1, 1], [], [1], [1, 1]]))})
+    with pytest.raises(InputError, match="scale factors: 1 of 6 values are negative"):
+        add_truth_tag(weights, "btag", EPS, 1, scale_factors=bad)
+    with pytest.raises(InputError, match="btag nominal: expected one weight for each of 4 events"):
+        add_truth_tag(weights, "btag", EPS[:3], 1)
+    with pytest.raises(ValueError, match="'generator' already exists"):
+        add_truth_tag(weights, "generator", EPS, 1)
+    np.testing.assert_array_equal(weights.weight(), GENERATOR)
+
+
+def test_variations_of_an_impossible_event_are_refused() -> None:
+    zero = ak.Array([[0.0, 1.0], [], [], []])
+    factors = ScaleFactors(zero, {"x": (ak.ones_like(zero), zero)})
+    with pytest.raises(InputError, match="btag xUp: 1 of 4 events have a weight here"):
+        add_truth_tag(generated(), "btag", ak.ones_like(zero) * 0.5, 2, scale_factors=factors)
+
+
+@pytest.mark.parametrize("events", [EPS[1:2], EPS[:0]], ids=["no jets", "no events"])
+def test_chunks_without_jets_are_weighted(events: ak.Array) -> None:
+    weights = Weights(len(events))
+    factors = ScaleFactors(events, {"x": (events, events)})
+    replicas = REPLICAS[1:2] if len(events) else REPLICAS[:0]
+    tag = add_truth_tag(weights, "btag", events, 0, scale_factors=factors, replicas=replicas)
+    assert tag.variations == ("btag_x", "btag_efficiency")
+    for name in (None, "btag_xUp", "btag_efficiencyDown"):
+        assert weights.weight(name).tolist() == [1.0] * len(events)
+
+
+def test_cutflows_take_the_possible_events_in_place_of_the_cut() -> None:
+    weights = generated()
+    tag = add_truth_tag(weights, "btag", EPS, 1, jets=None, scale_factors=FACTORS)
+    selection = PackedSelection()
+    selection.add("jets", ak.to_numpy(ak.num(EPS) > 1))
+    selection.add("tags", tag.possible)
+    for modifier in (None, "btag_heavyUp"):
+        flow = selection.cutflow("jets", "tags", weights=weights, weightsmodifier=modifier).result()
+        weight = weights.weight(modifier)
+        assert list(flow.nevcutflow) == [4, 2, 2]
+        assert list(flow.nevonecut) == [4, 2, 3]
+        expected = [weight.sum(), weight[[0, 3]].sum(), weight[[0, 3]].sum()]
+        np.testing.assert_allclose(flow.wgtevcutflow, expected, rtol=1e-14)
+    # nothing with a weight is cut away
+    np.testing.assert_array_equal(weights.weight()[~tag.possible], 0.0)
+
+
+# efficiencies and their replicas
+
+
+def test_shifts_are_one_standard_deviation_of_the_logit() -> None:
+    up, down = shifted_efficiencies(EPS, REPLICAS)
+    centre = ak.to_numpy(ak.flatten(EPS))
+    spread = np.std(logit(centre[:, None] + SPREAD), axis=1, ddof=1)
+    np.testing.assert_allclose(ak.flatten(up), expit(logit(centre) + spread), rtol=1e-13)
+    np.testing.assert_allclose(ak.flatten(down), expit(logit(centre) - spread), rtol=1e-13)
+    assert ak.num(up).tolist() == ak.num(down).tolist() == [3, 0, 1, 2]
+
+
+@given(columns=sts.flat_columns(ref.INSIDE), data=st.data())
+def test_shifted_efficiencies_stay_inside(columns: tuple[Any, ...], data: st.DataObject) -> None:
+    offsets, eps = columns
+    n = data.draw(st.integers(2, 4))
+    rows = data.draw(ref.columns_of(len(eps), n, st.floats(0.01, 0.99)))
+    jets = unflatten(eps, offsets)
+    up, down = shifted_efficiencies(jets, ref.jagged(rows, offsets))
+    assert ak.all((down > 0.0) & (down <= jets * (1 + 1e-12)), axis=None)
+    assert ak.all((up < 1.0) & (up >= jets * (1 - 1e-12)), axis=None)
+
+
+def test_equal_replicas_shift_nothing() -> None:
+    up, down = shifted_efficiencies(EPS, ak.from_regular(REPLICAS[..., [1, 1, 1]], axis=2))
+    np.testing.assert_allclose(ak.flatten(up), ak.flatten(EPS), rtol=1e-14)
+    np.testing.assert_allclose(ak.flatten(down), ak.flatten(EPS), rtol=1e-14)
+
+
+def test_replicas_vary_the_weight() -> None:
+    weights = generated()
+    tag = add_truth_tag(weights, "btag", EPS, 1, scale_factors=FACTORS, replicas=REPLICAS)
+    assert tag.variations == ("btag_heavy", "btag_light", "btag_efficiency")
+    for name, eps in zip(("Up", "Down"), shifted_efficiencies(EPS, REPLICAS), strict=True):
+        expected = GENERATOR * truth_tag_weight(eps, 1, scale_factors=SF)
+        np.testing.assert_allclose(weights.weight(f"btag_efficiency{name}"), expected, rtol=1e-13)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [REPLICAS[..., :1], EPS, REPLICAS[:3], REPLICAS[[1, 0, 2, 3]]],
+    ids=["one", "no axis", "fewer events", "other jets"],
+)
+def test_replicas_of_other_jets_are_refused(bad: ak.Array) -> None:
+    with pytest.raises(InputError, match="replicas: expected two or more for each jet"):
+        shifted_efficiencies(EPS, bad)
+
+
+@pytest.mark.parametrize("bad", [0.0, 1.0])
+def test_efficiencies_without_a_logit_are_refused(bad: float) -> None:
+    eps = ak.Array([[bad, 0.2, 0.9], [], [0.5], [0.25, bad]])
+    with pytest.raises(InputError, match="logit of eps: 2 of 6 values are NaN or infinite"):
+        shifted_efficiencies(eps, REPLICAS)
+
+
+@pytest.mark.parametrize("bad", [0.0, 1.0, -0.1, 1.1, np.nan])
+def test_replicas_without_a_logit_are_refused(bad: float) -> None:
+    rows = ak.to_numpy(ak.flatten(REPLICAS)).copy()
+    rows[2:4, 1] = bad
+    with pytest.raises(InputError, match="logit of replicas: 2 of 6 values are NaN or infinite"):
+        shifted_efficiencies(EPS, ref.jagged(rows, np.array([0, 3, 3, 4, 6])))
+
+
+@pytest.mark.parametrize("bad", [np.nan, -0.1, 1.1])
+def test_what_is_no_efficiency_is_not_shifted(bad: float) -> None:
+    eps = ak.Array([[bad, 0.2, 0.9], [], [0.5], [0.25, 0.5]])
+    with pytest.raises(InputError, match="eps: 1 of 6 values are NaN or outside"):
+        shifted_efficiencies(eps, REPLICAS)
+
+
+def test_replicas_need_one_working_point_and_a_free_name() -> None:
+    expected = "replicas need one working point, and their variation a free name"
+    with pytest.raises(InputError, match=expected):
+        add_truth_tag(generated(), "btag", {"M": EPS}, 1, replicas=REPLICAS)
+    taken = ScaleFactors(SF, {"efficiency": (UP, DOWN)})
+    with pytest.raises(InputError, match=expected):
+        add_truth_tag(generated(), "btag", EPS, 1, scale_factors=taken, replicas=REPLICAS)
+    two = ak.Array([[[0.5, 0.2]], [], [], []])
+    with pytest.raises(InputError, match="eps: expected one number per object"):
+        add_truth_tag(generated(), "btag", two, 1, replicas=two)
+
+
+def test_shifts_of_no_jets() -> None:
+    for eps, replicas in (
+        (EPS[:0], REPLICAS[:0]),
+        (EPS[1:2], REPLICAS[1:2]),
+        (EPS[1:2], ak.from_regular(REPLICAS, axis=2)[1:2]),
+    ):
+        up, down = shifted_efficiencies(eps, replicas)
+        assert up.tolist() == down.tolist() == eps.tolist()
+
+
+# fills of objects
+
+
+PT = ak.Array([[35.0, 55.0, 15.0], [], [75.0], [35.0, 35.0]])
+
+
+def pt_histogram() -> hist.Hist[Any]:
+    return hist.Hist.new.Reg(4, 0.0, 80.0, name="pt").Weight()
+
+
+def test_every_object_is_filled_with_its_weight() -> None:
+    histogram = pt_histogram()
+    fill_objects(histogram, GENERATOR, EPS, pt=PT)
+    assert histogram.values().tolist() == pytest.approx([0.9, 0.7 + 0.125 + 0.25, 0.2, 1.5])
+    assert histogram.variances().tolist() == pytest.approx(
+        [0.81, 0.49 + 0.125**2 + 0.0625, 0.04, 2.25]
+    )
+
+
+def test_objects_without_a_weight_of_their_own_have_that_of_the_event() -> None:
+    histogram = pt_histogram()
+    fill_objects(histogram, GENERATOR, pt=PT)
+    assert histogram.values().tolist() == [1.0, 2.0, 1.0, 3.0]
+
+
+@given(columns=sts.flat_columns(sts.PT, ref.FACTOR), data=st.data())
+def test_fills_are_those_of_spread_columns(columns: tuple[Any, ...], data: st.DataObject) -> None:
+    offsets, pt, own = columns
+    n = len(offsets) - 1
+    event = data.draw(sts.column(n, st.floats(-2.0, 2.0)))
+    met = data.draw(sts.column(n, st.floats(0.0, 100.0)))
+    filled, expected = (
+        hist.Hist.new.Reg(5, 0.0, 500.0, name="pt").Reg(4, 0.0, 100.0, name="met").Weight()
+        for _ in range(2)
+    )
+    fill_objects(filled, event, unflatten(own, offsets), pt=unflatten(pt, offsets), met=met)
+    counts = np.diff(offsets)
+    expected.fill(
+        np.repeat(met, counts) * 0.0 + pt, np.repeat(met, counts), weight=own * event.repeat(counts)
+    )
+    np.testing.assert_array_equal(filled.view(flow=True), expected.view(flow=True))
+
+
+def test_axes_of_objects_events_and_all() -> None:
+    histogram = (
+        hist.Hist.new.StrCat([], growth=True, name="dataset")
+        .Reg(4, 0.0, 80.0, name="pt")
+        .Int(0, 4, name="event")
+        .IntCat([0, 5], name="flavour")
+        .Weight()
+    )
+    flavour = ak.Array(
+        ak.contents.ListOffsetArray(
+            ak.index.Index64([0, 3, 3, 4, 6]),
+            ak.contents.NumpyArray(np.array([5, 0, 0, 5, 5, 0], np.uint8)),
+        )
+    )
+    fill_objects(
+        histogram,
+        GENERATOR,
+        EPS,
+        dataset="ttbar",
+        pt=PT,
+        event=ak.Array([0, 1, 2, 3]),
+        flavour=flavour,
+    )
+    fill_objects(histogram, GENERATOR, dataset="other", pt=PT, event=np.arange(4), flavour=5)
+    view = histogram[{"dataset": "ttbar"}].values()
+    assert view[1, 0, 1] == pytest.approx(0.7)
+    assert view[3, 2, 1] == pytest.approx(1.5)
+    assert view[1, 3].tolist() == pytest.approx([0.25, 0.125])
+    assert view.sum() == pytest.approx(1.8 + 1.5 + 0.375)
+    assert histogram[{"dataset": "other", "flavour": 1j * 5}].values().sum() == 3 + 3 + 1
+
+
+@pytest.mark.parametrize("kind", ["list", "numpy", "awkward"])
+def test_categories_of_events_are_spread(kind: str) -> None:
+    names = ["a", "b", "b", "c"]
+    column = {"list": names, "numpy": np.array(names), "awkward": ak.Array(names)}[kind]
+    histogram = hist.Hist.new.StrCat([], growth=True, name="channel").Weight()
+    fill_objects(histogram, GENERATOR, EPS, channel=column)
+    found = {name: histogram[name].value for name in histogram.axes[0]}
+    assert found == pytest.approx({"a": 1.8, "b": 1.5, "c": 0.375})
+
+
+def test_one_value_for_all_objects_is_enough() -> None:
+    histogram = hist.Hist.new.StrCat([], growth=True, name="dataset").Int(0, 3, name="n").Weight()
+    fill_objects(histogram, GENERATOR, EPS, dataset="ttbar", n=1)
+    assert histogram["ttbar", 1j].value == pytest.approx(1.8 + 1.5 + 0.375)
+
+
+@pytest.mark.parametrize("events", [slice(1, 2), slice(0, 0)], ids=["no objects", "no events"])
+def test_nothing_is_filled_without_objects(events: slice) -> None:
+    histogram = pt_histogram()
+    fill_objects(histogram, GENERATOR[events], EPS[events], pt=PT[events])
+    fill_objects(histogram, GENERATOR[events], EPS[events], pt=50.0)
+    assert histogram.sum(flow=True).value == 0.0
+
+
+def test_variations_of_the_event_weight_are_filled() -> None:
+    weights = generated()
+    add_truth_tag(weights, "btag", EPS, 1, scale_factors=FACTORS)
+    for modifier in (None, "btag_heavyUp", "btag_heavyDown"):
+        histogram = pt_histogram()
+        fill_objects(histogram, weights.weight(modifier), pt=PT)
+        w = weights.weight(modifier)
+        expected = [w[0], w[0] + 2.0 * w[3], w[0], w[2]]
+        assert histogram.values().tolist() == pytest.approx(expected)
+
+
+def test_fills_leave_their_columns_alone() -> None:
+    event, own = GENERATOR.copy(), EPS.tolist()
+    fill_objects(pt_histogram(), event, EPS, pt=PT)
+    np.testing.assert_array_equal(event, GENERATOR)
+    assert EPS.tolist() == own
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_objects_with_a_weight_that_is_not_finite_are_refused(bad: float) -> None:
+    histogram = pt_histogram()
+    with pytest.raises(InputError, match="weight: 2 of 6 values are NaN or infinite"):
+        fill_objects(histogram, np.array([1.0, 1.0, 1.0, bad]), EPS, pt=PT)
+    with pytest.raises(InputError, match="weight: 1 of 6 values are NaN or infinite"):
+        fill_objects(histogram, GENERATOR, ak.Array([[1, 1, bad], [], [1], [1, 1]]), pt=PT)
+    assert histogram.sum(flow=True).value == 0.0
+
+
+def test_a_weight_of_an_event_without_objects_need_not_be_finite() -> None:
+    fill_objects(pt_histogram(), np.array([1.0, np.nan, 1.0, 1.0]), EPS, pt=PT)
+
+
+@pytest.mark.parametrize(
+    "other", [PT[:, :1], PT[[1, 0, 2, 3]], PT[:3], REPLICAS], ids=["fewer", "order", "events", "3D"]
+)
+def test_columns_of_other_objects_are_refused(other: ak.Array) -> None:
+    with pytest.raises(InputError, match="object_weight: expected one number for each object"):
+        fill_objects(pt_histogram(), GENERATOR[: len(PT)], other, pt=PT)
+    histogram = hist.Hist.new.Reg(4, 0.0, 80.0, name="pt").Reg(4, 0.0, 80.0, name="y").Weight()
+    with pytest.raises(InputError, match="y: expected one number for each object"):
+        fill_objects(histogram, GENERATOR, pt=PT, y=other)
+
+
+@pytest.mark.parametrize("size", [0, 1, 3, 6])
+def test_weights_and_columns_of_other_events_are_refused(size: int) -> None:
+    with pytest.raises(InputError, match=rf"event_weight: expected 4 events, received \({size},\)"):
+        fill_objects(pt_histogram(), np.ones(size), EPS, pt=PT)
+    with pytest.raises(InputError, match=r"pt: expected one value, or one for each of 4 events or"):
+        fill_objects(pt_histogram(), GENERATOR, EPS, pt=np.ones(size))
+
+
+def test_weights_of_objects_as_those_of_events_are_refused() -> None:
+    with pytest.raises(InputError, match="event_weight: expected 4 events"):
+        fill_objects(pt_histogram(), 1.0, EPS, pt=PT)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="expected a jagged array"):
+        fill_objects(pt_histogram(), GENERATOR, ak.Array(GENERATOR), pt=1.0)
+
+
+def test_fills_without_a_jagged_column_are_refused() -> None:
+    with pytest.raises(InputError, match="expected a jagged column, one number per object"):
+        fill_objects(pt_histogram(), GENERATOR, pt=GENERATOR)
+
+
+def test_missing_objects_are_refused() -> None:
+    with pytest.raises(InputError, match="pt: 1 of 6 objects are missing"):
+        fill_objects(pt_histogram(), GENERATOR, EPS, pt=ak.mask(PT, PT > 20.0))
