@@ -1,8 +1,10 @@
 r"""Candidates of two b jets in NanoAOD, truth tagged: two_b_jets.py with three lines added.
 
 All events are kept: each has the weight that two of its jets are b tagged, and which two is
-drawn in proportion to the probability. Selection, cutflow, variations and histograms stay as they
-were. Train a map or a network on your files first (see training/nanoaod.toml):
+drawn in proportion to the probability. Selection, variations and histograms stay as they were. In
+the cutflow every row is the number of events that are expected to have two b jets in the end
+(hepsilon.analysis_tools.tag_cutflow has them from that step on only). Train a map or a network on
+your files first (see training/nanoaod.toml):
 
     hepsilon map training/nanoaod.toml files/*.root --out map.hepsilon
     python processors/two_b_jets_truth_tagging.py files/*.root --efficiency map.hepsilon \

@@ -72,17 +72,8 @@ def jagged(rows: Any, offsets: Array) -> ak.Array:
 
 
 def scaled(eps: Array, factors: Array) -> Array:
-    """SF * eps; what is above 1, or above a looser working point, is just below that instead."""
-    below_one = 1.0 - 2.0**-53
-    out = eps * factors
-    for row in out:
-        for i, value in enumerate(row):
-            bound = 1.0 if i == 0 else row[i - 1]
-            if value > 1.0:
-                row[i] = below_one
-            if row[i] > bound:
-                row[i] = bound * below_one
-    return out
+    """SF * eps with the rules for what is no probability: at most 1, and ordered."""
+    return np.minimum.accumulate(np.minimum(eps * factors, 1.0), axis=1)
 
 
 def ordered_rows(size: int, n_points: int, elements: Any) -> st.SearchStrategy[Array]:

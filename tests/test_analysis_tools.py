@@ -236,6 +236,27 @@ def test_jets_above_one_are_counted() -> None:
     assert tag.n_above_one == 2
 
 
+@pytest.mark.filterwarnings("ignore::hepsilon.ScaleFactorWarning")
+@pytest.mark.parametrize("nominal", [1.2, 1.25, 2.0])
+def test_variations_of_products_above_one_come_back(nominal: float) -> None:
+    # 1.25 * 0.8 is 1 exactly: without a bound below 1, coffea could not scale a weight of zero
+    def like(rows: Any) -> ak.Array:
+        return ref.jagged(np.broadcast_to(rows, (3, 2)), np.array([0, 2, 2, 2, 3]))
+
+    eps = like([[0.8, 0.7], [0.9, 0.8], [0.8, 0.8]])
+    factors = ScaleFactors(like(nominal), {"x": (like(1.3), like([0.9, 0.6]))})
+    for condition in (exactly(1, 0), exactly(0, 0), exactly(1, 0) & exactly(0, 1), at_least(1, 1)):
+        weights = generated()
+        add_truth_tag(weights, "btag", eps, condition, scale_factors=factors)
+        for name, own in (
+            (None, factors),
+            ("btag_xUp", factors.variations["x"][0]),
+            ("btag_xDown", factors.variations["x"][1]),
+        ):
+            expected = GENERATOR * truth_tag_weight(eps, condition, scale_factors=own)
+            np.testing.assert_allclose(weights.weight(name), expected, rtol=1e-12, atol=1e-14)
+
+
 def test_truth_tagging_refuses_what_the_weight_refuses() -> None:
     weights = generated()
     with pytest.raises(InputError, match="NaN or outside"):

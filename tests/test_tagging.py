@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hepsilon import InputError, ScaleFactors, ScaleFactorWarning
-from hepsilon.tagging import TagBins
+from hepsilon.tagging import BELOW_ONE, TagBins
 
 Array = npt.NDArray[Any]
 
@@ -278,15 +278,24 @@ def test_products_out_of_order_are_taken_as_the_looser_one_and_counted_by_jet() 
     )
 
 
-def test_repairs_leave_no_bin_empty() -> None:
-    """A variation has no weight where the nominal factors have none, and the other way round."""
-    factors = like([[1.4, 2.5], [0.2, 4.0], [9.0, 0.0]])
-    bins = TagBins.of(JETS, scale_factors=factors)
-    assert (bins.n_above_one, bins.n_unordered) == (3 - 1, 1)
-    assert (bins.weights[:2] > 0.0).all()
-    np.testing.assert_allclose(
-        bins.weights, [[0.0, 0.0, 1.0], [0.9, 0.0, 0.1], [0.0, 1.0, 0.0]], atol=1e-15
-    )
+@pytest.mark.parametrize(
+    ("factors", "expected"),
+    [
+        ([1.4, 0.5], [0.0, 0.75, 0.25]),
+        ([1.4, 2.5], [0.0, 0.0, 1.0]),
+        ([0.2, 4.0], [0.85, 0.0, 0.15]),
+        ([4.0 / 3.0, 2.0], [0.0, 0.0, 1.0]),
+        ([1.0, 1.5], [0.25, 0.0, 0.75]),
+    ],
+    ids=["above one", "both above one", "out of order", "both one", "equal"],
+)
+def test_a_bound_below_one_leaves_no_bin_empty(factors: list[float], expected: list[float]) -> None:
+    """coffea keeps ratios: what has a weight in a variation needs one in the nominal factors."""
+    bins = TagBins.of(JETS[:1], scale_factors=like([factors] * 3)[:1], most=BELOW_ONE)
+    assert (bins.weights > 0.0).all()
+    np.testing.assert_allclose(bins.weights[0], expected, atol=3e-16)
+    exact = TagBins.of(JETS[:1], scale_factors=like([factors] * 3)[:1])
+    np.testing.assert_allclose(exact.weights[0], expected, atol=2e-16)
 
 
 def test_both_repairs_are_told_in_one_warning() -> None:

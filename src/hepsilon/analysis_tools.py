@@ -10,7 +10,7 @@ import awkward as ak
 import hist
 import numpy as np
 import numpy.typing as npt
-from coffea.analysis_tools import Weights
+from coffea.analysis_tools import PackedSelection, Weights
 from scipy.special import expit, logit
 
 from hepsilon.columns import flat_rows, offsets_of, unflatten
@@ -21,7 +21,14 @@ from hepsilon.features import check_finite
 from hepsilon.tagging import BELOW_ONE, PerWorkingPoint, ScaleFactors, TagBins
 from hepsilon.weights import probability
 
-__all__ = ["TruthTag", "add_truth_tag", "add_weight", "fill_objects", "shifted_efficiencies"]
+__all__ = [
+    "TruthTag",
+    "add_truth_tag",
+    "add_weight",
+    "fill_objects",
+    "shifted_efficiencies",
+    "tag_cutflow",
+]
 
 Array = npt.NDArray[np.float64]
 EFFICIENCY = "efficiency"
@@ -190,6 +197,43 @@ def add_truth_tag(
         variations[EFFICIENCY] = varied(shifted_efficiencies(eps, replicas), "eps")
     names = add_weight(weights, name, nominal, variations)
     return TruthTag(nominal, nominal != 0.0, names, bins.n_above_one)
+
+
+def tag_cutflow(
+    selection: PackedSelection, weights: Weights, steps: Mapping[str, str]
+) -> dict[str, float]:
+    """Weighted cutflow in which a truth-tag weight counts from the step on that it stands for.
+
+    coffea's own ``selection.cutflow(..., weights=weights)`` has it in every row, which then is the
+    number of events that are expected to have the tags in the end.
+
+    Parameters
+    ----------
+    selection : with all steps, in their order.
+    weights : made with ``storeIndividual=True``.
+    steps : names of truth-tag weights by the name of the step each of them stands for, such as
+        ``{"two b jets": "tags"}``.
+
+    Returns
+    -------
+    dict : sum of weights after every step, ``initial`` first.
+
+    Raises
+    ------
+    InputError : for steps that the selection does not have.
+    """
+    unknown = [step for step in steps if step not in selection.names]
+    if unknown:
+        raise InputError(f"expected steps of {list(selection.names)}, received {unknown}")
+    found = selection.cutflow(*selection.names).result()
+    masks = [np.ones(len(weights.weight()), bool), *found.maskscutflow]
+    later, rows = dict(steps), {}
+    for label, mask in zip(found.labels, masks, strict=True):
+        later.pop(label, None)
+        names = list(later.values())
+        weight = weights.partial_weight(exclude=names) if names else weights.weight()
+        rows[label] = float(np.sum(weight[mask]))
+    return rows
 
 
 def fill_objects(

@@ -269,3 +269,8 @@ class FieldEfficiency:
             offsets, values = checked(records[field], field)
             columns.append(values)
         return unflatten(columns[0] if len(columns) == 1 else np.stack(columns, axis=1), offsets)
+
+    def evaluate(self, records: ak.Array, /, *, out_of_domain: OutOfDomain = "warn") -> Evaluation:
+        """The same without replicas; everything is in the domain (see :class:`Efficiency`)."""
+        eps = self(records)
+        return Evaluation(eps, None, unflatten(np.ones(offsets_of(eps)[-1], bool), offsets_of(eps)))

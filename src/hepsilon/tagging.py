@@ -158,8 +158,8 @@ class TagBins:
     ) -> TagBins:
         """Put together what is known of the jets (see :func:`hepsilon.truth_tag_weight`).
 
-        ``most`` is what scaled efficiencies above 1 (and ratios of working points above 1) become:
-        with :data:`BELOW_ONE` no bin of a jet is empty in some variations only.
+        ``most`` bounds scaled efficiencies, and those of a working point over a looser one: with
+        :data:`BELOW_ONE` no bin of a jet is empty in some variations only.
 
         Raises
         ------
@@ -247,10 +247,10 @@ class TagBins:
             return replace(self, weights=self.weights * ratio)
         scaled = ratio * _rows(eps, self.index)
         above = _rows_with(scaled > 1.0)
-        scaled = np.where(scaled > 1.0, most, scaled)
+        scaled = np.minimum(scaled, most)
         unordered = _rows_with(np.diff(scaled, axis=1) > ROUND_OFF)
         for looser, tighter in pairwise(scaled.T):
-            np.copyto(tighter, looser * most, where=tighter > looser)
+            np.minimum(tighter, looser * most, out=tighter)
         weights = _between(scaled)
         return replace(self, weights=weights, n_above_one=above, n_unordered=unordered)
 
