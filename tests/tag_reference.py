@@ -20,6 +20,8 @@ Rows = Sequence[Sequence[float | Fraction]]
 
 INSIDE = st.floats(1e-6, 1.0 - 1e-6)
 FACTOR = st.floats(0.5, 1.5)
+FACTORS = (0.5, 1.5, 0.05)
+"""Range of scale factors, and the share of zeros."""
 
 
 def accepts(
@@ -76,48 +78,72 @@ def scaled(eps: Array, factors: Array) -> Array:
     return np.minimum.accumulate(np.minimum(eps * factors, 1.0), axis=1)
 
 
-def ordered_rows(size: int, n_points: int, elements: Any) -> st.SearchStrategy[Array]:
-    """Efficiencies (jets, working points), from the loosest to the tightest."""
-    return sts.column(size * n_points, elements).map(
-        lambda flat: -np.sort(-flat.reshape(size, n_points), axis=1)
+RNG = st.integers(0, 2**32 - 1).map(np.random.default_rng)
+"""Columns come from NumPy's generators, hypothesis chooses the seeds: drawn number by number, most
+examples would hold too few jets to try anything."""
+
+
+def columns_of(
+    size: int, columns: int, low: float, high: float, zeros: float = 0.0
+) -> st.SearchStrategy[Array]:
+    """Numbers (jets, columns) in no order, with a share of zeros."""
+    return RNG.map(
+        lambda rng: (
+            rng.uniform(low, high, (size, columns)) * (rng.uniform(size=(size, columns)) >= zeros)
+        )
     )
 
 
-@st.composite
-def jets_of_events(
-    draw: st.DrawFn,
-    elements: st.SearchStrategy[float] = sts.PROBABILITY,
-    max_points: int = 3,
-    max_events: int = 3,
-    max_objects: int = 4,
-) -> tuple[Array, Array]:
-    """Offsets and efficiencies (jets, working points)."""
-    offsets = sts.offsets(draw(sts.counts(max_events, max_objects)))
-    n_points = draw(st.integers(1, max_points))
-    return offsets, draw(ordered_rows(int(offsets[-1]), n_points, elements))
-
-
-def conditions(n_points: int, max_requirements: int = 3) -> st.SearchStrategy[Condition]:
-    """Any mix of "exactly" and "at least", also twice at the same working point."""
-    requirement = st.builds(
-        Requirement, st.integers(0, 3), st.integers(0, n_points - 1), st.booleans()
-    )
-    return st.lists(requirement, max_size=max_requirements).map(lambda r: Condition(tuple(r)))
-
-
-def columns_of(size: int, columns: int, elements: Any) -> st.SearchStrategy[Array]:
-    """Numbers (jets, columns) in no order."""
-    return sts.column(size * columns, elements).map(lambda flat: flat.reshape(size, columns))
+def flags_of(size: int) -> st.SearchStrategy[Array]:
+    """A boolean for each jet."""
+    return RNG.map(lambda rng: rng.uniform(size=size) < 0.5)
 
 
 def direct_of(size: int, n_points: int) -> st.SearchStrategy[tuple[Array, Array]]:
     """Which jets stay directly tagged, and how many working points each passes."""
-    return st.tuples(
-        st.lists(st.booleans(), min_size=size, max_size=size).map(lambda x: np.array(x, bool)),
-        st.lists(st.integers(0, n_points), min_size=size, max_size=size).map(
-            lambda x: np.array(x, np.int64)
-        ),
-    )
+    return st.tuples(flags_of(size), RNG.map(lambda rng: rng.integers(0, n_points + 1, size)))
+
+
+@st.composite
+def jets_of_events(
+    draw: st.DrawFn, inside: bool = False, max_points: int = 3
+) -> tuple[Array, Array]:
+    """Offsets and efficiencies (jets, working points), from the loosest to the tightest.
+
+    Some are 0, 1, tiny or equal for two working points; inside, no bin is impossible.
+    """
+    rng = draw(RNG)
+    n_events = int(rng.choice(6, p=[0.05, 0.15, 0.2, 0.2, 0.2, 0.2]))
+    offsets = sts.offsets(rng.integers(0, 5, n_events).tolist())
+    size, n_points = int(offsets[-1]), draw(st.integers(1, max_points))
+    eps = rng.uniform(size=(size, n_points))
+    if not inside:
+        kind = rng.uniform(size=eps.shape)
+        eps = np.where(kind < 0.15, 10.0 ** (-9.0 * eps), eps)
+        eps = np.where(kind > 0.9, np.round(eps), eps)
+        eps = np.where(kind > 0.95, eps[:, :1], eps)
+    eps = -np.sort(-eps, axis=1)
+    return offsets, 0.9 * eps - 0.01 * np.arange(n_points) + 0.05 if inside else eps
+
+
+def conditions(n_points: int, max_requirements: int = 3) -> st.SearchStrategy[Condition]:
+    """Any mix of "exactly" and "at least", also twice at the same working point."""
+
+    def mix(rng: np.random.Generator) -> Condition:
+        share = np.array([0.05, 0.4, 0.35, 0.2, 0.2])[: max_requirements + 1]
+        n = rng.choice(len(share), p=share / share.sum())
+        return Condition(
+            tuple(
+                Requirement(
+                    int(rng.choice(4, p=[0.15, 0.4, 0.35, 0.1])),
+                    int(rng.integers(n_points)),
+                    bool(rng.uniform() < 0.6),
+                )
+                for _ in range(n)
+            )
+        )
+
+    return RNG.map(mix)
 
 
 def with_direct(weights: Rows, direct: Array, tagged: Array, ratio: Any = None) -> Rows:

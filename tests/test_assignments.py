@@ -42,19 +42,16 @@ def ids(n: int, first: int = 0) -> tuple[Array, Array, Array]:
 @st.composite
 def tagged_events(draw: st.DrawFn) -> tuple[ak.Array, Condition, dict[str, Any]]:
     """Efficiencies, a condition, and any options of truth tagging."""
-    offsets, eps = draw(ref.jets_of_events(ref.INSIDE))
+    possible = draw(st.booleans())
+    offsets, eps = draw(ref.jets_of_events(inside=possible))
     size, n_points = eps.shape
-    eps = 0.9 * eps - 0.01 * np.arange(n_points) + 0.05  # no bin is impossible
-    eps = np.where(draw(st.booleans()), np.round(eps), eps)  # unless all are 0 or 1
-    possible = not np.isin(eps, (0.0, 1.0)).any()
     options: dict[str, Any] = {}
-    flags = st.lists(st.booleans(), min_size=size, max_size=size).map(lambda x: np.array(x, bool))
     which = draw(st.sampled_from([None, slice(0, 2), slice(1, 3), slice(None, None, -1), "mask"]))
-    options["jets"] = ref.jagged(draw(flags), offsets) if which == "mask" else which
+    options["jets"] = ref.jagged(draw(ref.flags_of(size)), offsets) if which == "mask" else which
     if draw(st.booleans()):
         kind = draw(st.sampled_from(["working_point", "bin"]))
         width = n_points + (kind == "bin")
-        factors = draw(ref.columns_of(size, width, ref.FACTOR | st.just(0.0)))
+        factors = draw(ref.columns_of(size, width, *ref.FACTORS))
         options["scale_factors"] = ScaleFactors(ref.jagged(factors, offsets), {}, kind)
     if draw(st.booleans()) and (possible or "scale_factors" not in options):
         direct, tagged = draw(ref.direct_of(size, n_points))

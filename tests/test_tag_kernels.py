@@ -44,15 +44,12 @@ def exact_counts(eps: list[float]) -> list[Fraction]:
     return total
 
 
-WEIGHT = st.just(0.0) | st.floats(1e-6, 2.0)
-
-
 @st.composite
 def weighted_jets(draw: st.DrawFn, max_points: int = 3) -> tuple[Array, Array, Condition]:
     """Offsets, any weights of bins (also zero), and a condition."""
-    offsets = sts.offsets(draw(sts.counts(3, 4)))
-    n_points = draw(st.integers(1, max_points))
-    bins = draw(ref.columns_of(int(offsets[-1]), n_points + 1, WEIGHT))
+    offsets, eps = draw(ref.jets_of_events(max_points=max_points))
+    size, n_points = eps.shape
+    bins = draw(ref.columns_of(size, n_points + 1, 0.0, 2.0, zeros=0.15))
     return offsets, bins, draw(ref.conditions(n_points))
 
 

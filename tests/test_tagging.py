@@ -203,7 +203,7 @@ def test_numbers_of_chosen_jets_return_to_their_places(
 ) -> None:
     offsets, eps = events
     size = len(eps)
-    mask = np.array(data.draw(st.lists(st.booleans(), min_size=size, max_size=size)), bool)
+    mask = data.draw(ref.flags_of(size))
     bins = TagBins.of(ref.jagged(eps, offsets), jets=ref.jagged(mask, offsets))
     spread = bins.jagged(np.arange(1, mask.sum() + 1), fill=0)
     assert ak.flatten(spread, axis=1).tolist() == np.where(mask, np.cumsum(mask), 0).tolist()

@@ -197,7 +197,7 @@ def test_chosen_jets_weigh_as_if_there_were_no_others(
     offsets, flat_eps = columns
     eps = unflatten(flat_eps, offsets)
     size = len(flat_eps)
-    flags = np.array(data.draw(st.lists(st.booleans(), min_size=size, max_size=size)), bool)
+    flags = data.draw(ref.flags_of(size))
     for jets in (unflatten(flags, offsets), slice(1, 3), slice(None, None, 2)):
         chosen = eps[jets] if isinstance(jets, ak.Array) else eps[:, jets]
         np.testing.assert_array_equal(
@@ -332,12 +332,10 @@ def jets_and_factors(draw: st.DrawFn, inside: bool = False) -> tuple[Any, ...]:
 
     Inside, no bin is impossible in simulation.
     """
-    offsets, eps = draw(ref.jets_of_events(ref.INSIDE if inside else sts.PROBABILITY))
+    offsets, eps = draw(ref.jets_of_events(inside))
     size, n_points = eps.shape
-    if inside:
-        eps = 0.9 * eps - 0.01 * np.arange(n_points) + 0.05
     kind = draw(st.sampled_from(["working_point", "bin"]))
-    factors = draw(ref.columns_of(size, n_points + (kind == "bin"), ref.FACTOR | st.just(0.0)))
+    factors = draw(ref.columns_of(size, n_points + (kind == "bin"), *ref.FACTORS))
     return offsets, eps, factors, kind, draw(ref.conditions(n_points))
 
 

@@ -125,8 +125,8 @@ def flat_rows(array: ak.Array, *, name: str = "array") -> tuple[Array, Array]:
     if array.ndim != 3:
         return offsets, flat(array, name=name)[:, None]
     rows = ak.flatten(array, axis=1)
-    widths = np.unique(ak.to_numpy(ak.num(rows, axis=1))) if len(rows) else [_width(rows)]
-    if len(widths) != 1 or widths[0] == 0:
+    widths = ak.to_numpy(ak.num(rows, axis=1)) if len(rows) else np.array([_width(rows)])
+    if widths[0] == 0 or not (widths == widths[0]).all():
         raise InputError(f"{name}: expected as many numbers for each object, received {array.type}")
     return offsets, flat(rows, name=name).reshape(len(rows), widths[0])
 

@@ -15,9 +15,43 @@ import numpy.typing as npt
 from hepsilon.kernels import njit as _jit
 from hepsilon.kernels import nth_uniform
 
-__all__ = ["condition_probability", "count_assignments", "list_assignments", "sample_bins"]
+__all__ = [
+    "bins_between",
+    "condition_probability",
+    "count_assignments",
+    "list_assignments",
+    "sample_bins",
+]
 
 Array = npt.NDArray[Any]
+
+
+@_jit
+def bins_between(eps: Array, tolerance: float) -> tuple[Array, int]:
+    """Probabilities of the bins between working points, from cumulative efficiencies.
+
+    Parameters
+    ----------
+    eps : (jets, working points), from the loosest to the tightest.
+    tolerance : tighter working points may be above looser ones by this round-off (taken as 0).
+
+    Returns
+    -------
+    bins, rising : (jets, working points + 1); number of jets with a larger difference.
+    """
+    n_jets, n_points = eps.shape
+    bins = np.empty((n_jets, n_points + 1), np.float64)
+    rising = 0
+    for i in range(n_jets):
+        bins[i, 0] = 1.0 - eps[i, 0]
+        wrong = False
+        for k in range(n_points - 1):
+            difference = eps[i, k] - eps[i, k + 1]
+            wrong |= difference < -tolerance
+            bins[i, k + 1] = max(difference, 0.0)
+        bins[i, n_points] = eps[i, n_points - 1]
+        rising += wrong
+    return bins, rising
 
 
 @_jit

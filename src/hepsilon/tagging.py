@@ -20,6 +20,7 @@ import numpy.typing as npt
 from hepsilon.columns import flat_rows, offsets_of, unflatten
 from hepsilon.efficiency import probabilities
 from hepsilon.errors import InputError, ScaleFactorWarning
+from hepsilon.tag_kernels import bins_between
 
 __all__ = ["BELOW_ONE", "PerWorkingPoint", "ScaleFactors", "TagBins"]
 
@@ -99,27 +100,15 @@ def _known_width(rows: Array, columns: int) -> Array:
     return rows if len(rows) else np.empty((0, columns))
 
 
-def _between(eps: Array) -> Array:
+def _between(eps: Array, names: Sequence[int | str]) -> Array:
     """Probabilities of the bins (jets, working points + 1) from cumulative efficiencies."""
-    bins = np.empty((len(eps), eps.shape[1] + 1))
-    bins[:, 0] = 1.0 - eps[:, 0]
-    bins[:, -1] = eps[:, -1]
-    bins[:, 1:-1] = np.maximum(eps[:, :-1] - eps[:, 1:], 0.0)  # round-off only: checked before
-    return bins
-
-
-def _rows_with(flags: Array) -> int:
-    return int(np.count_nonzero(flags.any(axis=1)))
-
-
-def _ordered(eps: Array, names: Sequence[int | str]) -> Array:
-    rising = _rows_with(np.diff(eps, axis=1) > ROUND_OFF)
+    bins, rising = bins_between(eps, ROUND_OFF)
     if rising:
         raise InputError(
             f"eps: {rising} of {len(eps)} jets have a higher efficiency at a tighter working "
             f"point; expected the working points {list(names)} from the loosest to the tightest"
         )
-    return eps
+    return np.asarray(bins)
 
 
 @dataclass(frozen=True)
@@ -173,9 +162,9 @@ class TagBins:
         if working_points:
             values = _known_width(values, len(working_points))
         points = _names(working_points or names, values.shape[1])
-        values = _ordered(probabilities(values, "eps"), points)
+        values = probabilities(values, "eps")
         chosen, index = _chosen(offsets, jets)
-        found = cls(chosen, _between(_rows(values, index)), points, index, offsets)
+        found = cls(chosen, _rows(_between(values, points), index), points, index, offsets)
         simulated = found.weights
         if scale_factors is not None:
             found = found._scaled(ScaleFactors.of(scale_factors), values, most)
@@ -246,12 +235,12 @@ class TagBins:
         if factors.kind == "bin":
             return replace(self, weights=self.weights * ratio)
         scaled = ratio * _rows(eps, self.index)
-        above = _rows_with(scaled > 1.0)
+        above = int(np.count_nonzero((scaled > 1.0).any(axis=1)))
         scaled = np.minimum(scaled, most)
-        unordered = _rows_with(np.diff(scaled, axis=1) > ROUND_OFF)
+        unordered = int(np.count_nonzero((np.diff(scaled, axis=1) > ROUND_OFF).any(axis=1)))
         for looser, tighter in pairwise(scaled.T):
             np.minimum(tighter, looser * most, out=tighter)
-        weights = _between(scaled)
+        weights = _between(scaled, self.working_points)
         return replace(self, weights=weights, n_above_one=above, n_unordered=unordered)
 
     def _direct(self, direct: ak.Array, tagged: ak.Array, simulated: Array) -> TagBins:
