@@ -15,7 +15,7 @@ from scipy.special import expit, logit
 
 from hepsilon.columns import flat_rows, offsets_of, unflatten
 from hepsilon.conditions import Condition, as_condition
-from hepsilon.efficiency import checked
+from hepsilon.efficiency import checked, probabilities
 from hepsilon.errors import InputError
 from hepsilon.features import check_finite
 from hepsilon.tagging import BELOW_ONE, PerWorkingPoint, ScaleFactors, TagBins
@@ -57,9 +57,10 @@ class TruthTag:
 def shifted_efficiencies(eps: ak.Array, replicas: ak.Array) -> tuple[ak.Array, ak.Array]:
     """Efficiencies up and down by the spread of their replicas, all jets together.
 
-    The shift is one standard deviation of the logit, so it stays inside (0, 1). It takes all jets
-    as fully correlated: an envelope. What the correlations really do to a histogram is seen when
-    every replica is filled.
+    With the standard deviation s of the replicas of a jet, its odds eps / (1 - eps) are multiplied
+    and divided by ``1 + s / (eps (1 - eps))``: to first order eps +- s, but always inside (0, 1).
+    All jets are taken as fully correlated: an envelope. What the correlations really do to a
+    histogram is seen when every replica is filled.
 
     Parameters
     ----------
@@ -78,12 +79,11 @@ def shifted_efficiencies(eps: ak.Array, replicas: ak.Array) -> tuple[ak.Array, a
         raise InputError(
             f"replicas: expected two or more for each jet of eps, received {replicas.type}"
         )
-    with np.errstate(divide="ignore", invalid="ignore"):
-        spread = np.std(logit(rows), axis=1, ddof=1)
-        centre = logit(values)
-    for name, column in (("eps", centre), ("replicas", spread)):
-        check_finite(column, f"logit of {name}")
-    up, down = (unflatten(expit(centre + sign * spread), offsets) for sign in (1.0, -1.0))
+    probabilities(rows, "replicas")
+    if not ((values > 0.0) & (values < 1.0)).all():
+        raise InputError("eps: expected values inside (0, 1), received 0 or 1, which cannot shift")
+    step = np.log1p(np.std(rows, axis=1, ddof=1) / (values * (1.0 - values)))
+    up, down = (unflatten(expit(logit(values) + s), offsets) for s in (step, -step))
     return up, down
 
 

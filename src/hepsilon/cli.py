@@ -170,6 +170,11 @@ def build_parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--out", type=Path, required=True, help="folder to write")
     command.add_argument("--workers", type=_positive, default=1, help="processes (%(default)s)")
+    command.add_argument(
+        "--working-point",
+        metavar="NAME",
+        help="of several working points the one that counts tags (the loosest); name or number",
+    )
     _inversion_options(command)
     _json_option(command)
 

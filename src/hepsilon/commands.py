@@ -196,6 +196,14 @@ def closure(args: argparse.Namespace) -> Any:
     options = {name: value for name, value in given.items() if value is not None}
     if options and config.task.level == "object":
         raise ConfigError(f'{sorted(options)} are for tasks with level = "event"')
+    if args.working_point is not None:
+        if config.task.level == "event":
+            raise ConfigError('working_point is for tasks with level = "object"')
+        points = config.task.passed.working_points
+        numbers = {str(point): point for point in points}
+        if args.working_point not in numbers:
+            raise ConfigError(f"expected a working point of {points}, got {args.working_point!r}")
+        options["working_point"] = numbers[args.working_point]
     output = run_closure(
         args.files,
         config.task,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from itertools import product
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from hepsilon import simulation
@@ -15,6 +17,8 @@ from hepsilon.maps import EfficiencyMap
 from hepsilon.plotting.common import COLOURS
 
 __all__ = ["plot_history", "plot_map", "plot_simulated_efficiency"]
+
+Array = npt.NDArray[Any]
 
 
 def plot_history(card: NetworkCard) -> Figure:
@@ -36,26 +40,38 @@ def plot_history(card: NetworkCard) -> Figure:
 
 
 def plot_map(efficiency: EfficiencyMap) -> Figure:
-    """Values of a map in one or two binned features, one panel per category."""
+    """Values of a map in one or two binned features.
+
+    One panel per category, one row of them per working point.
+    """
     edges = list(efficiency.card.edges.items())
+    if len(edges) > 2:
+        raise InputError(f"maps in one or two features can be drawn, not in {len(edges)}")
     categories = [f for f in efficiency.features.features if f.kind == "categorical"]
     names = [category_names(f.categories) for f in categories]
     titles = [" ".join(combination) for combination in product(*names)]
-    panels = efficiency.values().reshape(len(titles), *(len(e) - 1 for _, e in edges))
-    if len(edges) > 2:
-        raise InputError(f"maps in one or two features can be drawn, not in {len(edges)}")
-    figure = Figure(figsize=(4.6 * len(titles), 3.8), layout="constrained")
-    row = figure.subplots(1, len(titles), squeeze=False)[0]
-    for axes, title, values in zip(row, titles, panels, strict=True):
-        axes.set(title=title or "all", xlabel=edges[0][0])
-        if len(edges) == 1:
-            axes.stairs(values, edges[0][1])
-            axes.set_ylabel("efficiency")
-        else:
-            mesh = axes.pcolormesh(edges[0][1], edges[1][1], values.T, rasterized=True)
-            axes.set_ylabel(edges[1][0])
-            figure.colorbar(mesh, ax=axes, label="efficiency")
+    points = efficiency.working_points
+    shape = (len(titles), *(len(e) - 1 for _, e in edges), len(points))
+    values = np.moveaxis(efficiency.values().reshape(shape), -1, 0)
+    size = (4.6 * len(titles), 3.8 * len(points))
+    figure = Figure(figsize=size, layout="constrained")
+    rows = figure.subplots(len(points), len(titles), squeeze=False)
+    for (row, title), axes in np.ndenumerate(rows):
+        scope = [titles[title] or "all", *([str(points[row])] if len(points) > 1 else [])]
+        axes.set(title=", ".join(scope), xlabel=edges[0][0])
+        _draw_bins(figure, axes, values[row, title], edges)
     return figure
+
+
+def _draw_bins(figure: Figure, axes: Any, values: Array, edges: list[Any]) -> None:
+    """One map of one or two features."""
+    if len(edges) == 1:
+        axes.stairs(values, edges[0][1])
+        axes.set_ylabel("efficiency")
+    else:
+        mesh = axes.pcolormesh(edges[0][1], edges[1][1], values.T, rasterized=True)
+        axes.set_ylabel(edges[1][0])
+        figure.colorbar(mesh, ax=axes, label="efficiency")
 
 
 def plot_simulated_efficiency() -> Figure:
