@@ -12,7 +12,6 @@ import tag_reference as ref
 from coffea.analysis_tools import PackedSelection, Weights
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.special import expit, logit
 
 from hepsilon import (
     InputError,
@@ -22,7 +21,13 @@ from hepsilon import (
     exactly,
     truth_tag_weight,
 )
-from hepsilon.analysis_tools import add_truth_tag, add_weight, fill_objects, shifted_efficiencies
+from hepsilon.analysis_tools import (
+    add_truth_tag,
+    add_weight,
+    fill_objects,
+    shifted_efficiencies,
+    tag_cutflow,
+)
 from hepsilon.columns import unflatten
 
 Array = npt.NDArray[Any]
@@ -308,16 +313,89 @@ def test_cutflows_take_the_possible_events_in_place_of_the_cut() -> None:
     np.testing.assert_array_equal(weights.weight()[~tag.possible], 0.0)
 
 
+def selected() -> PackedSelection:
+    selection = PackedSelection()
+    selection.add("trigger", np.array([True, True, True, False]))
+    selection.add("tags", np.array([True, False, True, True]))
+    selection.add("mass", np.array([True, True, True, True]))
+    return selection
+
+
+def test_tags_count_from_their_step_on() -> None:
+    weights = generated()
+    tag = add_truth_tag(weights, "btag", EPS, 1, jets=None)
+    rows = tag_cutflow(selected(), weights, {"tags": "btag"})
+    both = GENERATOR * tag.weight
+    expected = {
+        "initial": GENERATOR.sum(),
+        "trigger": GENERATOR[:3].sum(),
+        "tags": both[[0, 2]].sum(),
+        "mass": both[[0, 2]].sum(),
+    }
+    assert list(rows) == list(expected)
+    assert rows == pytest.approx(expected)
+
+
+def test_every_step_has_its_own_tags() -> None:
+    weights = generated()
+    loose = add_truth_tag(weights, "loose", EPS, 1, at_least=True).weight
+    tight = add_truth_tag(weights, "tight", EPS, 0, jets=slice(2, None)).weight
+    rows = tag_cutflow(selected(), weights, {"mass": "tight", "trigger": "loose"})
+    expected = {
+        "initial": GENERATOR.sum(),
+        "trigger": (GENERATOR * loose)[:3].sum(),
+        "tags": (GENERATOR * loose)[[0, 2]].sum(),
+        "mass": (GENERATOR * loose * tight)[[0, 2]].sum(),
+    }
+    assert rows == pytest.approx(expected)
+
+
+def test_a_cutflow_without_tags_is_that_of_coffea() -> None:
+    weights = generated()
+    rows = tag_cutflow(selected(), weights, {})
+    flow = selected().cutflow(*selected().names, weights=weights).result()
+    assert list(rows) == list(flow.labels)
+    assert list(rows.values()) == pytest.approx(list(flow.wgtevcutflow))
+
+
+def test_tags_of_a_step_that_is_missing_are_refused() -> None:
+    with pytest.raises(InputError, match=r"expected steps of \['trigger', 'tags', 'mass'\].*'b'"):
+        tag_cutflow(selected(), generated(), {"b": "generator"})
+
+
+def test_tags_that_no_weight_is_called_are_refused() -> None:
+    with pytest.raises(InputError, match=r"expected weights of \['generator'\].*'btag'"):
+        tag_cutflow(selected(), generated(), {"tags": "btag"})
+
+
 # efficiencies and their replicas
 
 
-def test_shifts_are_one_standard_deviation_of_the_logit() -> None:
+def test_shifts_multiply_the_odds() -> None:
     up, down = shifted_efficiencies(EPS, REPLICAS)
-    centre = ak.to_numpy(ak.flatten(EPS))
-    spread = np.std(logit(centre[:, None] + SPREAD), axis=1, ddof=1)
-    np.testing.assert_allclose(ak.flatten(up), expit(logit(centre) + spread), rtol=1e-13)
-    np.testing.assert_allclose(ak.flatten(down), expit(logit(centre) - spread), rtol=1e-13)
-    assert ak.num(up).tolist() == ak.num(down).tolist() == [3, 0, 1, 2]
+    eps = ak.to_numpy(ak.flatten(EPS))
+    factor = 1.0 + np.std(SPREAD, ddof=1) / (eps * (1.0 - eps))
+    odds = eps / (1.0 - eps)
+    for shifted, expected in ((up, odds * factor), (down, odds / factor)):
+        np.testing.assert_allclose(ak.flatten(shifted), expected / (1.0 + expected), rtol=1e-13)
+        assert ak.num(shifted).tolist() == [3, 0, 1, 2]
+
+
+def test_small_shifts_are_one_standard_deviation() -> None:
+    spread = 1e-5 * SPREAD
+    eps = ak.to_numpy(ak.flatten(EPS))
+    replicas = ref.jagged(eps[:, None] + spread, np.array([0, 3, 3, 4, 6]))
+    up, down = shifted_efficiencies(EPS, replicas)
+    sigma = np.std(spread, ddof=1)
+    np.testing.assert_allclose(ak.flatten(up) - eps, sigma, rtol=1e-5)
+    np.testing.assert_allclose(eps - ak.flatten(down), sigma, rtol=1e-5)
+
+
+@pytest.mark.parametrize("eps", [1e-9, 1e-3, 0.5, 0.999])
+def test_large_shifts_stay_bounded(eps: float) -> None:
+    """Replicas of 0 and 1 are spread as far as replicas can be."""
+    up, down = shifted_efficiencies(ak.Array([[eps]]), ak.Array([[[0.0, 1.0, 0.0, 1.0]]]))
+    assert 0.0 < down[0, 0] < eps < up[0, 0] < 1.0
 
 
 @given(columns=sts.flat_columns(ref.INSIDE), data=st.data())
@@ -357,17 +435,17 @@ def test_replicas_of_other_jets_are_refused(bad: ak.Array) -> None:
 
 
 @pytest.mark.parametrize("bad", [0.0, 1.0])
-def test_efficiencies_without_a_logit_are_refused(bad: float) -> None:
+def test_efficiencies_that_cannot_shift_are_refused(bad: float) -> None:
     eps = ak.Array([[bad, 0.2, 0.9], [], [0.5], [0.25, bad]])
-    with pytest.raises(InputError, match="logit of eps: 2 of 6 values are NaN or infinite"):
+    with pytest.raises(InputError, match=r"eps: expected values inside \(0, 1\), received 0 or 1"):
         shifted_efficiencies(eps, REPLICAS)
 
 
-@pytest.mark.parametrize("bad", [0.0, 1.0, -0.1, 1.1, np.nan])
-def test_replicas_without_a_logit_are_refused(bad: float) -> None:
+@pytest.mark.parametrize("bad", [-0.1, 1.1, np.nan, np.inf])
+def test_replicas_that_are_no_efficiencies_are_refused(bad: float) -> None:
     rows = ak.to_numpy(ak.flatten(REPLICAS)).copy()
     rows[2:4, 1] = bad
-    with pytest.raises(InputError, match="logit of replicas: 2 of 6 values are NaN or infinite"):
+    with pytest.raises(InputError, match=r"replicas: 2 of 18 values are NaN or outside \[0, 1\]"):
         shifted_efficiencies(EPS, ref.jagged(rows, np.array([0, 3, 3, 4, 6])))
 
 

@@ -46,7 +46,7 @@ def result(tmp_path_factory):
     out = tmp_path_factory.mktemp("demo")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(report, "closure_figures", one_figure)
-        return out, demo.run_demo(out, n_events=2000, seed=2)
+        return out, demo.run_demo(out, n_events=2000, seed=2, members=1)
 
 
 AMPLITUDES = ("phasespace", "rho", "pomeron", "tensor")

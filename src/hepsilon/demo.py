@@ -159,7 +159,9 @@ def _real(toy: Mapping[str, Efficiency], out: Path, seed: int) -> dict[str, dict
     return {"nanoaod": _close(file, task, {**learned, **named}, out / "nanoaod")}
 
 
-def run_demo(out: str | Path, *, n_events: int = 60_000, seed: int = 1) -> DemoResult:
+def run_demo(
+    out: str | Path, *, n_events: int = 60_000, seed: int = 1, members: int = 3
+) -> DemoResult:
     """Simulate, train, apply with two workers, compare, and write all of it into a folder.
 
     Parameters
@@ -168,6 +170,7 @@ def run_demo(out: str | Path, *, n_events: int = 60_000, seed: int = 1) -> DemoR
     n_events : jet events of the training sample; the two test samples have half as many each.
         Of tracks three times as many events are trained on.
     seed : of everything.
+    members : networks of the graph network's ensemble for jets.
     """
     out = Path(out)
     samples = _simulate(out, n_events, seed)
@@ -175,7 +178,8 @@ def run_demo(out: str | Path, *, n_events: int = 60_000, seed: int = 1) -> DemoR
     task = toy_task()
     networks = {
         "mlp": ModelConfig(architecture="mlp"),
-        "gnn": ModelConfig(architecture="gnn"),
+        # an ensemble, so that the uncertainty of its efficiencies is known
+        "gnn": ModelConfig(architecture="gnn", members=members, bootstrap=members > 1),
     }
     training = TrainingConfig(epochs=10, patience=4, seed=seed)
     learned = _learn(task, samples["training"], out / "models", networks, training)
