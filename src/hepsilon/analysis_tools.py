@@ -80,8 +80,12 @@ def shifted_efficiencies(eps: ak.Array, replicas: ak.Array) -> tuple[ak.Array, a
             f"replicas: expected two or more for each jet of eps, received {replicas.type}"
         )
     probabilities(rows, "replicas")
-    if not ((values > 0.0) & (values < 1.0)).all():
-        raise InputError("eps: expected values inside (0, 1), received 0 or 1, which cannot shift")
+    fixed = int(np.count_nonzero((values <= 0.0) | (values >= 1.0)))
+    if fixed:
+        raise InputError(
+            f"eps: expected values inside (0, 1), received {fixed} of {values.size} that are 0 or "
+            "1 and have no odds to shift"
+        )
     step = np.log1p(np.std(rows, axis=1, ddof=1) / (values * (1.0 - values)))
     up, down = (unflatten(expit(logit(values) + s), offsets) for s in (step, -step))
     return up, down
@@ -220,11 +224,15 @@ def tag_cutflow(
 
     Raises
     ------
-    InputError : for steps that the selection does not have.
+    InputError : for steps that the selection, or weights that ``Weights`` do not have.
     """
     unknown = [step for step in steps if step not in selection.names]
     if unknown:
         raise InputError(f"expected steps of {list(selection.names)}, received {unknown}")
+    known = list(weights.weightStatistics)
+    unknown = [name for name in steps.values() if name not in known]
+    if unknown:  # coffea would leave out nothing
+        raise InputError(f"expected weights of {known}, received {unknown}")
     found = selection.cutflow(*selection.names).result()
     masks = [np.ones(len(weights.weight()), bool), *found.maskscutflow]
     later, rows = dict(steps), {}

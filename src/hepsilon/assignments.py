@@ -81,6 +81,8 @@ def sample_tags(
     ------
     InputError : as :func:`hepsilon.truth_tag_weight`, or for other numbers of events.
     """
+    if not 0 <= seed < 2**64:
+        raise ValueError(f"expected a seed between 0 and 2^64 - 1, received {seed}")
     condition = as_condition(n_tags, at_least)
     bins = TagBins.of(eps, jets=jets, **options)
     bins.warn()
