@@ -233,7 +233,7 @@ def _tag_counts(report: Mapping[str, Any]) -> str:
 
 
 def _gain_rows(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Effective events of every observable, categories and selections included."""
+    """Effective events of all entries, categories and selections included."""
     entries = {name: e["statistics_gain"] for name, e in report["efficiency"].items()}
     known = {n: e["n_replicas"] > 0 or n == TRUTH for n, e in report["efficiency"].items()}
     header = ["observable", "direct"]
@@ -247,7 +247,9 @@ def _gain_rows(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
             f"{_number_text(t['truth_tagged'], 0)} ({_number_text(t['weights_only'], 0)})"
             for t in totals
         ]
-        rows.append([key, _number_text(found["total"]["direct"], 0), *cells])
+        row = [key, _number_text(found["total"]["direct"], 0), *cells]
+        if row[1:] not in [other[1:] for other in rows]:  # other observables of the same entries
+            rows.append(row)
     return header, rows
 
 
