@@ -90,12 +90,14 @@ def gn_block(
 def reference_logits(w: Weights, architecture: Architecture, spec: FeatureSpec, jets: Any) -> Any:
     """Logits of the jets (``n, n_features``, raw) of one event."""
     jets = np.asarray(jets, np.float64)
+    outputs = architecture.working_points
     if not len(jets):
-        return np.zeros(0)
+        return np.zeros((0, outputs) if outputs > 1 else 0)
     encoded = np.array([encode(jet, spec, architecture.periodic_angles) for jet in jets])
     hidden = encoded
     for i in range(len(architecture.blocks)):
         block = gn_block(hidden, jets, w, f"block_{i}", architecture, spec)
         hidden = np.concatenate([encoded, block], axis=1)
     heads = [f"head_{i}" for i in range(len(architecture.head))]
-    return mlp(hidden, w, [*heads, "logit"], architecture.activation, "")[:, 0]
+    logits = mlp(hidden, w, [*heads, "logit"], architecture.activation, "")
+    return logits if outputs > 1 else logits[:, 0]

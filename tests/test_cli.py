@@ -4,7 +4,9 @@ import json
 import re
 import zipfile
 
+import awkward as ak
 import pytest
+import uproot
 
 from hepsilon import cli, load, report
 from hepsilon.simulation import writer
@@ -79,7 +81,6 @@ def test_commands_leave_what_they_promise(folder):
 
 def test_simulation_is_the_same_for_the_same_seed(run, folder, tmp_path):
     import numpy as np
-    import uproot
 
     found = []
     for seed in (1, 2):
@@ -156,6 +157,98 @@ def test_closure_as_json_is_closure_json(run, folder, tmp_path, monkeypatch):
     code, out, _ = run("closure", *arguments, "--efficiency", efficiency, "--json")
     assert code == 0
     assert json.loads(out) == json.loads((tmp_path / "closure.json").read_text())
+
+
+# several working points
+
+POINTS = (
+    CONFIG.replace(
+        'passed = { field = "discriminant", above = [0.0] }',
+        'passed = { field = "tagger", above = [0.5, 1.0, 2.0], names = ["L", "M", "T"] }',
+    )
+    .replace('"trueEfficiency"', str([f"trueEfficiency{n}" for n in ("Loose", "Medium", "Tight")]))
+    .replace('"discriminant"', '"tagger"')
+)
+
+
+@pytest.fixture(scope="module")
+def points(folder, tmp_path_factory):
+    """Configuration and map of several working points."""
+    out = tmp_path_factory.mktemp("points")
+    (out / "points.toml").write_text(POINTS)
+    command = ["map", out / "points.toml", folder / "toy.root", "--out", out / "map.hepsilon"]
+    assert cli.main([str(c) for c in command]) == 0
+    return out
+
+
+def closure_at(folder, points, out, *options):
+    efficiency = f"map={points / 'map.hepsilon'}"
+    arguments = points / "points.toml", folder / "toy.root", "--efficiency", efficiency
+    return ("closure", *arguments, "--out", out, *options)
+
+
+def test_map_of_several_working_points_is_drawn(points):
+    assert (points / "map.png").read_bytes().startswith(b"\x89PNG")
+    found = load(points / "map.hepsilon")
+    assert found.working_points == ("L", "M", "T")
+    assert found.values().shape == (3, 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("options", "others"),
+    [
+        ((), ["M", "T"]),
+        (("--working-point", "M"), ["L", "T"]),
+        (("--working-point", "2"), ["L", "M"]),
+    ],
+)
+def test_closure_at_a_working_point(run, folder, points, tmp_path, monkeypatch, options, others):
+    monkeypatch.setattr(report, "closure_figures", lambda _: {})  # they are slow
+    code, out, _ = run(*closure_at(folder, points, tmp_path, "--json", *options))
+    assert code == 0
+    entry = json.loads(out)["efficiency"]["map"]
+    found = [key for key in entry["observables"] if key.startswith("pt|")]
+    assert found == ["pt|b", "pt|c", "pt|light", *(f"pt|{name}" for name in others)]
+    (point,) = {"L", "M", "T"} - set(others)
+    cut = {"L": 0.5, "M": 1.0, "T": 2.0}[point]
+    with uproot.open(folder / "toy.root") as file:
+        tagger = file["Events/Jet_tagger"].array()
+    assert entry["overall"]["observed"] == pytest.approx(ak.sum(tagger > cut))
+    two = ak.sum(ak.sum(tagger > cut, axis=1) >= 2)
+    assert entry["tag_counts"]["all"]["2+ tags"]["observed"] == pytest.approx(two)
+
+
+@pytest.mark.parametrize("wrong", ["X", "3", "-1", "medium"])
+def test_working_point_that_there_is_not(run, folder, points, tmp_path, wrong):
+    options = f"--working-point={wrong}"
+    code, out, err = run(*closure_at(folder, points, tmp_path / "out", options))
+    assert code == 2
+    assert out == ""
+    line = err.split("hepsilon: error: ")[1].strip()
+    assert re.fullmatch(rf"expected a working point of .*'L', 'M', 'T'.*'{wrong}'", line)
+    assert not (tmp_path / "out").exists()
+
+
+def test_working_point_of_a_task_of_events(run, folder, tmp_path):
+    """Which has one response; said before anything is read."""
+    config = CONFIG.replace("[task]", '[task]\nlevel = "event"\nobjects = 2')
+    (tmp_path / "events.toml").write_text(config)
+    arguments = tmp_path / "events.toml", folder / "toy.root", "--out", tmp_path / "out"
+    efficiency = f"map={folder / 'map.hepsilon'}"
+    options = "--efficiency", efficiency, "--working-point", "0"
+    code, out, err = run("closure", *arguments, *options)
+    assert (code, out) == (2, "")
+    assert 'working_point is for tasks with level = "object"' in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_efficiency_of_one_working_point_for_several_is_refused(run, folder, points, tmp_path):
+    command = [str(c) for c in closure_at(folder, points, tmp_path / "out")]
+    command[command.index("--efficiency") + 1] = f"map={folder / 'map.hepsilon'}"
+    code, out, err = run(*command)
+    assert (code, out) == (2, "")
+    assert "map: expected one efficiency for each object" in err
+    assert "3 working point" in err
 
 
 def test_json_goes_where_standard_output_goes(folder, capsys):

@@ -17,6 +17,7 @@ from hepsilon.config import (
     TrainingConfig,
     validate,
 )
+from hepsilon.simulation.writer import WORKING_POINTS
 
 DESIGN = """
 [task]
@@ -97,9 +98,73 @@ def test_the_default_map_has_the_binning_of_the_public_code() -> None:
     assert (axes["eta"].edges[0], axes["eta"].edges[-1]) == (-2.5, 2.5)
 
 
-def test_the_working_point_is_the_one_cut() -> None:
-    assert Passed(field="tag", above=(0.3,)).cut == 0.3
-    assert Passed(field="tag").cut is None
+# working points
+
+CUTS = {"field": "tag", "above": [0.1, 0.5, 0.8]}
+
+
+@pytest.mark.parametrize(
+    ("passed", "names"),
+    [
+        (Passed(field="tag"), (0,)),
+        (Passed(field="tag", names=("tagged",)), ("tagged",)),
+        (Passed(field="tag", above=(0.3,)), (0,)),
+        (Passed(field="tag", above=(0.3,), names=("M",)), ("M",)),
+        (Passed(field="tag", above=(-0.1, 0.3, 0.7)), (0, 1, 2)),
+        (Passed(field="tag", above=(0.1, 0.3, 0.7), names=("L", "M", "T")), ("L", "M", "T")),
+    ],
+    ids=str,
+)
+def test_working_points_have_names_or_numbers(passed: Passed, names: tuple[int | str, ...]) -> None:
+    assert passed.working_points == names
+
+
+@pytest.mark.parametrize(
+    ("truth", "fields"), [(None, ()), ("eps", ("eps",)), (["l", "m", "t"], ("l", "m", "t"))]
+)
+def test_truth_has_one_field_for_each_working_point(truth: Any, fields: tuple[str, ...]) -> None:
+    passed = CUTS if len(fields) == 3 else {"field": "tag"}
+    task = config_of(task=TASK | {"passed": passed, "truth": truth}).task
+    assert task.truth_fields == fields
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"passed": CUTS | {"above": [0.5, 0.1]}}, r"task\.passed: .*increasing cuts.*0\.5, 0\.1"),
+        ({"passed": CUTS | {"above": [0.1, 0.5, 0.5]}}, r"task\.passed: .*increasing cuts"),
+        ({"passed": CUTS | {"above": [0.1, "0.5"]}}, r"task\.passed\.above\.1: .*valid number"),
+        ({"passed": CUTS | {"names": ["L", "M"]}}, r"task\.passed: .*a distinct name for each"),
+        ({"passed": CUTS | {"names": ["L", "M", "M"]}}, r"task\.passed: .*a distinct name"),
+        ({"passed": {"field": "tag", "names": ["L", "M"]}}, r"task\.passed: .*a distinct name"),
+        ({"passed": CUTS, "truth": "eps"}, "task: .*truth fields for 3 working points"),
+        ({"passed": CUTS, "truth": ["l", "m"]}, "task: .*truth fields for 3 working points"),
+        ({"truth": ["l", "m"]}, "task: .*truth fields for 1 working points"),
+        ({"truth": ["l"]}, r"task\.truth.*: .*at least 2 items"),
+        ({"passed": CUTS, "level": "event"}, "task: .*several working points are for level"),
+    ],
+)
+def test_errors_of_working_points_name_the_place(change: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        config_of(task=TASK | change)
+
+
+def test_events_may_have_one_working_point() -> None:
+    task = config_of(task=TASK | {"passed": CUTS | {"above": [0.5]}, "level": "event"}).task
+    assert task.passed.working_points == (0,)
+
+
+def test_the_configuration_of_several_working_points_is_that_of_the_simulation() -> None:
+    config = load_config(Path(__file__).parents[1] / "training" / "working_points.toml")
+    passed = config.task.passed
+    assert passed == Passed(
+        field="tagger", above=tuple(WORKING_POINTS.values()), names=("L", "M", "T")
+    )
+    assert config.task.truth_fields == tuple(f"trueEfficiency{name}" for name in WORKING_POINTS)
+    assert Config.model_validate_json(config.model_dump_json(by_alias=True)) == config
+
+
+# text that is no configuration
 
 
 @pytest.mark.parametrize(
@@ -202,7 +267,6 @@ def test_all_mistakes_are_listed_at_once() -> None:
         {"task": TASK | {"selection": [{"field": "pt"}]}},
         {"task": TASK | {"selection": [{"field": "pt", "min": float("nan")}]}},
         {"task": TASK | {"passed": {"field": "tag", "above": []}}},
-        {"task": TASK | {"passed": {"field": "tag", "above": [0.1, 0.5]}}},
         {"task": TASK | {"passed": {"field": "tag", "above": [float("inf")]}}},
         {"input": {"schema": "delphes"}},
         {"model": {"architecture": "transformer"}},

@@ -244,3 +244,49 @@ def test_responses_that_are_not_numbers_are_refused(chunk: Chunk) -> None:
     records = ak.with_field(chunk.records, tag, "discriminant")
     with pytest.raises(InputError, match="discriminant"):
         load_columns([dataclasses.replace(chunk, records=records)], TASK)
+
+
+# several working points
+
+POINTS = TASK.model_copy(update={"passed": Passed(field="tagger", above=(0.5, 1.0, 2.0))})
+
+
+def test_the_response_is_the_number_of_working_points(chunk: Chunk) -> None:
+    columns = load_columns([chunk], POINTS)
+    by_weight = dict(zip(chunk.weights, chunk.records, strict=True))
+    tagger = np.concatenate([ak.to_numpy(by_weight[w].tagger) for w in columns.weights])
+    expected = np.searchsorted([0.5, 1.0, 2.0], tagger, side="left")
+    assert set(expected) == {0, 1, 2, 3}
+    np.testing.assert_array_equal(columns.passed, expected)
+    assert columns.passed.dtype == np.float32
+    check_response(columns, POINTS)
+
+
+def test_missing_discriminants_are_refused(chunk: Chunk) -> None:
+    tagger = ak.mask(chunk.records.tagger, chunk.records.pt > 30.0)
+    records = ak.with_field(chunk.records, tagger, "tagger")
+    with pytest.raises(InputError, match=r"tagger: \d+ of \d+ objects are missing"):
+        load_columns([dataclasses.replace(chunk, records=records)], POINTS)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "message"),
+    [
+        ([1, 2, 3], r"every one of .* Jet objects has tagger above 0\.5;"),
+        ([2, 3], r"every one of .* Jet objects has tagger above 0\.5;"),
+        ([0, 1, 2], r"no one of .* Jet objects has tagger above 2\.0;"),
+        ([0, 1], r"no one of .* Jet objects has tagger above 1\.0;"),
+        ([0], r"no one of .* Jet objects has tagger above 0\.5;"),
+    ],
+)
+def test_every_working_point_needs_jets_that_pass_and_that_do_not(
+    columns: Columns, numbers: list[int], message: str
+) -> None:
+    response = np.resize(np.array(numbers, np.float32), len(columns.passed))
+    with pytest.raises(InputError, match=message):
+        check_response(dataclasses.replace(columns, passed=response), POINTS)
+
+
+def test_nothing_between_two_working_points_is_no_error(columns: Columns) -> None:
+    response = np.resize(np.array([0.0, 3.0], np.float32), len(columns.passed))
+    check_response(dataclasses.replace(columns, passed=response), POINTS)

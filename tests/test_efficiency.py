@@ -185,3 +185,138 @@ def test_checked_accepts_the_closed_unit_interval() -> None:
     offsets, values = checked(ak.Array([[0.0, 1.0], [], [0.5]]))
     assert offsets.tolist() == [0, 2, 2, 3]
     assert values.tolist() == [0.0, 1.0, 0.5]
+
+
+# several fields
+
+
+POINTS = ak.zip(
+    {
+        "loose": ak.Array([[0.5, 1.0], [], [0.25]]),
+        "medium": ak.Array([np.array([0.25, 0.5], np.float32), [], [0.0]]),
+        "tag": ak.Array([[True, False], [], [False]]),
+    }
+)
+
+
+def test_several_fields_are_working_points_on_one_more_axis() -> None:
+    eps = FieldEfficiency("loose", "medium", "tag")(POINTS)
+    assert eps.to_list() == [[[0.5, 0.25, 1.0], [1.0, 0.5, 0.0]], [], [[0.25, 0.0, 0.0]]]
+    assert FieldEfficiency("loose", "medium")(POINTS[1:2]).to_list() == [[]]
+    nothing = ak.flatten(FieldEfficiency("loose", "medium")(POINTS[:0]))
+    assert ak.to_numpy(nothing).shape == (0, 2)
+
+
+def test_several_fields_are_named() -> None:
+    efficiency = FieldEfficiency("loose", "medium")
+    assert efficiency.fields == ("loose", "medium")
+    assert repr(efficiency) == "FieldEfficiency('loose', 'medium')"
+    with pytest.raises(InputError, match="expected the field 'tight', received"):
+        FieldEfficiency("loose", "tight")(POINTS)
+
+
+@pytest.mark.parametrize("fields", [("loose",), ("loose", "medium", "tag")])
+def test_fields_are_known_everywhere_and_without_uncertainty(fields: tuple[str, ...]) -> None:
+    efficiency = FieldEfficiency(*fields)
+    for records in (POINTS, POINTS[1:2], POINTS[:0]):
+        found = efficiency.evaluate(records, out_of_domain="raise")
+        assert ak.array_equal(found.eps, efficiency(records))
+        assert found.replicas is None
+        assert found.in_domain.to_list() == [[True] * n for n in ak.num(records)]
+
+
+# evaluate
+
+
+class Replicated(Logistic):
+    """With the working points eps and eps^2, and the replicas 0.5 and 1.5 times that."""
+
+    task = Logistic.task.model_copy(update={"passed": Passed(field="tag", above=(0.1, 0.2))})
+
+    def _evaluate(self, offsets: Array, nodes: Array) -> Array:
+        eps = super()._evaluate(offsets, nodes)
+        return np.stack([eps, eps**2], axis=1)
+
+    def _evaluate_all(self, offsets: Array, nodes: Array) -> tuple[Array, Array | None]:
+        eps = self._evaluate(offsets, nodes)
+        return eps, eps[..., None] * np.array([0.5, 1.5])
+
+
+def constants(*values: float) -> Any:
+    """An efficiency of one number for each working point."""
+
+    def efficiency(records: ak.Array) -> ak.Array:
+        rows = np.tile(values, (int(ak.sum(ak.num(records))), 1))
+        return ak.unflatten(ak.Array(rows), ak.num(records))
+
+    return efficiency
+
+
+def rows_of(array: ak.Array) -> Array:
+    values: Array = ak.to_numpy(ak.flatten(array, axis=1))
+    return values
+
+
+@pytest.mark.parametrize("efficiency", [Logistic(), Replicated()])
+def test_evaluate_agrees_with_the_call(jets: ak.Array, efficiency: Efficiency) -> None:
+    found = efficiency.evaluate(jets, out_of_domain="ignore")
+    assert ak.array_equal(found.eps, efficiency(jets, out_of_domain="ignore"))
+    assert found.in_domain.to_list() == efficiency.in_domain(jets).to_list() == INSIDE
+    assert (found.replicas is None) == (type(efficiency) is Logistic)
+
+
+def test_replicas_have_the_axis_after_the_working_points(jets: ak.Array) -> None:
+    found = Replicated().evaluate(jets, out_of_domain="ignore")
+    assert rows_of(found.eps).shape == (10, 2)
+    assert rows_of(found.replicas).shape == (10, 2, 2)
+    np.testing.assert_allclose(rows_of(found.replicas).mean(axis=2), rows_of(found.eps))
+
+
+@pytest.mark.parametrize("efficiency", [Logistic(), Replicated()])
+def test_evaluate_warns_the_caller(jets: ak.Array, efficiency: Efficiency) -> None:
+    with pytest.warns(OutOfDomainWarning, match=INSIDE_TEXT) as caught:
+        efficiency.evaluate(jets)
+    assert [w.filename for w in caught] == [__file__]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        efficiency.evaluate(jets[ak.Array(INSIDE)])
+
+
+def test_evaluate_may_raise(jets: ak.Array) -> None:
+    with pytest.raises(DomainError, match=INSIDE_TEXT):
+        Replicated().evaluate(jets, out_of_domain="raise")
+    with pytest.raises(InputError, match="'rise'"):
+        Replicated().evaluate(jets, out_of_domain="rise")  # type: ignore[arg-type]
+
+
+def test_a_fallback_replaces_all_replicas(jets: ak.Array) -> None:
+    found = Replicated().evaluate(jets, out_of_domain=constants(0.25, 0.125))
+    own = Replicated().evaluate(jets, out_of_domain="ignore")
+    inside = rows_of(ak.Array(INSIDE))
+    assert found.in_domain.to_list() == INSIDE
+    for with_fallback, without in ((found.eps, own.eps), (found.replicas, own.replicas)):
+        np.testing.assert_array_equal(rows_of(with_fallback)[inside], rows_of(without)[inside])
+    assert rows_of(found.eps)[~inside].tolist() == [[0.25, 0.125]] * 4
+    assert rows_of(found.replicas)[~inside].tolist() == [[[0.25] * 2, [0.125] * 2]] * 4
+
+
+@pytest.mark.parametrize(
+    ("efficiency", "fallback"),
+    [
+        (Replicated(), constants(0.25)),
+        (Replicated(), constants(0.5, 0.25, 0.125)),
+        (Replicated(), lambda records: ak.full_like(records.pt, 0.5)),
+        (Logistic(), constants(0.5, 0.25)),
+    ],
+    ids=["one of two", "three of two", "no axis", "two of one"],
+)
+def test_a_fallback_with_other_working_points_is_refused(
+    jets: ak.Array, efficiency: Efficiency, fallback: Any
+) -> None:
+    for call in (efficiency, efficiency.evaluate):
+        with pytest.raises(InputError, match="another number of working points"):
+            call(jets, out_of_domain=fallback)
+
+
+def test_working_points_are_those_of_the_task() -> None:
+    assert (Logistic().working_points, Replicated().working_points) == ((0,), (0, 1))

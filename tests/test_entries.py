@@ -108,6 +108,31 @@ def test_an_entry_needs_a_value_on_both_axes() -> None:
     assert [v.tolist() for v in entries.values] == [[1.0, 2.0], [0.5, -0.5]]
 
 
+def test_index_is_the_position_among_all_objects_or_events() -> None:
+    """What belongs to the objects, such as efficiencies, is looked up with it."""
+    xs = [[0.5, np.nan], [], [np.nan], [7.0, -np.inf]]
+    entries = Entries.of(X, records_of(xs))
+    assert entries.index is not None
+    assert entries.index.tolist() == [0, 3, 4]
+    assert entries.event.tolist() == [0, 3, 3]
+    of_events = Entries.of(FIRST, records_of(xs))
+    assert of_events.index is not None
+    assert of_events.index.tolist() == of_events.event.tolist() == [0, 3]
+
+
+def test_category_axis_has_no_underflow() -> None:
+    """Bins of names start at zero, those of numbers after the underflow."""
+    names = hist.axis.StrCategory(["two", "three"], name="tags")
+    values = [np.array(["three", "two", "three"]), np.array([-1.0, 0.5, 9.0])]
+    entries = Entries([names, X.axis], values, np.arange(3))
+    assert entries.shape == (3, 5)
+    assert entries.bins.tolist() == [1 * 5 + 0, 0 * 5 + 1, 1 * 5 + 4]
+    histogram = hist.Hist(names, X.axis, storage=hist.storage.Weight())
+    histogram.fill(tags=values[0], x=values[1], weight=[1.0, 2.0, 4.0])
+    sums = entries.sums(np.array([1.0, 2.0, 4.0]))
+    np.testing.assert_array_equal(sums, histogram.values(flow=True))
+
+
 @EVERY
 def test_no_events_have_no_entries(observable: Any) -> None:
     entries = Entries.of(observable, RECORDS[:0])

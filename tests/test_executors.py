@@ -129,6 +129,16 @@ def assert_same_sums(found, expected):
                     atol=1e-9,
                     err_msg=f"{part} {name} {quantity}",
                 )
+    assert sorted(found["efficiency_replicas"]) == sorted(expected["efficiency_replicas"])
+    for method, histograms in expected["efficiency_replicas"].items():
+        for name, filled in histograms.items():
+            np.testing.assert_allclose(
+                found["efficiency_replicas"][method][name].values(flow=True),
+                filled.values(flow=True),
+                rtol=1e-6,
+                atol=1e-9,
+                err_msg=f"{method} {name}",
+            )
 
 
 @pytest.mark.parametrize(
@@ -154,6 +164,9 @@ def test_sums_are_not_empty(sample, expected):
     filled = expected["observables"]["pt"]
     for method in ("all", "direct", *sample.efficiencies):
         assert filled[{"method": method, "category": ALL}].sum(flow=True).value > 0
+    replicas = expected["efficiency_replicas"]["map"]
+    assert {"pt", "pair_mass", "tag_counts"} <= set(replicas)
+    assert (np.ptp(replicas["pt"][{"category": ALL}].values().sum(axis=1))) > 0
 
 
 def test_tagger_that_was_not_computed_is_refused(nanoaod_path, tmp_path):

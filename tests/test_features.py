@@ -266,3 +266,36 @@ def test_a_boolean_response_may_have_any_type(dtype: type) -> None:
     tag = ak.unflatten(np.array([0, 1, 1], dtype), [2, 0, 1])
     response = passed(ak.zip({"tag": tag}), task_of("pt"))
     assert response.to_list() == [[False, True], [], [True]]
+
+
+# several working points
+
+THREE = Passed(field="tag", above=(0.5, 1.0, 2.0))
+VALUES = [-np.inf, 0.5, np.nextafter(0.5, 1.0), 1.0, 1.5, 2.0, 3.0, np.inf]
+NUMBERS = [0, 0, 1, 1, 2, 2, 3, 3]
+
+
+def test_several_cuts_count_the_working_points_that_are_passed() -> None:
+    records = ak.zip({"tag": ak.unflatten(np.array(VALUES), [3, 0, 5])})
+    response = passed(records, task_of("pt", passed=THREE))
+    assert response.to_list() == [NUMBERS[:3], [], NUMBERS[3:]]
+    assert ak.to_numpy(ak.flatten(response)).dtype.kind == "i"
+
+
+@given(tag=sts.flat_columns(st.floats(-1.0, 4.0) | st.sampled_from(VALUES)))
+def test_the_number_is_the_sum_over_the_single_cuts(tag: tuple[np.ndarray, ...]) -> None:
+    records = ak.zip({"tag": ak.unflatten(tag[1], np.diff(tag[0]))})
+    single = [
+        passed(records, task_of("pt", passed=Passed(field="tag", above=(cut,))))
+        for cut in THREE.above
+    ]
+    assert all(str(ak.type(one)).endswith("* bool") for one in single)
+    together = passed(records, task_of("pt", passed=THREE))
+    assert together.to_list() == sum(ak.values_astype(one, np.int64) for one in single).to_list()
+
+
+@pytest.mark.parametrize("cuts", [None, (0.5,), (0.5, 1.0, 2.0)], ids=str)
+def test_a_response_that_is_not_a_number_is_refused(cuts: tuple[float, ...] | None) -> None:
+    records = ak.Array([[{"tag": 0.25}, {"tag": np.nan}], [], [{"tag": np.nan}]])
+    with pytest.raises(InputError, match="tag: 2 values are NaN"):
+        passed(records, task_of("pt", passed=Passed(field="tag", above=cuts)))

@@ -10,14 +10,11 @@ from toys import random_jets
 
 from hepsilon import ConfigError, InputError, histograms
 from hepsilon.histograms import (
-    ALL,
     JET_OBSERVABLES,
     Observable,
     Observable2D,
-    book,
     category_names,
     differential,
-    fill,
     object_categories,
     pair_categories,
     pair_names,
@@ -66,34 +63,6 @@ def test_no_events_have_no_pairs():
     codes = ak.Array([[5, 4]])[:0]
     assert len(pair_categories(codes, VALUES)) == 0
     assert len(object_categories(codes, VALUES)) == 0
-
-
-def test_filling_agrees_with_numpy():
-    observable = Observable("x", abs, "object", (0.0, 1.0, 3.0), "x")
-    histogram = book(observable, ["all", "direct"], ["b", "c"])
-    values = np.array([0.5, 2.0, 2.5, -1.0, 9.0, 0.1])
-    weights = np.array([1.0, 2.0, -1.0, 1.0, 1.0, 0.5])
-    categories = np.array([0, 1, 1, 0, 0, -1])
-    fill(histogram, "direct", values, weights, categories, ["b", "c"])
-    filled = histogram[{"method": "direct"}]
-    np.testing.assert_allclose(filled[{"category": ALL}].values(flow=True), [1, 1.5, 1, 1])
-    np.testing.assert_allclose(filled[{"category": ALL}].variances(flow=True), [1, 1.25, 5, 1])
-    np.testing.assert_allclose(filled[{"category": "b"}].values(flow=True), [1, 1, 0, 1])
-    np.testing.assert_allclose(filled[{"category": "c"}].values(flow=True), [0, 0, 1, 0])
-    assert not histogram[{"method": "all"}].values(flow=True).any()
-
-
-def test_quantities_that_do_not_exist_are_left_out():
-    observable = Observable("x", abs, "event", (0.0, 1.0), "x")
-    histogram = book(observable, ["direct"], [])
-    fill(histogram, "direct", np.array([np.nan, 0.5]), np.ones(2), np.full(2, -1), [])
-    assert histogram.sum(flow=True).value == 1.0
-
-
-def test_booked_histogram_has_weight_storage():
-    histogram = book(JET_OBSERVABLES[0], ["direct"], ["b"])
-    assert histogram.storage_type is hist.storage.Weight
-    assert histogram.axes.name == ("method", "category", "x")
 
 
 @pytest.mark.parametrize("observable", JET_OBSERVABLES, ids=lambda o: o.name)

@@ -12,6 +12,7 @@ from pathlib import Path
 import awkward as ak
 import numpy as np
 import pytest
+import strategies as sts
 from coffea.nanoevents import NanoEventsFactory
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,7 +22,7 @@ from hepsilon import ArtifactError, DomainError, InputError, OutOfDomainWarning,
 from hepsilon.efficiency import FieldEfficiency
 from hepsilon.processors import TaskSchema
 
-pytest_plugins = ["trained"]
+pytest_plugins = ["trained", "trained_points"]
 
 ROUND_OFF = 2e-6
 """Largest difference of an efficiency between ways to batch the same events."""
@@ -364,3 +365,137 @@ def test_no_warning_inside_the_domain(gnn, jets):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         gnn(jets)
+
+
+# several working points
+
+
+def rows(eps: ak.Array):
+    """Values of all objects with their further axes."""
+    return ak.to_numpy(ak.flatten(eps, axis=1))
+
+
+def test_working_points_are_one_more_axis(points_network, jets):
+    eps = points_network(jets)
+    assert ak.num(eps).tolist() == ak.num(jets).tolist()
+    assert rows(eps).shape == (25, 3)
+    assert rows(eps).dtype == np.float64
+    assert points_network.working_points == ("L", "M", "T")
+
+
+@given(records=sts.jet_records())
+@settings(max_examples=20)
+def test_efficiencies_fall_from_the_loosest_to_the_tightest(points_network, records):
+    replicas = rows(points_network.replicas(records)).reshape(-1, 3, 2)
+    eps = rows(points_network(records, out_of_domain="ignore")).reshape(-1, 3)
+    for values in (replicas[..., 0], replicas[..., 1], eps):
+        assert np.all((values > 0.0) & (values < 1.0))
+        assert np.all(np.diff(values, axis=1) <= 0.0)
+
+
+@given(
+    counts=st.lists(st.integers(0, 7), max_size=12), cuts=st.lists(st.integers(0, 12), max_size=3)
+)
+@settings(max_examples=15)
+def test_chunks_of_several_working_points_change_only_the_round_off(points_network, counts, cuts):
+    records = random_jets([*counts, 1], seed=8)[: len(counts)]
+    bounds = [0, *sorted(min(cut, len(counts)) for cut in cuts), len(counts)]
+    together = ak.concatenate([points_network(records[a:b]) for a, b in pairwise(bounds)])
+    assert ak.num(together).tolist() == ak.num(records).tolist()
+    there = rows(points_network(records))
+    assert there.shape == (sum(counts), 3)
+    np.testing.assert_allclose(rows(together), there, rtol=0, atol=ROUND_OFF)
+
+
+def test_permuted_objects_give_permuted_working_points(points_network, jets):
+    order = ak.argsort(jets.eta, axis=1)
+    there = rows(points_network(jets)[order])
+    np.testing.assert_allclose(rows(points_network(jets[order])), there, rtol=0, atol=ROUND_OFF)
+
+
+@pytest.mark.parametrize("part", [slice(0, 0), slice(0, 1)], ids=["no event", "no jet"])
+def test_no_objects_keep_the_number_of_working_points(points_network, jets, part):
+    found = points_network.evaluate(jets[part])
+    assert len(found.eps) == len(jets[part])
+    assert rows(found.eps).shape == (0, 3)
+    assert rows(found.replicas).shape == (0, 3, 2)
+    assert rows(found.in_domain).shape == (0,)
+
+
+def test_replicas_come_after_the_working_points(points_network, jets):
+    replicas = rows(points_network.replicas(jets))
+    assert replicas.shape == (25, 3, 2)
+    np.testing.assert_array_equal(replicas.mean(axis=2), rows(points_network(jets)))
+    assert np.abs(replicas[..., 0] - replicas[..., 1]).min() > 0.0
+
+
+def test_handle_of_several_working_points_pickles_to_itself(points_network, jets):
+    again = pickle.loads(pickle.dumps(points_network))
+    assert again == points_network
+    assert again.working_points == ("L", "M", "T")
+    np.testing.assert_array_equal(rows(again(jets)), rows(points_network(jets)))
+
+
+def test_domain_is_that_of_the_objects(points_network, jets, outside):
+    assert np.flatnonzero(~flat(points_network.in_domain(outside))).tolist() == [1, 20]
+    with pytest.warns(OutOfDomainWarning, match=r"2 of 25 .*1 in pt, 1 in hadronFlavour"):
+        points_network(outside)
+
+
+def test_fallback_has_as_many_working_points(points_network, points_map, outside):
+    def fallback(records):
+        return points_map(records, out_of_domain="ignore")
+
+    plain = points_network.evaluate(outside, out_of_domain="ignore")
+    found = points_network.evaluate(outside, out_of_domain=fallback)
+    other = rows(fallback(outside))
+    for after, before, expected in (
+        (found.eps, plain.eps, other),
+        (found.replicas, plain.replicas, np.repeat(other[..., None], 2, axis=2)),
+    ):
+        changed = (rows(after) != rows(before)).reshape(25, -1).all(axis=1)
+        assert np.flatnonzero(changed).tolist() == [1, 20]
+        np.testing.assert_array_equal(rows(after)[changed], expected[changed])
+
+
+def test_fallback_with_another_number_of_working_points_is_refused(
+    points_network, gnn, toy_map, points_map, outside
+):
+    for network, other in ((points_network, toy_map), (gnn, points_map)):
+
+        def fallback(records, other=other):
+            return other(records, out_of_domain="ignore")
+
+        with pytest.raises(InputError, match="another number of working points"):
+            network(outside, out_of_domain=fallback)
+
+
+# evaluate
+
+
+@pytest.mark.parametrize("name", ["gnn", "ensemble", "points_network"])
+def test_evaluate_says_what_the_single_calls_say(request, jets, outside, name):
+    network = request.getfixturevalue(name)
+    for records in (jets, outside):
+        found = network.evaluate(records, out_of_domain="ignore")
+        eps = network(records, out_of_domain="ignore")
+        assert ak.array_equal(found.eps, eps)
+        assert ak.array_equal(found.in_domain, network.in_domain(records))
+        if name == "gnn":
+            assert found.replicas is None
+        else:
+            assert ak.array_equal(found.replicas, network.replicas(records))
+            np.testing.assert_array_equal(rows(found.replicas).mean(axis=-1), rows(eps))
+
+
+def test_evaluate_passes_the_network_once(points_network, jets, monkeypatch):
+    calls = []
+    original = type(points_network)._members
+
+    def members(self, offsets, nodes):
+        calls.append(len(nodes))
+        return original(self, offsets, nodes)
+
+    monkeypatch.setattr(type(points_network), "_members", members)
+    points_network.evaluate(jets)
+    assert calls == [25]

@@ -196,8 +196,13 @@ def test_events_without_jets(counts, gnn, toy_map):
     output = process(jets, {"gnn": gnn, "map": toy_map})
     assert output["n_events"] == len(counts)
     assert output["n_objects"] == 0
+    counted = output["observables"].pop("tag_counts")[{"category": ALL}]
     for filled in output["observables"].values():
         assert not filled.values(flow=True).any()
+    for method in counted.axes["method"]:  # no tags for sure; "all" asks for nothing
+        found = counted[{"method": method}].values()
+        assert found[0] == len(counts)
+        assert (found[1:] == (len(counts) if method == ALL else 0)).all()
 
 
 def test_events_may_have_no_jets_and_yet_no_tags():

@@ -7,8 +7,10 @@ import hist
 import numpy as np
 import pytest
 import uhi.io.json
+from tag_toys import POINTS_TASK, points_jets, true_points
 from toys import TASK, events_of, half, tagged_jets
 
+from hepsilon import report
 from hepsilon.closure import closure_report
 from hepsilon.histograms import JET_OBSERVABLES
 from hepsilon.processors import TruthTagging
@@ -17,11 +19,11 @@ from hepsilon.report import summary_rows, write_closure
 pytest_plugins = ["trained"]
 
 
-def closure_of(jets, efficiencies):
+def closure_of(jets, efficiencies, task=TASK, **arguments):
     observables = [o for o in JET_OBSERVABLES if o.name in ("pt", "pair_mass")]
-    processor = TruthTagging(TASK, efficiencies, observables=observables)
+    processor = TruthTagging(task, efficiencies, observables=observables, **arguments)
     output = processor.process(events_of(jets))["sample"]
-    return output, closure_report(output, TASK, efficiencies, ["<a>&b.root"])
+    return output, closure_report(output, task, efficiencies, ["<a>&b.root"])
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +41,8 @@ def folder(closure, tmp_path_factory):
 def test_everything_is_written(folder):
     names = {path.name for path in folder.iterdir()}
     assert {"closure.json", "report.html", "histograms.json", "pt.png", "residuals.png"} <= names
+    assert {"tag_counts.png", "gain_pt.png", "pair_mass_2plus_tags.png"} <= names
+    assert not [name for name in names if not re.fullmatch(r"\w+\.\w+", name, re.ASCII)]
     assert all(path.suffix in (".json", ".html", ".png") for path in folder.iterdir())
     assert (folder / "pt.png").read_bytes().startswith(b"\x89PNG")
 
@@ -90,6 +94,72 @@ def test_histograms_come_back_through_uhi(folder, closure):
             np.testing.assert_allclose(
                 histogram.variances(), expected.variances(), rtol=1e-9, equal_nan=True
             )
+
+
+def test_replicas_come_back_through_uhi(folder, closure):
+    with (folder / "histograms.json").open() as file:
+        found = json.load(file, object_hook=uhi.io.json.object_hook)["efficiency_replicas"]
+    expected = closure[0]["efficiency_replicas"]["map"]
+    assert list(found) == ["map"]
+    assert set(found["map"]) == set(expected) == {"pt", "pair_mass", "tag_counts"}
+    for name, filled in expected.items():
+        histogram = hist.Hist(found["map"][name])
+        assert histogram.axes == filled.axes
+        np.testing.assert_allclose(histogram.values(), filled.values(), rtol=1e-12)
+
+
+def rows_of(page, heading):
+    """Cells of the first table after a heading, row by row."""
+    table = page.split(f"<h2>{heading}</h2>")[1].split("</table>")[0]
+    return [re.findall(r"<t[hd]>(.*?)</t[hd]>", row) for row in table.split("<tr>")[1:]]
+
+
+def test_page_has_a_table_of_numbers_of_tags(folder, closure):
+    header, *rows = rows_of((folder / "report.html").read_text(), "Numbers of tags")
+    assert header == ["tags", "observed", "truth (pull)", "map (pull)", "half (pull)"]
+    assert [row[0] for row in rows] == ["0 tags", "1 tag", "2 tags", "2+ tags", "3+ tags"]
+    for tags, observed, *cells in rows:
+        for name, cell in zip(("truth", "map", "half"), cells, strict=True):
+            found = closure[1]["efficiency"][name]["tag_counts"]["all"][tags]
+            assert observed == f"{found['observed']:,.1f}"
+            assert cell == f"{found['expected']:,.1f} ({found['pull']:+.1f})"
+
+
+def test_page_has_a_table_of_statistics(folder, closure):
+    """Of all categories and conditions; without the totals of numbers of tags, which overlap."""
+    header, *rows = rows_of((folder / "report.html").read_text(), "Statistics")
+    assert header[:4] == ["observable", "direct", "truth", "map"]
+    assert header[4] == "half, own uncertainty unknown"
+    entries = closure[1]["efficiency"]
+    keys = [key for key in entries["map"]["statistics_gain"] if not key.startswith("tag_counts")]
+    assert [row[0] for row in rows] == keys
+    assert {"pt", "pt|b", "pair_mass|c-light", "pair_mass|2+ tags"} <= set(keys)
+    for key, direct, *cells in rows:
+        for name, cell in zip(("truth", "map", "half"), cells, strict=True):
+            total = entries[name]["statistics_gain"][key]["total"]
+            assert direct == f"{total['direct']:,.0f}"
+            assert cell == f"{total['truth_tagged']:,.0f} ({total['weights_only']:,.0f})"
+
+
+def test_page_without_conditions_has_no_numbers_of_tags(tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "closure_figures", lambda _: {})  # they are slow
+    write_closure(tmp_path, *closure_of(tagged_jets([2, 3]), {"half": half}, conditions={}))
+    page = (tmp_path / "report.html").read_text()
+    assert "Statistics" in page
+    assert "Numbers of tags" not in page
+
+
+def test_several_working_points_are_reported(tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "closure_figures", lambda _: {})
+    output, found = closure_of(
+        points_jets([2, 3, 0, 1, 4] * 6), {"same": true_points}, POINTS_TASK, working_point="M"
+    )
+    write_closure(tmp_path, output, found)
+    keys = [row[0] for row in rows_of((tmp_path / "report.html").read_text(), "Statistics")]
+    assert {"pt", "pt|L", "pt|T"} <= set(keys)
+    header, rows = summary_rows(found)
+    assert header == ["method", "yield", "pt", "pair_mass", "KL [1e-4]"]
+    assert rows[1][-1] == "0.00"
 
 
 def test_table_has_a_row_for_each_efficiency(closure):

@@ -25,6 +25,15 @@ TASK = Task(
     truth="trueEfficiency",
 )
 
+POINTS = Task(
+    features=TASK.features,
+    categorical=TASK.categorical,
+    passed=Passed(field="tagger", above=(0.5, 1.0, 2.0), names=("L", "M", "T")),
+    weight="genWeight",
+    truth=("trueEfficiencyLoose", "trueEfficiencyMedium", "trueEfficiencyTight"),
+)
+"""The same jets with three working points."""
+
 SPEC = FeatureSpec(
     features=(
         Feature(name="pt", kind="numeric", mean=150.0, std=100.0, low=20.0, high=600.0),

@@ -200,7 +200,7 @@ def closure(args: argparse.Namespace) -> Any:
         if config.task.level == "event":
             raise ConfigError('working_point is for tasks with level = "object"')
         points = config.task.passed.working_points
-        numbers = {str(point): point for point in points}
+        numbers = {str(i): i for i in range(len(points))} | {str(p): p for p in points}
         if args.working_point not in numbers:
             raise ConfigError(f"expected a working point of {points}, got {args.working_point!r}")
         options["working_point"] = numbers[args.working_point]

@@ -31,7 +31,8 @@ class MapCard(Card):
     Attributes
     ----------
     edges : bin edges of each binned feature, in order.
-    unphysical : number of bins whose weighted ratio was outside [0, 1] (negative weights).
+    unphysical : number of bins, of all working points, whose weighted ratio was outside [0, 1] or
+        whose value was above that of the looser working point (negative weights).
     n_outside : number of objects of the sample outside the binning, which were not filled.
     """
 
@@ -212,12 +213,13 @@ class EfficiencyMap(Efficiency):
         values = self._arrays["value"]
         points = values[..., None] if values.shape == self._arrays["n_effective"].shape else values
         zero, one = np.zeros_like(points[..., :1]), np.ones_like(points[..., :1])
-        bins = -np.diff(np.concatenate([one, points, zero], axis=-1), axis=-1)
+        cumulative = np.concatenate([one, points, zero], axis=-1)
+        bins = cumulative[..., :-1] - cumulative[..., 1:]  # not -diff: a gamma refuses -0.0
         concentration = (self._arrays["n_effective"] + 1.0)[..., None] * bins
         rng = np.random.default_rng(seed)
         drawn = rng.standard_gamma(concentration, (n_replicas, *bins.shape))
-        cumulative = np.cumsum(drawn[..., ::-1], axis=-1)[..., ::-1]
-        eps = cumulative[..., 1:] / np.maximum(cumulative[..., :1], np.finfo(float).tiny)
+        sums = np.cumsum(drawn[..., ::-1], axis=-1)[..., ::-1]
+        eps = sums[..., 1:] / np.maximum(sums[..., :1], np.finfo(float).tiny)
         eps = np.clip(eps, np.finfo(float).tiny, 1.0 - np.finfo(float).epsneg)
         return np.moveaxis(eps, 0, -1).reshape(*values.shape, n_replicas)
 

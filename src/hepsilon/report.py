@@ -238,7 +238,7 @@ def _gain_rows(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     known = {n: e["n_replicas"] > 0 or n == TRUTH for n, e in report["efficiency"].items()}
     header = ["observable", "direct"]
     header += [name + ("" if known[name] else ", own uncertainty unknown") for name in entries]
-    rows = []
+    rows: list[list[str]] = []
     for key, found in next(iter(entries.values()), {}).items():
         if "total" not in found:
             continue

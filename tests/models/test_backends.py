@@ -14,7 +14,7 @@ from scipy.special import logit
 from toys import random_jets
 from track_toys import random_tracks
 
-pytest_plugins = ["trained", "trained_tracks"]
+pytest_plugins = ["trained", "trained_points", "trained_tracks"]
 
 COUNTS = [0, 1, 2, 5, 15, 3]
 
@@ -26,24 +26,25 @@ from hepsilon.training import train
 from toys import mlp_config, random_jets
 from track_toys import random_tracks
 
-model, product, graph, data, out = sys.argv[1:]
+model, points, product, graph, data, out = sys.argv[1:]
 assert keras.backend.backend() == "jax"
 before = hepsilon.load(model)
 config = mlp_config(epochs=1).model_copy(
     update={"model": before.card.model, "training": before.card.training})
 eps = before(random_jets([0, 1, 2, 5, 15, 3]))
 after = train(config, [data], out + ".hepsilon").efficiency
+bins = hepsilon.load(points).evaluate(random_jets([0, 1, 2, 5, 15, 3])).replicas
 tracks = [hepsilon.load(path)(random_tracks([2] * 9)) for path in (product, graph)]
 assert "tensorflow" not in sys.modules
 trained = after(random_jets([0, 1, 2, 5, 15, 3]))
 loss = after.card.members[0].history[0].validation_loss
 np.savez(out, eps=ak.flatten(eps), trained=ak.flatten(trained), loss=loss,
-    product=tracks[0], graph=tracks[1])
+    product=tracks[0], graph=tracks[1], bins=ak.flatten(bins))
 """
 
 
 @pytest.fixture(scope="module")
-def on_jax(gnn, track_product, track_gnn, toy_file, tmp_path_factory):
+def on_jax(gnn, points_network, track_product, track_gnn, toy_file, tmp_path_factory):
     pytest.importorskip("jax")
     out = tmp_path_factory.mktemp("jax") / "out.npz"
     paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
@@ -52,8 +53,8 @@ def on_jax(gnn, track_product, track_gnn, toy_file, tmp_path_factory):
         "JAX_PLATFORMS": "cpu",
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),
     }
-    models = [gnn.path, track_product.path, track_gnn.path]
-    command = [sys.executable, "-c", SCRIPT, *models, str(toy_file), str(out)]
+    networks = [gnn, points_network, track_product, track_gnn]
+    command = [sys.executable, "-c", SCRIPT, *(n.path for n in networks), str(toy_file), str(out)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     with np.load(out) as arrays:
@@ -63,6 +64,12 @@ def on_jax(gnn, track_product, track_gnn, toy_file, tmp_path_factory):
 def test_jax_gives_the_same_logits(gnn, on_jax):
     here = ak.to_numpy(ak.flatten(gnn(random_jets(COUNTS))))
     np.testing.assert_allclose(logit(on_jax["eps"]), logit(here), atol=1e-5)
+
+
+def test_jax_gives_the_same_efficiencies_of_working_points(points_network, on_jax):
+    here = ak.to_numpy(ak.flatten(points_network.replicas(random_jets(COUNTS))))
+    assert here.shape == (26, 3, 2)
+    np.testing.assert_allclose(logit(on_jax["bins"]), logit(here), atol=1e-5)
 
 
 def test_jax_gives_the_same_efficiencies_of_events(track_product, track_gnn, on_jax):

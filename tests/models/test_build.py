@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from reference import weights_of
-from toys import SPEC, TASK
+from toys import POINTS, SPEC, TASK
 
 from hepsilon import ConfigError
 from hepsilon.config import ModelConfig
@@ -145,3 +145,17 @@ def test_building_leaves_keras_global_random_state_alone():
         return keras.ops.convert_to_numpy(keras.random.uniform((3,)))
 
     np.testing.assert_array_equal(draw(build=True), draw(build=False))
+
+
+@pytest.mark.parametrize("name", ["gnn", "mlp"])
+@pytest.mark.parametrize(("task", "outputs"), [(TASK, 1), (POINTS, 3)])
+def test_there_is_one_output_for_each_working_point(name, task, outputs):
+    config = ModelConfig(architecture=name, width=8, blocks=1)
+    architecture = resolve(config, task)
+    assert architecture.working_points == outputs
+    model = build_model(architecture, SPEC, seed=1)
+    assert model.output.shape == (None, outputs)
+    kernels = {key: w.shape for key, w in weights_of(model).items()}
+    others = weights_of(build_model(resolve(config, TASK), SPEC, seed=1))
+    changed = {key for key, w in others.items() if w.shape != kernels[key]}
+    assert changed == ({"logit.kernel", "logit.bias"} if outputs > 1 else set())

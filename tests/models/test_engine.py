@@ -142,7 +142,8 @@ class Counting:
     """A network that counts how often TensorFlow traces it, and the shapes it sees."""
 
     def __init__(self, model) -> None:
-        self.model, self.input, self.layers, self.traces = model, model.input, model.layers, 0
+        self.model, self.traces = model, 0
+        self.input, self.output, self.layers = model.input, model.output, model.layers
 
     def __call__(self, inputs, training):
         self.traces += 1
@@ -163,13 +164,48 @@ def test_shapes_are_few_for_any_number_of_events(engine, monkeypatch):
 
     def spy(graph):
         shapes.add((len(graph.x), len(graph.receivers)))
-        return np.zeros(len(graph.x))
+        return np.zeros((len(graph.x), 1))
 
     monkeypatch.setattr(engine, "_run", spy)
     rng = np.random.default_rng(1)
     for n_events in (*range(1, 60), 300, 1000, 5000, 20_000):
         engine.logits(*random_nodes(rng.poisson(3.0, n_events).tolist()))
     assert len(shapes) <= 4
+
+
+# several working points
+
+THREE = SMALL.model_copy(update={"working_points": 3})
+
+
+@pytest.fixture(scope="module")
+def engine_of_points() -> tuple[Engine, object]:
+    model = prepare(THREE)
+    return Engine(model), model
+
+
+def test_several_working_points_equal_plain_numpy_in_float64(engine_of_points):
+    engine, model = engine_of_points
+    offsets, nodes = random_nodes(COUNTS)
+    found, reference = engine.logits(offsets, nodes), expected(model, THREE, offsets, nodes)
+    assert found.shape == (sum(COUNTS), 3)
+    assert np.ptp(reference, axis=1).min() > 1e-3  # the outputs are not all alike
+    np.testing.assert_allclose(found, reference, atol=2e-5)
+
+
+@pytest.mark.parametrize("counts", [[], [0, 0]])
+def test_no_objects_keep_the_number_of_outputs(engine_of_points, counts):
+    out = engine_of_points[0].logits(offsets_of(counts), np.zeros((0, 4), np.float32))
+    assert out.shape == (0, 3)
+    assert out.dtype == np.float64
+
+
+def test_mlp_gives_one_logit_for_each_working_point():
+    model = prepare(SMALL.model_copy(update={"blocks": (), "working_points": 2}))
+    offsets, nodes = random_nodes(COUNTS)
+    out = Engine(model).logits(offsets, nodes)
+    assert out.shape == (sum(COUNTS), 2)
+    np.testing.assert_allclose(Engine(model).logits(offsets[:2], nodes[:0]), out[:0])
 
 
 def test_device_may_be_chosen(small_model, engine):

@@ -12,7 +12,6 @@ import pytest
 import uproot
 from scipy import stats
 
-
 from hepsilon import truth_tag_weight
 from hepsilon.simulation import (
     ALICE_LIKE,
@@ -32,6 +31,7 @@ from hepsilon.simulation.amplitudes import masses
 from hepsilon.simulation.writer import (
     GENERATORS,
     TAG_CUT,
+    WORKING_POINTS,
     jet_events,
     track_events,
     track_records,
@@ -165,6 +165,43 @@ def test_jets_are_tagged_with_their_true_efficiency(kind: str) -> None:
         variance = np.sum(efficiency[part] * (1.0 - efficiency[part]))
         chi2 += (tagged[part].sum() - efficiency[part].sum()) ** 2 / variance
     assert stats.chi2.sf(chi2, 40) > 1e-6
+
+
+@KINDS
+def test_a_tagger_above_one_is_the_tag(kind: str) -> None:
+    jets = ak.flatten(jet_events(kind, 0, 50_000, seed=11)["Jet"])
+    tagged = ak.to_numpy(jets.discriminant > TAG_CUT)
+    assert WORKING_POINTS["Medium"] == 1.0
+    assert 0 < tagged.sum() < tagged.size
+    np.testing.assert_array_equal(ak.to_numpy(jets.tagger > 1.0), tagged)
+    assert np.isfinite(ak.to_numpy(jets.tagger)).all()
+
+
+def test_true_efficiencies_of_the_working_points_are_powers() -> None:
+    jets = ak.flatten(jet_events("jets", 0, 1000, seed=9)["Jet"])
+    assert WORKING_POINTS == {"Loose": 0.5, "Medium": 1.0, "Tight": 2.0}
+    truth = ak.to_numpy(jets.trueEfficiency)
+    np.testing.assert_allclose(jets.trueEfficiencyLoose, np.sqrt(truth), rtol=1e-12)
+    np.testing.assert_array_equal(jets.trueEfficiencyMedium, truth)
+    np.testing.assert_allclose(jets.trueEfficiencyTight, truth * truth, rtol=1e-12)
+
+
+@KINDS
+@pytest.mark.parametrize("name", WORKING_POINTS)
+def test_jets_pass_each_working_point_with_its_true_efficiency(kind: str, name: str) -> None:
+    # Chi-squared test in 40 equally filled bins of the true efficiency, false-alarm rate 1e-6.
+    jets = ak.flatten(jet_events(kind, 0, 50_000, seed=12)["Jet"])
+    efficiency = ak.to_numpy(jets[f"trueEfficiency{name}"])
+    tagged = ak.to_numpy(jets.tagger > WORKING_POINTS[name])
+    # light jets hardly ever pass the tightest one: bins with fewer than 5 expected are joined
+    cumulative = np.cumsum(efficiency[order := np.argsort(efficiency)])
+    first = int(np.searchsorted(cumulative, 5.0)) + 1
+    parts = [order[:first], *np.array_split(order[first:], 40)]
+    chi2 = 0.0
+    for part in parts:
+        variance = np.sum(efficiency[part] * (1.0 - efficiency[part]))
+        chi2 += (tagged[part].sum() - efficiency[part].sum()) ** 2 / variance
+    assert stats.chi2.sf(chi2, len(parts)) > 1e-6
 
 
 def test_tags_of_the_jets_of_an_event_are_independent() -> None:

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from reference import randomise, weights_of
-from toys import SPEC, TASK, mlp_config
+from toys import POINTS, SPEC, TASK, mlp_config
 from track_toys import PAIRS, columns_of, draw
 
 from hepsilon import TrainingError
@@ -20,10 +20,11 @@ from hepsilon.training import Epoch, Fit, fit_member, recipe
 from hepsilon.training.loss import cross_entropy
 from hepsilon.training.member import compile_model
 
-pytest_plugins = ["trained"]
+pytest_plugins = ["trained", "trained_points"]
 
 MODEL = ModelConfig(architecture="mlp", width=4, blocks=1)
 ARCHITECTURE = resolve(MODEL, TASK)
+THREE = resolve(MODEL, POINTS)
 
 
 @pytest.fixture(scope="module")
@@ -31,17 +32,17 @@ def sides(toy_columns) -> tuple[Columns, Columns]:
     return toy_columns.split(0.3)
 
 
-def fit(sides, **arguments) -> Fit:
+def fit(sides, architecture=ARCHITECTURE, **arguments) -> Fit:
     """Fit the smallest network; keywords of the training, or of :func:`fit_member`."""
     names = ("state", "on_batch", "on_epoch", "member")
     own = {name: arguments.pop(name) for name in names if name in arguments}
     training = mlp_config(**{"epochs": 3} | arguments).training
     full = recipe(MODEL, training, sides[0].n_events)
-    return fit_member(ARCHITECTURE, SPEC, full, *sides, **own)
+    return fit_member(architecture, SPEC, full, *sides, **own)
 
 
-def logits(fitted: Fit, columns: Columns):
-    model = build_model(ARCHITECTURE, SPEC, seed=None)
+def logits(fitted: Fit, columns: Columns, architecture=ARCHITECTURE):
+    model = build_model(architecture, SPEC, seed=None)
     model.set_weights(fitted.weights)
     return Engine(model).logits(columns.offsets, columns.nodes)
 
@@ -272,3 +273,61 @@ def test_penalties_are_part_of_the_training_loss_only(sides):
     losses_of = [cross_entropy(logits(fitted, side), side, 1.0) for side in sides]
     assert epoch.loss == pytest.approx(losses_of[0] + added, rel=1e-5)
     assert epoch.validation_loss == pytest.approx(losses_of[1], rel=1e-6)
+
+
+# several working points
+
+
+def test_training_loss_of_bins_is_that_of_the_training_events(points_columns):
+    sides = points_columns.split(0.3)
+    options = {"epochs": 1, "learning_rate": 1e-12, "batch_events": 10_000, "ema": 0.0, "mu": 2.0}
+    (epoch,) = (fitted := fit(sides, THREE, **options)).history
+    expected = [cross_entropy(logits(fitted, side, THREE), side, mu=2.0) for side in sides]
+    assert (epoch.loss, epoch.validation_loss) == pytest.approx(expected, rel=1e-5)
+
+
+SHARES = {5: (0.2, 0.2, 0.2, 0.4), 4: (0.5, 0.3, 0.1, 0.1), 0: (0.8, 0.1, 0.06, 0.04)}
+"""Probabilities of the bins by flavour."""
+
+
+def binned(n: int, seed: int) -> Columns:
+    """Events with one object, whose bin has a probability that depends on the flavour."""
+    plain = constant(n, 0.5, seed)
+    shares = np.array([SHARES[int(flavour)] for flavour in plain.nodes[:, 3]])
+    uniform = np.random.default_rng([seed, 1]).uniform(size=(n, 1))
+    numbers = (uniform > np.cumsum(shares, axis=1)[:, :3]).sum(axis=1)
+    return replace(plain, passed=numbers.astype(np.float32))
+
+
+@pytest.fixture(scope="module")
+def binned_sides() -> tuple[Columns, Columns]:
+    return binned(6000, 1), binned(1000, 2)
+
+
+@pytest.mark.parametrize("mu", [1.0, 3.0])
+def test_bins_have_the_shares_that_were_observed(binned_sides, mu):
+    """For each flavour and bin, mean probability and share of 2,000 objects.
+
+    The mean of a network with one constant per flavour would be the share itself. It may be off
+    by 5 standard deviations of the share, which is what the shares are off from the truth:
+    false-alarm rate of the latter 12 * 6e-7.
+    """
+    fitted = fit(binned_sides, THREE, mu=mu, epochs=10, learning_rate=0.03, ema=0.0)
+    columns = binned_sides[0]
+    eps = to_probability(logits(fitted, columns, THREE), mu)
+    bins = -np.diff(np.pad(eps, ((0, 0), (1, 1)), constant_values=(1.0, 0.0)), axis=1)
+    for flavour, truth in SHARES.items():
+        chosen = columns.nodes[:, 3] == flavour
+        observed = np.bincount(columns.passed[chosen].astype(int), minlength=4) / chosen.sum()
+        error = np.sqrt(np.multiply(truth, np.subtract(1.0, truth)) / chosen.sum())
+        assert np.all(np.abs(bins[chosen].mean(axis=0) - observed) < 5 * error)
+        assert np.all(np.abs(observed - truth) < 5 * error)
+
+
+def test_interrupted_training_of_bins_goes_on_to_the_same_network(points_columns, tmp_path):
+    sides = points_columns.split(0.3)
+    state = tmp_path / "state.npz"
+    with pytest.raises(KeyboardInterrupt):
+        fit(sides, THREE, state=state, on_epoch=Stop(2))
+    resumed = fit(sides, THREE, state=state)
+    assert_equal(resumed, fit(sides, THREE))

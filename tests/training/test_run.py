@@ -6,7 +6,7 @@ import awkward as ak
 import numpy as np
 import pytest
 import uproot
-from toys import TASK, mlp_config, random_jets
+from toys import POINTS, TASK, mlp_config, random_jets
 
 from hepsilon import InputError, TrainingError, load, train
 from hepsilon.artifact import read_arrays
@@ -19,7 +19,7 @@ from hepsilon.simulation import write_jets
 from hepsilon.training import run
 from hepsilon.training.loss import cross_entropy
 
-pytest_plugins = ["trained"]
+pytest_plugins = ["trained", "trained_points"]
 
 
 @pytest.fixture(scope="module")
@@ -225,6 +225,40 @@ def test_response_that_is_never_passed_is_refused(files, tmp_path):
     with pytest.raises(InputError, match=r"no one of .* discriminant above 2\.0"):
         train(config, files, tmp_path / "mlp.hepsilon")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("cuts", "message"),
+    [
+        ((0.5, 1.0, 1e9), r"no one of .* tagger above 1000000000\.0"),
+        ((-1.0, 1.0, 2.0), r"every one of .* tagger above -1\.0"),
+    ],
+)
+def test_working_point_that_all_or_none_pass_is_refused(files, tmp_path, cuts, message):
+    passed = POINTS.passed.model_copy(update={"above": cuts})
+    config = mlp_config(POINTS.model_copy(update={"passed": passed}))
+    with pytest.raises(InputError, match=message):
+        train(config, files, tmp_path / "mlp.hepsilon")
+    assert not list(tmp_path.iterdir())
+
+
+def test_card_of_several_working_points(points_network, points_columns):
+    card = points_network.card
+    assert card.task == POINTS
+    assert card.architecture.working_points == 3
+    assert card.passed_rate == pytest.approx(np.mean(points_columns.passed >= 1))
+    assert load(points_network.path) == points_network
+
+
+def test_state_of_other_working_points_is_discarded(files, monkeypatch, tmp_path, caplog):
+    out = tmp_path / "mlp.hepsilon"
+    captured(monkeypatch, mlp_config(POINTS), files, out)
+    captured(monkeypatch, mlp_config(POINTS), files, out)
+    assert not caplog.messages
+    other = POINTS.passed.model_copy(update={"above": (0.5, 1.0, 1.5)})
+    config = mlp_config(POINTS.model_copy(update={"passed": other}))
+    captured(monkeypatch, config, files, out)
+    assert any("another training" in message for message in caplog.messages)
 
 
 def test_category_that_the_task_does_not_name_is_refused(files, tmp_path):

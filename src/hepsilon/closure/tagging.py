@@ -19,8 +19,8 @@ __all__ = ["tagging_report"]
 
 
 def _overall(output: Mapping[str, Any], method: str) -> dict[str, float | None]:
-    """Sums over all objects, flow included."""
-    name = next(iter(output["profiles"]))
+    """Sums over all objects (events, if no observable is one of objects), flow included."""
+    name = next(iter(output["profiles"] or output["observables"]))
     filled, binomial = output["observables"][name], output["binomial"][name]
     observed = float(filled[{"method": DIRECT, "category": ALL}].sum(flow=True).value)
     expected = float(filled[{"method": method, "category": ALL}].sum(flow=True).value)
@@ -56,7 +56,9 @@ def _truth_distance(output: Mapping[str, Any], method: str) -> dict[str, Any]:
     return {
         "truth": {
             name: {
-                "divergence": divergence[name].value,
+                "divergence": (  # infinite where what happens is said to be impossible
+                    divergence[name].value if np.isfinite(divergence[name].value) else None
+                ),
                 "residual_mean": residual[name].value if residual[name].count > 0 else None,
                 "residual_rms": (
                     float(np.sqrt(residual[name].variance)) if residual[name].count > 1 else None

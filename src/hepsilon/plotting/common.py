@@ -6,10 +6,19 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib.axes import Axes
 
 from hepsilon.histograms import ALL, DIRECT, GENERATED, SELECTED, TRUTH, unit_of
 
-__all__ = ["COLOURS", "LABELS", "bin_width", "filled_range", "method_colours", "ratio_of"]
+__all__ = [
+    "COLOURS",
+    "LABELS",
+    "bin_width",
+    "filled_range",
+    "log_scale",
+    "method_colours",
+    "ratio_of",
+]
 
 Array = npt.NDArray[Any]
 
@@ -50,3 +59,9 @@ def filled_range(edges: Array, values: Array) -> tuple[float, float]:
     filled = np.flatnonzero(values)
     first, last = (filled[0], filled[-1]) if len(filled) else (0, len(values) - 1)
     return float(edges[first]), float(edges[last + 1])
+
+
+def log_scale(*panels: Axes) -> None:
+    """Make the (shared) vertical axis logarithmic, if anything drawn in the panels is positive."""
+    if any(np.isfinite(axes.dataLim.minposy) for axes in panels):
+        panels[0].set_yscale("log")

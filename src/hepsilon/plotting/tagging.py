@@ -175,6 +175,6 @@ def tagging_figures(output: Mapping[str, Any]) -> dict[str, Figure]:
             figures[f"{name}{suffix}"] = plot_observable(output, name, category)
     for name in output["profiles"]:
         figures[f"efficiency_{name}"] = plot_profile(output, name)
-    if "residuals" in output:
+    if "residuals" in output and len(output["residuals"].axes["method"]):
         figures["residuals"] = plot_residuals(output)
     return figures

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from hepsilon.closure.gain import effective_events, efficiency_variance, n_replicas
 from hepsilon.histograms import ALL, DIRECT, TAG_COUNTS, TRUTH
-from hepsilon.plotting.common import LABELS, filled_range, method_colours, ratio_of
+from hepsilon.plotting.common import LABELS, filled_range, log_scale, method_colours, ratio_of
 
 __all__ = ["plot_gain", "plot_tag_counts"]
 
@@ -48,7 +48,7 @@ def plot_tag_counts(output: Mapping[str, Any]) -> Figure:
     )
     for column, category in enumerate(categories):
         _tag_panels(panels[0, column], panels[1, column], output, category)
-    panels[0, 0].set_yscale("log")
+    log_scale(*panels[0])
     panels[0, 0].set_ylabel("events")
     panels[0, 0].legend(fontsize=8)
     panels[1, 0].set_ylim(0.8, 1.2)
@@ -114,11 +114,11 @@ def plot_gain(output: Mapping[str, Any], name: str, category: str = ALL) -> Figu
             mplhep.histplot(ratio_of(after, before), edges, ax=ratio, **line)
     main.set_title("" if category == ALL else category, loc="right", fontsize=10)
     main.set_ylabel("effective events / bin")
-    main.set_yscale("log")
+    log_scale(main)
     main.set_xlim(*filled_range(edges, histogram[{"method": ALL}].values()))
     main.legend(fontsize=8)
     ratio.axhline(1.0, color="0.6", linewidth=0.8, zorder=0)
-    ratio.set_yscale("log")
+    log_scale(ratio)
     ratio.set_ylabel("gain over\ndirect tagging")
     ratio.set_xlabel(direct.axes["x"].label)
     return figure

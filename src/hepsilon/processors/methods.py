@@ -96,7 +96,7 @@ class Method:
         selections : what is asked for.
         """
         eps = unflatten(objects, offsets)
-        names: Any = selections.working_points if selections.others else None
+        names: Any = selections.working_points
         first, every = (
             TagBins.of(eps, jets=jets, working_points=names) for jets in (slice(0, 2), None)
         )

@@ -117,6 +117,18 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
         names = list(task.categorical)
         self.category = names[0] if names else None
         self.values = task.categorical[names[0]] if names else ()
+        self._check_names()
+
+    def _check_names(self) -> None:
+        """Refuse selections with the name of a category: one of the two would be lost."""
+        known = {"object": category_names(self.values), "event": pair_names(self.values)}
+        for level, categories in known.items():
+            same = {ALL, *categories} & set(self.selections.names(level))
+            if same:
+                raise ConfigError(
+                    f"the names {sorted(same)} of working points or conditions are those of "
+                    "categories; choose others (task.passed.names, conditions)"
+                )
 
     def process(self, events: ak.Array) -> dict[str, Any]:
         """Fill all histograms with one chunk."""
@@ -164,16 +176,19 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
             if isinstance(efficiency, Efficiency):
                 evaluated = efficiency.evaluate(records, out_of_domain="ignore")
                 eps, n_outside = evaluated.eps, int(ak.sum(~evaluated.in_domain))
-                if evaluated.replicas is not None:
-                    replicas = _replica_rows(evaluated.replicas, n_points)
+                replicas = evaluated.replicas
             else:
                 eps = efficiency(records)
             there, rows = flat_rows(eps, name=name)
+            if not len(rows):  # their type need not say how many columns they have
+                rows = np.empty((0, n_points))
             if not np.array_equal(there, offsets) or rows.shape[1] != n_points:
                 raise InputError(
                     f"{name}: expected one efficiency for each object of each event and each of "
                     f"{n_points} working point(s), received {eps.type}"
                 )
+            if replicas is not None:
+                replicas = _replica_rows(replicas, n_points)
             found[name] = probabilities(rows, name), replicas, n_outside
         return found
 
