@@ -437,7 +437,9 @@ def test_replicas_of_other_jets_are_refused(bad: ak.Array) -> None:
 @pytest.mark.parametrize("bad", [0.0, 1.0])
 def test_efficiencies_that_cannot_shift_are_refused(bad: float) -> None:
     eps = ak.Array([[bad, 0.2, 0.9], [], [0.5], [0.25, bad]])
-    with pytest.raises(InputError, match=r"eps: expected values inside \(0, 1\), received [12] of 6"):
+    with pytest.raises(
+        InputError, match=r"eps: expected values inside \(0, 1\), received [12] of 6"
+    ):
         shifted_efficiencies(eps, REPLICAS)
 
 

@@ -136,7 +136,7 @@ def _map(args: argparse.Namespace, config: Any) -> Any:
         save_figure(plot_map(efficiency), args.out.with_suffix(".png"))
     if args.json:
         return {"path": str(args.out)} | _plain(efficiency.card)
-    bins, empty = efficiency.values().size, efficiency.n_empty
+    bins, empty = efficiency.n_bins, efficiency.n_empty
     say(f"wrote {args.out}: {bins} bins, {empty} of them without objects")
     if efficiency.card.n_outside:
         say(f"{efficiency.card.n_outside} objects are outside the binning and were not filled")

@@ -254,6 +254,8 @@ class FieldEfficiency:
     """
 
     def __init__(self, *fields: str) -> None:
+        if not fields:
+            raise InputError("expected the name of one or more fields")
         self.fields = fields
 
     def __repr__(self) -> str:

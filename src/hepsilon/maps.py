@@ -228,6 +228,11 @@ class EfficiencyMap(Efficiency):
         return self._arrays["low"], self._arrays["high"]
 
     @property
+    def n_bins(self) -> int:
+        """Number of bins."""
+        return int(self._arrays["n_effective"].size)
+
+    @property
     def n_empty(self) -> int:
         """Number of bins without objects."""
         return int(np.count_nonzero(self._arrays["n_effective"] == 0.0))
