@@ -33,6 +33,7 @@ fidelity: $(VENV)/.installed ## how close maps and networks come to the truth (a
 
 speed: $(VENV)/.installed ## training and inference speed, memory
 	$(BIN)/python benchmarks/speed.py --out benchmarks/results/speed.json
+	$(BIN)/python benchmarks/tagging.py --out benchmarks/results/tagging.json
 
 clean: ## remove the environment and the demo's output
 	rm -rf $(VENV) hepsilon-demo
