@@ -264,3 +264,11 @@ def test_sample_without_categories_is_drawn():
     task = TASK.model_copy(update={"categorical": {}})
     for figure in closure_figures(run(tagged_jets([2, 3] * 9), task, half=half)).values():
         draw(figure)
+
+
+def test_pictures_of_names_that_differ_in_signs_are_both_kept() -> None:
+    output = TruthTagging(
+        TASK, {}, conditions={"<2 tags": exactly(1), ">2 tags": exactly(3)}
+    ).process(events_of(tagged_jets([2, 3, 4] * 20)))["sample"]
+    names = [name for name in closure_figures(output) if name.startswith("pair_mass_")]
+    assert {"pair_mass__2_tags", "pair_mass__2_tags_"} <= set(names)

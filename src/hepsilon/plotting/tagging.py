@@ -158,6 +158,16 @@ def plot_residuals(output: Mapping[str, Any]) -> Figure:
     return figure
 
 
+def _file_name(name: str, category: str, taken: Mapping[str, Any]) -> str:
+    """Name of the picture of a category, in letters that every file system has."""
+    if category == ALL:
+        return name
+    file_name = f"{name}_" + re.sub(r"\W+", "_", category.replace("+", "plus"))
+    while file_name in taken:
+        file_name += "_"
+    return file_name
+
+
 def tagging_figures(output: Mapping[str, Any]) -> dict[str, Figure]:
     """All figures of a closure by file name (without suffix)."""
     figures = {}
@@ -169,10 +179,7 @@ def tagging_figures(output: Mapping[str, Any]) -> dict[str, Figure]:
         for category in histogram.axes["category"]:
             if not histogram[{"category": category}].values().any():
                 continue
-            suffix = (
-                "" if category == ALL else "_" + re.sub(r"\W+", "_", category.replace("+", "plus"))
-            )
-            figures[f"{name}{suffix}"] = plot_observable(output, name, category)
+            figures[_file_name(name, category, figures)] = plot_observable(output, name, category)
     for name in output["profiles"]:
         figures[f"efficiency_{name}"] = plot_profile(output, name)
     if "residuals" in output and len(output["residuals"].axes["method"]):
