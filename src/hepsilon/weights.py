@@ -59,7 +59,8 @@ def truth_tag_weight(
         ``at_least(2, "medium") & at_least(1, "tight")``.
     at_least : that many tags or more, instead of exactly that many.
     jets : which jets count: a slice of each event's jets (the default: the leading two, in the
-        order of the collection), a jagged boolean mask, or None for all.
+        order of the collection), a jagged boolean mask (0 and 1 are booleans, too), or None for
+        all.
     working_points : their names, from the loosest to the tightest, for conditions that name them.
     scale_factors : ratios of data to simulation, jagged like ``eps``. A product with ``eps``
         above 1 is taken as 1, and counted in a :class:`~hepsilon.ScaleFactorWarning`.
