@@ -181,7 +181,7 @@ def run_demo(
         # an ensemble, so that the uncertainty of its efficiencies is known
         "gnn": ModelConfig(architecture="gnn", members=members, bootstrap=members > 1),
     }
-    training = TrainingConfig(epochs=10, patience=4, seed=seed)
+    training = TrainingConfig(epochs=8, patience=4, seed=seed)
     learned = _learn(task, samples["training"], out / "models", networks, training)
     reports = {
         name: _close(samples[name], task, learned, out / name) for name in ("test", "alternative")
