@@ -392,3 +392,16 @@ def test_interrupted_simulation_leaves_no_file(run, tmp_path, monkeypatch):
         run("simulate", "jets", "-n", 300, "--out", tmp_path / "toy.root")
     assert len(chunks) == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_efficiency_of_another_cut_is_told(run, folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "closure_figures", lambda _: {})  # they are slow
+    other = tmp_path / "other.toml"
+    other.write_text(CONFIG.replace("above = [0.0]", "above = [0.1]"))
+    said = {}
+    for config in (other, folder / "config.toml"):
+        arguments = config, folder / "toy.root", "--efficiency", f"map={folder / 'map.hepsilon'}"
+        code, _, err = run("closure", *arguments, "--out", tmp_path / config.stem)
+        assert code == 0
+        said[config.stem] = "map was learned for another response than the task's" in err
+    assert said == {"other": True, "config": False}

@@ -192,6 +192,12 @@ def closure(args: argparse.Namespace) -> Any:
     efficiencies = {name: load_correction(path) for name, path in args.efficiency}
     if len(efficiencies) < len(args.efficiency):
         raise ConfigError("two efficiencies have the same name")
+    for name, efficiency in efficiencies.items():
+        if efficiency.task.passed != config.task.passed:
+            say(
+                f"{name} was learned for another response than the task's: "
+                f"{efficiency.task.passed!r}, not {config.task.passed!r}"
+            )
     given = {n: getattr(args, n) for n in ("floor", "replicas", "reconstructed")}
     options = {name: value for name, value in given.items() if value is not None}
     if options and config.task.level == "object":
