@@ -17,7 +17,7 @@ from scipy import stats
 
 from hepsilon.dataset import SPLIT_SALT
 from hepsilon.entries import Entries, book_methods
-from hepsilon.histograms import Observable, Observable2D
+from hepsilon.histograms import Observable, Observable2D, replica_axis
 from hepsilon.kernels import event_key
 from hepsilon.uncertainty import (
     SALT,
@@ -25,7 +25,6 @@ from hepsilon.uncertainty import (
     bootstrap_key,
     covariance,
     fill_replicas,
-    replica_axis,
 )
 
 Array = npt.NDArray[Any]

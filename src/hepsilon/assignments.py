@@ -14,6 +14,7 @@ from hepsilon import kernels, tag_kernels
 from hepsilon.columns import offsets_of, unflatten
 from hepsilon.conditions import Condition, as_condition
 from hepsilon.errors import InputError
+from hepsilon.reading import EVENT_NAMES
 from hepsilon.tagging import PerWorkingPoint, TagBins
 
 __all__ = ["MAX_ASSIGNMENTS", "TagAssignments", "enumerate_tags", "sample_tags"]
@@ -27,13 +28,10 @@ MAX_ENTRIES = 200_000_000
 """Largest number of tags (assignments times jets) of one call: 200 MB."""
 
 
-EVENT_ID = ("run", "luminosityBlock", "event")
-
-
 def _columns(events: ak.Array | Sequence[Any], n_events: int) -> list[Array]:
     """run, luminosityBlock and event as unsigned numbers."""
-    if isinstance(events, ak.Array) and set(EVENT_ID) <= set(ak.fields(events)):
-        events = [events[name] for name in EVENT_ID]
+    if isinstance(events, ak.Array) and set(EVENT_NAMES) <= set(ak.fields(events)):
+        events = [events[name] for name in EVENT_NAMES]
     try:
         columns = [np.asarray(ak.to_numpy(c, allow_missing=False)) for c in events]
     except (TypeError, ValueError):

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hepsilon.entries import Entries, method_row
-from hepsilon.histograms import ALL
+from hepsilon.histograms import ALL, replica_axis
 
 __all__ = ["CategorisedEntries", "book_categories"]
 
@@ -29,8 +29,7 @@ def book_categories(
     """
     category = hist.axis.StrCategory([ALL, *categories], name="category")
     if methods is None:
-        replica = hist.axis.Integer(0, replicas, name="replica", flow=False)
-        return hist.Hist(category, replica, *axes, storage=hist.storage.Double())
+        return hist.Hist(category, replica_axis(replicas), *axes, storage=hist.storage.Double())
     method = hist.axis.StrCategory(methods, name="method")
     return hist.Hist(method, category, *axes, storage=hist.storage.Weight())
 

@@ -186,15 +186,18 @@ class Efficiency(ABC):
         """
         return self._evaluation(records, out_of_domain, False).eps
 
-    def evaluate(self, records: ak.Array, /, *, out_of_domain: OutOfDomain = "warn") -> Evaluation:
+    def evaluate(
+        self, records: ak.Array, /, *, out_of_domain: OutOfDomain = "warn", replicas: bool = True
+    ) -> Evaluation:
         """Efficiency, replicas and domain in one pass.
 
         Parameters
         ----------
         records, out_of_domain : as for a call. Where another efficiency is evaluated instead, so
             are all replicas.
+        replicas : whether they are wanted.
         """
-        return self._evaluation(records, out_of_domain, True)
+        return self._evaluation(records, out_of_domain, replicas)
 
     def _evaluation(
         self, records: ak.Array, out_of_domain: OutOfDomain, with_replicas: bool
@@ -274,5 +277,5 @@ class FieldEfficiency:
 
     def evaluate(self, records: ak.Array, /, *, out_of_domain: OutOfDomain = "warn") -> Evaluation:
         """The same without replicas; everything is in the domain (see :class:`Efficiency`)."""
-        eps = self(records)
-        return Evaluation(eps, None, unflatten(np.ones(offsets_of(eps)[-1], bool), offsets_of(eps)))
+        eps, offsets = self(records), offsets_of(records)
+        return Evaluation(eps, None, unflatten(np.ones(offsets[-1], bool), offsets))

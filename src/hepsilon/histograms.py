@@ -27,6 +27,7 @@ __all__ = [
     "pair_categories",
     "pair_names",
     "regular",
+    "replica_axis",
     "unit_of",
 ]
 
@@ -201,6 +202,11 @@ def pair_categories(codes: ak.Array, values: Sequence[int]) -> Array:
     number = first * n - first * (first - 1) // 2 + (second - first)
     out[events] = np.where(first >= 0, number, -1)
     return out
+
+
+def replica_axis(replicas: int) -> hist.axis.Integer:
+    """The hist axis of replicas: of the bootstrap, or of an efficiency."""
+    return hist.axis.Integer(0, replicas, name="replica", flow=False)
 
 
 def one_method(histogram: hist.Hist[Any], method: str) -> Any:

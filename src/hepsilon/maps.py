@@ -17,6 +17,7 @@ from hepsilon.dataset import Columns, check_response
 from hepsilon.efficiency import Efficiency
 from hepsilon.errors import ArtifactError, ConfigError, TrainingError
 from hepsilon.features import Feature, FeatureSpec, check_categories
+from hepsilon.tag_kernels import bins_between
 
 __all__ = ["EfficiencyMap", "MapCard"]
 
@@ -211,11 +212,8 @@ class EfficiencyMap(Efficiency):
     def _draws(self, n_replicas: int, seed: int) -> Array:
         """Values of all bins in every replica (bins..., [working points,] replicas)."""
         values = self._arrays["value"]
-        points = values[..., None] if values.shape == self._arrays["n_effective"].shape else values
-        zero, one = np.zeros_like(points[..., :1]), np.ones_like(points[..., :1])
-        cumulative = np.concatenate([one, points, zero], axis=-1)
-        bins = cumulative[..., :-1] - cumulative[..., 1:]  # not -diff: a gamma refuses -0.0
-        concentration = (self._arrays["n_effective"] + 1.0)[..., None] * bins
+        bins, _ = bins_between(values.reshape(-1, len(self.working_points)), 0.0)
+        concentration = (self._arrays["n_effective"].reshape(-1, 1) + 1.0) * bins
         rng = np.random.default_rng(seed)
         drawn = rng.standard_gamma(concentration, (n_replicas, *bins.shape))
         sums = np.cumsum(drawn[..., ::-1], axis=-1)[..., ::-1]

@@ -19,7 +19,7 @@ from hepsilon.config import InputConfig, Task
 from hepsilon.errors import InputError
 from hepsilon.features import INPUTS
 
-__all__ = ["Chunk", "check_file", "read_chunks"]
+__all__ = ["EVENT_NAMES", "Chunk", "check_file", "read_chunks"]
 
 Array = npt.NDArray[Any]
 CHUNK_EVENTS = 200_000

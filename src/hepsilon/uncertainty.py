@@ -17,7 +17,7 @@ from hepsilon import kernels
 from hepsilon.entries import Entries, method_row
 from hepsilon.histograms import one_method
 
-__all__ = ["bootstrap_counts", "bootstrap_key", "covariance", "fill_replicas", "replica_axis"]
+__all__ = ["bootstrap_counts", "bootstrap_key", "covariance", "fill_replicas"]
 
 Array = npt.NDArray[Any]
 
@@ -35,11 +35,6 @@ def bootstrap_counts(key: Array, replicas: int) -> Array:
     """Poisson(1) count of every event in every replica, uint8 (events, replicas)."""
     counts: Array = kernels.poisson_counts(key, replicas)
     return counts
-
-
-def replica_axis(replicas: int) -> hist.axis.Integer:
-    """The hist axis of bootstrap replicas."""
-    return hist.axis.Integer(0, replicas, name="replica", flow=False)
 
 
 def fill_replicas(

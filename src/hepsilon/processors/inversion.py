@@ -18,7 +18,7 @@ from hepsilon.efficiency import Efficiency, SupportsEfficiency, checked_events
 from hepsilon.entries import Entries, book_methods
 from hepsilon.errors import ConfigError
 from hepsilon.features import inside_fiducial, ordered, passed, select
-from hepsilon.histograms import GENERATED, SELECTED, TRUTH
+from hepsilon.histograms import GENERATED, SELECTED, TRUTH, replica_axis
 from hepsilon.inference import NetworkEfficiency
 from hepsilon.processors.common import (
     bernoulli_divergence,
@@ -28,7 +28,7 @@ from hepsilon.processors.common import (
     event_weights,
 )
 from hepsilon.tracks import TrackObservable, track_observables
-from hepsilon.uncertainty import bootstrap_key, fill_replicas, replica_axis
+from hepsilon.uncertainty import bootstrap_key, fill_replicas
 from hepsilon.weights import FLOOR, inversion_weight
 
 __all__ = ["BUILT_IN", "RECONSTRUCTED", "EfficiencyInversion"]
@@ -206,7 +206,7 @@ class EfficiencyInversion(processor.ProcessorABC):  # type: ignore[misc]
         """One learned efficiency of all events of a sample."""
         efficiency: Any = self.efficiencies[name]
         if isinstance(efficiency, Efficiency):  # its domain is counted in the output
-            evaluated = efficiency.evaluate(sample.records, out_of_domain="ignore")
+            evaluated = efficiency.evaluate(sample.records, out_of_domain="ignore", replicas=False)
             output["out_of_domain"][method] = int(ak.sum(~evaluated.in_domain))
             eps = evaluated.eps
         else:

@@ -14,7 +14,7 @@ from hepsilon.conditions import Condition, at_least, exactly
 from hepsilon.tagging import TagBins
 from hepsilon.weights import probability
 
-__all__ = ["Method", "Selections", "bins_of"]
+__all__ = ["Method", "Selections"]
 
 Array = npt.NDArray[Any]
 
@@ -121,9 +121,3 @@ class Method:
             if i != selections.working_point
         }
         return self.objects[:, selections.working_point], others
-
-
-def bins_of(eps: Array) -> Array:
-    """Probabilities of the bins between working points (objects, working points + 1)."""
-    edges = np.pad(eps, ((0, 0), (1, 1)), constant_values=((0, 0), (1.0, 0.0)))
-    return np.asarray(edges[:, :-1] - edges[:, 1:])

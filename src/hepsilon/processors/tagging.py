@@ -35,7 +35,8 @@ from hepsilon.histograms import (
 )
 from hepsilon.processors.common import collection, event_weights
 from hepsilon.processors.filling import Filled, TagSample
-from hepsilon.processors.methods import Method, Selections, bins_of
+from hepsilon.processors.methods import Method, Selections
+from hepsilon.tag_kernels import bins_between
 
 __all__ = ["TruthTagging"]
 
@@ -139,7 +140,7 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
         outside = {}
         for name, (eps, replicas, n_outside) in self._evaluate(records, offsets).items():
             sample.methods[name] = Method.of(offsets, eps, self.selections)
-            if replicas is not None and self.replicas:
+            if replicas is not None:
                 rows = np.moveaxis(replicas, -1, 0)
                 sample.replicas[name] = [Method.of(offsets, r, self.selections) for r in rows]
             if n_outside is not None:
@@ -174,7 +175,9 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
         for name, efficiency in self.efficiencies.items():
             replicas, n_outside = None, None
             if isinstance(efficiency, Efficiency):
-                evaluated = efficiency.evaluate(records, out_of_domain="ignore")
+                evaluated = efficiency.evaluate(
+                    records, out_of_domain="ignore", replicas=self.replicas
+                )
                 eps, n_outside = evaluated.eps, int(ak.sum(~evaluated.in_domain))
                 replicas = evaluated.replicas
             else:
@@ -264,7 +267,7 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
             residual = (eps[positive, point] - true) / true
             residuals.fill(method=name, category=labels[positive], x=residual)
             moments.fill(method=name, category=labels[positive], sample=residual)
-            distance = rel_entr(bins_of(truth), bins_of(eps)).sum(axis=1)
+            distance = rel_entr(*(bins_between(x, 0.0)[0] for x in (truth, eps))).sum(axis=1)
             divergence.fill(method=name, category=labels, sample=distance)
         return {
             "residuals": residuals,
