@@ -88,7 +88,7 @@ def sample_tags(
     key = kernels.event_key(run, lumi, event, kernels.event_key(*_seed(seed), SALT)[0])
     table = condition.transitions(bins.working_points)
     drawn = tag_kernels.sample_bins(bins.offsets, bins.weights, table, key)
-    return _as_tags(bins, np.maximum(drawn, 0))
+    return bins.jagged(_as_tags(bins, np.maximum(drawn, 0)), fill=0)
 
 
 def _seed(seed: int) -> tuple[Array, Array, Array]:
@@ -96,8 +96,9 @@ def _seed(seed: int) -> tuple[Array, Array, Array]:
     return np.array([seed], np.uint64), zero, zero
 
 
-def _as_tags(bins: TagBins, drawn: Array) -> ak.Array:
-    return bins.jagged(drawn > 0 if bins.n_bins == 2 else drawn, fill=0)
+def _as_tags(bins: TagBins, drawn: Array) -> Array:
+    """Booleans for one working point, else the bins as they are."""
+    return drawn > 0 if bins.n_bins == 2 else drawn
 
 
 @dataclass(frozen=True)
@@ -169,8 +170,7 @@ def enumerate_tags(
     _check_numbers(counts, n_jets, max_assignments, condition)
     numbers = counts.astype(np.int64)
     tags, weights = tag_kernels.list_assignments(bins.offsets, bins.weights, table, numbers)
-    content = ak.Array(tags > 0 if bins.n_bins == 2 else tags)
-    per_assignment = ak.unflatten(content, np.repeat(n_jets, numbers))
+    per_assignment = ak.unflatten(ak.Array(_as_tags(bins, tags)), np.repeat(n_jets, numbers))
     index = np.arange(bins.offsets[-1]) if bins.index is None else bins.index
     return TagAssignments(
         ak.unflatten(per_assignment, numbers),

@@ -163,8 +163,7 @@ class TagBins:
             values = _known_width(values, len(working_points))
         points = _names(working_points or names, values.shape[1])
         values = probabilities(values, "eps")
-        chosen, index = _chosen(offsets, jets)
-        found = cls(chosen, _rows(_between(values, points), index), points, index, offsets)
+        found = cls(offsets, _between(values, points), points, None, offsets).only(jets)
         simulated = found.weights
         if scale_factors is not None:
             found = found._scaled(ScaleFactors.of(scale_factors), values, most)
@@ -181,8 +180,14 @@ class TagBins:
         """Jets with one bin each, whose weight is the given number."""
         offsets = offsets_of(tagged)
         rows = _beside(factors, offsets, 1, "scale factors")
-        chosen, index = _chosen(offsets, jets)
-        return cls(chosen, _rows(rows, index), (), index, offsets)
+        return cls(offsets, rows, (), None, offsets).only(jets)
+
+    def only(self, jets: slice | ak.Array | None) -> TagBins:
+        """The chosen ones of all jets."""
+        if jets is None:
+            return self
+        offsets, index = _chosen(self.all_offsets, jets)
+        return replace(self, offsets=offsets, weights=self.weights[index], index=index)
 
     @property
     def n_bins(self) -> int:
@@ -309,10 +314,8 @@ def _in_order(values: PerWorkingPoint, points: Sequence[int | str]) -> PerWorkin
     return {str(point): values[str(point)] for point in points}
 
 
-def _chosen(offsets: Array, jets: slice | ak.Array | None) -> tuple[Array, Array | None]:
-    """Offsets of the jets that count, and their positions among all; None for all of them."""
-    if jets is None:
-        return offsets, None
+def _chosen(offsets: Array, jets: slice | ak.Array) -> tuple[Array, Array]:
+    """Offsets of the jets that count, and their positions among all."""
     if not isinstance(jets, slice | ak.Array):
         raise TypeError(f"jets: expected a slice, a jagged mask or None, received {jets!r}")
     if isinstance(jets, ak.Array):

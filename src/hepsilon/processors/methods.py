@@ -97,12 +97,10 @@ class Method:
         """
         eps = unflatten(objects, offsets)
         names: Any = selections.working_points
-        first, every = (
-            TagBins.of(eps, jets=jets, working_points=names) for jets in (slice(0, 2), None)
-        )
+        every = TagBins.of(eps, working_points=names)
         return cls(
             objects,
-            probability(first, selections.leading),
+            probability(every.only(slice(0, 2)), selections.leading),
             {name: probability(every, c) for name, c in selections.conditions.items()},
         )
 
