@@ -1,8 +1,13 @@
-"""Events as graphs of fixed size: the one input format of all networks, in training and inference.
+"""Events as graphs, in the two layouts that networks take.
 
-A batch is one disconnected graph: all objects of its events as nodes, all ordered pairs within an
-event as edges. Nodes and edges are padded to a capacity, so a compiled network sees few shapes;
-padding edges join the last node, which is always padding, so they cannot change a result.
+Flat (:class:`Graph`): a batch is one disconnected graph with all objects of its events as nodes
+and all ordered pairs within an event as edges. Nodes and edges are padded to a capacity, so a
+compiled network sees few shapes; padding edges join the last node, which is always padding, so
+they cannot change a result. Any mixture of multiplicities: for what is compiled per shape.
+
+Neighbours (:class:`Neighbours`): events of equal multiplicity n, and for each node the row of its
+n - 1 partners. Nothing is padded, and the sum over partners is over an axis: for runtimes that
+take any shape.
 """
 
 from __future__ import annotations
@@ -17,13 +22,24 @@ import numpy.typing as npt
 
 from hepsilon import kernels
 
-__all__ = ["Graph", "capacity_for", "gather", "needed_capacity", "packed_graphs", "packed_rows"]
+__all__ = [
+    "Graph",
+    "Neighbours",
+    "capacity_for",
+    "gather",
+    "neighbour_batches",
+    "packed_graphs",
+    "packed_rows",
+    "row_batches",
+]
 
 Array = npt.NDArray[Any]
 
-MAX_NODES = 4096
-MAX_EDGES = 12288
+MAX_NODES = 1024
+"""Nodes of a batch on a CPU: its activations stay in the cache. A GPU wants more."""
+EDGES_PER_NODE = 3
 MAX_ROWS = 16384
+MAX_PAIRS = 1024
 _SMALLEST = 64
 
 
@@ -88,15 +104,15 @@ def _round_up(number: int, multiple: int) -> int:
 
 def _size_class(nodes: int, edges: int) -> tuple[int, int]:
     """The smallest of a geometric ladder of capacities, so the number of shapes stays bounded."""
-    node_capacity, edge_capacity = _SMALLEST, 3 * _SMALLEST
-    while node_capacity < nodes or edge_capacity < edges:
-        node_capacity, edge_capacity = 4 * node_capacity, 4 * edge_capacity
-    return node_capacity, edge_capacity
+    capacity = _SMALLEST
+    while capacity < nodes or EDGES_PER_NODE * capacity < edges:
+        capacity *= 4
+    return capacity, EDGES_PER_NODE * capacity
 
 
-def packed_graphs(offsets: Array, nodes: Array) -> Iterator[Graph]:
+def packed_graphs(offsets: Array, nodes: Array, max_nodes: int = MAX_NODES) -> Iterator[Graph]:
     """All events, in order, packed into graphs of a few fixed capacities (for inference)."""
-    bounds = kernels.pack_events(offsets, MAX_NODES - 1, MAX_EDGES)
+    bounds = kernels.pack_events(offsets, max_nodes - 1, EDGES_PER_NODE * max_nodes)
     pairs = np.concatenate([[0], np.cumsum(edge_counts(offsets))])
     for first, last in pairwise(bounds):
         n_nodes = int(offsets[last] - offsets[first])
@@ -106,16 +122,55 @@ def packed_graphs(offsets: Array, nodes: Array) -> Iterator[Graph]:
         yield gather(offsets, nodes, np.arange(first, last), capacity)
 
 
-def packed_rows(nodes: Array) -> Iterator[Graph]:
+def packed_rows(nodes: Array, max_rows: int = MAX_ROWS) -> Iterator[Graph]:
     """All objects, in order, in batches of a few fixed sizes, for networks without edges."""
     no_edges = np.zeros(0, np.int32)
-    for first in range(0, len(nodes), MAX_ROWS):
-        batch = nodes[first : first + MAX_ROWS]
+    for batch in row_batches(nodes, max_rows):
         capacity = _SMALLEST
-        while capacity < len(batch):
+        while capacity < len(batch.x):
             capacity *= 4
         index = np.full(capacity, -1)
-        index[: len(batch)] = np.arange(first, first + len(batch))
+        index[: len(batch.x)] = batch.index
         x = np.zeros((capacity, nodes.shape[1]), nodes.dtype)
-        x[: len(batch)] = batch
+        x[: len(batch.x)] = batch.x
         yield Graph(x, no_edges, no_edges, index)
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """Events of equal multiplicity.
+
+    Attributes
+    ----------
+    x : float32 (nodes, features).
+    senders : int32 (nodes, partners), for each node the rows of the other objects of its event.
+    index : int64 (nodes), position of the node in the flat columns.
+    """
+
+    x: Array
+    senders: Array
+    index: Array
+
+
+def neighbour_batches(
+    offsets: Array, nodes: Array, max_pairs: int = MAX_PAIRS
+) -> Iterator[Neighbours]:
+    """All events with objects, by multiplicity, in batches of at most so many pairs.
+
+    An event beyond the budget stands alone.
+    """
+    counts = np.diff(offsets)
+    order = np.argsort(counts, kind="stable")
+    multiplicities, first = np.unique(counts[order], return_index=True)
+    for n, events in zip(multiplicities, np.split(order, first[1:]), strict=True):
+        size = max(1, max_pairs // max(1, int(n) * (int(n) - 1)))
+        for start in range(0, len(events), size) if n else ():
+            index, senders = kernels.neighbours(offsets, events[start : start + size], n)
+            yield Neighbours(nodes[index], senders, index)
+
+
+def row_batches(nodes: Array, max_rows: int = MAX_ROWS) -> Iterator[Neighbours]:
+    """All objects, in order, for networks that do not look at partners."""
+    for first in range(0, len(nodes), max_rows):
+        x = nodes[first : first + max_rows]
+        yield Neighbours(x, np.zeros((len(x), 0), np.int32), np.arange(first, first + len(x)))

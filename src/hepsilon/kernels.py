@@ -24,6 +24,7 @@ __all__ = [
     "graph_batch",
     "key_uniform",
     "leading_pair_mass",
+    "neighbours",
     "njit",
     "nth_uniform",
     "pack_events",
@@ -305,3 +306,21 @@ def graph_batch(
                     edge += 1
         node += n
     return x, receivers, senders, index
+
+
+@_jit
+def neighbours(offsets: Array, events: Array, n: int) -> tuple[Array, Array]:
+    """Events of ``n`` objects each, with the partners of every object.
+
+    Returns ``(index, senders)``: the position of each node in the flat columns, and the rows
+    (nodes, n - 1) of its partners among the nodes, in their order.
+    """
+    index = np.empty(events.size * n, np.int64)
+    senders = np.empty((events.size * n, n - 1), np.int32)
+    for event in range(events.size):
+        first = event * n
+        for i in range(n):
+            index[first + i] = offsets[events[event]] + i
+            for j in range(n - 1):
+                senders[first + i, j] = first + j + (j >= i)
+    return index, senders

@@ -51,6 +51,25 @@ def run(layers: list[keras.layers.Dense], x: Any) -> Any:
     return x
 
 
+def at_receivers(values: Any, edges: tuple[Any, Any]) -> Any:
+    """Rows of the nodes that pairs update, one for each pair (see :mod:`hepsilon.models`)."""
+    receivers, _ = edges
+    return ops.expand_dims(values, 1) if receivers is None else ops.take(values, receivers, axis=0)
+
+
+def at_senders(values: Any, edges: tuple[Any, Any]) -> Any:
+    """Rows of the partners, one for each pair."""
+    return ops.take(values, edges[1], axis=0)
+
+
+def sum_over_partners(messages: Any, edges: tuple[Any, Any], nodes: Any) -> Any:
+    """Sum of the messages of all pairs that update a node; ``nodes`` gives their number."""
+    receivers, _ = edges
+    if receivers is None:
+        return ops.sum(messages, axis=1)
+    return ops.segment_sum(messages, receivers, num_segments=ops.shape(nodes)[0])
+
+
 class FeatureEncoder(keras.layers.Layer):  # type: ignore[misc]
     """Raw features to network inputs: standardised numbers, one-hot categories.
 
@@ -88,14 +107,14 @@ class PairFeatures(keras.layers.Layer):  # type: ignore[misc]
         self.eta, self.phi = eta, phi
 
     def call(self, inputs: tuple[Any, Any, Any]) -> Any:
-        x, receivers, senders = inputs
+        x, *edges = inputs
         angles = ops.stack([x[:, self.eta], x[:, self.phi]], axis=1)
-        delta = ops.take(angles, receivers, axis=0) - ops.take(angles, senders, axis=0)
-        d_eta, d_phi = delta[:, :1], delta[:, 1:]
+        delta = at_receivers(angles, edges) - at_senders(angles, edges)
+        d_eta, d_phi = delta[..., :1], delta[..., 1:]
         d_phi = d_phi - 2.0 * math.pi * ops.round(d_phi / (2.0 * math.pi))
         # the tiny constant keeps the gradient of the root finite for padding (delta R = 0)
         delta_r = ops.sqrt(d_eta * d_eta + d_phi * d_phi + 1e-12)
-        return ops.concatenate([d_eta, d_phi, delta_r], axis=1)
+        return ops.concatenate([d_eta, d_phi, delta_r], axis=-1)
 
 
 class FirstPairLayer(keras.layers.Layer):  # type: ignore[misc]
@@ -124,11 +143,12 @@ class FirstPairLayer(keras.layers.Layer):  # type: ignore[misc]
 
     def call(self, inputs: list[Any]) -> Any:
         x, receivers, senders, pair = inputs
+        edges = receivers, senders
         d = self.n_object
         both = ops.concatenate([self.kernel[:d], self.kernel[d : 2 * d]], axis=1)
         per_object = ops.matmul(x, both)
-        out = ops.take(per_object[:, : self.units] + self.bias, receivers, axis=0)
-        out = out + ops.take(per_object[:, self.units :], senders, axis=0)
+        out = at_receivers(per_object[:, : self.units] + self.bias, edges)
+        out = out + at_senders(per_object[:, self.units :], edges)
         if pair is not None:
             out = out + ops.matmul(pair, self.kernel[2 * d :])
         return self.activation(out)
@@ -170,10 +190,9 @@ class GNBlock(keras.layers.Layer):  # type: ignore[misc]
         return input_shape[0][0], self.d_out
 
     def call(self, inputs: list[Any]) -> Any:
-        x, receivers, _, _ = inputs
+        x, receivers, senders, _ = inputs
         messages = run(self.pair_rest, self.pair_first(inputs))
-        n_nodes = ops.shape(x)[0]
-        summed = ops.segment_sum(messages, receivers, num_segments=n_nodes)
+        summed = sum_over_partners(messages, (receivers, senders), x)
         out = ops.concatenate([run(self.summed, summed), run(self.single, x)], axis=1)
         square = ops.sum(out * out, axis=1, keepdims=True)
         return out * ops.rsqrt(ops.maximum(square, 1e-12))

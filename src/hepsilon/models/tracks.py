@@ -12,7 +12,7 @@ from keras import ops
 
 from hepsilon.errors import ConfigError
 from hepsilon.features import FeatureSpec
-from hepsilon.models.layers import Initializers, run
+from hepsilon.models.layers import Initializers, at_senders, run, sum_over_partners
 
 __all__ = ["EventProduct", "ProductEfficiency", "TrackEncoder", "log_odds"]
 
@@ -192,12 +192,9 @@ class EventProduct(keras.layers.Layer):  # type: ignore[misc]
     """
 
     def call(self, inputs: tuple[Any, Any, Any]) -> Any:
-        logit, receivers, senders = inputs
+        logit, *edges = inputs
         own = log_factor(logit)
-        partners = ops.segment_sum(
-            ops.take(own, senders, axis=0), receivers, num_segments=ops.shape(own)[0]
-        )
-        return log_odds(own + partners)
+        return log_odds(own + sum_over_partners(at_senders(own, edges), edges, own))
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """One row per node (given here since the number of segments is known at run time only)."""
