@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import platform
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -25,6 +25,7 @@ __all__ = [
     "SourceFile",
     "read_arrays",
     "read_artifact",
+    "read_blob",
     "read_card",
     "versions",
     "write_artifact",
@@ -63,6 +64,7 @@ class Card(Record):
     files : that sample.
     versions : of Python and the packages that made it.
     arrays : names of the array groups in the file.
+    blobs : other content by its name in the file, such as ``model.onnx``; data, never code.
     """
 
     format: Literal["hepsilon"] = "hepsilon"
@@ -76,6 +78,7 @@ class Card(Record):
     files: tuple[SourceFile, ...]
     versions: dict[str, str]
     arrays: tuple[str, ...]
+    blobs: tuple[Literal["model.onnx"], ...] = ()
 
 
 CardT = TypeVar("CardT", bound=Card)
@@ -98,13 +101,22 @@ def _write(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
     archive.writestr(info, content)
 
 
-def write_artifact(path: str | Path, card: Card, arrays: Mapping[str, Mapping[str, Array]]) -> Path:
-    """Write card and groups of named arrays; the file appears only when complete.
+def write_artifact(
+    path: str | Path,
+    card: Card,
+    arrays: Mapping[str, Mapping[str, Array]],
+    blobs: Mapping[str, bytes] | None = None,
+) -> Path:
+    """Write card, groups of named arrays and blobs; the file appears only when complete.
 
     The same content gives the same bytes.
     """
-    if tuple(arrays) != card.arrays:
-        raise ArtifactError(f"expected the arrays {card.arrays}, received {tuple(arrays)}")
+    blobs = blobs or {}
+    if (tuple(arrays), tuple(blobs)) != (card.arrays, card.blobs):
+        raise ArtifactError(
+            f"expected the content {card.arrays}, {card.blobs}, "
+            f"received {tuple(arrays)}, {tuple(blobs)}"
+        )
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         _write(archive, CARD, card.model_dump_json(indent=1, by_alias=True).encode())
         for group, members in arrays.items():
@@ -112,6 +124,8 @@ def write_artifact(path: str | Path, card: Card, arrays: Mapping[str, Mapping[st
                 buffer = io.BytesIO()
                 np.lib.format.write_array(buffer, np.ascontiguousarray(array), allow_pickle=False)
                 _write(archive, f"{group}/{name}.npy", buffer.getvalue())
+        for name, content in blobs.items():
+            _write(archive, name, content)
     return Path(path)
 
 
@@ -162,16 +176,11 @@ def read_arrays(path: str | Path, card: Card, expected_hash: str) -> dict[str, d
     """
     path = Path(path)
     groups: dict[str, dict[str, Array]] = {group: {} for group in card.arrays}
-    with _open(path) as archive:
+    with _unchanged(path, expected_hash) as archive:
         try:
-            content = path.read_bytes()
-            if hashlib.sha256(content).hexdigest() != expected_hash:
-                raise ArtifactError(
-                    f"{path} changed since it was loaded (hash {expected_hash[:12]})"
-                )
             for entry in archive.namelist():
                 group, _, name = entry.partition("/")
-                if entry == CARD:
+                if entry == CARD or entry in card.blobs:
                     continue
                 if group not in groups or not name.endswith(".npy") or "/" in name:
                     raise ArtifactError(f"{path}: unknown content {entry!r}; the file is refused")
@@ -184,6 +193,31 @@ def read_arrays(path: str | Path, card: Card, expected_hash: str) -> dict[str, d
         except Exception as error:  # zipfile and zlib raise many kinds for damaged content
             raise ArtifactError(f"{path} is damaged: {error!r}") from None
     return groups
+
+
+@contextmanager
+def _unchanged(path: Path, expected_hash: str) -> Iterator[zipfile.ZipFile]:
+    """The open file, which must have that hash."""
+    with _open(path) as archive:
+        if sha256(path) != expected_hash:
+            raise ArtifactError(f"{path} changed since it was loaded (hash {expected_hash[:12]})")
+        yield archive
+
+
+def read_blob(path: str | Path, card: Card, name: str, expected_hash: str) -> bytes:
+    """Other content, such as ``model.onnx`` (see :func:`read_arrays`).
+
+    Raises
+    ------
+    ArtifactError : if the file changed, is damaged, or does not have it.
+    """
+    if name not in card.blobs:
+        raise ArtifactError(f"{path} holds no {name}; it has {[*card.arrays, *card.blobs]}")
+    with _unchanged(Path(path), expected_hash) as archive:
+        try:
+            return archive.read(name)
+        except Exception as error:
+            raise ArtifactError(f"{path} is damaged: {error!r}") from None
 
 
 def read_artifact(

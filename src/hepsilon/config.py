@@ -270,6 +270,8 @@ class TrainingConfig(Record):
     ema : decay per step of the averaged weights that are validated and kept; 0 for none. Short
         trainings use less: the average spans at most a tenth of all steps.
     mu : weight of the objects that did not pass (paper Eq. 5); the output is corrected back.
+    precision : of the matrix products in the training; weights and all else are float32, and so is
+        the network that is kept. ``"bfloat16"`` pays on hardware that multiplies in it.
     validation : share of the events, chosen by the hash of (run, luminosityBlock, event).
     seed : of initial weights and shuffling.
     """
@@ -283,6 +285,7 @@ class TrainingConfig(Record):
     l2: Annotated[StrictFloat, Field(ge=0)] = 0.0
     ema: Annotated[StrictFloat, Field(ge=0, lt=1)] | None = None
     mu: Annotated[StrictFloat, Field(gt=0)] = 1.0
+    precision: Literal["float32", "bfloat16"] = "float32"
     validation: Annotated[StrictFloat, Field(gt=0, lt=1)] = 0.1
     seed: Annotated[StrictInt, Field(ge=0)] = 1
 

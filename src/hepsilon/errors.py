@@ -13,6 +13,7 @@ __all__ = [
     "HepsilonError",
     "InputError",
     "OutOfDomainWarning",
+    "RemoteError",
     "ScaleFactorWarning",
     "TrainingError",
 ]
@@ -40,6 +41,10 @@ class DomainError(HepsilonError):
 
 class TrainingError(HepsilonError):
     """A training that cannot start or did not converge to finite numbers."""
+
+
+class RemoteError(HepsilonError):
+    """A server of models that is not reachable, or does not serve the model that is expected."""
 
 
 class OutOfDomainWarning(UserWarning):

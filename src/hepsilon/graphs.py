@@ -27,6 +27,7 @@ __all__ = [
     "Neighbours",
     "capacity_for",
     "gather",
+    "needed_capacity",
     "neighbour_batches",
     "packed_graphs",
     "packed_rows",
@@ -78,22 +79,25 @@ def gather(offsets: Array, nodes: Array, events: Array, capacity: tuple[int, int
     return Graph(*kernels.graph_batch(offsets, nodes, events, *capacity))
 
 
-def capacity_for(offsets: Array, batch_events: int) -> tuple[int, int]:
-    """Capacity for batches of ``batch_events`` random events: mean plus six standard deviations.
+def capacity_for(offsets: Array, batch_events: int, parts: int = 1) -> tuple[int, int]:
+    """Capacity of each of the parts of batches of ``batch_events`` random events.
 
-    Never more than the largest possible batch, so small data sets do not pay for padding.
+    The mean plus three standard deviations of the batch, shared by the parts, and one large event
+    for what is left at the end of each; never more than the largest possible batch needs.
     """
+    counts = np.diff(offsets)
     sizes = []
-    for per_event in (np.diff(offsets), edge_counts(offsets)):
-        expected = batch_events * per_event.mean()
-        spread = 6.0 * np.sqrt(batch_events) * per_event.std()
-        sizes.append(min(int(expected + spread) + 1, int(batch_events * per_event.max(initial=0))))
+    for per_event in (counts, counts * (counts - 1)):
+        largest = int(per_event.max(initial=0))
+        expected = batch_events * per_event.mean() + 3.0 * np.sqrt(batch_events) * per_event.std()
+        share = int(min(expected, batch_events * largest) / parts) + 1
+        rest = int(np.quantile(per_event, 0.99)) if parts > 1 else 0
+        sizes.append(min(share + rest, batch_events * largest))
     return _round_up(sizes[0] + 1, 64), _round_up(max(sizes[1], 1), 64)
 
 
-def needed_capacity(offsets: Array, events: Array) -> tuple[int, int]:
-    """Nodes (with one for padding) and edges of the chosen events, rounded up."""
-    counts = offsets[events + 1] - offsets[events]
+def needed_capacity(counts: Array) -> tuple[int, int]:
+    """Nodes (with one for padding) and edges of events with so many objects, rounded up."""
     edges = int((counts * (counts - 1)).sum())
     return _round_up(int(counts.sum()) + 1, 64), _round_up(edges, 64)
 

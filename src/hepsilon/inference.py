@@ -5,56 +5,30 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import Any, Literal
+from typing import Any
 
 import awkward as ak
 import numpy as np
 import numpy.typing as npt
 from scipy.special import expit, softmax
 
-from hepsilon.artifact import Card, read_arrays, read_card
-from hepsilon.config import ModelConfig, Recipe, Record, Task, validate
+from hepsilon.artifact import read_card
+from hepsilon.backends import Evaluator, check, make_engine
+from hepsilon.cards import NetworkCard
+from hepsilon.config import Task, validate
 from hepsilon.efficiency import Efficiency
 from hepsilon.errors import ArtifactError, InputError
 from hepsilon.features import FeatureSpec
 from hepsilon.files import sha256
-from hepsilon.models import Architecture, build_model
-from hepsilon.models.engine import Engine, start_backend
 
-__all__ = ["EpochCard", "MemberCard", "NetworkCard", "NetworkEfficiency", "to_probability"]
+__all__ = ["NetworkEfficiency", "to_probability"]
 
 Array = npt.NDArray[Any]
 
 # Module level, so that a worker loads a model once, however many handles it unpickles.
-_ENGINES: dict[tuple[str, str | None], list[Engine]] = {}
+_ENGINES: dict[tuple[str, str, str | None, str], Evaluator] = {}
 _CARDS: dict[tuple[str, str], NetworkCard] = {}
 _LOCK = Lock()
-
-
-class EpochCard(Record):
-    """One epoch of the history (see :class:`hepsilon.training.Epoch`)."""
-
-    epoch: int
-    loss: float
-    validation_loss: float
-    seconds: float
-
-
-class MemberCard(Record):
-    """History of one network of the ensemble and the epoch that was kept."""
-
-    best_epoch: int
-    history: tuple[EpochCard, ...]
-
-
-class NetworkCard(Card):
-    """Card of a network or an ensemble of them."""
-
-    kind: Literal["network"] = "network"
-    model: ModelConfig
-    architecture: Architecture
-    training: Recipe
-    members: tuple[MemberCard, ...]
 
 
 def to_probability(logits: Array, mu: float) -> Array:
@@ -84,35 +58,47 @@ class NetworkEfficiency(Efficiency):
     """A trained network, or the mean of an ensemble, as an efficiency.
 
     Pickles as path and content hash. The networks are loaded on the first call, once per
-    process; before that neither Keras nor TensorFlow is imported.
+    process; before that nothing that evaluates them is imported.
 
     Attributes
     ----------
     path : the model file, absolute.
     hash : SHA-256 of its content; a file that has changed is refused.
     card : what it says of itself.
-    device : Keras device such as ``"cpu"`` or ``"gpu:0"``; None for the backend's choice (a GPU
-        where there is one).
+    backend : what evaluates the networks (see :func:`hepsilon.load`).
+    device : such as ``"cpu"`` or ``"gpu:0"``; None for a GPU where there is one.
+    precision : of the matrix products.
     """
 
     path: str
     hash: str
     card: NetworkCard
+    backend: str = "auto"
     device: str | None = None
+    precision: str = "float32"
 
     @classmethod
-    def load(cls, path: str | Path, device: str | None = None) -> NetworkEfficiency:
+    def load(
+        cls,
+        path: str | Path,
+        *,
+        backend: str = "auto",
+        device: str | None = None,
+        precision: str = "float32",
+    ) -> NetworkEfficiency:
         """Read the card of a model file.
 
         Raises
         ------
         ArtifactError : if it is missing, damaged or of another kind.
+        ConfigError : for a backend or precision that does not exist.
         """
+        check(backend, precision)
         card = validate(NetworkCard, read_card(path), str(path), ArtifactError)
-        return cls(str(Path(path).resolve()), sha256(path), card, device)
+        return cls(str(Path(path).resolve()), sha256(path), card, backend, device, precision)
 
     def __reduce__(self) -> Any:
-        return _restore, (self.path, self.hash, self.device)
+        return _restore, (self.path, self.hash, self.backend, self.device, self.precision)
 
     @property
     def task(self) -> Task:
@@ -122,40 +108,51 @@ class NetworkEfficiency(Efficiency):
     def features(self) -> FeatureSpec:
         return self.card.features
 
-    def _engines(self) -> list[Engine]:
-        key = self.hash, self.device
+    def _engine(self) -> Evaluator:
+        key = self.hash, self.backend, self.device, self.precision
         with _LOCK:
             if key not in _ENGINES:
-                start_backend()
-                _ENGINES[key] = _load_engines(self)
+                _ENGINES[key] = make_engine(
+                    self.path,
+                    self.card,
+                    self.hash,
+                    backend=self.backend,
+                    device=self.device,
+                    precision=self.precision,
+                )
             return _ENGINES[key]
 
-    def _members(self, offsets: Array, nodes: Array) -> Array:
+    def of_members(self, offsets: Array, nodes: Array) -> Array:
         """Efficiencies of every object, or event, from every network (entries, ..., members)."""
         rows = offsets, nodes
-        objects = self.card.architecture.objects
+        architecture = self.card.architecture
+        objects, points = architecture.objects, architecture.working_points
         if objects is not None:  # one row for each event
             width = objects * nodes.shape[1]
             rows = np.arange(len(offsets)), nodes.reshape(len(offsets) - 1, width)
-        logits = [engine.logits(*rows) for engine in self._engines()]
+        logits = self._engine().logits(*rows)
         if self.task.level == "event" and objects is None:
-            logits = [x[offsets[:-1]] for x in logits]  # all nodes of an event say the same
-        return np.stack([to_probability(x, self.card.training.mu) for x in logits], axis=-1)
+            logits = logits[offsets[:-1]]  # all nodes of an event say the same
+        networks = np.split(logits, logits.shape[1] // points, axis=1)
+        mu = self.card.training.mu
+        return np.stack([to_probability(x[:, 0] if points == 1 else x, mu) for x in networks], -1)
 
     def _evaluate(self, offsets: Array, nodes: Array) -> Array:
-        return np.asarray(self._members(offsets, nodes).mean(axis=-1))
+        return np.asarray(self.of_members(offsets, nodes).mean(axis=-1))
 
     def _evaluate_all(self, offsets: Array, nodes: Array) -> tuple[Array, Array | None]:
-        members = self._members(offsets, nodes)
+        members = self.of_members(offsets, nodes)
         return members.mean(axis=-1), members if members.shape[-1] > 1 else None
 
     def replicas(self, records: ak.Array, /) -> ak.Array:
         """Efficiencies of the single networks, with one more axis, the members."""
         offsets, nodes = self._columns(records)
-        return self._like_records(self._members(offsets, nodes), offsets)
+        return self._like_records(self.of_members(offsets, nodes), offsets)
 
 
-def _restore(path: str, expected: str, device: str | None) -> NetworkEfficiency:
+def _restore(
+    path: str, expected: str, backend: str, device: str | None, precision: str
+) -> NetworkEfficiency:
     """Unpickle a handle; a process reads the card once, and the file must still be the same."""
     with _LOCK:
         if (path, expected) not in _CARDS:
@@ -163,22 +160,5 @@ def _restore(path: str, expected: str, device: str | None) -> NetworkEfficiency:
             if loaded.hash != expected:
                 raise ArtifactError(f"{path} changed since it was loaded (hash {expected[:12]})")
             _CARDS[path, expected] = loaded.card
-        return NetworkEfficiency(path, expected, _CARDS[path, expected], device)
-
-
-def _load_engines(efficiency: NetworkEfficiency) -> list[Engine]:
-    card = efficiency.card
-    arrays = read_arrays(efficiency.path, card, efficiency.hash)
-    engines = []
-    for group in card.arrays:
-        model = build_model(card.architecture, card.features, seed=None)
-        paths = [variable.path.replace("/", ".") for variable in model.weights]
-        if set(paths) != set(arrays[group]):
-            unexpected = sorted(set(paths) ^ set(arrays[group]))
-            raise ArtifactError(f"{efficiency.path}: weights do not fit the card: {unexpected}")
-        try:
-            model.set_weights([arrays[group][path] for path in paths])
-        except ValueError as error:
-            raise ArtifactError(f"{efficiency.path}: {error}") from None
-        engines.append(Engine(model, efficiency.device))
-    return engines
+        card = _CARDS[path, expected]
+        return NetworkEfficiency(path, expected, card, backend, device, precision)

@@ -287,7 +287,8 @@ def graph_batch(
 
     Returns ``(x, receivers, senders, index)``: node features padded with zeros to
     ``node_capacity``, edges padded to ``edge_capacity`` with loops on the last (padding) node,
-    and for each node its position in ``nodes``, -1 for padding.
+    and for each node its position in ``nodes``, -1 for padding. An ``edge_capacity`` of zero is
+    for networks without edges.
     """
     x = np.zeros((node_capacity, nodes.shape[1]), nodes.dtype)
     receivers = np.full(edge_capacity, node_capacity - 1, np.int32)
@@ -299,7 +300,7 @@ def graph_batch(
         for i in range(n):
             x[node + i] = nodes[first + i]
             index[node + i] = first + i
-            for j in range(n):
+            for j in range(n if edge_capacity else 0):
                 if i != j:
                     receivers[edge] = node + i
                     senders[edge] = node + j

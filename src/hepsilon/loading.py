@@ -12,27 +12,47 @@ from hepsilon.errors import ArtifactError
 from hepsilon.factorised import FactorisedMap
 from hepsilon.inference import NetworkEfficiency
 from hepsilon.maps import EfficiencyMap
+from hepsilon.precision import PRECISION_BOUND, accepted
 
 __all__ = ["load", "load_correction"]
 
 
-def load(path: str | Path, *, device: str | None = None) -> Efficiency:
+def load(
+    path: str | Path,
+    *,
+    backend: str = "auto",
+    device: str | None = None,
+    precision: str = "float32",
+    precision_bound: float = PRECISION_BOUND,
+) -> Efficiency:
     """Load a network, an ensemble or a map.
 
-    Lazy: a network's weights are read, and TensorFlow starts, on the first call.
+    Lazy: a network's weights are read, and what evaluates them starts, on the first call.
 
     Parameters
     ----------
     path : artifact written by ``hepsilon train`` or ``hepsilon map``.
-    device : for networks, the Keras device such as ``"cpu"`` or ``"gpu:0"``.
+    backend : what evaluates networks: ``"onnxruntime"`` or ``"openvino"`` (they start fast, and
+        need the graph that the training adds where it can), ``"tensorflow"``, ``"jax"`` or
+        ``"torch"`` through Keras, ``triton+grpc://HOST:PORT/MODEL`` for a Triton server, or
+        ``"auto"``. All give the same efficiencies within 1e-5.
+    device : for networks, such as ``"cpu"`` or ``"gpu:0"``; None for a GPU where there is one.
+    precision : of a network's matrix products, ``"float32"`` or ``"bfloat16"``. What bfloat16
+        changes is measured when it is first used, and noted in the card.
+    precision_bound : largest change of an efficiency that is accepted.
 
     Raises
     ------
-    ArtifactError : if the file is missing, damaged, or not a hepsilon artifact.
+    ArtifactError : if the file is missing, damaged, or not a hepsilon artifact, or if the
+        precision changes an efficiency by more than the bound.
+    ConfigError : for a backend or precision that does not exist or is not installed.
     """
     kind = read_card(path).get("kind")
     if kind == "network":
-        return NetworkEfficiency.load(path, device)
+        efficiency = NetworkEfficiency.load(
+            path, backend=backend, device=device, precision=precision
+        )
+        return accepted(efficiency, precision_bound)
     kinds: dict[str, Any] = {"map": EfficiencyMap, "factorised-map": FactorisedMap}
     if kind in kinds:
         found: Efficiency = kinds[kind].load(path)
@@ -45,8 +65,10 @@ def load(path: str | Path, *, device: str | None = None) -> Efficiency:
     raise ArtifactError(f"{path}: expected the kind 'network' or 'map', received {kind!r}")
 
 
-def load_correction(path: str | Path, *, device: str | None = None) -> Efficiency | BinByBin:
+def load_correction(path: str | Path, **options: Any) -> Efficiency | BinByBin:
     """Load anything that :class:`hepsilon.processors.EfficiencyInversion` corrects with.
+
+    With the options of :func:`load`.
 
     Raises
     ------
@@ -54,4 +76,4 @@ def load_correction(path: str | Path, *, device: str | None = None) -> Efficienc
     """
     if read_card(path).get("kind") == "bin-by-bin":
         return BinByBin.load(path)
-    return load(path, device=device)
+    return load(path, **options)

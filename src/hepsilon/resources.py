@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import loky
 
-__all__ = ["has_nvidia_gpu", "usable_cpus"]
+__all__ = ["has_nvidia_gpu", "threaded", "usable_cpus"]
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 def usable_cpus() -> int:
@@ -26,3 +33,22 @@ def has_nvidia_gpu() -> bool:
     """Whether the driver of an NVIDIA GPU is loaded and not hidden from this process."""
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in {"", "-1"}
     return Path("/proc/driver/nvidia").exists() and not hidden
+
+
+def threaded(function: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:
+    """Results in the order of the items, from so many threads.
+
+    Unlike ``Executor.map`` it takes items only as they are needed, so that memory does not grow
+    with their number.
+    """
+    if workers <= 1:
+        yield from map(function, items)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        waiting: deque[Future[R]] = deque()
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > 2 * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

@@ -147,7 +147,15 @@ def _encodes_tracks(config: ModelConfig, task: Task) -> bool:
     return task.level == "event" and config.preset == "fast" and momentum
 
 
-def build_model(architecture: Architecture, spec: FeatureSpec, seed: int | None) -> keras.Model:
+def build_model(
+    architecture: Architecture,
+    spec: FeatureSpec,
+    seed: int | None,
+    *,
+    neighbours: bool = False,
+    precision: str = "float32",
+    name: str = "efficiency",
+) -> keras.Model:
     """Build the network with initial weights from ``seed`` (imports Keras).
 
     Parameters
@@ -155,16 +163,21 @@ def build_model(architecture: Architecture, spec: FeatureSpec, seed: int | None)
     architecture : widths and options.
     spec : features of an object with the constants of the training sample.
     seed : of the initial weights; None where weights are loaded anyway.
+    neighbours : take pairs as rows of partners (see :class:`hepsilon.graphs.Neighbours`): the
+        inputs are then x and senders, without GN blocks x alone.
+    precision : of the matrix products, ``"float32"`` or ``"bfloat16"``; weights and all else
+        are float32.
+    name : of the model.
     """
     import keras
 
     from hepsilon.models import layers
 
-    init = layers.Initializers(seed)
+    init = layers.Initializers(seed, precision)
     columns = len(spec.features) * (architecture.objects or 1)
     x = keras.Input((columns,), name="x")
-    receivers = keras.Input((), dtype="int32", name="receivers")
-    senders = keras.Input((), dtype="int32", name="senders")
+    receivers = None if neighbours else keras.Input((), dtype="int32", name="receivers")
+    senders = keras.Input((None,) if neighbours else (), dtype="int32", name="senders")
     if architecture.product:
         logit = _product(architecture, spec, init, x)
     elif architecture.blocks:
@@ -174,7 +187,9 @@ def build_model(architecture: Architecture, spec: FeatureSpec, seed: int | None)
         encoder = layers.FeatureEncoder(repeated, architecture.periodic_angles, name="features")
         logit = _head(architecture, init, encoder(x))
     inputs = {"x": x, "receivers": receivers, "senders": senders}
-    return keras.Model(inputs, logit, name="efficiency")
+    if neighbours:
+        inputs = {"x": x, "senders": senders} if architecture.blocks else {"x": x}
+    return keras.Model(inputs, logit, name=name)
 
 
 def _head(architecture: Architecture, init: Any, hidden: Any) -> Any:

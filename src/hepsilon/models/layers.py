@@ -14,14 +14,38 @@ from hepsilon.features import FeatureSpec
 __all__ = ["FeatureEncoder", "FirstPairLayer", "GNBlock", "Initializers", "PairFeatures"]
 
 
+def matmul(x: Any, kernel: Any, precision: str) -> Any:
+    """Matrix product in the given precision, its result as precise as ``x``."""
+    if precision == x.dtype:
+        return ops.matmul(x, kernel)
+    return ops.cast(ops.matmul(ops.cast(x, precision), ops.cast(kernel, precision)), x.dtype)
+
+
+class Dense(keras.layers.Dense):  # type: ignore[misc]
+    """Dense layer with its matrix product alone in a lower precision."""
+
+    def __init__(self, units: int, precision: str, **kwargs: Any) -> None:
+        super().__init__(units, **kwargs)
+        self.precision = precision
+
+    def call(self, x: Any, training: bool | None = None) -> Any:
+        return self.activation(matmul(x, self.kernel, self.precision) + self.bias)
+
+
 class Initializers:
-    """Initial kernels, layer by layer, as a function of one seed; zeros without a seed.
+    """Makes the layers with initial kernels that are a function of one seed; zeros without.
 
     Keras' global seed is left alone.
+
+    Parameters
+    ----------
+    seed : of all kernels.
+    precision : of the matrix products.
     """
 
-    def __init__(self, seed: int | None) -> None:
+    def __init__(self, seed: int | None, precision: str = "float32") -> None:
         self._rng = None if seed is None else np.random.default_rng(seed)
+        self.precision = precision
 
     def next(self) -> keras.initializers.Initializer:
         """The initializer of the next kernel."""
@@ -31,9 +55,10 @@ class Initializers:
 
     def dense(self, units: int, activation: str | None, name: str) -> keras.layers.Dense:
         """A dense layer with the next kernel."""
-        return keras.layers.Dense(
-            units, activation=activation, kernel_initializer=self.next(), name=name
-        )
+        options = {"activation": activation, "kernel_initializer": self.next(), "name": name}
+        if self.precision == "float32":
+            return keras.layers.Dense(units, **options)
+        return Dense(units, self.precision, **options)
 
     def mlp(
         self, widths: list[int], activation: str, last: str, name: str
@@ -130,6 +155,7 @@ class FirstPairLayer(keras.layers.Layer):  # type: ignore[misc]
         super().__init__(**kwargs)
         self.units = units
         self.initializer = initializers.next()
+        self.precision = initializers.precision
         self.activation = keras.activations.get(activation)
 
     def build(self, input_shape: list[Any]) -> None:
@@ -146,11 +172,11 @@ class FirstPairLayer(keras.layers.Layer):  # type: ignore[misc]
         edges = receivers, senders
         d = self.n_object
         both = ops.concatenate([self.kernel[:d], self.kernel[d : 2 * d]], axis=1)
-        per_object = ops.matmul(x, both)
+        per_object = matmul(x, both, self.precision)
         out = at_receivers(per_object[:, : self.units] + self.bias, edges)
         out = out + at_senders(per_object[:, self.units :], edges)
         if pair is not None:
-            out = out + ops.matmul(pair, self.kernel[2 * d :])
+            out = out + matmul(pair, self.kernel[2 * d :], self.precision)
         return self.activation(out)
 
 

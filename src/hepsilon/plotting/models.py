@@ -10,9 +10,9 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from hepsilon import simulation
+from hepsilon.cards import NetworkCard
 from hepsilon.errors import InputError
 from hepsilon.histograms import FLAVOUR_NAMES, category_names
-from hepsilon.inference import NetworkCard
 from hepsilon.maps import EfficiencyMap
 from hepsilon.plotting.common import COLOURS
 

@@ -1,8 +1,8 @@
 """Training of networks (see :func:`train`)."""
 
-from hepsilon.training.member import fit_member
+from hepsilon.training.members import fit_member, fit_members
 from hepsilon.training.recipes import recipe
 from hepsilon.training.run import TrainingResult, train
 from hepsilon.training.state import Epoch, Fit
 
-__all__ = ["Epoch", "Fit", "TrainingResult", "fit_member", "recipe", "train"]
+__all__ = ["Epoch", "Fit", "TrainingResult", "fit_member", "fit_members", "recipe", "train"]

@@ -1,62 +1,147 @@
-"""Shuffled training batches of one shape."""
+"""Shuffled training batches, cut into graphs of one shape."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hepsilon import graphs
+from hepsilon import graphs, kernels
 from hepsilon.config import Recipe
 from hepsilon.dataset import Columns
-from hepsilon.training.loss import object_loss_weights
+from hepsilon.training.loss import bootstrap_counts, object_loss_weights
 
-if TYPE_CHECKING:
-    import keras
-
-__all__ = ["Batches", "keras_dataset"]
+__all__ = ["Batches", "Part", "Shape"]
 
 Array = npt.NDArray[Any]
 
+PART_EVENTS = 512
+"""Events of a part on a CPU: its activations stay in the cache."""
+GPU_EVENTS = 8192
+SHUFFLED_TOGETHER = 1 << 21
+"""Events that are shuffled as a whole; larger samples in blocks of them, for locality on disk."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Capacity of the graphs into which batches are cut.
+
+    A batch of many events is evaluated in parts whose gradients are added up, so its size costs
+    no memory; at least two on a CPU, so that two threads have work. Should the parts of a batch
+    not suffice, it gets another one: no graph has another shape, and nothing is compiled twice.
+    """
+
+    nodes: int
+    edges: int
+
+    @classmethod
+    def of(cls, offsets: Array, batch_events: int, has_edges: bool, gpu: bool = False) -> Shape:
+        """Capacity that most batches of so many random events fit into without waste."""
+        parts = -(-batch_events // GPU_EVENTS) if gpu else max(2, -(-batch_events // PART_EVENTS))
+        nodes, edges = graphs.capacity_for(offsets, batch_events, parts)
+        return cls(nodes, edges if has_edges else 0)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One graph of a batch.
+
+    Attributes
+    ----------
+    inputs : of a network.
+    target : float32 (nodes, 1), the response; 0 for padding.
+    weights : for each member float32 (nodes, 1), zero for padding.
+    """
+
+    inputs: dict[str, Array]
+    target: Array
+    weights: tuple[Array, ...]
+
+
+def shuffled(n_events: int, seed: list[int]) -> Array:
+    """A random order; of large samples block by block, the blocks in random order."""
+    rng = np.random.default_rng(seed)
+    n_blocks = -(-n_events // SHUFFLED_TOGETHER)
+    if n_blocks == 1:
+        return rng.permutation(n_events)
+    bounds = np.linspace(0, n_events, n_blocks + 1).astype(np.int64)
+    order = rng.permutation(n_blocks)
+    return np.concatenate([rng.permutation(np.arange(*bounds[b : b + 2])) for b in order])
+
 
 class Batches:
-    """One epoch of shuffled batches, all of one shape; the order is a function of the seed."""
+    """One epoch of shuffled batches; the order is a function of the seed.
+
+    Parameters
+    ----------
+    columns : the training events.
+    recipe : of the training.
+    shape : of the graphs.
+    seed : of the order.
+    bootstrap : for each member whether, and with which number, its events are drawn anew with
+        Poisson(1) counts; None for no.
+    """
 
     def __init__(
-        self, columns: Columns, recipe: Recipe, capacity: tuple[int, int], seed: list[int]
+        self,
+        columns: Columns,
+        recipe: Recipe,
+        shape: Shape,
+        seed: list[int],
+        bootstrap: tuple[int | None, ...] = (None,),
     ) -> None:
-        self.columns, self.capacity = columns, capacity
+        self.columns, self.recipe, self.shape, self.bootstrap = columns, recipe, shape, bootstrap
         self.size = min(recipe.batch_events, columns.n_events)
-        weights = object_loss_weights(columns, recipe.mu)
-        self.weights = (weights / (self.size * np.abs(columns.weights).mean())).astype(np.float32)
-        self.order = np.random.default_rng(seed).permutation(columns.n_events)
+        self.order = shuffled(columns.n_events, seed)
+        self._norms = [self._norm(member) for member in bootstrap]
 
     def __len__(self) -> int:
         return len(self.order) // self.size
 
-    def __getitem__(self, i: int) -> tuple[dict[str, Array], Array, Array]:
+    def _counts(self, events: Any, member: int | None) -> Array:
+        """How often each event is in the member's sample."""
+        if member is None:
+            return np.ones(len(self.columns.weights[events]))
+        return bootstrap_counts(self.columns.keys[events], self.recipe.seed, member)
+
+    def _norm(self, member: int | None) -> float:
+        counts = self._counts(slice(None), member)
+        return float(self.size * np.abs(self.columns.weights * counts).mean())
+
+    def parts(self, i: int) -> Iterator[Part]:
+        """The graphs of a batch, in a fixed order."""
         events = self.order[i * self.size : (i + 1) * self.size]
-        graph = self._gather(events)
-        real = graph.index >= 0
-        target = np.where(real, self.columns.passed[graph.index], np.float32(0.0))
-        weight = np.where(real, self.weights[graph.index], np.float32(0.0))
-        return graph.inputs, target[:, None], weight[:, None]
+        if self.shape.edges:
+            events = np.sort(events)  # neighbours in memory, or on disk
+        counts = np.diff(self.columns.offsets)[events]
+        offsets = np.concatenate([[0], np.cumsum(counts)])
+        edges = self.shape.edges or np.iinfo(np.int64).max
+        bounds = kernels.pack_events(offsets, self.shape.nodes - 1, edges)
+        for first, last in pairwise(bounds):
+            yield self._part(events[first:last])
 
-    def _gather(self, events: Array) -> graphs.Graph:
-        needed = graphs.needed_capacity(self.columns.offsets, events)
-        capacity = max(self.capacity[0], needed[0]), max(self.capacity[1], needed[1])
-        return graphs.gather(self.columns.offsets, self.columns.nodes, events, capacity)
-
-
-def keras_dataset(batches: Batches) -> keras.utils.PyDataset:
-    """Hand the batches to ``keras.Model.fit``."""
-    import keras
-
-    class Dataset(keras.utils.PyDataset):  # type: ignore[misc]
-        __len__ = batches.__len__
-
-        def __getitem__(self, i: int) -> Any:
-            return batches[i]
-
-    return Dataset()
+    def _part(self, events: Array) -> Part:
+        columns = self.columns
+        counts = columns.offsets[events + 1] - columns.offsets[events]
+        needed = graphs.needed_capacity(counts)
+        capacity = (
+            max(self.shape.nodes, needed[0]),
+            self.shape.edges and max(self.shape.edges, needed[1]),
+        )
+        graph = graphs.gather(columns.offsets, columns.nodes, events, capacity)
+        real = slice(0, int(counts.sum()))
+        target = np.zeros((len(graph.x), 1), np.float32)
+        target[real, 0] = columns.passed[graph.index[real]]
+        per_object = object_loss_weights(
+            columns.weights[events], counts, target[real, 0], self.recipe.mu
+        )
+        weights = []
+        for member, norm in zip(self.bootstrap, self._norms, strict=True):
+            weight = np.zeros((len(graph.x), 1), np.float32)
+            weight[real, 0] = per_object * np.repeat(self._counts(events, member), counts) / norm
+            weights.append(weight)
+        return Part(graph.inputs, target, tuple(weights))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,40 +11,47 @@ from scipy.special import logsumexp
 from hepsilon.dataset import Columns
 from hepsilon.kernels import event_key, key_uniform
 
-__all__ = ["bootstrap_weights", "cross_entropy", "object_loss_weights"]
+__all__ = ["bootstrap_counts", "cross_entropy", "object_loss_weights"]
 
 Array = npt.NDArray[Any]
 
 
-def object_loss_weights(columns: Columns, mu: float) -> Array:
+def object_loss_weights(weights: Array, counts: Array, passed: Array, mu: float) -> Array:
     """Weight of each object in the loss, paper Eq. 5.
 
     ``w_event / n_objects``, times ``mu`` for an object that did not pass.
+
+    Parameters
+    ----------
+    weights, counts : weight and number of objects of each event.
+    passed : response of each object.
+    mu : see :class:`hepsilon.config.TrainingConfig`.
     """
-    counts = np.diff(columns.offsets)
-    per_event = np.repeat(columns.weights / counts, counts)
-    return np.where(columns.passed > 0.5, per_event, mu * per_event)
+    per_event = np.repeat(weights / counts, counts)
+    return np.where(passed > 0.5, per_event, mu * per_event)
 
 
 def cross_entropy(logits: Array, columns: Columns, mu: float) -> float:
     """Mean cross-entropy per unit of event weight (paper Eq. 5), in float64.
 
-    Binary for one working point (``logits`` of objects); for several that of the bins between
-    them (see :class:`hepsilon.models.loss.BinCrossentropy`).
+    Binary for one working point (``logits`` of objects, or one column); for several that of the
+    bins between them (see :class:`hepsilon.models.loss.BinCrossentropy`).
     """
-    if logits.ndim == 1:
-        terms = np.logaddexp(0.0, logits) - columns.passed * logits
+    if logits.ndim == 1 or logits.shape[1] == 1:
+        logit = logits.ravel()
+        terms = np.logaddexp(0.0, logit) - columns.passed * logit
     else:
         all_logits = np.concatenate([np.zeros((len(logits), 1)), logits], axis=1)
         own = all_logits[np.arange(len(logits)), columns.passed.astype(np.int64)]
         terms = logsumexp(all_logits, axis=1) - own
-    return float(np.sum(object_loss_weights(columns, mu) * terms) / np.sum(columns.weights))
+    counts = np.diff(columns.offsets)
+    weights = object_loss_weights(columns.weights, counts, columns.passed, mu)
+    return float(np.sum(weights * terms) / np.sum(columns.weights))
 
 
-def bootstrap_weights(columns: Columns, seed: int, member: int) -> Columns:
-    """Columns with event weights times Poisson(1), a pure function of event, seed and member."""
-    zeros = np.zeros(columns.n_events, np.uint64)
-    key = event_key(columns.keys, zeros + np.uint64(seed), zeros + np.uint64(member), 2)
+def bootstrap_counts(keys: Array, seed: int, member: int) -> Array:
+    """Poisson(1) count of each event, a pure function of its key, seed and member (uint8)."""
+    zeros = np.zeros(len(keys), np.uint64)
+    key = event_key(keys, zeros + np.uint64(seed), zeros + np.uint64(member), 2)
     cumulative = np.cumsum(np.exp(-1.0) / np.cumprod([1.0, *range(1, 20)]))
-    counts = np.searchsorted(cumulative, key_uniform(key), side="right")
-    return replace(columns, weights=columns.weights * counts)
+    return np.searchsorted(cumulative, key_uniform(key), side="right").astype(np.uint8)

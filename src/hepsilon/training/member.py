@@ -1,43 +1,33 @@
-"""Training of one network: AdamW, averaged weights, best epoch on validation, resumable."""
+"""One network in training: its weights, its optimizer, and the best epoch so far."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
-from hepsilon import graphs
 from hepsilon.config import Recipe
-from hepsilon.dataset import Columns
-from hepsilon.errors import TrainingError
 from hepsilon.features import FeatureSpec
 from hepsilon.models import Architecture, build_model
-from hepsilon.models.engine import Engine
-from hepsilon.training.batches import Batches, keras_dataset
-from hepsilon.training.loss import cross_entropy
+from hepsilon.training.gradients import compile_step
 from hepsilon.training.state import Epoch, Fit, State
 
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["compile_model", "fit_member"]
+__all__ = ["Member", "make_optimizer"]
+
+Array = npt.NDArray[Any]
 
 WARM_UP = 0.1
 """Share of the steps in which the learning rate rises linearly."""
 
 
-def compile_model(model: keras.Model, recipe: Recipe, steps: int) -> None:
-    """AdamW with averaged weights, warm-up and cosine decay over ``steps``.
-
-    The penalties l1 and l2 act on the kernels; they are part of the training loss only.
-    """
+def make_optimizer(model: keras.Model, recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
+    """AdamW with averaged weights, warm-up and cosine decay over ``steps``."""
     import keras
-
-    from hepsilon.models.loss import tag_loss
 
     peak = recipe.learning_rate
     schedule = keras.optimizers.schedules.CosineDecay(
@@ -55,111 +45,70 @@ def compile_model(model: keras.Model, recipe: Recipe, steps: int) -> None:
     )
     optimizer.exclude_from_weight_decay(var_names=["bias", "kappa"])
     optimizer.build(model.trainable_variables)
-    if recipe.l1 or recipe.l2:
-        for variable in model.trainable_variables:
-            if variable.name == "kernel":
-                variable.regularizer = keras.regularizers.L1L2(recipe.l1, recipe.l2)
-    loss = tag_loss(model.output.shape[-1])
-    model.compile(optimizer=optimizer, loss=loss, jit_compile=True)
+    return optimizer
 
 
-@contextmanager
-def _averaged(model: keras.Model) -> Iterator[None]:
-    """The model with its averaged weights, where it keeps an average."""
-    if not model.optimizer.use_ema:
-        yield
-        return
-    raw = model.get_weights()
-    model.optimizer.finalize_variable_values(model.trainable_variables)
-    yield
-    model.set_weights(raw)
-
-
-def _callbacks(on_batch: Callable[[float], None] | None, steps: int) -> list[Any]:
-    import keras
-
-    if on_batch is None:
-        return []
-    report = on_batch
-
-    class Progress(keras.callbacks.Callback):  # type: ignore[misc]
-        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-            report(1.0 / steps)
-
-    return [Progress()]
-
-
-def _check_loss(loss: float, epoch: int) -> float:
-    if not np.isfinite(loss):
-        raise TrainingError(
-            f"the loss is {loss} in epoch {epoch}; lower training.learning_rate, or check the "
-            "weights (negative weights that dominate a region have no finite optimum)"
-        )
-    return loss
-
-
-def _better(fit: Fit | None, model: keras.Model, epoch: Epoch) -> Fit:
-    """The fit with one more epoch; must run with the averaged weights in the model."""
-    if fit is None:
-        return Fit(model.get_weights(), [epoch], epoch.epoch)
-    history = [*fit.history, epoch]
-    if epoch.validation_loss < min(e.validation_loss for e in fit.history):
-        return Fit(model.get_weights(), history, epoch.epoch)
-    return Fit(fit.weights, history, fit.best_epoch)
-
-
-def fit_member(
-    architecture: Architecture,
-    spec: FeatureSpec,
-    recipe: Recipe,
-    train: Columns,
-    validation: Columns,
-    *,
-    member: int = 0,
-    state: Path | None = None,
-    on_batch: Callable[[float], None] | None = None,
-    on_epoch: Callable[[Epoch], None] | None = None,
-) -> Fit:
-    """Train one network.
+class Member:
+    """A network of the ensemble.
 
     Parameters
     ----------
-    architecture, spec : what to build.
-    recipe : complete training configuration (see :func:`hepsilon.training.recipe`).
-    train, validation : columns of the two sides.
-    member : number of the network; together with the seed it fixes all randomness.
-    state : file that holds the state after every epoch; where it exists the training goes on.
-    on_batch : called after each step with its share of an epoch.
-    on_epoch : called after each epoch (also with those that were read from ``state``).
-
-    Raises
-    ------
-    TrainingError : if the loss becomes NaN or infinite.
+    number : with the seed it fixes all randomness of its own.
+    architecture, spec, recipe : what to build and how to train it.
+    steps : of the whole training.
+    state : file that holds its state after every epoch; where it exists the training goes on.
     """
-    seed = [recipe.seed, member]
-    initial = int(np.random.default_rng(seed).integers(2**31))
-    model = build_model(architecture, spec, initial)
-    capacity = graphs.capacity_for(train.offsets, min(recipe.batch_events, train.n_events))
-    steps = len(Batches(train, recipe, capacity, [*seed, 0]))
-    compile_model(model, recipe, recipe.epochs * steps)
-    engine, store = Engine(model), State(state)
-    fit = store.load(model)
-    for done in fit.history if fit and on_epoch else []:
-        on_epoch(done)  # type: ignore[misc]
-    while fit is None or (
-        len(fit.history) < recipe.epochs and len(fit.history) - fit.best_epoch < recipe.patience
-    ):
-        number, start = len(fit.history) + 1 if fit else 1, perf_counter()
-        batches = Batches(train, recipe, capacity, [*seed, number])
-        callbacks = _callbacks(on_batch, steps)
-        logs = model.fit(keras_dataset(batches), shuffle=False, verbose=0, callbacks=callbacks)
-        loss = _check_loss(float(logs.history["loss"][0]), number)
-        with _averaged(model):
-            logits = engine.logits(validation.offsets, validation.nodes)
-            validated = _check_loss(cross_entropy(logits, validation, recipe.mu), number)
-            epoch = Epoch(number, loss, validated, perf_counter() - start)
-            fit = _better(fit, model, epoch)
-        store.save(model, fit)
-        if on_epoch is not None:
-            on_epoch(epoch)
-    return fit
+
+    def __init__(
+        self,
+        number: int,
+        architecture: Architecture,
+        spec: FeatureSpec,
+        recipe: Recipe,
+        steps: int,
+        state: Path | None,
+    ) -> None:
+        self.number, self._recipe = number, recipe
+        seed = int(np.random.default_rng([recipe.seed, number]).integers(2**31))
+        self._model = build_model(architecture, spec, seed)
+        self._optimizer = make_optimizer(self._model, recipe, steps)
+        self.step = compile_step(self._model, self._optimizer)
+        self._state = State(state)
+        self.fit: Fit | None = self._state.load(self._model, self._optimizer)
+
+    @property
+    def next_epoch(self) -> int | None:
+        """Number of the epoch to come, from 1; None when the training is over."""
+        if self.fit is None:
+            return 1
+        done, recipe = len(self.fit.history), self._recipe
+        over = done >= recipe.epochs or done - self.fit.best_epoch >= recipe.patience
+        return None if over else done + 1
+
+    def weights(self) -> list[Any]:
+        """Tensors of the weights as they are."""
+        import keras
+
+        return [keras.ops.convert_to_tensor(v) for v in self._model.trainable_variables]
+
+    def averaged(self) -> list[Array]:
+        """The weights that are validated and kept: averaged over the last steps, if wanted."""
+        raw: list[Array] = self._model.get_weights()
+        if not self._optimizer.use_ema:
+            return raw
+        self._optimizer.finalize_variable_values(self._model.trainable_variables)
+        averaged: list[Array] = self._model.get_weights()
+        self._model.set_weights(raw)
+        return averaged
+
+    def finish_epoch(self, epoch: Epoch, weights: list[Array]) -> None:
+        """Note an epoch, keep its (averaged) weights if it is the best one, and save all."""
+        if self.fit is None:
+            self.fit = Fit(weights, [epoch], epoch.epoch)
+        else:
+            history = [*self.fit.history, epoch]
+            if epoch.validation_loss < min(e.validation_loss for e in self.fit.history):
+                self.fit = Fit(weights, history, epoch.epoch)
+            else:
+                self.fit = Fit(self.fit.weights, history, self.fit.best_epoch)
+        self._state.save(self._model, self._optimizer, self.fit)

@@ -13,22 +13,25 @@ from typing import Any
 import numpy as np
 
 from hepsilon.artifact import SourceFile, versions, write_artifact
+from hepsilon.cards import EpochCard, MemberCard, NetworkCard
 from hepsilon.config import Config, Recipe
 from hepsilon.dataset import Columns, check_response, read_columns
 from hepsilon.errors import TrainingError
+from hepsilon.export import SAMPLE, add_graph, can_export
 from hepsilon.features import FeatureSpec, fit_features
-from hepsilon.inference import EpochCard, MemberCard, NetworkCard, NetworkEfficiency
+from hepsilon.inference import NetworkEfficiency
 from hepsilon.models import Architecture, build_model, resolve
 from hepsilon.models.engine import start_backend
 from hepsilon.progress import progress_bar
-from hepsilon.training.loss import bootstrap_weights
-from hepsilon.training.member import fit_member
+from hepsilon.training.members import fit_members
 from hepsilon.training.recipes import recipe
 from hepsilon.training.state import Epoch, Fit
 
 __all__ = ["TrainingResult", "train"]
 
 logger = logging.getLogger("hepsilon")
+
+SAMPLE_EVENTS = 2000
 
 
 @dataclass(frozen=True)
@@ -71,31 +74,27 @@ def _state_folder(out: Path, fingerprint: str) -> Path:
 
 
 def _fit(
-    member: int,
     config: Config,
     full: Recipe,
     spec: FeatureSpec,
     sides: tuple[Columns, Columns],
     folder: Path,
-) -> Fit:
-    """Train one member with its progress bar."""
-    train, validation = sides
-    if config.model.bootstrap:
-        train = bootstrap_weights(train, full.seed, member)
-    label = f"training {member + 1}/{config.model.members}"
-    with progress_bar(label, float(full.epochs), count=False) as advance:
+) -> list[Fit]:
+    """Train all members with a progress bar."""
+    states = {m: folder / f"member-{m}.npz" for m in range(config.model.members)}
+    many = f" of {len(states)} members" if len(states) > 1 else ""
+    with progress_bar(f"training{many}", float(full.epochs), count=False) as advance:
 
-        def on_epoch(epoch: Epoch) -> None:
+        def on_epoch(member: int, epoch: Epoch) -> None:
             advance(0.0, note=f"epoch {epoch.epoch} validation {epoch.validation_loss:.5f}")
 
-        return fit_member(
+        return fit_members(
             resolve(config.model, config.task),
             spec,
             full,
-            train,
-            validation,
-            member=member,
-            state=folder / f"member-{member}.npz",
+            *sides,
+            states,
+            bootstrap=config.model.bootstrap,
             on_batch=advance,
             on_epoch=on_epoch,
         )
@@ -106,6 +105,23 @@ def _weights(architecture: Architecture, spec: FeatureSpec, fit: Fit) -> dict[st
     model = build_model(architecture, spec, seed=None)
     paths = [variable.path.replace("/", ".") for variable in model.weights]
     return dict(zip(paths, fit.weights, strict=True))
+
+
+def _sample(validation: Columns) -> dict[str, Any]:
+    """Some validation events, on which other backends and precisions are compared."""
+    events = validation.take(np.arange(min(SAMPLE_EVENTS, validation.n_events)))
+    return {name: getattr(events, name) for name in ("offsets", "nodes", "weights")}
+
+
+def _with_graph(efficiency: NetworkEfficiency) -> NetworkEfficiency:
+    """The artifact with an ONNX graph, where that can be made; without it Keras evaluates it."""
+    if not can_export():
+        return efficiency
+    try:
+        return add_graph(efficiency, efficiency.path)
+    except Exception as error:  # the converter raises many kinds for what it does not know
+        logger.warning("%s has no ONNX graph: %s", efficiency.path, error)
+        return efficiency
 
 
 def _card(
@@ -131,7 +147,7 @@ def _card(
         passed_rate=float(np.average(columns.passed > 0.5, weights=columns.object_weights)),
         files=files,
         versions=versions(("keras", "tensorflow")),
-        arrays=tuple(f"member-{i}" for i in range(len(fits))),
+        arrays=(*(f"member-{i}" for i in range(len(fits))), SAMPLE),
         model=config.model,
         architecture=resolve(config.model, config.task),
         training=full,
@@ -160,21 +176,24 @@ def train(config: Config, data: Sequence[str | Path] | Columns, out: str | Path)
     files = () if isinstance(data, Columns) else tuple(map(SourceFile.of, data))
     check_response(columns, config.task)
     sides = columns.split(config.training.validation)
+    validation = sides[1]
     full = recipe(config.model, config.training, sides[0].n_events)
     config = config.model_copy(update={"training": full})
     spec = fit_features(config.task, sides[0].nodes, np.abs(sides[0].object_weights))
     architecture = resolve(config.model, config.task)
     if architecture.objects is not None:
         sides = sides[0].joined(architecture.objects), sides[1].joined(architecture.objects)
+    sample = _sample(validation)
     start_backend()
     folder = _state_folder(Path(out), _fingerprint(config, *sides))
-    fits = [_fit(m, config, full, spec, sides, folder) for m in range(config.model.members)]
+    fits = _fit(config, full, spec, sides, folder)
     card = _card(config, full, spec, columns, fits, files)
     weights = [_weights(architecture, spec, fit) for fit in fits]
-    write_artifact(out, card, dict(zip(card.arrays, weights, strict=True)))
+    write_artifact(out, card, dict(zip(card.arrays, [*weights, sample], strict=True)))
+    efficiency = _with_graph(NetworkEfficiency.load(out))
     shutil.rmtree(folder)
     return TrainingResult(
-        NetworkEfficiency.load(out),
+        efficiency,
         tuple(tuple(fit.history) for fit in fits),
         tuple(fit.best_epoch for fit in fits),
     )

@@ -14,6 +14,7 @@ from hepsilon.files import atomic_path
 
 if TYPE_CHECKING:
     import keras
+    from keras.optimizers import Optimizer
 
 __all__ = ["Epoch", "Fit", "State"]
 
@@ -52,8 +53,8 @@ class State:
     def __init__(self, path: Path | None) -> None:
         self.path = path
 
-    def load(self, model: keras.Model) -> Fit | None:
-        """Put the saved state into the model and return the fit so far."""
+    def load(self, model: keras.Model, optimizer: Optimizer) -> Fit | None:
+        """Put the saved state into model and optimizer, and return the fit so far."""
         if self.path is None or not self.path.exists():
             return None
         with np.load(self.path, allow_pickle=False) as file:
@@ -63,19 +64,19 @@ class State:
                 for name, count in meta["counts"].items()
             }
         model.set_weights(groups["model"])
-        for variable, value in zip(model.optimizer.variables, groups["optimizer"], strict=True):
+        for variable, value in zip(optimizer.variables, groups["optimizer"], strict=True):
             variable.assign(value)
         history = [Epoch(**line) for line in meta["history"]]
         return Fit(groups["best"], history, meta["best_epoch"])
 
-    def save(self, model: keras.Model, fit: Fit) -> None:
+    def save(self, model: keras.Model, optimizer: Optimizer, fit: Fit) -> None:
         """Write the model, its optimizer and the fit so far."""
         if self.path is None:
             return
         import keras
 
-        optimizer = [keras.ops.convert_to_numpy(v) for v in model.optimizer.variables]
-        groups = {"model": model.get_weights(), "optimizer": optimizer, "best": fit.weights}
+        moments = [keras.ops.convert_to_numpy(v) for v in optimizer.variables]
+        groups = {"model": model.get_weights(), "optimizer": moments, "best": fit.weights}
         meta = {
             "counts": {name: len(group) for name, group in groups.items()},
             "history": [asdict(epoch) for epoch in fit.history],

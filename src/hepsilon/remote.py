@@ -1,0 +1,294 @@
+"""Networks behind a Triton inference server, for farms that serve models centrally."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hepsilon.errors import ConfigError, RemoteError
+from hepsilon.graphs import MAX_ROWS, Neighbours, neighbour_batches, row_batches
+
+__all__ = ["TritonEngine"]
+
+Array = npt.NDArray[Any]
+
+MAX_PAIRS = 16384
+"""Pairs of a request: a round trip costs more than what a small batch gains in a cache."""
+IN_FLIGHT = 4
+FIRST_DELAY, LONGEST_DELAY = 1.0, 16.0
+
+_URL = re.compile(r"triton\+(http|grpc)(s?)://([^/]+)/([^/]+)(?:/([^/]*))?/?")
+_UNAVAILABLE = {
+    "429",
+    "502",
+    "503",
+    "504",
+    "StatusCode.UNAVAILABLE",
+    "StatusCode.DEADLINE_EXCEEDED",
+}
+_UNKNOWN = {"404", "StatusCode.NOT_FOUND"}
+
+
+@dataclass(frozen=True)
+class _Served:
+    """What the server says of a model that fits."""
+
+    output: str
+    max_rows: int
+
+
+class TritonEngine:
+    """Forward pass of a network that a Triton server holds.
+
+    Drop-in for :class:`hepsilon.models.engine.Engine`, without Keras. Batches of events of equal
+    multiplicity are sent, a few at a time; nothing is padded. The connection is made in each call,
+    so an engine may be pickled, forked and shared between threads.
+
+    The model takes ``x``, float32 (nodes, features), and, of networks that look at partners,
+    ``senders``, int32 (nodes, partners), which may have no column. Its only output is
+    (nodes, outputs).
+
+    Parameters
+    ----------
+    url : ``triton+<http|grpc>://<address>/<model>/<version>`` as in coffea; ``https`` and ``grpcs``
+        encrypt. Without a version the server's choice, which may change during a run.
+    outputs : logits of every object.
+    has_edges : whether the network looks at partners.
+    timeout : seconds until a request is given up.
+    retries : repetitions of a request when the server is not reachable, is busy or times out,
+        after 0.5 to 1, 1 to 2, ... 8 to 16 seconds.
+    sleep : called with these seconds.
+
+    Raises
+    ------
+    ConfigError : for a URL of another form.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        outputs: int,
+        has_edges: bool,
+        timeout: float = 30.0,
+        retries: int = 5,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        match = _URL.fullmatch(url)
+        if match is None:
+            expected = "triton+<http|grpc>://<address>/<model>/<version>"
+            raise ConfigError(f"{url!r} is not the URL of a model: expected {expected}")
+        self.url, self.outputs, self.has_edges = url, outputs, has_edges
+        self.timeout, self.retries, self._sleep = timeout, retries, sleep
+        self._protocol, self._secure, self._address, self._model, version = match.groups()
+        self._version = version or ""
+        self._served: _Served | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_served": None}  # each process looks for itself
+
+    def logits(self, offsets: Array, nodes: Array) -> Array:
+        """Logits of every object, float64 (``n_objects, outputs``), in the order of ``nodes``.
+
+        They may be NaN or infinite: that is the caller's to judge.
+
+        Parameters
+        ----------
+        offsets : int64 (``n_events + 1``).
+        nodes : raw features, float32 (``n_objects, n_features``).
+
+        Raises
+        ------
+        RemoteError : if the server is not reachable, or does not have a model that fits.
+        ConfigError : if tritonclient is not installed.
+        """
+        out = np.full((len(nodes), self.outputs), np.nan)
+        if len(nodes):
+            _run(self._fill(out, offsets, nodes))
+        return out
+
+    async def _fill(self, out: Array, offsets: Array, nodes: Array) -> None:
+        session = _Session(self)
+        async with session.client:
+            if self._served is None:
+                self._served = await session.check(nodes.shape[1])
+            served = self._served
+            batches = self._batches(offsets, nodes, served.max_rows)
+
+            async def work() -> None:
+                for batch in batches:  # shared: whoever is free takes the next
+                    out[batch.index] = await session.infer(batch, served.output)
+
+            await asyncio.gather(*(work() for _ in range(IN_FLIGHT)))
+
+    def _batches(self, offsets: Array, nodes: Array, max_rows: int) -> Iterator[Neighbours]:
+        if self.has_edges:
+            return neighbour_batches(offsets, nodes, MAX_PAIRS)
+        return row_batches(nodes, max_rows)
+
+
+class _Session:
+    """The requests of one call.
+
+    coffea's ``triton_wrapper`` repeats rows up to one batch size and retries whatever went wrong,
+    and its gRPC client cannot be told a timeout: so tritonclient is used directly.
+    """
+
+    def __init__(self, engine: TritonEngine) -> None:
+        self.engine = engine
+        self._rng = np.random.default_rng()  # not that of a pickle: workers must not retry in step
+        self._api, self._lost = _client_library(engine._protocol)
+        # a client of HTTP has a limit of its own
+        limits = {"conn_timeout": engine.timeout} if engine._protocol == "http" else {}
+        self.client = self._api.InferenceServerClient(
+            engine._address, ssl=bool(engine._secure), **limits
+        )
+
+    async def check(self, features: int) -> _Served:
+        """See whether the model on the server takes and gives what it must."""
+        engine = self.engine
+        as_json = {"as_json": True} if engine._protocol == "grpc" else {}
+        found = await self._ask("get_model_metadata", **as_json)
+        wanted = [("x", "FP32", features)] + [("senders", "INT32", -1)] * engine.has_edges
+        inputs = {tensor["name"]: tensor for tensor in found.get("inputs", [])}
+        outputs = found.get("outputs", [])
+        fits = set(inputs) == {name for name, *_ in wanted} and all(
+            _fits(inputs[name], kind, width) for name, kind, width in wanted
+        )
+        if not fits or len(outputs) != 1 or not _fits(outputs[0], "FP", engine.outputs):
+            raise RemoteError(
+                f"{engine.url}: the model on the server is another one. Expected inputs "
+                f"{', '.join(f'{n} {k} [-1, {w}]' for n, k, w in wanted)} and one output "
+                f"[-1, {engine.outputs}]; found inputs {_described(inputs.values())} and outputs "
+                f"{_described(outputs)}. Serve the model that was exported from this efficiency, "
+                "or correct the URL"
+            )
+        config = await self._ask("get_model_config", **as_json)
+        limit = int(config.get("config", config).get("max_batch_size", 0))
+        if engine.has_edges and limit:
+            raise RemoteError(
+                f"{engine.url}: the server may join requests (max_batch_size is {limit}), but "
+                "senders are rows of one request: logits would be wrong. Set max_batch_size: 0 in "
+                "the model's configuration"
+            )
+        return _Served(outputs[0]["name"], min(limit, MAX_ROWS) or MAX_ROWS)
+
+    async def infer(self, batch: Neighbours, output: str) -> Array:
+        """Logits of a batch (nodes, outputs)."""
+        arrays = {"x": (batch.x, "FP32")}
+        if self.engine.has_edges:
+            arrays["senders"] = (batch.senders, "INT32")
+        inputs = []
+        for name, (array, kind) in arrays.items():
+            inputs.append(self._api.InferInput(name, list(array.shape), kind))
+            inputs[-1].set_data_from_numpy(array)
+        wanted = [self._api.InferRequestedOutput(output)]
+        answer = await self._ask("infer", inputs=inputs, outputs=wanted)
+        logits: Array | None = answer.as_numpy(output)
+        expected = len(batch.x), self.engine.outputs
+        if logits is None or logits.shape != expected:
+            shape = None if logits is None else logits.shape
+            raise RemoteError(
+                f"{self.engine.url}: output {output} has the shape {shape}, expected {expected}. "
+                "Serve the model that was exported from this efficiency"
+            )
+        return logits
+
+    async def _ask(self, method: str, **arguments: Any) -> Any:
+        """One request, repeated while the reason to fail may pass."""
+        engine = self.engine
+        name = {"model_name": engine._model, "model_version": engine._version}
+        for attempt in range(engine.retries + 1):
+            try:
+                call = getattr(self.client, method)(**name, **arguments)
+                return await asyncio.wait_for(call, engine.timeout)
+            except Exception as error:  # whatever a network and its libraries can do
+                if attempt == engine.retries or not self._may_pass(error):
+                    raise RemoteError(self._explain(error, attempt + 1)) from error
+            delay = min(FIRST_DELAY * 2.0**attempt, LONGEST_DELAY)
+            await engine._sleep(delay * self._rng.uniform(0.5, 1.0))
+        raise AssertionError  # the last attempt returns or raises
+
+    def _may_pass(self, error: Exception) -> bool:
+        # a model that has answered before and is not there now is being loaded again
+        passing = _UNAVAILABLE | (_UNKNOWN if self.engine._served else set())
+        return isinstance(error, self._lost) or _status(error) in passing
+
+    def _explain(self, error: Exception, attempts: int) -> str:
+        url, what = self.engine.url, f"{type(error).__name__} {error}".strip()
+        if _status(error) in _UNKNOWN:
+            return (
+                f"{url}: no such model or version is ready on the server ({what}). Correct the "
+                "URL, or load the model"
+            )
+        if self._may_pass(error):
+            return (
+                f"{url}: no answer in {attempts} attempts of at most {self.engine.timeout:g} s "
+                f"({what}). Check that the server runs and can be reached from here, or raise "
+                "timeout or retries"
+            )
+        return (
+            f"{url}: the server refused a request, or is not a Triton server ({what}). See its "
+            "log, and whether the model was exported from this efficiency"
+        )
+
+
+def _client_library(protocol: str) -> tuple[Any, tuple[type[Exception], ...]]:
+    """Asynchronous tritonclient of a protocol, and what it raises when the server is lost."""
+    lost: tuple[type[Exception], ...] = OSError, asyncio.TimeoutError
+    try:
+        if protocol == "grpc":
+            import tritonclient.grpc.aio as api
+        else:
+            import aiohttp
+            import tritonclient.http.aio as api
+
+            lost += aiohttp.ClientConnectionError, aiohttp.ClientPayloadError
+    except (ImportError, RuntimeError) as error:  # RuntimeError where a protocol is left out
+        raise ConfigError(
+            f"tritonclient with {protocol} is needed for a Triton server ({error}): "
+            f"pip install 'hepsilon[triton]'{' grpcio protobuf' if protocol == 'grpc' else ''}"
+        ) from error
+    return api, lost
+
+
+def _status(error: Exception) -> str | None:
+    """Status of an error of tritonclient, of HTTP or of gRPC."""
+    status = getattr(error, "status", None)
+    return status() if callable(status) else None
+
+
+def _fits(tensor: Any, kind: str, width: int) -> bool:
+    """Whether any number of rows of this type and width may be sent or received (-1: any)."""
+    shape = [int(size) for size in tensor["shape"]]  # gRPC writes them as strings
+    return (
+        tensor["datatype"].startswith(kind)
+        and len(shape) == 2
+        and shape[0] == -1
+        and shape[1] in (-1, width)
+    )
+
+
+def _described(tensors: Iterable[Any]) -> str:
+    parts = [f"{t['name']} {t['datatype']} [{', '.join(map(str, t['shape']))}]" for t in tensors]
+    return ", ".join(parts) or "none"
+
+
+def _run(work: Coroutine[Any, Any, None]) -> None:
+    """Run to the end, in a notebook, where this thread has a loop already, in another thread."""
+    try:
+        asyncio.get_running_loop()
+        busy = True
+    except RuntimeError:
+        busy = False
+    if not busy:
+        return asyncio.run(work)
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()

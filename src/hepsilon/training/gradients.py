@@ -1,0 +1,157 @@
+"""Value and gradient of the loss, and the optimizer's step, compiled for the backend of Keras."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hepsilon.config import Recipe
+from hepsilon.training.batches import Part
+
+if TYPE_CHECKING:
+    import keras
+
+__all__ = ["Gradients", "compile_step"]
+
+Array = npt.NDArray[Any]
+Weights = Sequence[Any]
+Loss = Callable[[Weights, Any, Any, Any, Any], Any]
+ValueAndGradient = Callable[..., tuple[Any, Sequence[Any]]]
+Step = Callable[[Sequence[Array]], None]
+
+
+def _loss(model: keras.Model, recipe: Recipe) -> Loss:
+    """The loss of one part as a function of the weights.
+
+    The penalties l1 and l2 act on the kernels, by a share of each part.
+    """
+    import keras
+
+    from hepsilon.models.loss import tag_loss
+
+    entropy = tag_loss(model.output.shape[-1])
+    kernels = [i for i, v in enumerate(model.trainable_variables) if v.name == "kernel"]
+    penalty = keras.regularizers.L1L2(recipe.l1, recipe.l2) if recipe.l1 or recipe.l2 else None
+
+    def loss(weights: Weights, inputs: Any, target: Any, weight: Any, share: Any) -> Any:
+        logits, _ = model.stateless_call(weights, [], inputs, training=True)
+        value = entropy(target, logits, weight)
+        if penalty is not None:
+            value = value + share * sum(penalty(weights[i]) for i in kernels)
+        return value
+
+    return loss
+
+
+def _tensorflow(loss: Loss, jit: bool) -> ValueAndGradient:
+    import tensorflow as tf
+
+    @tf.function(jit_compile=jit)  # type: ignore[untyped-decorator, unused-ignore]
+    def compiled(weights: Weights, *arguments: Any) -> tuple[Any, Sequence[Any]]:
+        with tf.GradientTape() as tape:
+            tape.watch(weights)
+            value = loss(weights, *arguments)
+        return value, tape.gradient(value, weights)
+
+    def call(weights: Weights, inputs: dict[str, Array], *others: Any) -> Any:
+        tensors = {name: tf.constant(array) for name, array in inputs.items()}
+        return compiled(weights, tensors, *map(tf.constant, others))
+
+    return call
+
+
+def _jax(loss: Loss, jit: bool) -> ValueAndGradient:
+    import jax
+
+    function: ValueAndGradient = jax.jit(jax.value_and_grad(loss))
+    return function
+
+
+def _torch(loss: Loss, jit: bool) -> ValueAndGradient:
+    import torch
+
+    def call(weights: Weights, inputs: dict[str, Array], *others: Any) -> Any:
+        leaves = [w.detach().requires_grad_() for w in weights]
+        value = loss(leaves, inputs, *map(torch.as_tensor, others))
+        return value.detach(), torch.autograd.grad(value, leaves)
+
+    return call
+
+
+_COMPILERS = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}
+
+
+class Gradients:
+    """Value and gradient of the loss of a part; compiled once for all members and batches.
+
+    Parameters
+    ----------
+    model : network whose shape all members share; its own weights are not used.
+    recipe : of the training.
+    jit : compile with XLA (TensorFlow).
+    """
+
+    def __init__(self, model: keras.Model, recipe: Recipe, jit: bool = True) -> None:
+        import keras
+
+        self._call = _COMPILERS[keras.backend.backend()](_loss(model, recipe), jit)
+
+    def __call__(
+        self, weights: Weights, part: Part, member: int, share: float
+    ) -> tuple[float, list[Array]]:
+        """Loss and gradients for one member, as NumPy arrays.
+
+        Parameters
+        ----------
+        weights : tensors, in the order of the model's trainable variables.
+        part : graph, with the weights of all members.
+        member : whose weights in the loss count.
+        share : of the penalties on the weights; over the parts of a batch they add up to one.
+        """
+        import keras
+
+        value, gradients = self._call(
+            weights, part.inputs, part.target, part.weights[member], np.float32(share)
+        )
+        return float(value), [keras.ops.convert_to_numpy(g) for g in gradients]
+
+
+def compile_step(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> Step:
+    """One step of the optimizer on the model's variables, given the gradients."""
+    import keras
+
+    backend, variables = keras.backend.backend(), model.trainable_variables
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        @tf.function(jit_compile=True)  # type: ignore[untyped-decorator, unused-ignore]
+        def apply(gradients: Sequence[Any]) -> None:
+            optimizer.apply(gradients, variables)
+
+        return lambda gradients: apply([tf.constant(g) for g in gradients])
+    if backend == "jax":
+        return _jax_step(optimizer, variables)
+
+    def step(gradients: Sequence[Array]) -> None:
+        optimizer.apply([keras.ops.convert_to_tensor(g) for g in gradients], variables)
+
+    return step
+
+
+def _jax_step(optimizer: keras.optimizers.Optimizer, variables: Sequence[Any]) -> Step:
+    import jax
+
+    apply = jax.jit(optimizer.stateless_apply)
+
+    def step(gradients: Sequence[Array]) -> None:
+        state = [v.value for v in optimizer.variables]
+        new, new_state = apply(state, list(gradients), [v.value for v in variables])
+        for variable, value in zip(
+            [*variables, *optimizer.variables], [*new, *new_state], strict=True
+        ):
+            variable.assign(value)
+
+    return step
