@@ -1,9 +1,9 @@
 """Serve an ONNX network as a Triton server does, without a container: for trials and tests.
 
 A farm serves the folder that ``hepsilon export --format triton`` writes, with Triton's own ONNX
-Runtime. This script runs the same server by ``pip install nvidia-pytriton onnx onnxruntime``, with
-ONNX Runtime in Python behind it: in an environment of its own, since nvidia-pytriton needs an
-older protobuf than TensorFlow allows for. With ``network.onnx`` served as ``jets``
+Runtime. This script runs the same server by ``pip install nvidia-pytriton onnxruntime``, with ONNX
+Runtime in Python behind it: in an environment of its own, since nvidia-pytriton wants older
+packages. With ``network.onnx`` served as ``jets``
 
     python benchmarks/triton_server.py network.onnx --name jets
 
@@ -13,6 +13,8 @@ a client finds it at ``triton+http://localhost:8000/jets`` and ``triton+grpc://l
 from __future__ import annotations
 
 import argparse
+import os
+import signal
 from typing import Any
 
 import numpy as np
@@ -47,6 +49,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=0, help="of ONNX Runtime; 0: all cores")
     arguments = parser.parse_args()
 
+    # tensors over sockets: pytriton's shared memory fails under some patch releases of Python
+    os.environ.setdefault("PYTRITON_NO_TENSORSTORE", "1")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = arguments.threads
     session = onnxruntime.InferenceSession(
@@ -65,6 +69,8 @@ def main() -> None:
         grpc_port=arguments.port + 1,
         metrics_port=arguments.port + 2,
     )
+    # a batch system's way to stop: else the server that was started is left behind
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with Triton(config=config) as server:
         server.bind(
             model_name=arguments.name,

@@ -9,9 +9,13 @@ import awkward as ak
 import numpy as np
 import numpy.typing as npt
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
+from track_toys import PAIRS, TRACKS, chunk_of
+from track_toys import draw as draw_tracks
 
-from hepsilon import InputError, Task, TrainingError
+from hepsilon import InputError, Task, TrainingError, dataset, graphs
 from hepsilon.config import Config, Cut, InputConfig, Passed
 from hepsilon.dataset import Columns, check_response, load_columns, read_columns
 from hepsilon.kernels import key_uniform
@@ -26,6 +30,7 @@ TASK = Task(
     categorical={"hadronFlavour": (5, 4, 0)},
     passed=Passed(field="discriminant", above=(0.0,)),
 )
+POINTS = TASK.model_copy(update={"passed": Passed(field="tagger", above=(0.5, 1.0, 2.0))})
 
 
 def simulated(n_events: int) -> Chunk:
@@ -131,6 +136,116 @@ def test_object_weights_repeat_those_of_the_events(columns: Columns) -> None:
     assert columns.object_weights.tolist() == expected
 
 
+# on disk
+
+
+def spooled(chunks: list[Chunk], task: Task = TASK) -> Columns:
+    columns = load_columns(chunks, task, memory_limit=0)
+    for field in dataclasses.fields(Columns):
+        assert isinstance(getattr(columns, field.name), np.memmap)
+    return columns
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_columns_on_disk_are_those_in_memory(chunk: Chunk, columns: Columns, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    cuts = np.sort(rng.integers(0, 61, 4))
+    found = spooled([part(chunk, p) for p in np.split(rng.permutation(60), cuts)])
+    assert_same(found, columns)
+    types = [getattr(found, f.name).dtype for f in dataclasses.fields(Columns)]
+    assert types == [np.int64, np.float32, np.float32, np.float64, np.uint64]
+
+
+def test_working_points_and_weights_are_kept_on_disk(chunk: Chunk) -> None:
+    found = spooled([part(chunk, slice(0, 30)), part(chunk, slice(30, 60))], POINTS)
+    assert_same(found, load_columns([chunk], POINTS))
+    assert set(found.passed) == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize("task", [PAIRS, TRACKS], ids=["pairs", "tracks"])
+def test_tasks_of_events_are_kept_on_disk(task: Task) -> None:
+    counts = [2] * 30 if task is PAIRS else [1, 2, 3] * 10
+    events = chunk_of(draw_tracks(counts))
+    # the response of an event is a record of its own
+    halves = [
+        dataclasses.replace(part(events, which), events=events.events[which])
+        for which in (slice(0, 11), slice(11, 30))
+    ]
+    assert_same(spooled(halves, task), load_columns([events], task))
+
+
+def test_events_with_equal_numbers_keep_the_order_of_reading(chunk: Chunk) -> None:
+    one = np.ones(60, np.uint64)
+    same = dataclasses.replace(chunk, run=one, luminosity_block=one, event=one)
+    parts = [part(same, slice(0, 25)), part(same, slice(25, 60))]
+    with_jets = ak.to_numpy(ak.num(chunk.records.pt)) > 0
+    for columns in (load_columns(parts, TASK), spooled(parts)):
+        np.testing.assert_array_equal(columns.weights, chunk.weights[with_jets])
+
+
+def test_files_are_read_to_disk_as_configured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_jets(tmp_path / "jets.root", 30)
+    folder = tmp_path / "columns"
+    columns = read_columns([path], Config(task=TASK), folder=folder, memory_limit=0)
+    assert isinstance(columns.nodes, np.memmap)
+    assert list(folder.iterdir()) == []
+    assert_same(columns, read(path))
+    assert not isinstance(read(path).nodes, np.memmap)
+    monkeypatch.setattr(dataset, "usable_memory", lambda: 4 * 1000)
+    assert isinstance(read(path).nodes, np.memmap)
+
+
+def test_what_a_training_does_with_columns_works_from_disk(chunk: Chunk, columns: Columns) -> None:
+    found = spooled([chunk])
+    check_response(found, TASK)
+    assert found.passed_rate == columns.passed_rate
+    for side, expected in zip(found.split(0.3), columns.split(0.3), strict=True):
+        assert_same(side, expected)
+        assert isinstance(side.nodes, np.memmap)
+        assert_same(side.take(np.array([2, 0])), expected.take(np.array([2, 0])))
+        batches = [
+            graphs.gather(c.offsets, c.nodes, np.array([3, 1]), (64, 64)) for c in (side, expected)
+        ]
+        np.testing.assert_array_equal(batches[0].x, batches[1].x)
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 1000])
+def test_blocks_are_all_events_in_order(
+    columns: Columns, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dataset, "BLOCK_OBJECTS", size)
+    blocks = list(columns.blocks())
+    assert [event for block in blocks for event in events_of(block)] == list(events_of(columns))
+    assert [key for block in blocks for key in block.keys] == columns.keys.tolist()
+    largest = np.diff(columns.offsets).max()
+    assert max(len(block.nodes) for block in blocks) < size + largest
+    assert (len(blocks) == 1) == (size == 1000)
+
+
+def test_the_share_that_passes_is_weighted(
+    columns: Columns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = np.average(columns.passed > 0.5, weights=columns.object_weights)
+    for size in (1, 10, 1000):
+        monkeypatch.setattr(dataset, "BLOCK_OBJECTS", size)
+        assert columns.passed_rate == pytest.approx(expected, rel=1e-12)
+
+
+def test_the_response_is_checked_in_all_blocks(
+    columns: Columns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dataset, "BLOCK_OBJECTS", 5)
+    for only in (0, len(columns.passed) - 1):
+        response = np.zeros_like(columns.passed)
+        response[only] = 1.0
+        check_response(dataclasses.replace(columns, passed=response), TASK)
+        check_response(dataclasses.replace(columns, passed=1 - response), TASK)
+    with pytest.raises(InputError, match=f"every one of {len(columns.passed)} Jet objects"):
+        check_response(dataclasses.replace(columns, passed=response * 0 + 1), TASK)
+
+
 def test_loading_does_not_change_the_records(chunk: Chunk) -> None:
     before = ak.copy(chunk.records)
     load_columns([chunk], TASK)
@@ -182,6 +297,45 @@ def test_the_share_is_that_of_the_events() -> None:
     columns = load_columns([simulated(5000)], TASK)
     validation = columns.split(0.1)[1].n_events
     assert stats.binomtest(validation, columns.n_events, 0.1).pvalue > 1e-6
+
+
+@given(st.floats(0.0, 1.0), st.lists(st.integers(0, 2**64 - 1), min_size=2, max_size=30))
+def test_sides_of_sorted_columns_are_views_of_what_is_chosen(
+    fraction: float, keys: list[int]
+) -> None:
+    counts = np.arange(len(keys)) % 3 + 1
+    offsets = np.concatenate([[0], np.cumsum(counts)])
+    nodes = np.arange(offsets[-1] * 2, dtype=np.float32).reshape(-1, 2)
+    columns = Columns(offsets, nodes, nodes[:, 0], counts / 2, np.array(sorted(keys), np.uint64))
+    validation = key_uniform(columns.keys) < fraction
+    expected = [columns.take(np.flatnonzero(side)) for side in (~validation, validation)]
+    if not all(side.n_events for side in expected):
+        with pytest.raises(TrainingError, match=f"{expected[0].n_events} to train"):
+            columns.split(fraction)
+        return
+    for side, copy in zip(columns.split(fraction), expected, strict=True):
+        assert_same(side, copy)
+        for name in ("nodes", "passed", "weights", "keys"):
+            assert np.shares_memory(getattr(side, name), getattr(columns, name))
+
+
+def test_events_in_another_order_are_split_alike(columns: Columns) -> None:
+    order = np.random.default_rng(1).permutation(48)
+    mixed = columns.take(order).split(0.3)
+    for side, found in zip(columns.split(0.3), mixed, strict=True):
+        assert found.keys.tolist() == [k for k in columns.keys[order] if k in side.keys]
+        assert_same(found.take(np.argsort(found.keys)), side)
+
+
+@pytest.mark.parametrize("key", [0, 3 << 11, (3 << 11) + 2047, 4 << 11, 2**64 - 1])
+def test_the_border_is_that_of_the_upper_bits_of_a_key(key: int) -> None:
+    # the share is the number of the key itself, and the next one above it
+    keys = np.array([0, key, 2**64 - 1], np.uint64)
+    columns = Columns(np.arange(4), np.zeros((3, 1), np.float32), np.zeros(3), np.ones(3), keys)
+    for fraction in (x := key_uniform(keys)[1], np.nextafter(x, 1.0)):
+        n_validation = np.count_nonzero(key_uniform(keys) < fraction)
+        if 0 < n_validation < 3:
+            assert columns.split(fraction)[1].n_events == n_validation
 
 
 def test_too_few_events_to_split_are_refused(columns: Columns) -> None:
@@ -247,8 +401,6 @@ def test_responses_that_are_not_numbers_are_refused(chunk: Chunk) -> None:
 
 
 # several working points
-
-POINTS = TASK.model_copy(update={"passed": Passed(field="tagger", above=(0.5, 1.0, 2.0))})
 
 
 def test_the_response_is_the_number_of_working_points(chunk: Chunk) -> None:

@@ -7,7 +7,7 @@ import strategies as sts
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hepsilon import InputError, Task, TrainingError, geometry
+from hepsilon import InputError, Task, TrainingError, features, geometry
 from hepsilon.config import Cut, Passed
 from hepsilon.features import (
     DERIVED,
@@ -38,6 +38,36 @@ def one_column(name: str, values: list[float], weights: list[float] | None = Non
     column = np.array(values, np.float32)[:, np.newaxis]
     spec = fit_features(task_of(name), column, np.array(weights or [1.0] * len(values)))
     return spec.features[0]
+
+
+@pytest.mark.parametrize("size", [1, 7, 100, 1000])
+def test_moments_do_not_depend_on_what_is_taken_at_once(
+    size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(3)
+    counts = rng.integers(0, 5, 60)
+    offsets = np.concatenate([[0], np.cumsum(counts)])
+    nodes = rng.normal(50.0, 2.0, (offsets[-1], 2)).astype(np.float32)
+    nodes[:, 1] = rng.choice([5, 4, 0], len(nodes))
+    of_events = rng.uniform(0.0, 3.0, 60)
+    of_objects = np.repeat(of_events, counts)
+    monkeypatch.setattr(features, "BLOCK_OBJECTS", size)
+    task = task_of("pt", "hadronFlavour")
+    spec = fit_features(task, nodes, of_objects)
+    assert fit_features(task, nodes, of_events, offsets) == spec
+    pt, values = spec.features[0], nodes[:, 0].astype(np.float64)
+    mean = np.average(values, weights=of_objects)
+    assert pt.mean == pytest.approx(mean, rel=1e-13)
+    variance = np.average((values - mean) ** 2, weights=of_objects)
+    assert pt.std == pytest.approx(np.sqrt(variance), rel=1e-12)
+    assert (pt.low, pt.high) == (values.min(), values.max())
+
+
+def test_unknown_categories_are_counted_in_all_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(features, "BLOCK_OBJECTS", 2)
+    nodes = np.array([[1], [5], [4], [0], [5], [1], [2]], np.float32)
+    with pytest.raises(TrainingError, match=r"3 training objects have \[1\.0, 2\.0\]"):
+        fit_features(task_of("hadronFlavour"), nodes, np.ones(7))
 
 
 # matrix

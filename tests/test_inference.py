@@ -48,13 +48,13 @@ def fresh_cache(monkeypatch):
 def loads(monkeypatch, fresh_cache) -> list[str]:
     """Hashes of the networks as they are loaded."""
     found = []
-    original = inference._load_engines
+    original = inference.make_engine
 
-    def load_engines(efficiency):
-        found.append(efficiency.hash)
-        return original(efficiency)
+    def make_engine(path, card, file_hash, **options):
+        found.append(file_hash)
+        return original(path, card, file_hash, **options)
 
-    monkeypatch.setattr(inference, "_load_engines", load_engines)
+    monkeypatch.setattr(inference, "make_engine", make_engine)
     return found
 
 

@@ -16,7 +16,8 @@ from track_toys import TRACKS, Sample, columns_of, draw, track_config, write_sam
 from hepsilon import Config
 from hepsilon.dataset import Columns
 from hepsilon.inference import NetworkEfficiency
-from hepsilon.training import member, train
+from hepsilon.training import members, train
+from hepsilon.training.gradients import Gradients
 
 Train = Callable[..., NetworkEfficiency]
 
@@ -46,17 +47,14 @@ def train_tracks(tmp_path_factory: pytest.TempPathFactory) -> Train:
     A few steps, which are over before XLA would have compiled them: only the product's are.
     """
 
-    def interpreted(model: Any, *arguments: Any) -> None:
-        member_compile(model, *arguments)
-        model.jit_compile = False
-
-    member_compile = member.compile_model
+    def interpreted(model: Any, recipe: Any, jit: bool = True) -> Gradients:
+        return Gradients(model, recipe, jit=False)
 
     def run(config: Config, columns: Columns, compiled: bool = False) -> NetworkEfficiency:
         out = tmp_path_factory.mktemp("tracks") / f"{config.model.architecture}.hepsilon"
         with pytest.MonkeyPatch.context() as patch:
             if not compiled:
-                patch.setattr(member, "compile_model", interpreted)
+                patch.setattr(members, "Gradients", interpreted)
             return train(config, columns, out).efficiency
 
     return run

@@ -1,10 +1,12 @@
-"""Training columns: what is read from files, flat in memory, in an order of its own."""
+"""Training columns: what is read from files, flat, in an order of its own."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,18 +28,21 @@ from hepsilon.features import (
 from hepsilon.kernels import event_key, key_uniform
 from hepsilon.progress import progress_bar
 from hepsilon.reading import Chunk, read_chunks
+from hepsilon.resources import usable_memory
+from hepsilon.spooling import Spool, object_rows
 
 __all__ = ["Columns", "check_response", "load_columns", "read_columns"]
 
 Array = npt.NDArray[Any]
 
 SPLIT_SALT = 1
+BLOCK_OBJECTS = 1 << 20
 logger = logging.getLogger("hepsilon")
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Objects of many events.
+    """Objects of many events, in memory or mapped from disk.
 
     Attributes
     ----------
@@ -62,16 +67,44 @@ class Columns:
 
     @property
     def object_weights(self) -> Array:
-        """Event weight of each object."""
+        """Event weight of each object: 8 bytes per object; see :meth:`blocks`."""
         return np.repeat(self.weights, np.diff(self.offsets))
+
+    @property
+    def passed_rate(self) -> float:
+        """Weighted share of the objects that pass (the loosest working point)."""
+        sums = [
+            (np.sum(block.object_weights * (block.passed > 0.5)), np.sum(block.object_weights))
+            for block in self.blocks()
+        ]
+        passed, total = np.sum(sums, axis=0)
+        return float(passed / total)
+
+    def blocks(self) -> Iterator[Columns]:
+        """All events in order, about a million objects at a time: what is mapped is not copied."""
+        starts = np.arange(0, len(self.nodes), BLOCK_OBJECTS)
+        bounds = np.unique([*np.searchsorted(self.offsets[:-1], starts), self.n_events])
+        return (self.between(start, stop) for start, stop in pairwise(bounds))
+
+    def between(self, start: int, stop: int) -> Columns:
+        """Consecutive events: views, but for the offsets."""
+        objects = slice(self.offsets[start], self.offsets[stop])
+        return Columns(
+            self.offsets[start : stop + 1] - self.offsets[start],
+            self.nodes[objects],
+            self.passed[objects],
+            self.weights[start:stop],
+            self.keys[start:stop],
+        )
 
     def take(self, events: Array) -> Columns:
         """The chosen events, in the given order."""
-        counts = np.diff(self.offsets)[events]
+        starts = self.offsets[events]
+        counts = self.offsets[events + 1] - starts
         offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-        index = np.repeat(self.offsets[events] - offsets[:-1], counts) + np.arange(offsets[-1])
+        rows = object_rows(starts, counts)
         return Columns(
-            offsets, self.nodes[index], self.passed[index], self.weights[events], self.keys[events]
+            offsets, self.nodes[rows], self.passed[rows], self.weights[events], self.keys[events]
         )
 
     def joined(self, objects: int) -> Columns:
@@ -87,18 +120,24 @@ class Columns:
     def split(self, fraction: float) -> tuple[Columns, Columns]:
         """Training and validation events: a pure function of the event's key.
 
+        Of events in the order of their keys both sides are ranges, and views.
+
         Raises
         ------
         TrainingError : if one side has no event.
         """
-        validation = key_uniform(self.keys) < fraction
-        sides = np.flatnonzero(~validation), np.flatnonzero(validation)
-        if not all(len(side) for side in sides):
+        if np.all(self.keys[:-1] <= self.keys[1:]):
+            border = bisect_left(self.keys, fraction, key=lambda k: key_uniform(np.array([k]))[0])
+            sides = self.between(border, self.n_events), self.between(0, border)
+        else:
+            validation = key_uniform(self.keys) < fraction
+            sides = self.take(np.flatnonzero(~validation)), self.take(np.flatnonzero(validation))
+        if not all(side.n_events for side in sides):
             raise TrainingError(
                 f"{self.n_events} events with objects are too few for a validation share of "
-                f"{fraction}: {len(sides[0])} to train, {len(sides[1])} to validate"
+                f"{fraction}: {sides[0].n_events} to train, {sides[1].n_events} to validate"
             )
-        return self.take(sides[0]), self.take(sides[1])
+        return sides
 
 
 def _chunk_columns(chunk: Chunk, task: Task) -> Columns:
@@ -134,40 +173,54 @@ def _fiducial_events(records: ak.Array, task: Task) -> Array:
 
 
 def load_columns(
-    chunks: Iterable[Chunk], task: Task, progress: Callable[[int], None] | None = None
+    chunks: Iterable[Chunk],
+    task: Task,
+    progress: Callable[[int], None] | None = None,
+    *,
+    folder: Path | None = None,
+    memory_limit: int | None = None,
 ) -> Columns:
-    """Read all chunks into memory, sorted by the events' keys.
+    """Read all chunks, sorted by the events' keys.
 
-    The order, and with it the training, does not depend on how events are spread over files.
-    Events without objects are left out: there is nothing to learn from them.
+    The order, and with it the training, does not depend on how events are spread over files, nor
+    on where they are sorted. Events without objects are left out: there is nothing to learn from
+    them.
+
+    Parameters
+    ----------
+    chunks, task : what is read.
+    progress : called with the number of events of each chunk.
+    folder : where events are sorted that are more than the limit; by default that of temporary
+        files. Nothing is left there.
+    memory_limit : bytes of columns from which on they are read-only memory maps of files without
+        a name; by default a quarter of the memory that this process may use.
 
     Raises
     ------
     InputError : for missing or non-finite columns, or if no event has an object.
+    TrainingError : if events that are more than the limit do not fit on disk.
     """
-    parts = []
-    for chunk in chunks:
-        parts.append(_chunk_columns(chunk, task))
-        if progress is not None:
-            progress(len(chunk.event))
-    if not parts:
-        raise InputError("the files hold no events")
-    counts = np.concatenate([np.diff(part.offsets) for part in parts])
-    merged = Columns(
-        np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
-        *(
-            np.concatenate([getattr(part, name) for part in parts])
-            for name in ("nodes", "passed", "weights", "keys")
-        ),
-    )
-    order = np.argsort(merged.keys, kind="stable")
-    order = order[counts[order] > 0]
-    if not len(order):
-        raise InputError(f"no event has a {task.collection} object that passes the selection")
-    return merged.take(order)
+    empty = True
+    with Spool(usable_memory() // 4 if memory_limit is None else memory_limit, folder) as spool:
+        for chunk in chunks:
+            part, empty = _chunk_columns(chunk, task), False
+            spool.add(part.keys, np.diff(part.offsets), part.weights, part.nodes, part.passed)
+            if progress is not None:
+                progress(len(chunk.event))
+        if empty:
+            raise InputError("the files hold no events")
+        if not spool.n_events:
+            raise InputError(f"no event has a {task.collection} object that passes the selection")
+        return Columns(**spool.finish())
 
 
-def read_columns(files: Sequence[str | Path], config: Config) -> Columns:
+def read_columns(
+    files: Sequence[str | Path],
+    config: Config,
+    *,
+    folder: Path | None = None,
+    memory_limit: int | None = None,
+) -> Columns:
     """Columns of all files, with a progress bar (see :func:`load_columns`)."""
     n_read = 0
 
@@ -178,7 +231,7 @@ def read_columns(files: Sequence[str | Path], config: Config) -> Columns:
 
     with progress_bar("reading events", None) as advance:
         chunks = read_chunks(files, config.task, config.input)
-        columns = load_columns(chunks, config.task, count)
+        columns = load_columns(chunks, config.task, count, folder=folder, memory_limit=memory_limit)
     if config.task.fiducial is not None and columns.n_events < n_read:
         outside = n_read - columns.n_events
         logger.warning("%d of %d events are outside the fiducial region", outside, n_read)
@@ -197,7 +250,7 @@ def check_response(columns: Columns, task: Task) -> None:
     """
     size = len(columns.passed)
     for number, cut in enumerate(task.passed.above or (None,)):
-        passed = int(np.count_nonzero(columns.passed > number))
+        passed = sum(np.count_nonzero(block.passed > number) for block in columns.blocks())
         if not 0 < passed < size:
             raise InputError(
                 f"{'every' if passed else 'no'} one of {size} {task.collection} objects has "

@@ -6,7 +6,7 @@ record.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Literal
 
@@ -37,6 +37,7 @@ __all__ = [
 ]
 
 Array = npt.NDArray[Any]
+BLOCK_OBJECTS = 1 << 18
 
 DERIVED: dict[str, Callable[[ak.Array], ak.Array]] = {
     "proximity": geometry.proximity,
@@ -192,14 +193,17 @@ def ordered(records: ak.Array, task: Task) -> ak.Array:
     return records[ak.argsort(keys, axis=1, ascending=False, stable=True)]
 
 
-def fit_features(task: Task, nodes: Array, weights: Array) -> FeatureSpec:
+def fit_features(
+    task: Task, nodes: Array, weights: Array, offsets: Array | None = None
+) -> FeatureSpec:
     """Learn moments, ranges and check categories on the training sample.
 
     Parameters
     ----------
     task : the task, whose features are the columns of ``nodes``.
     nodes : float32 features of all training objects (``n_objects, n_features``).
-    weights : absolute event weight of each object, for the moments.
+    weights : absolute event weight of each object, for the moments; of each event, where their
+        ``offsets`` (``n_events + 1``) are given.
 
     Raises
     ------
@@ -209,10 +213,45 @@ def fit_features(task: Task, nodes: Array, weights: Array) -> FeatureSpec:
         raise TrainingError("no objects are left to train on after the selection")
     if not np.any(weights > 0.0):
         raise TrainingError("expected objects with a weight, but all weights are zero")
-    columns = enumerate(task.features)
-    return FeatureSpec(
-        features=tuple(_fit_feature(task, name, nodes[:, i], weights) for i, name in columns)
+    for i, name in enumerate(task.features):
+        if name in task.categorical:
+            check_categories(task, name, nodes[:, i])
+    moments = _moments(nodes, weights, offsets).tolist()
+    columns = zip(task.features, moments, strict=True)
+    return FeatureSpec(features=tuple(_fitted(task, name, *values) for name, values in columns))
+
+
+def _blocks(nodes: Array, weights: Array, offsets: Array | None) -> Iterator[tuple[Array, Array]]:
+    """Float64 features (``n_features, n``) and weights of some objects at a time."""
+    for start in range(0, len(nodes), BLOCK_OBJECTS):
+        stop = min(start + BLOCK_OBJECTS, len(nodes))
+        if offsets is None:
+            weight = weights[start:stop]
+        else:  # an event may be in two blocks
+            first = np.searchsorted(offsets, start, side="right") - 1
+            last = np.searchsorted(offsets, stop)
+            counts = np.diff(np.clip(offsets[first : last + 1], start, stop))
+            weight = np.repeat(weights[first:last], counts)
+        yield nodes[start:stop].T.astype(np.float64, order="C"), weight
+
+
+def _moments(nodes: Array, weights: Array, offsets: Array | None) -> Array:
+    """Weighted mean, standard deviation, minimum and maximum (``n_features, 4``).
+
+    In two passes, neither of which copies everything: nodes may be mapped from disk.
+    """
+    total, sums = 0.0, np.zeros(nodes.shape[1])
+    low, high = np.full_like(sums, np.inf), np.full_like(sums, -np.inf)
+    for values, weight in _blocks(nodes, weights, offsets):
+        total += np.sum(weight)
+        sums += np.sum(values * weight, axis=1)
+        low, high = np.minimum(low, values.min(axis=1)), np.maximum(high, values.max(axis=1))
+    mean = sums / total
+    squares = sum(
+        np.sum((values - mean[:, np.newaxis]) ** 2 * weight, axis=1)
+        for values, weight in _blocks(nodes, weights, offsets)
     )
+    return np.stack([mean, np.sqrt(squares / total), low, high], axis=1)
 
 
 def check_categories(task: Task, name: str, column: Array) -> None:
@@ -222,22 +261,20 @@ def check_categories(task: Task, name: str, column: Array) -> None:
     ------
     TrainingError : with the number of such objects.
     """
-    unknown = sorted(set(np.unique(column).tolist()) - set(map(float, task.categorical[name])))
+    blocks = [column[i : i + BLOCK_OBJECTS] for i in range(0, len(column), BLOCK_OBJECTS)]
+    found = {value for block in blocks for value in np.unique(block).tolist()}
+    unknown = sorted(found - set(map(float, task.categorical[name])))
     if unknown:
-        count = int(np.isin(column, unknown).sum())
+        count = sum(int(np.isin(block, unknown).sum()) for block in blocks)
         raise TrainingError(
             f"{name}: expected the categories {list(task.categorical[name])}, but {count} "
             f"training objects have {unknown[:10]}; name them in the task or select"
         )
 
 
-def _fit_feature(task: Task, name: str, column: Array, weights: Array) -> Feature:
+def _fitted(task: Task, name: str, mean: float, std: float, low: float, high: float) -> Feature:
     if name in task.categorical:
-        check_categories(task, name, column)
         return Feature(name=name, kind="categorical", categories=task.categorical[name])
-    values = column.astype(np.float64)
-    mean = float(np.average(values, weights=weights))
-    std = float(np.sqrt(np.average((values - mean) ** 2, weights=weights)))
     if not np.isfinite(std) or std <= 1e-7 * max(1.0, abs(mean)):
         raise TrainingError(
             f"{name}: expected values with a spread, received mean {mean:g} and standard "
@@ -249,8 +286,8 @@ def _fit_feature(task: Task, name: str, column: Array, weights: Array) -> Featur
         kind="angle" if name == "phi" or name.endswith("_phi") else "numeric",
         mean=mean,
         std=std,
-        low=float(values.min()),
-        high=float(values.max()),
+        low=low,
+        high=high,
     )
 
 

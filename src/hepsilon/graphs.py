@@ -114,8 +114,11 @@ def _size_class(nodes: int, edges: int) -> tuple[int, int]:
     return capacity, EDGES_PER_NODE * capacity
 
 
-def packed_graphs(offsets: Array, nodes: Array, max_nodes: int = MAX_NODES) -> Iterator[Graph]:
+def packed_graphs(
+    offsets: Array, nodes: Array, max_nodes: int | None = None
+) -> Iterator[Graph]:
     """All events, in order, packed into graphs of a few fixed capacities (for inference)."""
+    max_nodes = max_nodes or MAX_NODES
     bounds = kernels.pack_events(offsets, max_nodes - 1, EDGES_PER_NODE * max_nodes)
     pairs = np.concatenate([[0], np.cumsum(edge_counts(offsets))])
     for first, last in pairwise(bounds):

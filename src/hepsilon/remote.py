@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,24 +23,11 @@ MAX_PAIRS = 16384
 IN_FLIGHT = 4
 FIRST_DELAY, LONGEST_DELAY = 1.0, 16.0
 
+REMEDY = "Serve the model that was exported from this efficiency"
+
 _URL = re.compile(r"triton\+(http|grpc)(s?)://([^/]+)/([^/]+)(?:/([^/]*))?/?")
-_UNAVAILABLE = {
-    "429",
-    "502",
-    "503",
-    "504",
-    "StatusCode.UNAVAILABLE",
-    "StatusCode.DEADLINE_EXCEEDED",
-}
-_UNKNOWN = {"404", "StatusCode.NOT_FOUND"}
-
-
-@dataclass(frozen=True)
-class _Served:
-    """What the server says of a model that fits."""
-
-    output: str
-    max_rows: int
+_UNAVAILABLE = {"429", "502", "503", "504", "UNAVAILABLE", "DEADLINE_EXCEEDED"}
+_UNKNOWN = {"404", "NOT_FOUND"}
 
 
 class TritonEngine:
@@ -89,7 +75,7 @@ class TritonEngine:
         self.timeout, self.retries, self._sleep = timeout, retries, sleep
         self._protocol, self._secure, self._address, self._model, version = match.groups()
         self._version = version or ""
-        self._served: _Served | None = None
+        self._served: tuple[str, int] | None = None  # name of the output, rows of a request
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_served": None}  # each process looks for itself
@@ -119,19 +105,16 @@ class TritonEngine:
         async with session.client:
             if self._served is None:
                 self._served = await session.check(nodes.shape[1])
-            served = self._served
-            batches = self._batches(offsets, nodes, served.max_rows)
+            output, rows = self._served
+            batches = row_batches(nodes, rows)
+            if self.has_edges:
+                batches = neighbour_batches(offsets, nodes, MAX_PAIRS)
 
             async def work() -> None:
                 for batch in batches:  # shared: whoever is free takes the next
-                    out[batch.index] = await session.infer(batch, served.output)
+                    out[batch.index] = await session.infer(batch, output)
 
             await asyncio.gather(*(work() for _ in range(IN_FLIGHT)))
-
-    def _batches(self, offsets: Array, nodes: Array, max_rows: int) -> Iterator[Neighbours]:
-        if self.has_edges:
-            return neighbour_batches(offsets, nodes, MAX_PAIRS)
-        return row_batches(nodes, max_rows)
 
 
 class _Session:
@@ -151,8 +134,8 @@ class _Session:
             engine._address, ssl=bool(engine._secure), **limits
         )
 
-    async def check(self, features: int) -> _Served:
-        """See whether the model on the server takes and gives what it must."""
+    async def check(self, features: int) -> tuple[str, int]:
+        """See whether the model takes and gives what it must: name of its output, rows at once."""
         engine = self.engine
         as_json = {"as_json": True} if engine._protocol == "grpc" else {}
         found = await self._ask("get_model_metadata", **as_json)
@@ -163,12 +146,11 @@ class _Session:
             _fits(inputs[name], kind, width) for name, kind, width in wanted
         )
         if not fits or len(outputs) != 1 or not _fits(outputs[0], "FP", engine.outputs):
+            expected = ", ".join(f"{name} {kind} [-1, {width}]" for name, kind, width in wanted)
             raise RemoteError(
-                f"{engine.url}: the model on the server is another one. Expected inputs "
-                f"{', '.join(f'{n} {k} [-1, {w}]' for n, k, w in wanted)} and one output "
-                f"[-1, {engine.outputs}]; found inputs {_described(inputs.values())} and outputs "
-                f"{_described(outputs)}. Serve the model that was exported from this efficiency, "
-                "or correct the URL"
+                f"{engine.url}: the model on the server is another one. Expected inputs {expected} "
+                f"and one output [-1, {engine.outputs}]; found inputs {_named(inputs.values())} "
+                f"and outputs {_named(outputs)}. {REMEDY}, or correct the URL"
             )
         config = await self._ask("get_model_config", **as_json)
         limit = int(config.get("config", config).get("max_batch_size", 0))
@@ -178,26 +160,26 @@ class _Session:
                 "senders are rows of one request: logits would be wrong. Set max_batch_size: 0 in "
                 "the model's configuration"
             )
-        return _Served(outputs[0]["name"], min(limit, MAX_ROWS) or MAX_ROWS)
+        return outputs[0]["name"], min(limit, MAX_ROWS) or MAX_ROWS
 
     async def infer(self, batch: Neighbours, output: str) -> Array:
         """Logits of a batch (nodes, outputs)."""
-        arrays = {"x": (batch.x, "FP32")}
-        if self.engine.has_edges:
-            arrays["senders"] = (batch.senders, "INT32")
-        inputs = []
-        for name, (array, kind) in arrays.items():
-            inputs.append(self._api.InferInput(name, list(array.shape), kind))
-            inputs[-1].set_data_from_numpy(array)
-        wanted = [self._api.InferRequestedOutput(output)]
-        answer = await self._ask("infer", inputs=inputs, outputs=wanted)
+        x = self._api.InferInput("x", list(batch.x.shape), "FP32")
+        senders = self._api.InferInput("senders", list(batch.senders.shape), "INT32")
+        x.set_data_from_numpy(batch.x)
+        senders.set_data_from_numpy(batch.senders)
+        answer = await self._ask(
+            "infer",
+            inputs=[x, senders] if self.engine.has_edges else [x],
+            outputs=[self._api.InferRequestedOutput(output)],
+        )
         logits: Array | None = answer.as_numpy(output)
         expected = len(batch.x), self.engine.outputs
         if logits is None or logits.shape != expected:
             shape = None if logits is None else logits.shape
             raise RemoteError(
                 f"{self.engine.url}: output {output} has the shape {shape}, expected {expected}. "
-                "Serve the model that was exported from this efficiency"
+                f"{REMEDY}"
             )
         return logits
 
@@ -222,22 +204,17 @@ class _Session:
         return isinstance(error, self._lost) or _status(error) in passing
 
     def _explain(self, error: Exception, attempts: int) -> str:
-        url, what = self.engine.url, f"{type(error).__name__} {error}".strip()
         if _status(error) in _UNKNOWN:
-            return (
-                f"{url}: no such model or version is ready on the server ({what}). Correct the "
-                "URL, or load the model"
-            )
-        if self._may_pass(error):
-            return (
-                f"{url}: no answer in {attempts} attempts of at most {self.engine.timeout:g} s "
-                f"({what}). Check that the server runs and can be reached from here, or raise "
-                "timeout or retries"
-            )
-        return (
-            f"{url}: the server refused a request, or is not a Triton server ({what}). See its "
-            "log, and whether the model was exported from this efficiency"
-        )
+            found = "no such model or version is ready on the server"
+            remedy = "Correct the URL, or load the model"
+        elif self._may_pass(error):
+            found = f"no answer in {attempts} attempts of at most {self.engine.timeout:g} s"
+            remedy = "Check that the server runs and can be reached, or raise timeout or retries"
+        else:
+            found = "the server refused a request, or is not a Triton server"
+            remedy = f"See its log. {REMEDY}"
+        what = f"{type(error).__name__} {error}".strip()
+        return f"{self.engine.url}: {found} ({what}). {remedy}"
 
 
 def _client_library(protocol: str) -> tuple[Any, tuple[type[Exception], ...]]:
@@ -262,33 +239,30 @@ def _client_library(protocol: str) -> tuple[Any, tuple[type[Exception], ...]]:
 def _status(error: Exception) -> str | None:
     """Status of an error of tritonclient, of HTTP or of gRPC."""
     status = getattr(error, "status", None)
-    return status() if callable(status) else None
+    return str(status()).removeprefix("StatusCode.") if callable(status) else None
 
 
 def _fits(tensor: Any, kind: str, width: int) -> bool:
     """Whether any number of rows of this type and width may be sent or received (-1: any)."""
     shape = [int(size) for size in tensor["shape"]]  # gRPC writes them as strings
-    return (
-        tensor["datatype"].startswith(kind)
-        and len(shape) == 2
-        and shape[0] == -1
-        and shape[1] in (-1, width)
-    )
+    return tensor["datatype"].startswith(kind) and shape in ([-1, -1], [-1, width])
 
 
-def _described(tensors: Iterable[Any]) -> str:
+def _named(tensors: Iterable[Any]) -> str:
     parts = [f"{t['name']} {t['datatype']} [{', '.join(map(str, t['shape']))}]" for t in tensors]
     return ", ".join(parts) or "none"
 
 
 def _run(work: Coroutine[Any, Any, None]) -> None:
-    """Run to the end, in a notebook, where this thread has a loop already, in another thread."""
+    """Run to the end, also in a notebook, where this thread has a loop already."""
     try:
         asyncio.get_running_loop()
-        busy = True
     except RuntimeError:
-        busy = False
-    if not busy:
-        return asyncio.run(work)
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(asyncio.run, work).result()
+        here = True
+    else:
+        here = False
+    if here:
+        asyncio.run(work)
+    else:
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(asyncio.run, work).result()

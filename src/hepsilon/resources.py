@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,8 +12,11 @@ from typing import TypeVar
 
 import loky
 
-__all__ = ["has_nvidia_gpu", "threaded", "usable_cpus"]
+__all__ = ["has_nvidia_gpu", "threaded", "usable_cpus", "usable_memory"]
 
+CGROUPS = Path("/sys/fs/cgroup")
+PROCESS_CGROUPS = Path("/proc/self/cgroup")
+V1_LIMIT, V2_LIMIT = "memory.limit_in_bytes", "memory.max"
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -27,6 +31,29 @@ def usable_cpus() -> int:
     cpus = int(loky.cpu_count())
     omp = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     return min(cpus, int(omp)) if omp.isdigit() and int(omp) else cpus
+
+
+def usable_memory() -> int:
+    """Memory that this process may use [bytes]: that of the machine, or of its cgroup if less."""
+    limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    try:
+        groups = PROCESS_CGROUPS.read_text().splitlines()
+    except OSError:  # not Linux
+        groups = []
+    for group in groups:
+        _, controllers, path = group.split(":", 2)
+        kind, file = ("memory", V1_LIMIT) if controllers else ("", V2_LIMIT)
+        if controllers in {"", "memory"}:
+            below = CGROUPS / kind / path.lstrip("/")
+            limits += [_limit(folder / file) for folder in (below, *below.parents)]
+    return min(limits)
+
+
+def _limit(path: Path) -> int:
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):  # none here, or "max"
+        return sys.maxsize
 
 
 def has_nvidia_gpu() -> bool:

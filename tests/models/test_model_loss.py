@@ -89,7 +89,8 @@ def test_loss_of_the_history_is_that_of_the_training(losses, points, mu):
         np.arange(len(counts), dtype=np.uint64),
     )
     columns = columns.take(np.flatnonzero(counts))
-    weights = object_loss_weights(columns, mu).astype(np.float32)
+    n = np.diff(columns.offsets)
+    weights = object_loss_weights(columns.weights, n, columns.passed, mu).astype(np.float32)
     loss = losses.tag_loss(points)(target(BINS[points]), LOGITS[points], sample_weight=weights)
     logits = LOGITS[points] if points > 1 else LOGITS[1][:, 0]
     expected = cross_entropy(logits.astype(np.float64), columns, mu)

@@ -321,7 +321,7 @@ def test_graph_network_of_events_is_that_of_objects_and_a_product() -> None:
     model = build_model(architecture, spec, seed=1)
     randomise(model, 2)
     nodes, offsets = nodes_of(TRACKS, counts), offsets_of(counts)
-    found = expit(Engine(model).logits(offsets, nodes))
+    found = expit(Engine(model).logits(offsets, nodes)[:, 0])
     for event, rows in enumerate(np.split(nodes, offsets[1:-1])):
         own = reference_logits(weights_of(model), architecture, spec, rows)
         expected = np.exp(np.sum(log_expit(own + 2.0)))
@@ -465,7 +465,7 @@ def test_the_network_of_a_product_is_encoder_and_product() -> None:
     weights = weights_of(model)
     product = {n.removeprefix("product."): w for n, w in weights.items() if "product" in n}
     nodes = nodes_of(PAIRS, [2] * 6)
-    found = Engine(model).logits(np.arange(7), nodes.reshape(6, -1))
+    found = Engine(model).logits(np.arange(7), nodes.reshape(6, -1))[:, 0]
     encoded = reference_encoder(nodes, spec, weights["features.kappa"], charge_input=False)
     events = [tuple(x[2 * i : 2 * i + 2] for x in encoded) for i in range(6)]
     expected = [reference_product(event, product) for event in events]

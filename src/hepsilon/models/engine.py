@@ -128,12 +128,15 @@ class Engine:
         self._outputs = int(model.output.shape[-1])
         self._has_edges = any(isinstance(layer, GNBlock) for layer in model.layers)
 
-    def set_members(self, members: Sequence[Sequence[Any]]) -> None:
+    def set_members(self, members: Sequence[Sequence[Array]]) -> None:
         """Evaluate other networks of the same architecture, without compiling anything anew."""
+        self._members = self._tensors(members)
+
+    def _tensors(self, members: Sequence[Sequence[Array]]) -> list[Weights]:
         import keras
 
         with self._placed():
-            self._members = [
+            return [
                 [keras.ops.convert_to_tensor(w, "float32") for w in weights] for weights in members
             ]
 
@@ -159,10 +162,7 @@ class Engine:
         """
         members = self._members
         if members is None:
-            import keras
-
-            variables = self._model.trainable_variables
-            members = [[keras.ops.convert_to_tensor(v) for v in variables]]
+            members = self._tensors([self._model.get_weights()])
         out = np.full((len(nodes), self._outputs * len(members)), np.nan)
 
         def run(graph: Graph) -> None:

@@ -49,8 +49,10 @@ def _loss(model: keras.Model, recipe: Recipe) -> Loss:
 def _tensorflow(loss: Loss, jit: bool) -> ValueAndGradient:
     import tensorflow as tf
 
+    # variables as arguments: one trace for those of all members, and XLA reads them in place
     @tf.function(jit_compile=jit)  # type: ignore[untyped-decorator, unused-ignore]
-    def compiled(weights: Weights, *arguments: Any) -> tuple[Any, Sequence[Any]]:
+    def compiled(variables: Weights, *arguments: Any) -> tuple[Any, Sequence[Any]]:
+        weights = [tf.convert_to_tensor(v) for v in variables]
         with tf.GradientTape() as tape:
             tape.watch(weights)
             value = loss(weights, *arguments)
@@ -106,7 +108,7 @@ class Gradients:
 
         Parameters
         ----------
-        weights : tensors, in the order of the model's trainable variables.
+        weights : variables of the backend, in the order of the model's.
         part : graph, with the weights of all members.
         member : whose weights in the loss count.
         share : of the penalties on the weights; over the parts of a batch they add up to one.

@@ -86,10 +86,8 @@ class Member:
         return None if over else done + 1
 
     def weights(self) -> list[Any]:
-        """Tensors of the weights as they are."""
-        import keras
-
-        return [keras.ops.convert_to_tensor(v) for v in self._model.trainable_variables]
+        """The backend's own variables with the weights as they are."""
+        return [v.value for v in self._model.trainable_variables]
 
     def averaged(self) -> list[Array]:
         """The weights that are validated and kept: averaged over the last steps, if wanted."""
