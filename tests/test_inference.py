@@ -352,13 +352,22 @@ DAMAGE = {
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGE)
-def test_artifact_with_unknown_content_is_refused(ensemble, tmp_path, jets, fresh_cache, damage):
-    rewrite(ensemble.path, tmp_path / "x.hepsilon", DAMAGE[damage])
+def assert_refused(ensemble, jets, path, damage, backend) -> None:
+    rewrite(ensemble.path, path, DAMAGE[damage])
     expected = InputError if damage == "nan" else ArtifactError
     with pytest.raises(expected) as caught:
-        load(tmp_path / "x.hepsilon")(jets)
+        load(path, backend=backend)(jets)
     assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_artifact_with_unknown_content_is_refused(ensemble, tmp_path, jets, fresh_cache, damage):
+    assert_refused(ensemble, jets, tmp_path / "x.hepsilon", damage, "tensorflow")
+
+
+@pytest.mark.parametrize("damage", ["extra member", "extra file", "pickle", "not an array"])
+def test_unknown_content_is_refused_by_all_backends(ensemble, tmp_path, jets, fresh_cache, damage):
+    assert_refused(ensemble, jets, tmp_path / "x.hepsilon", damage, "onnxruntime")
 
 
 def test_no_warning_inside_the_domain(gnn, jets):
@@ -490,12 +499,12 @@ def test_evaluate_says_what_the_single_calls_say(request, jets, outside, name):
 
 def test_evaluate_passes_the_network_once(points_network, jets, monkeypatch):
     calls = []
-    original = type(points_network)._members
+    original = type(points_network).of_members
 
     def members(self, offsets, nodes):
         calls.append(len(nodes))
         return original(self, offsets, nodes)
 
-    monkeypatch.setattr(type(points_network), "_members", members)
+    monkeypatch.setattr(type(points_network), "of_members", members)
     points_network.evaluate(jets)
     assert calls == [25]

@@ -18,6 +18,7 @@ from hepsilon.errors import (
     HepsilonError,
     InputError,
     OutOfDomainWarning,
+    RemoteError,
     ScaleFactorWarning,
     TrainingError,
 )
@@ -48,6 +49,7 @@ __all__ = [
     "InputError",
     "InversionWeight",
     "OutOfDomainWarning",
+    "RemoteError",
     "ScaleFactorWarning",
     "ScaleFactors",
     "TagAssignments",

@@ -114,8 +114,8 @@ def write_artifact(
     blobs = blobs or {}
     if (tuple(arrays), tuple(blobs)) != (card.arrays, card.blobs):
         raise ArtifactError(
-            f"expected the content {card.arrays}, {card.blobs}, "
-            f"received {tuple(arrays)}, {tuple(blobs)}"
+            f"expected the arrays {card.arrays} and the blobs {card.blobs}, "
+            f"received {tuple(arrays)} and {tuple(blobs)}"
         )
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         _write(archive, CARD, card.model_dump_json(indent=1, by_alias=True).encode())

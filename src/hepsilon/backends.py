@@ -113,6 +113,7 @@ def make_engine(
             f"{path} has no {ONNX} for the backend {backend!r}; add it where TensorFlow and "
             f"tf2onnx are installed: hepsilon export {path} --format hepsilon --out {path}"
         )
+    read_arrays(path, card, expected_hash)  # refuses a file with content that nobody knows
     graph = read_blob(path, card, ONNX, expected_hash)
     if backend == "openvino":
         return OnnxEngine(openvino(graph, precision), outputs, has_edges)

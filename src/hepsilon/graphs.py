@@ -114,9 +114,7 @@ def _size_class(nodes: int, edges: int) -> tuple[int, int]:
     return capacity, EDGES_PER_NODE * capacity
 
 
-def packed_graphs(
-    offsets: Array, nodes: Array, max_nodes: int | None = None
-) -> Iterator[Graph]:
+def packed_graphs(offsets: Array, nodes: Array, max_nodes: int | None = None) -> Iterator[Graph]:
     """All events, in order, packed into graphs of a few fixed capacities (for inference)."""
     max_nodes = max_nodes or MAX_NODES
     bounds = kernels.pack_events(offsets, max_nodes - 1, EDGES_PER_NODE * max_nodes)
@@ -150,7 +148,8 @@ class Neighbours:
     Attributes
     ----------
     x : float32 (nodes, features).
-    senders : int32 (nodes, partners), for each node the rows of the other objects of its event.
+    senders : int32 (nodes, partners), for each node the rows of the other objects of its event;
+        its own row stands for no partner, so that no array is ever empty.
     index : int64 (nodes), position of the node in the flat columns.
     """
 
@@ -167,6 +166,8 @@ def neighbour_batches(
     An event beyond the budget stands alone.
     """
     counts = np.diff(offsets)
+    if not counts.any():
+        return
     order = np.argsort(counts, kind="stable")
     multiplicities, first = np.unique(counts[order], return_index=True)
     for n, events in zip(multiplicities, np.split(order, first[1:]), strict=True):

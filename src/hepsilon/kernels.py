@@ -314,14 +314,16 @@ def neighbours(offsets: Array, events: Array, n: int) -> tuple[Array, Array]:
     """Events of ``n`` objects each, with the partners of every object.
 
     Returns ``(index, senders)``: the position of each node in the flat columns, and the rows
-    (nodes, n - 1) of its partners among the nodes, in their order.
+    (nodes, n - 1) of its partners among the nodes, in their order. An object without partners has
+    one row: its own.
     """
     index = np.empty(events.size * n, np.int64)
-    senders = np.empty((events.size * n, n - 1), np.int32)
+    senders = np.empty((events.size * n, max(1, n - 1)), np.int32)
     for event in range(events.size):
         first = event * n
         for i in range(n):
             index[first + i] = offsets[events[event]] + i
+            senders[first + i, 0] = first + i
             for j in range(n - 1):
                 senders[first + i, j] = first + j + (j >= i)
     return index, senders

@@ -89,9 +89,11 @@ def at_senders(values: Any, edges: tuple[Any, Any]) -> Any:
 
 def sum_over_partners(messages: Any, edges: tuple[Any, Any], nodes: Any) -> Any:
     """Sum of the messages of all pairs that update a node; ``nodes`` gives their number."""
-    receivers, _ = edges
+    receivers, senders = edges
     if receivers is None:
-        return ops.sum(messages, axis=1)
+        own = ops.expand_dims(ops.arange(ops.shape(nodes)[0], dtype="int32"), 1)
+        real = ops.cast(ops.not_equal(senders, own), messages.dtype)
+        return ops.sum(messages * ops.expand_dims(real, 2), axis=1)
     return ops.segment_sum(messages, receivers, num_segments=ops.shape(nodes)[0])
 
 
@@ -132,7 +134,8 @@ class PairFeatures(keras.layers.Layer):  # type: ignore[misc]
         self.eta, self.phi = eta, phi
 
     def call(self, inputs: tuple[Any, Any, Any]) -> Any:
-        x, *edges = inputs
+        x, receivers, senders = inputs
+        edges = receivers, senders
         angles = ops.stack([x[:, self.eta], x[:, self.phi]], axis=1)
         delta = at_receivers(angles, edges) - at_senders(angles, edges)
         d_eta, d_phi = delta[..., :1], delta[..., 1:]

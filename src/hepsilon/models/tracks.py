@@ -24,7 +24,9 @@ MOMENTA = ({"px", "py", "pz"}, {"pt", "eta", "phi"})
 def log_odds(log_probability: Any) -> Any:
     """Logit of a probability that is given by its logarithm, finite up to probability one."""
     bounded = ops.minimum(log_probability, -1e-6)
-    return bounded - ops.log(-ops.expm1(bounded))
+    # exp(x) - 1 by way of tanh, as exact for small x, and known to every runtime
+    t = ops.tanh(0.5 * bounded)
+    return bounded - ops.log(-2.0 * t / (1.0 - t))
 
 
 class TrackEncoder(keras.layers.Layer):  # type: ignore[misc]
@@ -173,7 +175,7 @@ class ProductEfficiency(keras.layers.Layer):  # type: ignore[misc]
         index = np.array(list(combinations(range(plain.shape[1]), 2))).T
         a, b = (ops.take(plain, i, axis=1) for i in index)
         differences = pair_differences(*(ops.take(angles, i, axis=1) for i in index))
-        sum_pt = ops.logaddexp(a[..., :1], b[..., :1])
+        sum_pt = ops.log(ops.exp(a[..., :1]) + ops.exp(b[..., :1]))
         orders = [ops.concatenate([*ab, differences, sum_pt], axis=-1) for ab in ((a, b), (b, a))]
         hidden = [run(self.pair[:-1], x) for x in orders]
         return self.pair[-1](0.5 * (hidden[0] + hidden[1]))
@@ -192,7 +194,8 @@ class EventProduct(keras.layers.Layer):  # type: ignore[misc]
     """
 
     def call(self, inputs: tuple[Any, Any, Any]) -> Any:
-        logit, *edges = inputs
+        logit, receivers, senders = inputs
+        edges = receivers, senders
         own = log_factor(logit)
         return log_odds(own + sum_over_partners(at_senders(own, edges), edges, own))
 

@@ -25,6 +25,8 @@ GPU_EVENTS = 8192
 SHUFFLED_TOGETHER = 1 << 21
 """Events that are shuffled as a whole; larger samples in blocks of them, for locality on disk."""
 
+BLOCK = 1 << 20
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -109,15 +111,18 @@ class Batches:
         return bootstrap_counts(self.columns.keys[events], self.recipe.seed, member)
 
     def _norm(self, member: int | None) -> float:
-        counts = self._counts(slice(None), member)
-        return float(self.size * np.abs(self.columns.weights * counts).mean())
+        """Size of a batch in units of the mean weight."""
+        total = 0.0
+        for i in range(0, self.columns.n_events, BLOCK):
+            block = slice(i, i + BLOCK)
+            total += np.abs(self.columns.weights[block] * self._counts(block, member)).sum()
+        return float(self.size * total / self.columns.n_events)
 
     def parts(self, i: int) -> Iterator[Part]:
         """The graphs of a batch, in a fixed order."""
-        events = self.order[i * self.size : (i + 1) * self.size]
-        if self.shape.edges:
-            events = np.sort(events)  # neighbours in memory, or on disk
-        counts = np.diff(self.columns.offsets)[events]
+        # sorted: neighbours in memory, or on disk
+        events = np.sort(self.order[i * self.size : (i + 1) * self.size])
+        counts = self.columns.offsets[events + 1] - self.columns.offsets[events]
         offsets = np.concatenate([[0], np.cumsum(counts)])
         edges = self.shape.edges or np.iinfo(np.int64).max
         bounds = kernels.pack_events(offsets, self.shape.nodes - 1, edges)

@@ -157,7 +157,12 @@ def fit_members(
 
 
 def fit_member(
-    *arguments: Any,
+    architecture: Architecture,
+    spec: FeatureSpec,
+    recipe: Recipe,
+    train: Columns,
+    validation: Columns,
+    *,
     member: int = 0,
     state: Path | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
@@ -165,4 +170,7 @@ def fit_member(
 ) -> Fit:
     """Train one network (see :func:`fit_members`); its number decides its randomness."""
     report = None if on_epoch is None else lambda _, epoch: on_epoch(epoch)
-    return fit_members(*arguments, {member: state}, on_epoch=report, **options)[0]
+    data = train, validation
+    return fit_members(
+        architecture, spec, recipe, *data, {member: state}, on_epoch=report, **options
+    )[0]

@@ -32,6 +32,7 @@ __all__ = ["TrainingResult", "train"]
 logger = logging.getLogger("hepsilon")
 
 SAMPLE_EVENTS = 2000
+BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,8 @@ def _fingerprint(config: Config, train: Columns, validation: Columns) -> str:
     digest = hashlib.sha256(config.model_dump_json().encode())
     for columns in (train, validation):
         for array in (columns.offsets, columns.nodes, columns.passed, columns.weights):
-            digest.update(np.ascontiguousarray(array).tobytes())
+            for i in range(0, len(array), BLOCK):
+                digest.update(np.ascontiguousarray(array[i : i + BLOCK]).data)
     return digest.hexdigest()
 
 
@@ -109,8 +111,8 @@ def _weights(architecture: Architecture, spec: FeatureSpec, fit: Fit) -> dict[st
 
 def _sample(validation: Columns) -> dict[str, Any]:
     """Some validation events, on which other backends and precisions are compared."""
-    events = validation.take(np.arange(min(SAMPLE_EVENTS, validation.n_events)))
-    return {name: getattr(events, name) for name in ("offsets", "nodes", "weights")}
+    events = validation.between(0, min(SAMPLE_EVENTS, validation.n_events))
+    return {name: np.array(getattr(events, name)) for name in ("offsets", "nodes", "weights")}
 
 
 def _with_graph(efficiency: NetworkEfficiency) -> NetworkEfficiency:
@@ -144,7 +146,7 @@ def _card(
         features=spec,
         n_events=columns.n_events,
         n_objects=len(columns.nodes),
-        passed_rate=float(np.average(columns.passed > 0.5, weights=columns.object_weights)),
+        passed_rate=columns.passed_rate,
         files=files,
         versions=versions(("keras", "tensorflow")),
         arrays=(*(f"member-{i}" for i in range(len(fits))), SAMPLE),
@@ -172,14 +174,16 @@ def train(config: Config, data: Sequence[str | Path] | Columns, out: str | Path)
     InputError : for files or columns that do not have what the task needs.
     TrainingError : for too few events, constant features or a loss that is not finite.
     """
-    columns = data if isinstance(data, Columns) else read_columns(data, config)
+    folder = Path(out).absolute().parent  # has room for what does not fit into memory
+    columns = data if isinstance(data, Columns) else read_columns(data, config, folder=folder)
     files = () if isinstance(data, Columns) else tuple(map(SourceFile.of, data))
     check_response(columns, config.task)
     sides = columns.split(config.training.validation)
     validation = sides[1]
     full = recipe(config.model, config.training, sides[0].n_events)
     config = config.model_copy(update={"training": full})
-    spec = fit_features(config.task, sides[0].nodes, np.abs(sides[0].object_weights))
+    weights = np.abs(sides[0].weights)
+    spec = fit_features(config.task, sides[0].nodes, weights, sides[0].offsets)
     architecture = resolve(config.model, config.task)
     if architecture.objects is not None:
         sides = sides[0].joined(architecture.objects), sides[1].joined(architecture.objects)
@@ -188,8 +192,8 @@ def train(config: Config, data: Sequence[str | Path] | Columns, out: str | Path)
     folder = _state_folder(Path(out), _fingerprint(config, *sides))
     fits = _fit(config, full, spec, sides, folder)
     card = _card(config, full, spec, columns, fits, files)
-    weights = [_weights(architecture, spec, fit) for fit in fits]
-    write_artifact(out, card, dict(zip(card.arrays, [*weights, sample], strict=True)))
+    arrays = [*(_weights(architecture, spec, fit) for fit in fits), sample]
+    write_artifact(out, card, dict(zip(card.arrays, arrays, strict=True)))
     efficiency = _with_graph(NetworkEfficiency.load(out))
     shutil.rmtree(folder)
     return TrainingResult(
