@@ -41,6 +41,10 @@ EXAMPLES = {
         hepsilon closure training/tracks.toml rho.root --efficiency net=tracks.hepsilon \\
             --efficiency bins=bins.hepsilon --reconstructed TrackReco --out closure-rho""",
     "info": "hepsilon info gnn.hepsilon",
+    "export": """\
+        hepsilon export gnn.hepsilon --format onnx --out gnn.onnx
+        hepsilon export gnn.hepsilon --format hepsilon --out gnn.hepsilon
+        hepsilon export gnn.hepsilon --format triton --out model-repository""",
 }
 
 
@@ -181,6 +185,16 @@ def build_parser() -> argparse.ArgumentParser:
     command = _add_command(parsers, "info", commands.info)
     command.add_argument("path", type=Path, metavar="PATH", help="model or map")
     _json_option(command)
+
+    command = _add_command(parsers, "export", commands.export)
+    command.add_argument("path", type=Path, metavar="PATH", help="model")
+    command.add_argument(
+        "--format",
+        choices=["onnx", "hepsilon", "triton"],
+        required=True,
+        help="a graph; the model with that graph in it; or the folder of a Triton server",
+    )
+    command.add_argument("--out", type=Path, required=True, help="file or folder to write")
     return parser
 
 

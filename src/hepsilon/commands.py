@@ -16,7 +16,17 @@ from rich.table import Table
 
 from hepsilon.errors import ConfigError
 
-__all__ = ["closure", "convert", "demo", "info", "make_map", "say", "simulate", "train"]
+__all__ = [
+    "closure",
+    "convert",
+    "demo",
+    "export",
+    "info",
+    "make_map",
+    "say",
+    "simulate",
+    "train",
+]
 
 
 def say(text: str) -> None:
@@ -232,6 +242,14 @@ def info(args: argparse.Namespace) -> Any:
     if args.json:
         return _plain(efficiency.card)
     return [_table(str(args.path), ["", "value"], _card_rows(efficiency.card))]
+
+
+def export(args: argparse.Namespace) -> None:
+    """Write the networks of a model as ONNX, on their own or for a Triton server."""
+    from hepsilon.export import export as export_networks
+
+    export_networks(args.path, args.format, args.out)
+    say(f"wrote {args.out}")
 
 
 def _plain(card: Any) -> dict[str, Any]:

@@ -8,6 +8,7 @@ working points); a probability follows by :func:`hepsilon.inference.to_probabili
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 import warnings
@@ -113,6 +114,7 @@ def make_graph(efficiency: NetworkEfficiency) -> bytes:
     signature = {name: tf.TensorSpec(shapes[name], dtypes[name], name) for name in model.input}
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tf2onnx was written for older versions of NumPy
+        logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)  # errors come as exceptions too
         file = Path(folder) / ONNX
         model.export(
             file, format="onnx", verbose=False, opset_version=OPSET, input_signature=[signature]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import awkward as ak
+import boost_histogram as bh
 import hist
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,7 @@ __all__ = [
     "Observable2D",
     "category_names",
     "differential",
+    "fill_rows",
     "object_categories",
     "one_method",
     "pair_categories",
@@ -263,3 +265,29 @@ def differential(
     dimension = " / ".join([top, *units]) if units or luminosity is not None else ""
     out.label = f"$d{power}{quantity} / {below}$" + (f" [{dimension}]" if dimension else "")
     return out
+
+
+def fill_rows(
+    histogram: hist.Hist[Any], method: str, rows: Array, *values: Array, **options: Any
+) -> None:
+    """Fill all categories of one method, still empty, from the numbers of its rows.
+
+    Many times faster than by names, which are compared one entry after the other.
+
+    Parameters
+    ----------
+    histogram : with the axes ``method``, ``category`` and others.
+    method : its name.
+    rows : number of the category of each entry.
+    values : of each entry on the other axes.
+    options : such as ``sample``.
+    """
+    names, categories, *others = histogram.axes
+    plain = bh.Histogram(
+        bh.axis.Integer(0, len(categories), underflow=False),
+        *others,
+        storage=histogram.storage_type(),
+    )
+    plain.fill(rows, *values, **options)
+    view: Any = histogram.view(flow=True)
+    view[names.index(method)] = plain.view(flow=True)

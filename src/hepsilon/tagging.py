@@ -163,7 +163,7 @@ class TagBins:
             values = _known_width(values, len(working_points))
         points = _names(working_points or names, values.shape[1])
         values = probabilities(values, "eps")
-        found = cls(offsets, _between(values, points), points, None, offsets).only(jets)
+        found = cls.of_rows(offsets, values, points).only(jets)
         simulated = found.weights
         if scale_factors is not None:
             found = found._scaled(ScaleFactors.of(scale_factors), values, most)
@@ -172,6 +172,11 @@ class TagBins:
         if direct is not None and tagged is not None:
             found = found._direct(direct, tagged, simulated)
         return found
+
+    @classmethod
+    def of_rows(cls, offsets: Array, eps: Array, working_points: tuple[int | str, ...]) -> TagBins:
+        """All jets from flat efficiencies (jets, working points) that were checked before."""
+        return cls(offsets, _between(eps, working_points), working_points, None, offsets)
 
     @classmethod
     def weighted(

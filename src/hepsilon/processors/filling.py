@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -25,12 +26,13 @@ class Filled:
     entries: CategorisedEntries
     level: str
 
-    @property
-    def index(self) -> Array:
-        """Position of each entry among all that the level has."""
+    @cached_property
+    def index(self) -> Array | slice:
+        """Position of each entry among all that the level has; a slice if it is that of all."""
         found = self.entries.entries.index
         assert found is not None
-        return found
+        in_place = len(found) > 0 and np.array_equal(found, np.arange(len(found)))
+        return slice(len(found)) if in_place else found
 
 
 @dataclass(frozen=True)

@@ -95,9 +95,7 @@ class Method:
         objects : probabilities (objects, working points).
         selections : what is asked for.
         """
-        eps = unflatten(objects, offsets)
-        names: Any = selections.working_points
-        every = TagBins.of(eps, working_points=names)
+        every = TagBins.of_rows(offsets, objects, selections.working_points)
         return cls(
             objects,
             probability(every.only(slice(0, 2)), selections.leading),

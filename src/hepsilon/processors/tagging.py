@@ -29,6 +29,7 @@ from hepsilon.histograms import (
     TRUTH,
     Observable,
     category_names,
+    fill_rows,
     object_categories,
     pair_categories,
     pair_names,
@@ -228,7 +229,7 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
 
     def _profiles(self, records: ak.Array, methods: dict[str, Method]) -> dict[str, Any]:
         """Mean and spread of the efficiency in bins of the observables of objects."""
-        labels = self._labels(self._categories(records, "object")[0])
+        categories = self._categories(records, "object")[0]
         found = {}
         for observable in self.observables:
             if observable.level == "object":
@@ -237,7 +238,7 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
                 values = flat(observable.function(records), name=observable.name)
                 for name, method in methods.items():
                     eps = method.objects[:, self.selections.working_point]
-                    profile.fill(method=name, category=labels, x=values, sample=eps)
+                    fill_rows(profile, name, categories + 1, values, sample=eps)
         return found
 
     def _method_axes(self, methods: Mapping[str, Any]) -> list[Any]:
@@ -246,13 +247,9 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
             hist.axis.StrCategory([OTHER, *category_names(self.values)], name="category"),
         ]
 
-    def _labels(self, categories: Array) -> Array:
-        names: Array = np.array([OTHER, *category_names(self.values)])
-        return np.asarray(names[categories + 1])
-
     def _compare(self, records: ak.Array, methods: dict[str, Method]) -> dict[str, Any]:
         """Distance of every efficiency to the truth, object by object."""
-        labels = self._labels(self._categories(records, "object")[0])
+        rows = self._categories(records, "object")[0] + 1
         compared = {k: m.objects for k, m in methods.items() if k not in (DIRECT, TRUTH)}
         axes = self._method_axes(compared)
         axis = hist.axis.Regular(
@@ -265,10 +262,10 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
         true = truth[positive, point]
         for name, eps in compared.items():
             residual = (eps[positive, point] - true) / true
-            residuals.fill(method=name, category=labels[positive], x=residual)
-            moments.fill(method=name, category=labels[positive], sample=residual)
+            fill_rows(residuals, name, rows[positive], residual)
+            fill_rows(moments, name, rows[positive], sample=residual)
             distance = rel_entr(*(bins_between(x, 0.0)[0] for x in (truth, eps))).sum(axis=1)
-            divergence.fill(method=name, category=labels, sample=distance)
+            fill_rows(divergence, name, rows, sample=distance)
         return {
             "residuals": residuals,
             "residual_moments": moments,

@@ -19,7 +19,7 @@ __all__ = ["Batches", "Part", "Shape"]
 
 Array = npt.NDArray[Any]
 
-PART_EVENTS = 512
+PART_EVENTS = 256
 """Events of a part on a CPU: its activations stay in the cache."""
 GPU_EVENTS = 8192
 SHUFFLED_TOGETHER = 1 << 21
