@@ -31,8 +31,9 @@ lint: $(VENV)/.installed ## style, types and the order of the layers
 fidelity: $(VENV)/.installed ## how close maps and networks come to the truth (about an hour)
 	$(BIN)/python benchmarks/fidelity.py --out benchmarks/results/fidelity.json
 
-speed: $(VENV)/.installed ## training and inference speed, memory
-	$(BIN)/python benchmarks/speed.py --out benchmarks/results/speed.json
+speed: $(VENV)/.installed ## inference, training and whole analyses (about half an hour)
+	$(BIN)/python -m pytest benchmarks --benchmark-json=benchmarks/results/speed.json
+	$(BIN)/python benchmarks/table.py benchmarks/results/speed.json
 	$(BIN)/python benchmarks/tagging.py --out benchmarks/results/tagging.json
 
 clean: ## remove the environment and the demo's output

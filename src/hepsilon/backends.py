@@ -128,6 +128,8 @@ def _keras_engine(
     device: str | None,
     precision: str,
 ) -> Engine:
+    if not is_installed(backend):
+        raise ConfigError(f"the backend {backend!r} is not installed; pip install {backend}")
     if "keras" not in sys.modules:
         os.environ["KERAS_BACKEND"] = backend
     if _keras_backend() != backend:

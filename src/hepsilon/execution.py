@@ -12,6 +12,7 @@ from typing import Any
 from coffea import processor
 
 from hepsilon import errors
+from hepsilon.resources import usable_cpus
 
 __all__ = ["add_executor_options", "executor", "local_executor", "user_errors"]
 
@@ -22,14 +23,15 @@ def local_executor(workers: int) -> Any:
     """Executor in this process (one worker) or in a pool of processes.
 
     The pool is loky's reusable one: it outlives a run, so TensorFlow starts once per worker, and
-    it never forks a process in which TensorFlow already runs (that would deadlock). Nothing is
-    tried again: on one machine an error is the same the second time.
+    it never forks a process in which TensorFlow already runs (that would deadlock). The workers
+    share the CPUs. Nothing is tried again: on one machine an error is the same the second time.
     """
     if workers == 1:
         return processor.IterativeExecutor(retries=0)
     from loky import get_reusable_executor
 
-    pool = get_reusable_executor(max_workers=workers, timeout=600)
+    threads = {"OMP_NUM_THREADS": str(max(1, usable_cpus() // workers))}
+    pool = get_reusable_executor(max_workers=workers, timeout=600, env=threads)
     return processor.FuturesExecutor(pool=pool, workers=workers, retries=0)
 
 

@@ -30,7 +30,7 @@ def usable_cpus() -> int:
     """
     cpus = int(loky.cpu_count())
     omp = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
-    return min(cpus, int(omp)) if omp.isdigit() and int(omp) else cpus
+    return min(cpus, int(omp)) if omp.isdecimal() and int(omp) else cpus
 
 
 def usable_memory() -> int:
