@@ -12,6 +12,7 @@ import logging
 import os
 import tempfile
 import warnings
+from copy import deepcopy
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -120,29 +121,50 @@ def make_graph(efficiency: NetworkEfficiency) -> bytes:
             file, format="onnx", verbose=False, opset_version=OPSET, input_signature=[signature]
         )
         graph = onnx.load(str(file))
-    return bytes(_renamed(graph).SerializeToString(deterministic=True))
+    return bytes(_canonical(graph).SerializeToString(deterministic=True))
 
 
-def _renamed(model: Any) -> Any:
-    """The same graph with names that say something, or that at least do not change."""
+def _ordered(graph: Any) -> list[Any]:
+    """Nodes by what they depend on: the converter's order differs from call to call."""
+    producers = {name: node for node in graph.node for name in node.output}
+    ordered: dict[str, Any] = {}
+    waiting = [graph.output[0].name]
+    while waiting:
+        node = producers[waiting[-1]]
+        missing = [n for n in node.input if n in producers and producers[n].name not in ordered]
+        if missing:
+            waiting.append(missing[0])
+        else:
+            ordered[node.name] = node
+            waiting.pop()
+    return list(ordered.values())
+
+
+def _canonical(model: Any) -> Any:
+    """The same graph in an order, and with names, that are a function of what it computes."""
     graph = model.graph
+    nodes = list(map(deepcopy, _ordered(graph)))
     names = {"": "", "x": "x", "senders": "senders", graph.output[0].name: "logits"}
-    for tensor in [*graph.initializer, *graph.node]:
-        for name in getattr(tensor, "output", [tensor.name]):
+    for i, node in enumerate(nodes):
+        for name in [*node.input, *node.output]:
             names.setdefault(name, f"t{len(names)}")
-    for i, node in enumerate(graph.node):
         node.name = f"{node.op_type}{i}"
         node.input[:] = [names[name] for name in node.input]
         node.output[:] = [names[name] for name in node.output]
-    for tensor in [*graph.initializer, *graph.output]:
+    rank = {name: i for i, name in enumerate(names)}
+    used = [deepcopy(tensor) for tensor in graph.initializer if tensor.name in names]
+    used.sort(key=lambda tensor: rank[tensor.name])
+    for tensor in [*used, *graph.output]:
         tensor.name = names[tensor.name]
-    del graph.value_info[:]
+    del graph.node[:], graph.initializer[:], graph.value_info[:]
+    graph.node.extend(nodes)
+    graph.initializer.extend(used)
     for value in [*graph.input, *graph.output]:
         dimensions = value.type.tensor_type.shape.dim
         dimensions[0].dim_param = "objects"
         if value.name == "senders":
             dimensions[1].dim_param = "partners"
-    graph.name = "efficiency"
+    graph.name, graph.doc_string = "efficiency", ""
     return model
 
 

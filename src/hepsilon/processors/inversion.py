@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import awkward as ak
@@ -50,16 +50,20 @@ class _Sample:
     weights : of the events.
     selected : True for the events that were.
     keys : of the bootstrap; None without replicas.
+    spread : of ensembles, by method: variance of their mean efficiency of each event.
     """
 
     records: ak.Array
     weights: Array
     selected: Array
     keys: Array | None
+    spread: dict[str, Array] = field(default_factory=dict)
 
     def take(self, events: Array) -> _Sample:
         keys = None if self.keys is None else self.keys[events]
-        return _Sample(self.records[events], self.weights[events], self.selected[events], keys)
+        spread = {name: variance[events] for name, variance in self.spread.items()}
+        columns = self.weights[events], self.selected[events]
+        return _Sample(self.records[events], *columns, keys, spread)
 
 
 class EfficiencyInversion(processor.ProcessorABC):  # type: ignore[misc]
@@ -195,8 +199,8 @@ class EfficiencyInversion(processor.ProcessorABC):  # type: ignore[misc]
         if self.measured:
             selected = np.ones(len(events), bool)
         else:
-            field = self.task.passed.field
-            column = {field: event_column(events, field, self.config)}
+            response = self.task.passed.field
+            column = {response: event_column(events, response, self.config)}
             selected = ak.to_numpy(passed(ak.zip(column), self.task))
         keys = bootstrap_key(*event_ids(events, self.config)) if self.replicas else None
         weights = event_weights(events, self.task, self.config)
@@ -206,9 +210,15 @@ class EfficiencyInversion(processor.ProcessorABC):  # type: ignore[misc]
         """One learned efficiency of all events of a sample."""
         efficiency: Any = self.efficiencies[name]
         if isinstance(efficiency, Efficiency):  # its domain is counted in the output
-            evaluated = efficiency.evaluate(sample.records, out_of_domain="ignore", replicas=False)
+            ensemble = isinstance(efficiency, NetworkEfficiency)
+            evaluated = efficiency.evaluate(
+                sample.records, out_of_domain="ignore", replicas=ensemble
+            )
             output["out_of_domain"][method] = int(ak.sum(~evaluated.in_domain))
             eps = evaluated.eps
+            if ensemble and evaluated.replicas is not None and method in self.efficiencies:
+                members = ak.to_numpy(evaluated.replicas)
+                sample.spread[method] = members.var(axis=1, ddof=1) / members.shape[1]
         else:
             eps = efficiency(sample.records)
         return checked_events(eps, len(sample.weights), method)
@@ -299,11 +309,9 @@ class EfficiencyInversion(processor.ProcessorABC):  # type: ignore[misc]
             output["clipped_weight"][method] = float(weights[inverse.clipped].sum())
             logarithm = np.log10(np.maximum(values, 1e-99))
             output["efficiencies"].fill(method=method, x=logarithm, weight=sample.weights)
-            efficiency = self.efficiencies.get(method)
-            if isinstance(efficiency, NetworkEfficiency) and len(efficiency.card.members) > 1:
-                members = ak.to_numpy(efficiency.replicas(sample.records))
-                variance = members.var(axis=1, ddof=1) / members.shape[1]
-                output["jensen"][method] = float(np.sum(weights * variance * inverse.weight**2))
+            if method in sample.spread:
+                bias = weights * sample.spread[method] * inverse.weight**2
+                output["jensen"][method] = float(np.sum(bias))
 
     def _compare(
         self, output: dict[str, Any], name: str, true: Array, eps: Array, weights: Array

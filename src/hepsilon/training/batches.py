@@ -21,7 +21,8 @@ Array = npt.NDArray[Any]
 
 PART_EVENTS = 256
 """Events of a part on a CPU: its activations stay in the cache."""
-GPU_EVENTS = 8192
+LARGE_PART = 8192
+"""The same on a GPU, and of networks without pairs, whose steps are short."""
 SHUFFLED_TOGETHER = 1 << 21
 """Events that are shuffled as a whole; larger samples in blocks of them, for locality on disk."""
 
@@ -33,8 +34,9 @@ class Shape:
     """Capacity of the graphs into which batches are cut.
 
     A batch of many events is evaluated in parts whose gradients are added up, so its size costs
-    no memory; at least two on a CPU, so that two threads have work. Should the parts of a batch
-    not suffice, it gets another one: no graph has another shape, and nothing is compiled twice.
+    no memory; of graph networks on a CPU in at least two, so that two threads have work. Should
+    the parts of a batch not suffice, it gets another one: no graph has another shape, and nothing
+    is compiled twice.
     """
 
     nodes: int
@@ -43,7 +45,9 @@ class Shape:
     @classmethod
     def of(cls, offsets: Array, batch_events: int, has_edges: bool, gpu: bool = False) -> Shape:
         """Capacity that most batches of so many random events fit into without waste."""
-        parts = -(-batch_events // GPU_EVENTS) if gpu else max(2, -(-batch_events // PART_EVENTS))
+        parts = -(-batch_events // (PART_EVENTS if has_edges and not gpu else LARGE_PART))
+        if has_edges and not gpu:
+            parts = max(2, parts)
         nodes, edges = graphs.capacity_for(offsets, batch_events, parts)
         return cls(nodes, edges if has_edges else 0)
 
