@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hepsilon.columns import unflatten
 from hepsilon.conditions import Condition, at_least, exactly
 from hepsilon.tagging import TagBins
 from hepsilon.weights import probability
