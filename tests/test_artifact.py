@@ -12,7 +12,15 @@ import numpy.typing as npt
 import pytest
 
 from hepsilon import ArtifactError, Task, load
-from hepsilon.artifact import Card, SourceFile, read_arrays, read_card, versions, write_artifact
+from hepsilon.artifact import (
+    Card,
+    SourceFile,
+    read_arrays,
+    read_blob,
+    read_card,
+    versions,
+    write_artifact,
+)
 from hepsilon.config import Passed, validate
 from hepsilon.errors import HepsilonError
 from hepsilon.features import Feature, FeatureSpec
@@ -267,3 +275,54 @@ def test_a_damaged_byte_is_refused_or_changes_nothing(path: Path) -> None:
         except Exception as error:  # every other kind of error is collected
             escaped[position] = f"{type(error).__module__}.{type(error).__name__}: {error}"
     assert escaped == {}
+
+
+# other content
+
+
+BLOBS = {"model.onnx": b"\x08\x08" + bytes(range(256))}
+
+
+def with_blob(path: Path) -> Path:
+    return write_artifact(path, CARD.model_copy(update={"blobs": ("model.onnx",)}), ARRAYS, BLOBS)
+
+
+def test_blobs_survive_the_round_trip(tmp_path: Path) -> None:
+    path = with_blob(tmp_path / "model")
+    card = validate(Card, read_card(path), str(path), ArtifactError)
+    assert card.blobs == ("model.onnx",)
+    assert read_blob(path, card, "model.onnx", sha256(path)) == BLOBS["model.onnx"]
+    np.testing.assert_equal(read_arrays(path, card, sha256(path)), ARRAYS)
+    assert with_blob(tmp_path / "again").read_bytes() == path.read_bytes()
+
+
+def test_blobs_that_the_card_does_not_name_are_refused(path: Path) -> None:
+    with pytest.raises(ArtifactError, match="the blobs"):
+        write_artifact(path, CARD, ARRAYS, BLOBS)
+    with pytest.raises(ArtifactError, match=r"holds no model\.onnx; it has"):
+        read_blob(path, CARD, "model.onnx", sha256(path))
+    rewrite(path, BLOBS)
+    with pytest.raises(ArtifactError, match=r"unknown content 'model\.onnx'"):
+        arrays_of(path)
+
+
+@pytest.mark.parametrize("name", ["model.py", "card.json", "../model.onnx"])
+def test_blobs_of_other_names_are_refused(path: Path, name: str) -> None:
+    with pytest.raises(ArtifactError, match=r"blobs\.0: .*'model\.onnx'"):
+        validate(Card, read_card(with_card(path, blobs=[name])), str(path), ArtifactError)
+
+
+def test_blobs_that_are_missing_damaged_or_changed_are_refused(tmp_path: Path) -> None:
+    path = with_blob(tmp_path / "model")
+    card, before = CARD.model_copy(update={"blobs": ("model.onnx",)}), sha256(path)
+    content = bytearray(path.read_bytes())
+    content[content.index(bytes(range(20, 40)))] ^= 0xFF
+    path.write_bytes(content)
+    with pytest.raises(ArtifactError, match="changed since it was loaded"):
+        read_blob(path, card, "model.onnx", before)
+    with pytest.raises(ArtifactError, match=r"is damaged.*CRC"):
+        read_blob(path, card, "model.onnx", sha256(path))
+    with_blob(path)
+    rewrite(path, {"model.onnx": None})
+    with pytest.raises(ArtifactError, match="is damaged"):
+        read_blob(path, card, "model.onnx", sha256(path))

@@ -186,3 +186,67 @@ def test_gather_keeps_the_chosen_order(sample: tuple[Array, Array]) -> None:
     assert graph.index[graph.index >= 0].tolist() == expected
     assert sorted(real_pairs(graph)) == pairs_of(offsets)
     assert (len(graph.x), len(graph.receivers)) == capacity
+
+
+# events of equal multiplicity
+
+
+def partners(batch: graphs.Neighbours) -> list[tuple[int, int]]:
+    """Pairs of objects, by their positions in the flat columns."""
+    own = np.arange(len(batch.x))[:, None]
+    rows, columns = np.nonzero(batch.senders != own)
+    senders = batch.index[batch.senders[rows, columns]]
+    return list(zip(batch.index[rows].tolist(), senders.tolist(), strict=True))
+
+
+@given(n=sts.counts(30), max_pairs=st.sampled_from([1, 12, 1024]))
+def test_neighbours_hold_every_object_and_every_pair_once(n: list[int], max_pairs: int) -> None:
+    offsets = sts.offsets(n)
+    nodes = nodes_of(offsets)
+    batches = list(graphs.neighbour_batches(offsets, nodes, max_pairs))
+    assert sorted(i for batch in batches for i in batch.index.tolist()) == list(range(sum(n)))
+    assert sorted(pair for b in batches for pair in partners(b)) == sorted(pairs_of(offsets))
+    for batch in batches:
+        np.testing.assert_array_equal(batch.x, nodes[batch.index])
+
+
+@given(n=sts.counts(30), max_pairs=st.sampled_from([1, 12, 1024]))
+def test_neighbours_are_of_one_multiplicity_and_within_the_budget(
+    n: list[int], max_pairs: int
+) -> None:
+    offsets = sts.offsets(n)
+    event = np.repeat(np.arange(len(n)), n)
+    for batch in graphs.neighbour_batches(offsets, nodes_of(offsets), max_pairs):
+        events, counts = np.unique(event[batch.index], return_counts=True)
+        assert set(counts) == {np.diff(offsets)[events[0]]}
+        assert batch.senders.shape == (len(batch.x), max(1, counts[0] - 1))
+        assert len(partners(batch)) <= max_pairs or len(events) == 1
+
+
+def test_an_object_alone_has_its_own_row() -> None:
+    """No array of no columns, which not every runtime takes."""
+    (batch,) = graphs.neighbour_batches(np.arange(4), np.ones((3, 2), np.float32))
+    np.testing.assert_array_equal(batch.senders, [[0], [1], [2]])
+    assert partners(batch) == []
+
+
+def test_no_objects_make_no_neighbours() -> None:
+    for offsets in (np.array([0]), np.array([0, 0, 0])):
+        assert list(graphs.neighbour_batches(offsets, np.empty((0, 2), np.float32))) == []
+    assert list(graphs.row_batches(np.empty((0, 2), np.float32))) == []
+
+
+def test_types_of_neighbours_are_those_of_the_networks() -> None:
+    nodes = np.ones((2, 3), np.float32)
+    for batch in (*graphs.neighbour_batches(np.array([0, 2]), nodes), *graphs.row_batches(nodes)):
+        assert (batch.x.dtype, batch.senders.dtype) == (np.float32, np.int32)
+        assert batch.index.dtype == np.int64
+
+
+@pytest.mark.parametrize("n", [1, 6, 7, 8, 20])
+def test_rows_are_cut_in_order(n: int) -> None:
+    nodes = np.arange(2 * n, dtype=np.float32).reshape(n, 2)
+    batches = list(graphs.row_batches(nodes, 7))
+    assert max(len(batch.x) for batch in batches) <= 7
+    np.testing.assert_array_equal(np.concatenate([b.x for b in batches]), nodes)
+    np.testing.assert_array_equal(np.concatenate([b.index for b in batches]), np.arange(n))

@@ -215,3 +215,29 @@ def test_device_may_be_chosen(small_model, engine):
     offsets, nodes = random_nodes([3])
     found = Engine(small_model, device="cpu").logits(offsets, nodes)
     np.testing.assert_allclose(found, engine.logits(offsets, nodes), atol=1e-6)
+
+
+def test_other_members_are_traced_once(small_model):
+    """An ensemble, and what its networks become in a training, is compiled once."""
+    model = Counting(small_model)
+    weights = small_model.get_weights()
+    engine = Engine(model, [weights, [2.0 * w for w in weights]])
+    offsets, nodes = random_nodes([3, 1])
+    first = engine.logits(offsets, nodes)
+    engine.set_members([[2.0 * w for w in weights]])
+    np.testing.assert_array_equal(engine.logits(offsets, nodes)[:, 0], first[:, 1])
+    assert model.traces == 1
+
+
+def test_shapes_of_rows_are_few_too(monkeypatch):
+    model = prepare(SMALL.model_copy(update={"blocks": ()}))
+    engine, shapes = Engine(model), set()
+
+    def spy(graph, members):
+        shapes.add((len(graph.x), len(graph.receivers)))
+        return np.zeros((len(graph.x), 1))
+
+    monkeypatch.setattr(engine, "_run", spy)
+    for size in (*range(1, 300, 7), 1000, 5000, 20_000, 70_000):
+        engine.logits(offsets_of([size]), np.zeros((size, 4), np.float32))
+    assert len(shapes) <= 5

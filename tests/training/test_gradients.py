@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from reference import randomise
+from toys import POINTS, SPEC, TASK, mlp_config
+
+from hepsilon.config import ModelConfig
+from hepsilon.dataset import Columns
+from hepsilon.models import build_model, resolve
+from hepsilon.models.engine import start_backend
+from hepsilon.training import recipe
+from hepsilon.training.batches import Batches, Shape
+from hepsilon.training.gradients import Gradients, compile_step
+from hepsilon.training.member import make_optimizer
+
+pytest_plugins = ["trained", "trained_points"]
+
+SIZE = 72
+"""Events of a batch."""
+GNN = ModelConfig(architecture="gnn", width=4, blocks=1)
+
+
+def network(task=TASK, seed=1):
+    start_backend()
+    model = build_model(resolve(GNN, task), SPEC, seed)
+    randomise(model, seed)
+    return model
+
+
+def full_recipe(columns: Columns, **training):
+    config = mlp_config(batch_events=SIZE, **training)
+    return recipe(config.model, config.training, columns.n_events)
+
+
+def weights_of(model):
+    return [variable.value for variable in model.trainable_variables]
+
+
+def shape_of(parts: int) -> Shape:
+    return {1: Shape(512, 4096), 2: Shape(128, 640), 4: Shape(64, 192)}[parts]
+
+
+class Counting:
+    """A network that counts how often TensorFlow traces it."""
+
+    def __init__(self, model) -> None:
+        self.model, self.traces = model, 0
+
+    def __getattr__(self, name):
+        return getattr(self.model, name)
+
+    def stateless_call(self, *arguments, **options):
+        self.traces += 1
+        return self.model.stateless_call(*arguments, **options)
+
+
+def test_gradient_is_traced_once_for_all_members_and_batches(toy_columns):
+    """Also where a batch needs another part than the others."""
+    full = full_recipe(toy_columns, l2=0.01)
+    members, counting = [network(seed=seed) for seed in (1, 2, 3)], Counting(network())
+    gradients = Gradients(counting, full, jit=False)
+    epoch = Batches(toy_columns, full, Shape(128, 4096), [1], (None, 1, 2))
+    numbers = set()
+    for i in range(len(epoch)):
+        parts = list(epoch.parts(i))
+        numbers.add(len(parts))
+        for part in parts:
+            for member, model in enumerate(members):
+                gradients(weights_of(model), part, member, 1.0 / len(parts))
+    assert numbers == {2, 3}
+    assert counting.traces == 1
+
+
+@pytest.mark.parametrize("parts", [2, 4])
+@pytest.mark.parametrize("task", [TASK, POINTS], ids=["one", "points"])
+def test_parts_of_a_batch_add_up_to_the_whole(toy_columns, points_columns, task, parts):
+    """Loss and gradients, with penalties on the weights."""
+    columns = toy_columns if task is TASK else points_columns
+    full = full_recipe(columns, l1=0.01, l2=0.02, mu=2.0)
+    model = network(task)
+    gradients, results = Gradients(model, full, jit=False), []
+    for number in (1, parts):
+        cut = list(Batches(columns, full, shape_of(number), [1], (None, 4)).parts(0))
+        assert len(cut) >= number
+        found = [gradients(weights_of(model), part, 1, 1.0 / len(cut)) for part in cut]
+        loss = sum(value for value, _ in found)
+        results.append((loss, [sum(arrays) for arrays in zip(*(g for _, g in found), strict=True)]))
+    (whole, expected), (total, sums) = results
+    assert total == pytest.approx(whole, rel=1e-5)
+    for found, there in zip(sums, expected, strict=True):
+        scale = np.abs(there).max()
+        assert scale > 1e-4
+        np.testing.assert_allclose(found, there, rtol=0, atol=1e-4 * scale)
+
+
+def test_gradient_is_that_of_the_loss(toy_columns):
+    """By differences of the loss in a random direction."""
+    full = full_recipe(toy_columns)
+    model = network()
+    gradients = Gradients(model, full, jit=False)
+    (part,) = Batches(toy_columns, full, shape_of(1), [1]).parts(0)
+    weights = [np.array(w) for w in model.get_weights()]
+    _, found = gradients(weights, part, 0, 1.0)
+    rng = np.random.default_rng(1)
+    direction = [rng.normal(size=w.shape).astype(np.float32) for w in weights]
+    ahead, back = (
+        gradients([w + h * d for w, d in zip(weights, direction, strict=True)], part, 0, 1.0)[0]
+        for h in (1e-3, -1e-3)
+    )
+    slope = sum(float(np.sum(g * d)) for g, d in zip(found, direction, strict=True))
+    assert (ahead - back) / 2e-3 == pytest.approx(slope, rel=0.02)
+
+
+def test_compiled_gradients_are_the_interpreted_ones(toy_columns):
+    """XLA, as the training uses it; of a network without pairs, which compiles in no time."""
+    full = full_recipe(toy_columns)
+    config = mlp_config().model
+    model = build_model(resolve(config, TASK), SPEC, 1)
+    part = next(Batches(toy_columns, full, Shape(256, 0), [1]).parts(0))
+    (value, found), (there, expected) = (
+        Gradients(model, full, jit=jit)(weights_of(model), part, 0, 1.0) for jit in (True, False)
+    )
+    assert value == pytest.approx(there, rel=1e-5)
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+
+
+def test_step_is_that_of_the_optimizer(toy_columns):
+    full = full_recipe(toy_columns, epochs=1, weight_decay=0.1)
+    rng = np.random.default_rng(1)
+    models = [network(), network()]
+    optimizers = [make_optimizer(model, full, 10) for model in models]
+    step = compile_step(models[0], optimizers[0])
+    for _ in range(3):
+        new = [rng.normal(size=w.shape).astype(np.float32) for w in models[0].get_weights()]
+        step(new)
+        optimizers[1].apply(new, models[1].trainable_variables)
+    for a, b, before in zip(*(m.get_weights() for m in [*models, network()]), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
+        assert np.abs(a - before).min() > 0.0
