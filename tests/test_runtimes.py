@@ -229,7 +229,7 @@ def test_gpu_needs_its_provider(monkeypatch):
     ort = pytest.importorskip("onnxruntime")
     monkeypatch.setattr(ort, "get_available_providers", lambda: ["CPUExecutionProvider"])
     with pytest.raises(ConfigError, match=r"no CUDAExecutionProvider.*onnxruntime-gpu"):
-        runtimes.onnxruntime(b"", gpu=True)
+        runtimes.onnxruntime(b"", gpu=0)
 
 
 def test_bfloat16_that_would_silently_be_float32_is_refused(monkeypatch):

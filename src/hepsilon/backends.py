@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from typing import Any, Protocol
 
@@ -109,15 +110,21 @@ def make_engine(
     if backend in KERAS:
         return _keras_engine(path, card, expected_hash, backend, device, precision)
     if ONNX not in card.blobs:
+        quoted = shlex.quote(path)
         raise ArtifactError(
             f"{path} has no {ONNX} for the backend {backend!r}; add it where TensorFlow and "
-            f"tf2onnx are installed: hepsilon export {path} --format hepsilon --out {path}"
+            f"tf2onnx are installed: hepsilon export {quoted} --format hepsilon --out {quoted}"
         )
     read_arrays(path, card, expected_hash)  # refuses a file with content that nobody knows
     graph = read_blob(path, card, ONNX, expected_hash)
     if backend == "openvino":
         return OnnxEngine(openvino(graph, precision), outputs, has_edges)
-    return OnnxEngine(onnxruntime(graph, on_gpu(device)), outputs, has_edges)
+    return OnnxEngine(onnxruntime(graph, _gpu_number(device)), outputs, has_edges)
+
+
+def _gpu_number(device: str | None) -> int | None:
+    """Number of the GPU of a device such as ``"gpu:1"``; None for the CPU."""
+    return int((device or "").partition(":")[2] or 0) if on_gpu(device) else None
 
 
 def _keras_engine(

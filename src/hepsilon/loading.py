@@ -45,7 +45,8 @@ def load(
     ------
     ArtifactError : if the file is missing, damaged, or not a hepsilon artifact, or if the
         precision changes an efficiency by more than the bound.
-    ConfigError : for a backend or precision that does not exist or is not installed.
+    ConfigError : for a backend or precision that does not exist; on the first call, for a backend
+        that is not installed.
     """
     kind = read_card(path).get("kind")
     if kind == "network":

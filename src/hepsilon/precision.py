@@ -54,7 +54,7 @@ def measure_precision(efficiency: NetworkEfficiency) -> NetworkEfficiency:
 def accepted(efficiency: NetworkEfficiency, bound: float) -> NetworkEfficiency:
     """The efficiency, if its precision changes no efficiency by more than ``bound``.
 
-    Measured when the precision is first used (see :func:`measure_precision`).
+    Measured when the precision is first used on its backend (see :func:`measure_precision`).
 
     Raises
     ------
@@ -62,9 +62,11 @@ def accepted(efficiency: NetworkEfficiency, bound: float) -> NetworkEfficiency:
     """
     if efficiency.precision == "float32":
         return efficiency
-    if efficiency.card.bfloat16 is None:
-        efficiency = measure_precision(efficiency)
     change = efficiency.card.bfloat16
+    options = efficiency.backend, efficiency.device, efficiency.precision
+    if change is None or change.backend != chosen(efficiency.card, *options):
+        efficiency = measure_precision(efficiency)
+        change = efficiency.card.bfloat16
     if change is not None and not change.largest_difference <= bound:
         raise ArtifactError(
             f"{efficiency.path}: {efficiency.precision} changes an efficiency by "

@@ -73,8 +73,8 @@ class OnnxEngine:
         return out
 
 
-def onnxruntime(graph: bytes, gpu: bool = False) -> Session:
-    """ONNX Runtime; on a GPU by its CUDA provider.
+def onnxruntime(graph: bytes, gpu: int | None = None) -> Session:
+    """ONNX Runtime; on the GPU of that number by its CUDA provider.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def onnxruntime(graph: bytes, gpu: bool = False) -> Session:
     _require("onnxruntime")
     import onnxruntime as ort
 
-    provider = "CUDAExecutionProvider" if gpu else "CPUExecutionProvider"
+    provider = "CPUExecutionProvider" if gpu is None else "CUDAExecutionProvider"
     if provider not in ort.get_available_providers():
         raise ConfigError(
             f"this ONNX Runtime has no {provider}, only {ort.get_available_providers()}; "
@@ -91,7 +91,8 @@ def onnxruntime(graph: bytes, gpu: bool = False) -> Session:
         )
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1  # the engine's threads evaluate a batch each
-    session = ort.InferenceSession(graph, options, providers=[provider])
+    settings = {} if gpu is None else {"device_id": gpu}
+    session = ort.InferenceSession(graph, options, providers=[(provider, settings)])
 
     def run(inputs: dict[str, Array]) -> Array:
         return np.asarray(session.run(None, inputs)[0])
