@@ -63,3 +63,8 @@ def pytest_benchmark_update_json(config: Any, benchmarks: Any, output_json: dict
         entry["stats"] = {k: entry["stats"][k] for k in ("min", "median", "iqr", "rounds")}
         for key in ("options", "params", "param", "fullname"):
             entry.pop(key, None)
+
+
+def pytest_configure(config: Any) -> None:
+    """Warnings are no errors here, unlike in the tests."""
+    config.addinivalue_line("filterwarnings", "default")
