@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -141,4 +141,4 @@ def track_config(task: Task = PAIRS, architecture: str = "mlp", **model: Any) ->
 def of_task(efficiency: NetworkEfficiency, task: Task = PAIRS) -> NetworkEfficiency:
     """The same network for another task."""
     card = efficiency.card.model_copy(update={"task": task})
-    return NetworkEfficiency(efficiency.path, efficiency.hash, card, efficiency.device)
+    return replace(efficiency, card=card)
