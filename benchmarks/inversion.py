@@ -179,7 +179,7 @@ def closures(work: Path, config: Config, paths: dict[str, Path], names: list[str
 
 def divergence(config: Config, engine: Engine, rows: Columns, truth: np.ndarray[Any, Any]) -> float:
     """Mean KL divergence from the truth, in 1e-4 nats an event."""
-    eps = to_probability(engine.logits(rows.offsets, rows.nodes), 1.0)
+    eps = to_probability(engine.logits(rows.offsets, rows.nodes)[:, 0], 1.0)
     return float(1e4 * bernoulli_divergence(truth, eps).mean())
 
 

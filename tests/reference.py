@@ -37,6 +37,20 @@ def randomise(model: Any, seed: int) -> None:
         variable.assign(rng.normal(0.0, gain / np.sqrt(rows), variable.shape))
 
 
+class Counting:
+    """A network that counts how often TensorFlow traces it."""
+
+    def __init__(self, model: Any) -> None:
+        self.model, self.traces = model, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.model, name)
+
+    def stateless_call(self, *arguments: Any, **options: Any) -> Any:
+        self.traces += 1
+        return self.model.stateless_call(*arguments, **options)
+
+
 def dense(x: Any, w: Weights, name: str, activation: str) -> Any:
     return ACTIVATIONS[activation](x @ w[f"{name}.kernel"] + w[f"{name}.bias"])
 

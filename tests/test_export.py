@@ -227,7 +227,7 @@ def test_without_the_converter_it_says_what_to_install(bare, tmp_path, monkeypat
 
 
 def test_keras_on_another_backend_cannot_export(bare, tmp_path, monkeypatch):
-    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    monkeypatch.setattr("hepsilon.export.keras_backend", lambda: "jax")
     with pytest.raises(ConfigError, match="TensorFlow as Keras' backend"):
         export.export(bare.path, "onnx", tmp_path / "x.onnx")
 

@@ -250,3 +250,103 @@ def test_rows_are_cut_in_order(n: int) -> None:
     assert max(len(batch.x) for batch in batches) <= 7
     np.testing.assert_array_equal(np.concatenate([b.x for b in batches]), nodes)
     np.testing.assert_array_equal(np.concatenate([b.index for b in batches]), np.arange(n))
+
+
+# packing and gathering
+
+
+def loads(offsets: Array, bounds: list[int]) -> list[tuple[int, int]]:
+    """Nodes and edges of each batch."""
+    n = np.diff(offsets)
+    return [
+        (int(n[a:b].sum()), int((n * (n - 1))[a:b].sum())) for a, b in itertools.pairwise(bounds)
+    ]
+
+
+BUDGETS = {"max_nodes": st.integers(1, 12), "max_edges": st.integers(0, 40)}
+
+
+@given(n=sts.counts(20), **BUDGETS)
+def test_packed_batches_cover_all_events_in_order(
+    n: list[int], max_nodes: int, max_edges: int
+) -> None:
+    bounds = graphs.pack_events(sts.offsets(n), max_nodes, max_edges)
+    assert bounds[0] == 0
+    assert bounds[-1] == len(n)
+    assert (np.diff(bounds) > 0).all()
+
+
+@given(n=sts.counts(20), **BUDGETS)
+def test_packed_batches_respect_the_budgets_or_hold_one_event(
+    n: list[int], max_nodes: int, max_edges: int
+) -> None:
+    offsets = sts.offsets(n)
+    bounds = graphs.pack_events(offsets, max_nodes, max_edges)
+    for size, (nodes, edges) in zip(np.diff(bounds), loads(offsets, bounds), strict=True):
+        assert size == 1 or (nodes <= max_nodes and edges <= max_edges)
+
+
+@given(n=sts.counts(20), **BUDGETS)
+def test_packed_batches_are_cut_only_where_the_next_event_does_not_fit(
+    n: list[int], max_nodes: int, max_edges: int
+) -> None:
+    offsets = sts.offsets(n)
+    bounds = graphs.pack_events(offsets, max_nodes, max_edges)
+    for (nodes, edges), end in zip(loads(offsets, bounds)[:-1], bounds[1:-1], strict=True):
+        following = n[end]
+        assert nodes + following > max_nodes or edges + following * (following - 1) > max_edges
+
+
+@st.composite
+def chosen_events(draw: st.DrawFn) -> tuple[Array, Array, Array]:
+    """Offsets, node features and a choice of events, in any order."""
+    n = draw(sts.counts())
+    nodes = np.arange(1, 2 * sum(n) + 1, dtype=np.float32).reshape(sum(n), 2)
+    chosen = draw(st.lists(st.sampled_from(range(len(n))), unique=True)) if n else []
+    return sts.offsets(n), nodes, np.array(chosen, np.int64)
+
+
+def gathered(graph: tuple[Array, Array, Array]) -> tuple[graphs.Graph, list[int]]:
+    """A batch with 3 nodes and 5 edges of padding, and the positions of its nodes."""
+    offsets, nodes, chosen = graph
+    positions = [i for event in chosen for i in range(offsets[event], offsets[event + 1])]
+    n = np.diff(offsets)[chosen]
+    capacity = len(positions) + 3, int((n * (n - 1)).sum()) + 5
+    return graphs.gather(offsets, nodes, chosen, capacity), positions
+
+
+@given(graph=chosen_events())
+def test_graph_batch_gathers_the_nodes_of_the_chosen_events(
+    graph: tuple[Array, Array, Array],
+) -> None:
+    batch, positions = gathered(graph)
+    assert batch.index.tolist() == [*positions, -1, -1, -1]
+    np.testing.assert_array_equal(batch.x[:-3], graph[1][positions])
+    assert batch.x.dtype == graph[1].dtype
+
+
+@given(graph=chosen_events())
+def test_graph_batch_joins_all_ordered_pairs_within_events(
+    graph: tuple[Array, Array, Array],
+) -> None:
+    batch, _ = gathered(graph)
+    index, (receivers, senders) = batch.index, (batch.receivers, batch.senders)
+    pairs = list(zip(index[receivers[:-5]], index[senders[:-5]], strict=True))
+    chosen = set(graph[2].tolist())
+    expected = [
+        pair
+        for event, (first, end) in enumerate(itertools.pairwise(graph[0].tolist()))
+        if event in chosen
+        for pair in itertools.permutations(range(first, end), 2)
+    ]
+    assert sorted(pairs) == expected
+
+
+@given(graph=chosen_events())
+def test_graph_batch_pads_with_zeros_and_loops_on_the_last_node(
+    graph: tuple[Array, Array, Array],
+) -> None:
+    batch, _ = gathered(graph)
+    assert not batch.x[-3:].any()
+    last = {len(batch.x) - 1}
+    assert set(batch.receivers[-5:].tolist()) == set(batch.senders[-5:].tolist()) == last

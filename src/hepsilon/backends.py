@@ -22,7 +22,7 @@ from hepsilon.runtimes import (
     openvino,
 )
 
-__all__ = ["BACKENDS", "KERAS", "PRECISIONS", "Evaluator", "chosen", "make_engine"]
+__all__ = ["BACKENDS", "KERAS", "PRECISIONS", "Evaluator", "chosen", "keras_backend", "make_engine"]
 
 Array = npt.NDArray[Any]
 
@@ -57,7 +57,7 @@ def check(backend: str, precision: str) -> None:
         raise ConfigError(f"the backend {backend!r} computes in float32 only, not in {precision}")
 
 
-def _keras_backend() -> str:
+def keras_backend() -> str:
     """The backend that Keras has, or will have when it is imported."""
     if "keras" in sys.modules:
         import keras
@@ -77,10 +77,10 @@ def chosen(card: NetworkCard, backend: str, device: str | None, precision: str) 
         return backend
     has_graph = ONNX in card.blobs
     if on_gpu(device):
-        return _keras_backend()
+        return keras_backend()
     if precision == "bfloat16":
-        return "openvino" if has_graph and bfloat16_in_hardware() else _keras_backend()
-    return "onnxruntime" if has_graph and is_installed("onnxruntime") else _keras_backend()
+        return "openvino" if has_graph and bfloat16_in_hardware() else keras_backend()
+    return "onnxruntime" if has_graph and is_installed("onnxruntime") else keras_backend()
 
 
 def make_engine(
@@ -139,10 +139,10 @@ def _keras_engine(
         raise ConfigError(f"the backend {backend!r} is not installed; pip install {backend}")
     if "keras" not in sys.modules:
         os.environ["KERAS_BACKEND"] = backend
-    if _keras_backend() != backend:
+    if keras_backend() != backend:
         raise ConfigError(
             f"the backend {backend!r} needs Keras to run on it, but Keras has already started on "
-            f"{_keras_backend()!r} in this process; set KERAS_BACKEND={backend} before it starts"
+            f"{keras_backend()!r} in this process; set KERAS_BACKEND={backend} before it starts"
         )
     start_backend()
     model = build_model(card.architecture, card.features, seed=None, precision=precision)

@@ -2,14 +2,14 @@
 
 The graph of an artifact holds all its networks. Inputs: ``x`` (objects, features), raw float32
 features of events of equal multiplicity n, and for graph networks ``senders`` (objects, n - 1),
-int32 rows of the other objects of each object's event. Output: logits (objects, members *
-working points); a probability follows by :func:`hepsilon.inference.to_probability`.
+int32 rows of the other objects of each object's event, or its own row where there is no other.
+Output: logits (objects, members * working points); a probability follows by
+:func:`hepsilon.inference.to_probability`.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import tempfile
 import warnings
 from copy import deepcopy
@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hepsilon.artifact import read_arrays, read_blob, write_artifact
-from hepsilon.backends import ONNX, read_weights
+from hepsilon.backends import ONNX, keras_backend, read_weights
 from hepsilon.cards import NetworkCard, ParityCard
 from hepsilon.errors import ArtifactError, ConfigError
 from hepsilon.files import atomic_path
@@ -69,10 +69,7 @@ output [ {{ name: "logits" data_type: TYPE_FP32 dims: [ -1, {outputs} ] }} ]
 def can_export() -> bool:
     """Whether this process can make ONNX graphs and check them."""
     packages = "tensorflow", "tf2onnx", "onnxruntime"
-    return all(map(is_installed, packages)) and os.environ.get("KERAS_BACKEND") in {
-        None,
-        "tensorflow",
-    }
+    return keras_backend() == "tensorflow" and all(map(is_installed, packages))
 
 
 def _ensemble(efficiency: NetworkEfficiency) -> keras.Model:
@@ -169,7 +166,7 @@ def _canonical(model: Any) -> Any:
 
 
 def sample_of(efficiency: NetworkEfficiency) -> dict[str, Array]:
-    """Validation events kept in the artifact: offsets, nodes, passed, weights (see Columns).
+    """Validation events kept in the artifact: offsets, nodes, weights (see Columns).
 
     Raises
     ------

@@ -20,8 +20,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hepsilon import kernels
-
 __all__ = [
     "Graph",
     "Neighbours",
@@ -29,6 +27,7 @@ __all__ = [
     "gather",
     "needed_capacity",
     "neighbour_batches",
+    "pack_events",
     "packed_graphs",
     "packed_rows",
     "row_batches",
@@ -75,8 +74,46 @@ def edge_counts(offsets: Array) -> Array:
 
 
 def gather(offsets: Array, nodes: Array, events: Array, capacity: tuple[int, int]) -> Graph:
-    """The chosen events as one graph of the given (node, edge) capacity."""
-    return Graph(*kernels.graph_batch(offsets, nodes, events, *capacity))
+    """The chosen events as one graph of the given (node, edge) capacity.
+
+    An edge capacity of zero is for networks without edges.
+    """
+    counts = offsets[events + 1] - offsets[events]
+    total, padding = int(counts.sum()), capacity[0] - 1
+    place = _places(counts)  # of a node in its event
+    index = np.full(capacity[0], -1)
+    index[:total] = np.repeat(offsets[events], counts) + place
+    x = np.zeros((capacity[0], nodes.shape[1]), nodes.dtype)
+    x[:total] = nodes[index[:total]]
+    receivers, senders = (np.full(capacity[1], padding, np.int32) for _ in range(2))
+    if capacity[1]:
+        partners = np.repeat(counts - 1, counts)
+        edges, other = slice(0, int(partners.sum())), _places(partners)
+        receivers[edges] = np.repeat(np.arange(total), partners)
+        own = np.repeat(place, partners)
+        senders[edges] = receivers[edges] - own + other + (other >= own)
+    return Graph(x, receivers, senders, index)
+
+
+def _places(counts: Array) -> Array:
+    """0, 1, .., c - 1 for each count c, one after the other."""
+    first = np.cumsum(counts) - counts
+    return np.arange(int(counts.sum())) - np.repeat(first, counts)
+
+
+def pack_events(offsets: Array, max_nodes: int, max_edges: int | None = None) -> list[int]:
+    """Cut events, in order, into batches within a node and, if given, an edge budget.
+
+    Returns the bounds (batch b holds events ``bounds[b]:bounds[b + 1]``). A batch holds at least
+    one event, so an event beyond the budget stands alone.
+    """
+    bounds, budgets = [0], [(offsets, max_nodes)]
+    if max_edges is not None:
+        budgets.append((np.concatenate([[0], np.cumsum(edge_counts(offsets))]), max_edges))
+    while (first := bounds[-1]) < len(offsets) - 1:
+        ends = [np.searchsorted(sums, sums[first] + most, "right") for sums, most in budgets]
+        bounds.append(max(int(min(ends)) - 1, first + 1))
+    return bounds
 
 
 def capacity_for(offsets: Array, batch_events: int, parts: int = 1) -> tuple[int, int]:
@@ -117,13 +154,13 @@ def _size_class(nodes: int, edges: int) -> tuple[int, int]:
 def packed_graphs(offsets: Array, nodes: Array, max_nodes: int | None = None) -> Iterator[Graph]:
     """All events, in order, packed into graphs of a few fixed capacities (for inference)."""
     max_nodes = max_nodes or MAX_NODES
-    bounds = kernels.pack_events(offsets, max_nodes - 1, EDGES_PER_NODE * max_nodes)
-    pairs = np.concatenate([[0], np.cumsum(edge_counts(offsets))])
+    bounds = pack_events(offsets, max_nodes - 1, EDGES_PER_NODE * max_nodes)
     for first, last in pairwise(bounds):
         n_nodes = int(offsets[last] - offsets[first])
         if n_nodes == 0:
             continue
-        capacity = _size_class(n_nodes + 1, int(pairs[last] - pairs[first]))
+        pairs = int(edge_counts(offsets[first : last + 1]).sum())
+        capacity = _size_class(n_nodes + 1, pairs)
         yield gather(offsets, nodes, np.arange(first, last), capacity)
 
 
@@ -170,11 +207,22 @@ def neighbour_batches(
         return
     order = np.argsort(counts, kind="stable")
     multiplicities, first = np.unique(counts[order], return_index=True)
-    for n, events in zip(multiplicities, np.split(order, first[1:]), strict=True):
-        size = max(1, max_pairs // max(1, int(n) * (int(n) - 1)))
+    for n, events in zip(multiplicities.tolist(), np.split(order, first[1:]), strict=True):
+        size = max(1, max_pairs // max(1, n * (n - 1)))
+        partners = _partners(n)
         for start in range(0, len(events), size) if n else ():
-            index, senders = kernels.neighbours(offsets, events[start : start + size], n)
-            yield Neighbours(nodes[index], senders, index)
+            batch = events[start : start + size]
+            index = (offsets[batch, None] + np.arange(n)).ravel()
+            rows = n * np.arange(len(batch), dtype=np.int32)[:, None, None] + partners
+            yield Neighbours(nodes[index], rows.reshape(len(index), -1), index)
+
+
+def _partners(n: int) -> Array:
+    """Of each of ``n`` objects all others, in their order; a single one has its own row."""
+    if n < 2:
+        return np.zeros((n, 1), np.int32)
+    others = np.arange(n - 1, dtype=np.int32)
+    return others + (others >= np.arange(n)[:, None])
 
 
 def row_batches(nodes: Array, max_rows: int = MAX_ROWS) -> Iterator[Neighbours]:

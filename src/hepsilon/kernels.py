@@ -21,13 +21,10 @@ __all__ = [
     "delta_r_to_nearest",
     "event_key",
     "fill_replicas",
-    "graph_batch",
     "key_uniform",
     "leading_pair_mass",
-    "neighbours",
     "njit",
     "nth_uniform",
-    "pack_events",
     "pair_masses",
     "poisson_counts",
 ]
@@ -254,76 +251,3 @@ def fill_replicas(
         for replica in range(n_replicas):
             row[replica] += weight[i] * _poisson(key[i], replica)
     return out
-
-
-@_jit
-def pack_events(offsets: Array, max_nodes: int, max_edges: int) -> Array:
-    """Cut events, in order, into batches within a node and an edge budget.
-
-    Returns the bounds (batch b holds events ``bounds[b]:bounds[b + 1]``). A batch holds at least
-    one event, so an event beyond the budget stands alone.
-    """
-    n_events = offsets.size - 1
-    bounds = [0]
-    nodes = edges = 0
-    for event in range(n_events):
-        n = offsets[event + 1] - offsets[event]
-        full = nodes + n > max_nodes or edges + n * (n - 1) > max_edges
-        if full and event > bounds[-1]:
-            bounds.append(event)
-            nodes = edges = 0
-        nodes += n
-        edges += n * (n - 1)
-    if n_events > bounds[-1]:
-        bounds.append(n_events)
-    return np.array(bounds, np.int64)
-
-
-@_jit
-def graph_batch(
-    offsets: Array, nodes: Array, events: Array, node_capacity: int, edge_capacity: int
-) -> tuple[Array, Array, Array, Array]:
-    """Gather chosen events into one graph of fixed size.
-
-    Returns ``(x, receivers, senders, index)``: node features padded with zeros to
-    ``node_capacity``, edges padded to ``edge_capacity`` with loops on the last (padding) node,
-    and for each node its position in ``nodes``, -1 for padding. An ``edge_capacity`` of zero is
-    for networks without edges.
-    """
-    x = np.zeros((node_capacity, nodes.shape[1]), nodes.dtype)
-    receivers = np.full(edge_capacity, node_capacity - 1, np.int32)
-    senders = np.full(edge_capacity, node_capacity - 1, np.int32)
-    index = np.full(node_capacity, -1, np.int64)
-    node = edge = 0
-    for event in events:
-        first, n = offsets[event], offsets[event + 1] - offsets[event]
-        for i in range(n):
-            x[node + i] = nodes[first + i]
-            index[node + i] = first + i
-            for j in range(n if edge_capacity else 0):
-                if i != j:
-                    receivers[edge] = node + i
-                    senders[edge] = node + j
-                    edge += 1
-        node += n
-    return x, receivers, senders, index
-
-
-@_jit
-def neighbours(offsets: Array, events: Array, n: int) -> tuple[Array, Array]:
-    """Events of ``n`` objects each, with the partners of every object.
-
-    Returns ``(index, senders)``: the position of each node in the flat columns, and the rows
-    (nodes, n - 1) of its partners among the nodes, in their order. An object without partners has
-    one row: its own.
-    """
-    index = np.empty(events.size * n, np.int64)
-    senders = np.empty((events.size * n, max(1, n - 1)), np.int32)
-    for event in range(events.size):
-        first = event * n
-        for i in range(n):
-            index[first + i] = offsets[events[event]] + i
-            senders[first + i, 0] = first + i
-            for j in range(n - 1):
-                senders[first + i, j] = first + j + (j >= i)
-    return index, senders

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hepsilon.artifact import read_card
-from hepsilon.binned import BinByBin
 from hepsilon.efficiency import Efficiency
 from hepsilon.errors import ArtifactError
-from hepsilon.factorised import FactorisedMap
 from hepsilon.inference import NetworkEfficiency
-from hepsilon.maps import EfficiencyMap
 from hepsilon.precision import PRECISION_BOUND, accepted
+
+if TYPE_CHECKING:
+    from hepsilon.binned import BinByBin
 
 __all__ = ["load", "load_correction"]
 
@@ -54,10 +54,14 @@ def load(
             path, backend=backend, device=device, precision=precision
         )
         return accepted(efficiency, precision_bound)
-    kinds: dict[str, Any] = {"map": EfficiencyMap, "factorised-map": FactorisedMap}
-    if kind in kinds:
-        found: Efficiency = kinds[kind].load(path)
-        return found
+    if kind == "map":  # imported here: a worker with a network starts faster without
+        from hepsilon.maps import EfficiencyMap
+
+        return EfficiencyMap.load(path)
+    if kind == "factorised-map":
+        from hepsilon.factorised import FactorisedMap
+
+        return FactorisedMap.load(path)
     if kind == "bin-by-bin":
         raise ArtifactError(
             f"{path} holds bin-by-bin corrections, which are no function of the records; "
@@ -76,5 +80,7 @@ def load_correction(path: str | Path, **options: Any) -> Efficiency | BinByBin:
     ArtifactError : if the file is missing, damaged, or not a hepsilon artifact.
     """
     if read_card(path).get("kind") == "bin-by-bin":
+        from hepsilon.binned import BinByBin
+
         return BinByBin.load(path)
     return load(path, **options)

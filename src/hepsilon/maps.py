@@ -8,7 +8,6 @@ from typing import Any, Literal
 import awkward as ak
 import numpy as np
 import numpy.typing as npt
-from hist.intervals import clopper_pearson_interval
 from typing_extensions import Self
 
 from hepsilon.artifact import Card, SourceFile, read_artifact, versions, write_artifact
@@ -294,6 +293,8 @@ def _posterior(
             f"expected objects inside the binning with a positive sum of weights, received "
             f"{numbers.size} objects with the sum {np.sum(n):g}"
         )
+    from hist.intervals import clopper_pearson_interval  # slow to import, and only needed here
+
     n_effective = np.divide(n**2, squares, out=np.zeros(shape), where=(n > 0) & (squares > 0))
     ratio = np.divide(k, n, out=np.zeros(shape), where=n > 0)
     unphysical = int(np.count_nonzero((ratio < 0.0) | (ratio > 1.0) | (n < 0.0)))

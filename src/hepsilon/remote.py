@@ -38,8 +38,7 @@ class TritonEngine:
     so an engine may be pickled, forked and shared between threads.
 
     The model takes ``x``, float32 (nodes, features), and, of networks that look at partners,
-    ``senders``, int32 (nodes, partners), which may have no column. Its only output is
-    (nodes, outputs).
+    ``senders``, int32 (nodes, partners). Its only output is (nodes, outputs).
 
     Parameters
     ----------

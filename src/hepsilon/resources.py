@@ -7,6 +7,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -66,16 +67,29 @@ def threaded(function: Callable[[T], R], items: Iterable[T], workers: int) -> It
     """Results in the order of the items, from so many threads.
 
     Unlike ``Executor.map`` it takes items only as they are needed, so that memory does not grow
-    with their number.
+    with their number. The threads are those of the process and outlive the call; ``function`` must
+    not call this itself.
     """
     if workers <= 1:
         yield from map(function, items)
         return
-    with ThreadPoolExecutor(workers) as pool:
-        waiting: deque[Future[R]] = deque()
+    pool, waiting = _pool(workers), deque[Future[R]]()
+    try:
         for item in items:
             waiting.append(pool.submit(function, item))
             if len(waiting) > 2 * workers:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+    finally:  # no waiting: garbage collection may bring one of the threads here
+        for future in waiting:
+            future.cancel()
+
+
+@cache
+def _pool(workers: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(workers, thread_name_prefix="hepsilon")
+
+
+if hasattr(os, "register_at_fork"):  # a fork has the pool, but not its threads
+    os.register_at_fork(after_in_child=_pool.cache_clear)

@@ -1,6 +1,6 @@
 """Networks without Keras: the ONNX graph of an artifact in ONNX Runtime or OpenVINO.
 
-Both start in a fraction of a second and import no TensorFlow. Events are evaluated by their exact
+Both start fast and import no TensorFlow. Events are evaluated by their exact
 multiplicity (see :class:`hepsilon.graphs.Neighbours`): nothing is padded.
 """
 

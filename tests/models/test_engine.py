@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from reference import randomise, reference_logits, weights_of
+from reference import Counting, randomise, reference_logits, weights_of
 from scipy.special import expit
 from toys import SPEC, TASK, offsets_of, random_nodes
 
@@ -137,20 +137,6 @@ def test_input_is_not_mutated(engine):
     engine.logits(offsets, nodes)
     np.testing.assert_array_equal(offsets, copies[0])
     np.testing.assert_array_equal(nodes, copies[1])
-
-
-class Counting:
-    """A network that counts how often TensorFlow traces it, and the shapes it sees."""
-
-    def __init__(self, model) -> None:
-        self.model, self.traces = model, 0
-
-    def __getattr__(self, name):
-        return getattr(self.model, name)
-
-    def stateless_call(self, *arguments, **options):
-        self.traces += 1
-        return self.model.stateless_call(*arguments, **options)
 
 
 def test_any_number_of_events_is_traced_once(small_model):

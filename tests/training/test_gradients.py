@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from reference import randomise
+from reference import Counting, randomise
 from toys import POINTS, SPEC, TASK, mlp_config
 
 from hepsilon.config import ModelConfig
@@ -39,20 +39,6 @@ def weights_of(model):
 
 def shape_of(parts: int) -> Shape:
     return {1: Shape(512, 4096), 2: Shape(128, 640), 4: Shape(64, 192)}[parts]
-
-
-class Counting:
-    """A network that counts how often TensorFlow traces it."""
-
-    def __init__(self, model) -> None:
-        self.model, self.traces = model, 0
-
-    def __getattr__(self, name):
-        return getattr(self.model, name)
-
-    def stateless_call(self, *arguments, **options):
-        self.traces += 1
-        return self.model.stateless_call(*arguments, **options)
 
 
 def test_gradient_is_traced_once_for_all_members_and_batches(toy_columns):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hepsilon import graphs, kernels
+from hepsilon import graphs
 from hepsilon.config import Recipe
 from hepsilon.dataset import Columns
 from hepsilon.training.loss import bootstrap_counts, object_loss_weights
@@ -26,8 +26,6 @@ LARGE_PART = 8192
 SHUFFLED_TOGETHER = 1 << 21
 """Events that are shuffled as a whole; larger samples in blocks of them, for locality on disk."""
 
-BLOCK = 1 << 20
-
 
 @dataclass(frozen=True)
 class Shape:
@@ -35,8 +33,8 @@ class Shape:
 
     A batch of many events is evaluated in parts whose gradients are added up, so its size costs
     no memory; of graph networks on a CPU in at least two, so that two threads have work. Should
-    the parts of a batch not suffice, it gets another one: no graph has another shape, and nothing
-    is compiled twice.
+    the parts of a batch not suffice, it gets another one: no graph but that of an event larger
+    than a part has another shape, and nothing is compiled twice.
     """
 
     nodes: int
@@ -108,18 +106,17 @@ class Batches:
     def __len__(self) -> int:
         return len(self.order) // self.size
 
-    def _counts(self, events: Any, member: int | None) -> Array:
+    def _counts(self, keys: Array, member: int | None) -> Array:
         """How often each event is in the member's sample."""
         if member is None:
-            return np.ones(len(self.columns.weights[events]))
-        return bootstrap_counts(self.columns.keys[events], self.recipe.seed, member)
+            return np.ones(len(keys))
+        return bootstrap_counts(keys, self.recipe.seed, member)
 
     def _norm(self, member: int | None) -> float:
         """Size of a batch in units of the mean weight."""
         total = 0.0
-        for i in range(0, self.columns.n_events, BLOCK):
-            block = slice(i, i + BLOCK)
-            total += np.abs(self.columns.weights[block] * self._counts(block, member)).sum()
+        for block in self.columns.blocks():
+            total += np.abs(block.weights * self._counts(block.keys, member)).sum()
         return float(self.size * total / self.columns.n_events)
 
     def parts(self, i: int) -> Iterator[Part]:
@@ -128,8 +125,7 @@ class Batches:
         events = np.sort(self.order[i * self.size : (i + 1) * self.size])
         counts = self.columns.offsets[events + 1] - self.columns.offsets[events]
         offsets = np.concatenate([[0], np.cumsum(counts)])
-        edges = self.shape.edges or np.iinfo(np.int64).max
-        bounds = kernels.pack_events(offsets, self.shape.nodes - 1, edges)
+        bounds = graphs.pack_events(offsets, self.shape.nodes - 1, self.shape.edges or None)
         for first, last in pairwise(bounds):
             yield self._part(events[first:last])
 
@@ -151,6 +147,7 @@ class Batches:
         weights = []
         for member, norm in zip(self.bootstrap, self._norms, strict=True):
             weight = np.zeros((len(graph.x), 1), np.float32)
-            weight[real, 0] = per_object * np.repeat(self._counts(events, member), counts) / norm
+            drawn = self._counts(columns.keys[events], member)
+            weight[real, 0] = per_object * np.repeat(drawn, counts) / norm
             weights.append(weight)
         return Part(graph.inputs, target, tuple(weights))

@@ -32,7 +32,6 @@ __all__ = ["TrainingResult", "train"]
 logger = logging.getLogger("hepsilon")
 
 SAMPLE_EVENTS = 2000
-BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -54,10 +53,9 @@ class TrainingResult:
 def _fingerprint(config: Config, train: Columns, validation: Columns) -> str:
     """Hash of all that decides the result; a state of another training is not continued."""
     digest = hashlib.sha256(config.model_dump_json().encode())
-    for columns in (train, validation):
-        for array in (columns.offsets, columns.nodes, columns.passed, columns.weights):
-            for i in range(0, len(array), BLOCK):
-                digest.update(np.ascontiguousarray(array[i : i + BLOCK]).data)
+    for block in (*train.blocks(), *validation.blocks()):
+        for array in (block.offsets, block.nodes, block.passed, block.weights):
+            digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
 
 
