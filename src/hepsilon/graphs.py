@@ -97,8 +97,9 @@ def gather(offsets: Array, nodes: Array, events: Array, capacity: tuple[int, int
 
 def _places(counts: Array) -> Array:
     """0, 1, .., c - 1 for each count c, one after the other."""
-    first = np.cumsum(counts) - counts
-    return np.arange(int(counts.sum())) - np.repeat(first, counts)
+    first: Array = np.cumsum(counts) - counts
+    places: Array = np.arange(int(counts.sum())) - np.repeat(first, counts)
+    return places
 
 
 def pack_events(offsets: Array, max_nodes: int, max_edges: int | None = None) -> list[int]:

@@ -13,6 +13,7 @@ from hepsilon.training import recipe
 from hepsilon.training.batches import Batches, Shape
 from hepsilon.training.gradients import Gradients, compile_step
 from hepsilon.training.member import make_optimizer
+from hepsilon.training.vectors import Vectors
 
 pytest_plugins = ["trained", "trained_points"]
 
@@ -33,8 +34,12 @@ def full_recipe(columns: Columns, **training):
     return recipe(config.model, config.training, columns.n_events)
 
 
-def weights_of(model):
-    return [variable.value for variable in model.trainable_variables]
+def vectors_of(model):
+    """As variables of the backend."""
+    import keras
+
+    joined = Vectors(model).join(model.get_weights())
+    return [keras.Variable(vector).value for vector in joined]
 
 
 def shape_of(parts: int) -> Shape:
@@ -53,7 +58,7 @@ def test_gradient_is_traced_once_for_all_members_and_batches(toy_columns):
         numbers.add(len(parts))
         for part in parts:
             for member, model in enumerate(members):
-                gradients(weights_of(model), part, member, 1.0 / len(parts))
+                gradients(vectors_of(model), part, member, 1.0 / len(parts))
     assert numbers == {2, 3}
     assert counting.traces == 1
 
@@ -69,7 +74,7 @@ def test_parts_of_a_batch_add_up_to_the_whole(toy_columns, points_columns, task,
     for number in (1, parts):
         cut = list(Batches(columns, full, shape_of(number), [1], (None, 4)).parts(0))
         assert len(cut) >= number
-        found = [gradients(weights_of(model), part, 1, 1.0 / len(cut)) for part in cut]
+        found = [gradients(vectors_of(model), part, 1, 1.0 / len(cut)) for part in cut]
         loss = sum(value for value, _ in found)
         results.append((loss, [sum(arrays) for arrays in zip(*(g for _, g in found), strict=True)]))
     (whole, expected), (total, sums) = results
@@ -86,7 +91,7 @@ def test_gradient_is_that_of_the_loss(toy_columns):
     model = network()
     gradients = Gradients(model, full, jit=False)
     (part,) = Batches(toy_columns, full, shape_of(1), [1]).parts(0)
-    weights = [np.array(w) for w in model.get_weights()]
+    weights = Vectors(model).join(model.get_weights())
     _, found = gradients(weights, part, 0, 1.0)
     rng = np.random.default_rng(1)
     direction = [rng.normal(size=w.shape).astype(np.float32) for w in weights]
@@ -105,7 +110,7 @@ def test_compiled_gradients_are_the_interpreted_ones(toy_columns):
     model = build_model(resolve(config, TASK), SPEC, 1)
     part = next(Batches(toy_columns, full, Shape(256, 0), [1]).parts(0))
     (value, found), (there, expected) = (
-        Gradients(model, full, jit=jit)(weights_of(model), part, 0, 1.0) for jit in (True, False)
+        Gradients(model, full, jit=jit)(vectors_of(model), part, 0, 1.0) for jit in (True, False)
     )
     assert value == pytest.approx(there, rel=1e-5)
     for a, b in zip(found, expected, strict=True):
@@ -113,15 +118,24 @@ def test_compiled_gradients_are_the_interpreted_ones(toy_columns):
 
 
 def test_step_is_that_of_the_optimizer(toy_columns):
+    """On the two vectors and, uncompiled, on the variables one by one."""
+    import keras
+
     full = full_recipe(toy_columns, epochs=1, weight_decay=0.1)
     rng = np.random.default_rng(1)
-    models = [network(), network()]
-    optimizers = [make_optimizer(model, full, 10) for model in models]
-    step = compile_step(models[0], optimizers[0])
+    model, started = network(), network().get_weights()
+    vectors = Vectors(model)
+    joined = [
+        keras.Variable(vector, name=name)
+        for vector, name in zip(vectors.join(started), ("kernel", "rest"), strict=True)
+    ]
+    step = compile_step(joined, make_optimizer(joined, full, 10))
+    optimizer = make_optimizer(model.trainable_variables, full, 10)
     for _ in range(3):
-        new = [rng.normal(size=w.shape).astype(np.float32) for w in models[0].get_weights()]
-        step(new)
-        optimizers[1].apply(new, models[1].trainable_variables)
-    for a, b, before in zip(*(m.get_weights() for m in [*models, network()]), strict=True):
+        new = [rng.normal(size=w.shape).astype(np.float32) for w in started]
+        step(vectors.join(new))
+        optimizer.apply(new, model.trainable_variables)
+    found = vectors.split([v.numpy() for v in joined])
+    for a, b, before in zip(found, model.get_weights(), started, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
         assert np.abs(a - before).min() > 0.0

@@ -20,6 +20,7 @@ from hepsilon.training import Epoch, Fit, fit_member, recipe
 from hepsilon.training.batches import Batches, Shape
 from hepsilon.training.gradients import Gradients
 from hepsilon.training.loss import cross_entropy
+from hepsilon.training.vectors import Vectors
 
 pytest_plugins = ["trained", "trained_points"]
 
@@ -239,8 +240,9 @@ def penalised(architecture: str, **training: float):
     randomise(model, 1)
     full = recipe(config, mlp_config(**training).training, columns.n_events)
     (part,) = Batches(columns, full, Shape(128, 64), [0]).parts(0)
-    variables = [v.value for v in model.trainable_variables]
-    return model, *Gradients(model, full)(variables, part, 0, 1.0)
+    vectors = Vectors(model)
+    value, gradients = Gradients(model, full)(vectors.join(model.get_weights()), part, 0, 1.0)
+    return model, value, vectors.split(gradients)
 
 
 def penalty(weights: dict, l1: float, l2: float) -> float:

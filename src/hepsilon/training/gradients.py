@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from hepsilon.config import Recipe
 from hepsilon.training.batches import Part
+from hepsilon.training.vectors import Vectors
 
 if TYPE_CHECKING:
     import keras
@@ -24,7 +25,7 @@ Step = Callable[[Sequence[Array]], None]
 
 
 def _loss(model: keras.Model, recipe: Recipe) -> Loss:
-    """The loss of one part as a function of the weights.
+    """The loss of one part as a function of the two vectors of weights.
 
     The penalties l1 and l2 act on the kernels, by a share of each part.
     """
@@ -32,16 +33,14 @@ def _loss(model: keras.Model, recipe: Recipe) -> Loss:
 
     from hepsilon.models.loss import tag_loss
 
-    entropy = tag_loss(model.output.shape[-1])
-    kernels = [i for i, v in enumerate(model.trainable_variables) if v.name == "kernel"]
+    entropy, vectors = tag_loss(model.output.shape[-1]), Vectors(model)
     penalty = keras.regularizers.L1L2(recipe.l1, recipe.l2) if recipe.l1 or recipe.l2 else None
 
     def loss(weights: Weights, inputs: Any, target: Any, weight: Any, share: Any) -> Any:
-        logits, _ = model.stateless_call(weights, [], inputs, training=True)
+        variables = vectors.split(weights, keras.ops.reshape)
+        logits, _ = model.stateless_call(variables, [], inputs, training=True)
         value = entropy(target, logits, weight)
-        if penalty is not None:
-            value = value + share * sum(penalty(weights[i]) for i in kernels)
-        return value
+        return value if penalty is None else value + share * penalty(weights[0])
 
     return loss
 
@@ -108,7 +107,8 @@ class Gradients:
 
         Parameters
         ----------
-        weights : variables of the backend, in the order of the model's.
+        weights : the two vectors of :class:`hepsilon.training.vectors.Vectors`, as the backend's
+            own variables.
         part : graph, with the weights of all members.
         member : whose weights in the loss count.
         share : of the penalties on the weights; over the parts of a batch they add up to one.
@@ -121,11 +121,13 @@ class Gradients:
         return float(value), [keras.ops.convert_to_numpy(g) for g in gradients]
 
 
-def compile_step(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> Step:
-    """One step of the optimizer on the model's variables, given the gradients."""
+def compile_step(
+    variables: Sequence[keras.Variable], optimizer: keras.optimizers.Optimizer
+) -> Step:
+    """One step of the optimizer on the variables, given the gradients."""
     import keras
 
-    backend, variables = keras.backend.backend(), model.trainable_variables
+    backend = keras.backend.backend()
     if backend == "tensorflow":
         import tensorflow as tf
 

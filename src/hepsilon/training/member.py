@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,8 @@ from hepsilon.config import Recipe
 from hepsilon.features import FeatureSpec
 from hepsilon.models import Architecture, build_model
 from hepsilon.training.gradients import compile_step
-from hepsilon.training.state import Epoch, Fit, State
+from hepsilon.training.state import Epoch, Fit, State, to_numpy
+from hepsilon.training.vectors import Vectors
 
 if TYPE_CHECKING:
     import keras
@@ -25,8 +27,13 @@ WARM_UP = 0.1
 """Share of the steps in which the learning rate rises linearly."""
 
 
-def make_optimizer(model: keras.Model, recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
-    """AdamW with averaged weights, warm-up and cosine decay over ``steps``."""
+def make_optimizer(
+    variables: Sequence[keras.Variable], recipe: Recipe, steps: int
+) -> keras.optimizers.Optimizer:
+    """AdamW with averaged weights, warm-up and cosine decay over ``steps``.
+
+    Only variables named "kernel" decay.
+    """
     import keras
 
     peak = recipe.learning_rate
@@ -43,8 +50,8 @@ def make_optimizer(model: keras.Model, recipe: Recipe, steps: int) -> keras.opti
         # a short training must not average over its first steps
         ema_momentum=min(recipe.ema, max(0.0, 1.0 - 10.0 / steps)),
     )
-    optimizer.exclude_from_weight_decay(var_names=["bias", "kappa"])
-    optimizer.build(model.trainable_variables)
+    optimizer.exclude_from_weight_decay([v for v in variables if v.name != "kernel"])
+    optimizer.build(variables)
     return optimizer
 
 
@@ -68,13 +75,22 @@ class Member:
         steps: int,
         state: Path | None,
     ) -> None:
+        import keras
+
         self.number, self._recipe = number, recipe
         seed = int(np.random.default_rng([recipe.seed, number]).integers(2**31))
-        self._model = build_model(architecture, spec, seed)
-        self._optimizer = make_optimizer(self._model, recipe, steps)
-        self.step = compile_step(self._model, self._optimizer)
+        model = build_model(architecture, spec, seed)
+        self._vectors = Vectors(model)
+        self._variables = [
+            keras.Variable(vector, name=name)
+            for vector, name in zip(
+                self._vectors.join(model.get_weights()), ("kernel", "rest"), strict=True
+            )
+        ]
+        self._optimizer = make_optimizer(self._variables, recipe, steps)
+        self.step = compile_step(self._variables, self._optimizer)
         self._state = State(state)
-        self.fit: Fit | None = self._state.load(self._model, self._optimizer)
+        self.fit: Fit | None = self._state.load(self._variables, self._optimizer)
 
     @property
     def next_epoch(self) -> int | None:
@@ -86,18 +102,17 @@ class Member:
         return None if over else done + 1
 
     def weights(self) -> list[Any]:
-        """The backend's own variables with the weights as they are."""
-        return [v.value for v in self._model.trainable_variables]
+        """The backend's own variables with the two vectors of weights as they are."""
+        return [v.value for v in self._variables]
 
     def averaged(self) -> list[Array]:
         """The weights that are validated and kept: averaged over the last steps, if wanted."""
-        raw: list[Array] = self._model.get_weights()
-        if not self._optimizer.use_ema:
-            return raw
-        self._optimizer.finalize_variable_values(self._model.trainable_variables)
-        averaged: list[Array] = self._model.get_weights()
-        self._model.set_weights(raw)
-        return averaged
+        raw = to_numpy(self._variables)
+        self._optimizer.finalize_variable_values(self._variables)
+        averaged = to_numpy(self._variables)
+        for variable, value in zip(self._variables, raw, strict=True):
+            variable.assign(value)
+        return self._vectors.split(averaged)
 
     def finish_epoch(self, epoch: Epoch, weights: list[Array]) -> None:
         """Note an epoch, keep its (averaged) weights if it is the best one, and save all."""
@@ -109,4 +124,4 @@ class Member:
                 self.fit = Fit(weights, history, epoch.epoch)
             else:
                 self.fit = Fit(self.fit.weights, history, self.fit.best_epoch)
-        self._state.save(self._model, self._optimizer, self.fit)
+        self._state.save(self._variables, self._optimizer, self.fit)

@@ -32,6 +32,7 @@ __all__ = ["TrainingResult", "train"]
 logger = logging.getLogger("hepsilon")
 
 SAMPLE_EVENTS = 2000
+STATE_FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class TrainingResult:
 
 def _fingerprint(config: Config, train: Columns, validation: Columns) -> str:
     """Hash of all that decides the result; a state of another training is not continued."""
-    digest = hashlib.sha256(config.model_dump_json().encode())
+    digest = hashlib.sha256(f"{STATE_FORMAT} {config.model_dump_json()}".encode())
     for block in (*train.blocks(), *validation.blocks()):
         for array in (block.offsets, block.nodes, block.passed, block.weights):
             digest.update(np.ascontiguousarray(array).data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     import keras
     from keras.optimizers import Optimizer
 
-__all__ = ["Epoch", "Fit", "State"]
+__all__ = ["Epoch", "Fit", "State", "to_numpy"]
 
 Array = npt.NDArray[Any]
 
@@ -47,14 +48,21 @@ class Fit:
     best_epoch: int
 
 
+def to_numpy(variables: Sequence[keras.Variable]) -> list[Array]:
+    """Copies of their values."""
+    import keras
+
+    return [np.array(keras.ops.convert_to_numpy(v)) for v in variables]
+
+
 class State:
     """All that a member's training needs to go on: a NumPy file, replaced after every epoch."""
 
     def __init__(self, path: Path | None) -> None:
         self.path = path
 
-    def load(self, model: keras.Model, optimizer: Optimizer) -> Fit | None:
-        """Put the saved state into model and optimizer, and return the fit so far."""
+    def load(self, variables: Sequence[keras.Variable], optimizer: Optimizer) -> Fit | None:
+        """Put the saved state into variables and optimizer, and return the fit so far."""
         if self.path is None or not self.path.exists():
             return None
         with np.load(self.path, allow_pickle=False) as file:
@@ -63,25 +71,28 @@ class State:
                 name: [file[f"{name}{i}"] for i in range(count)]
                 for name, count in meta["counts"].items()
             }
-        model.set_weights(groups["model"])
-        for variable, value in zip(optimizer.variables, groups["optimizer"], strict=True):
+        values = [*groups["variables"], *groups["optimizer"]]
+        for variable, value in zip([*variables, *optimizer.variables], values, strict=True):
             variable.assign(value)
         history = [Epoch(**line) for line in meta["history"]]
         return Fit(groups["best"], history, meta["best_epoch"])
 
-    def save(self, model: keras.Model, optimizer: Optimizer, fit: Fit) -> None:
-        """Write the model, its optimizer and the fit so far."""
+    def save(self, variables: Sequence[keras.Variable], optimizer: Optimizer, fit: Fit) -> None:
+        """Write the variables, their optimizer and the fit so far."""
         if self.path is None:
             return
-        import keras
-
-        moments = [keras.ops.convert_to_numpy(v) for v in optimizer.variables]
-        groups = {"model": model.get_weights(), "optimizer": moments, "best": fit.weights}
+        groups = {
+            "variables": to_numpy(variables),
+            "optimizer": to_numpy(optimizer.variables),
+            "best": fit.weights,
+        }
         meta = {
             "counts": {name: len(group) for name, group in groups.items()},
             "history": [asdict(epoch) for epoch in fit.history],
             "best_epoch": fit.best_epoch,
         }
-        arrays = {f"{name}{i}": a for name, group in groups.items() for i, a in enumerate(group)}
+        arrays: dict[str, Any] = {
+            f"{name}{i}": a for name, group in groups.items() for i, a in enumerate(group)
+        }
         with atomic_path(self.path) as temporary:
             np.savez(temporary, meta=np.array(json.dumps(meta)), **arrays)

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from reference import randomise
+from toys import SPEC, TASK
+
+from hepsilon.config import ModelConfig
+from hepsilon.models import build_model, resolve
+from hepsilon.models.engine import start_backend
+from hepsilon.training.vectors import Vectors
+
+
+@pytest.fixture(scope="module")
+def model():
+    start_backend()
+    config = ModelConfig(architecture="gnn", width=4, blocks=1)
+    model = build_model(resolve(config, TASK), SPEC, seed=1)
+    randomise(model, 1)
+    return model
+
+
+def test_splitting_undoes_joining(model):
+    vectors = Vectors(model)
+    for found, weight in zip(
+        vectors.split(vectors.join(model.get_weights())), model.get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(found, weight)
+
+
+def test_tensors_are_split_alike(model):
+    import keras
+
+    vectors = Vectors(model)
+    joined = map(keras.ops.convert_to_tensor, vectors.join(model.get_weights()))
+    for found, weight in zip(
+        vectors.split(list(joined), keras.ops.reshape), model.get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(keras.ops.convert_to_numpy(found), weight)
+
+
+def test_first_vector_has_the_kernels_and_the_second_the_rest(model):
+    kernels, rest = Vectors(model).join(model.get_weights())
+    sizes = {True: 0, False: 0}
+    for variable in model.trainable_variables:
+        sizes[variable.path.endswith("/kernel")] += int(np.prod(variable.shape))
+    assert (len(kernels), len(rest)) == (sizes[True], sizes[False])
+    assert min(sizes.values()) > 0
+
+
+def test_another_number_of_weights_is_refused(model):
+    with pytest.raises(ValueError, match="zip"):
+        Vectors(model).join(model.get_weights()[1:])
