@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hepsilon import Condition, InputError, at_least, exactly
-from hepsilon.conditions import ANYTHING, Requirement, as_condition
+from hepsilon.conditions import ANYTHING, Requirement, as_condition, joint_transitions
 
 NAMES = ["L", "M", "T"]
 
@@ -146,3 +146,22 @@ def test_contradictions_are_never_met() -> None:
         table = condition.transitions(NAMES)
         for bins in itertools.product(range(4), repeat=4):
             assert not run(table, bins)
+
+
+@given(some=st.lists(ref.conditions(3), min_size=1, max_size=3), n_jets=st.integers(0, 3))
+def test_the_joint_automaton_accepts_what_each_one_does(some: list[Condition], n_jets: int) -> None:
+    table, accepts = joint_transitions(some, NAMES)
+    for bins in itertools.product(range(4), repeat=n_jets):
+        state = 0
+        for b in bins:
+            state = table[state, b] if state >= 0 else -1
+        found = accepts[:, state].tolist() if state >= 0 else [False] * len(some)
+        assert found == [ref.accepts(condition, bins) for condition in some]
+
+
+def test_joint_numbers_of_tags_need_no_more_states_than_the_largest() -> None:
+    table, accepts = joint_transitions(
+        [exactly(0), exactly(1), exactly(2), at_least(2), at_least(3)], ["M"]
+    )
+    assert len(table) == 4  # 0, 1, 2, and 3 or more tags
+    assert accepts.sum(axis=1).tolist() == [1, 1, 1, 2, 1]

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hepsilon import kernels, tag_kernels
-from hepsilon.conditions import Condition, Requirement, at_least, exactly
+from hepsilon.conditions import Condition, Requirement, at_least, exactly, joint_transitions
 
 Array = npt.NDArray[Any]
 
@@ -116,6 +116,19 @@ def test_condition_probability_is_the_sum_over_assignments(
     ours = tag_kernels.condition_probability(offsets, bins, table_of(condition, bins))
     expected = [ref.brute_force(w, condition) for w in ref.each_event(offsets, bins.tolist())]
     np.testing.assert_allclose(ours, expected, rtol=1e-13)
+
+
+@given(events=weighted_jets(), others=st.lists(ref.conditions(1, max_requirements=2), max_size=3))
+def test_conditions_in_one_pass_are_those_one_by_one(
+    events: tuple[Array, Array, Condition], others: list[Condition]
+) -> None:
+    offsets, bins, condition = events
+    conditions = [condition, *others, condition]
+    joint = joint_transitions(conditions, range(bins.shape[1] - 1))
+    together = tag_kernels.joint_probabilities(offsets, bins, *joint)
+    for found, one in zip(together, conditions, strict=True):
+        alone = tag_kernels.condition_probability(offsets, bins, table_of(one, bins))
+        np.testing.assert_allclose(found, alone, rtol=1e-13)
 
 
 # lists

@@ -163,6 +163,21 @@ def test_jets_that_count(jets: Any, index: list[int] | None, offsets: list[int])
     assert bins.all_offsets.tolist() == [0, 2, 2, 3]
 
 
+END = st.none() | st.integers(-4, 4)
+
+
+@given(n=sts.counts(6), start=END, stop=END, step=st.sampled_from([None, 1, 2, -1]))
+def test_slices_are_those_of_awkward(
+    n: list[int], start: int | None, stop: int | None, step: int | None
+) -> None:
+    chosen = slice(start, stop, step)
+    rows = ref.jagged(np.arange(sum(n), dtype=float)[:, None] / 100, sts.offsets(n))[..., 0]
+    bins = TagBins.of(rows, jets=chosen)
+    expected = rows[:, chosen]
+    assert np.diff(bins.offsets).tolist() == ak.num(expected).to_list()
+    assert bins.weights[:, 1].tolist() == ak.flatten(expected).to_list()
+
+
 @pytest.mark.parametrize(
     "mask",
     [

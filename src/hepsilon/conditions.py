@@ -12,7 +12,15 @@ import numpy.typing as npt
 
 from hepsilon.errors import InputError
 
-__all__ = ["ANYTHING", "Condition", "Requirement", "as_condition", "at_least", "exactly"]
+__all__ = [
+    "ANYTHING",
+    "Condition",
+    "Requirement",
+    "as_condition",
+    "at_least",
+    "exactly",
+    "joint_transitions",
+]
 
 WorkingPoint = int | str
 
@@ -106,6 +114,51 @@ def exactly(n: int, working_point: WorkingPoint = 0) -> Condition:
 def at_least(n: int, working_point: WorkingPoint = 0) -> Condition:
     """``n`` jets or more pass the working point (by default the loosest one)."""
     return Condition((Requirement(n, working_point, at_least=True),))
+
+
+def joint_transitions(
+    conditions: Sequence[Condition], working_points: Sequence[WorkingPoint]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """Several conditions as one automaton, so that jets are read once for all of them.
+
+    Parameters
+    ----------
+    conditions : at least one.
+    working_points : names, from the loosest to the tightest.
+
+    Returns
+    -------
+    table, accepts : the next state (states, bins) as in :meth:`Condition.transitions`, -1 where
+        all conditions have failed; and which states meet each condition (conditions, states).
+
+    Raises
+    ------
+    InputError : for a working point that is not among them.
+    """
+    # a failed condition goes to a state of its own behind the others: states still only grow
+    tables = []
+    for condition in conditions:
+        table = condition.transitions(working_points)
+        failed = len(table)
+        tables.append(
+            np.vstack([np.where(table < 0, failed, table), np.full_like(table[0], failed)])
+        )
+    start = (0,) * len(tables)
+    reached, new = {start}, [start]
+    while new:
+        rows = [t[s].tolist() for t, s in zip(tables, new.pop(), strict=True)]
+        found = set(zip(*rows, strict=True)) - reached
+        reached |= found
+        new += found
+    ends = tuple(len(table) - 1 for table in tables)
+    order = sorted(reached - {ends})
+    number = {state: i for i, state in enumerate(order)}
+    table = np.full((len(order), len(working_points) + 1), -1, np.int64)
+    for state, i in number.items():
+        rows = [t[s].tolist() for t, s in zip(tables, state, strict=True)]
+        table[i] = [number.get(target, -1) for target in zip(*rows, strict=True)]
+    states, accepting = np.array(order).T, np.array(ends)[:, None] - 1
+    return table, states == accepting
 
 
 def as_condition(n_tags: int | Condition, or_more: bool) -> Condition:

@@ -19,6 +19,7 @@ __all__ = [
     "bins_between",
     "condition_probability",
     "count_assignments",
+    "joint_probabilities",
     "list_assignments",
     "sample_bins",
 ]
@@ -55,28 +56,55 @@ def bins_between(eps: Array, tolerance: float) -> tuple[Array, int]:
 
 
 @_jit
-def condition_probability(offsets: Array, bins: Array, table: Array) -> Array:
-    """Sum of the weights of all assignments that meet the condition, one per event.
+def _read_jet(p: Array, weights: Array, table: Array) -> None:
+    """Move the weight ``p[s]`` of all ways to be in state s on by the bins of one more jet.
 
-    A recursion over the jets: ``p[s]`` is the weight of all ways to be in state s so far. States
-    only grow, so one array is updated in place from the last one down.
+    States only grow, so one array is updated in place from the last one down.
     """
     n_states, n_bins = table.shape
+    for state in range(n_states - 1, -1, -1):
+        mass = p[state]
+        p[state] = 0.0
+        if mass != 0.0:
+            for b in range(n_bins):
+                target = table[state, b]
+                if target >= 0:
+                    p[target] += mass * weights[b]
+
+
+@_jit
+def condition_probability(offsets: Array, bins: Array, table: Array) -> Array:
+    """Sum of the weights of all assignments that meet the condition, one per event."""
+    n_states = table.shape[0]
     out = np.empty(offsets.size - 1, np.float64)
     p = np.empty(n_states, np.float64)
     for event in range(offsets.size - 1):
         p[:] = 0.0
         p[0] = 1.0
         for i in range(offsets[event], offsets[event + 1]):
-            for state in range(n_states - 1, -1, -1):
-                mass = p[state]
-                p[state] = 0.0
-                if mass != 0.0:
-                    for b in range(n_bins):
-                        target = table[state, b]
-                        if target >= 0:
-                            p[target] += mass * bins[i, b]
+            _read_jet(p, bins[i], table)
         out[event] = p[n_states - 1]
+    return out
+
+
+@_jit
+def joint_probabilities(offsets: Array, bins: Array, table: Array, accepts: Array) -> Array:
+    """The same for several conditions in one pass, (conditions, events).
+
+    ``table`` and ``accepts`` are those of :func:`hepsilon.conditions.joint_transitions`.
+    """
+    n_conditions, n_states = accepts.shape
+    out = np.zeros((n_conditions, offsets.size - 1), np.float64)
+    p = np.empty(n_states, np.float64)
+    for event in range(offsets.size - 1):
+        p[:] = 0.0
+        p[0] = 1.0
+        for i in range(offsets[event], offsets[event + 1]):
+            _read_jet(p, bins[i], table)
+        for c in range(n_conditions):
+            for state in range(n_states):
+                if accepts[c, state]:
+                    out[c, event] += p[state]
     return out
 
 

@@ -10,10 +10,10 @@ import awkward as ak
 import numpy as np
 import numpy.typing as npt
 
-from hepsilon.conditions import ANYTHING, Condition, as_condition
+from hepsilon.conditions import ANYTHING, Condition, as_condition, joint_transitions
 from hepsilon.efficiency import checked_events
 from hepsilon.errors import InputError
-from hepsilon.tag_kernels import condition_probability
+from hepsilon.tag_kernels import condition_probability, joint_probabilities
 from hepsilon.tagging import PerWorkingPoint, ScaleFactors, TagBins
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "InversionWeight",
     "direct_tag_weight",
     "inversion_weight",
+    "joint_probability",
     "probability",
     "truth_tag_weight",
 ]
@@ -96,6 +97,13 @@ def probability(bins: TagBins, condition: Condition) -> npt.NDArray[np.float64]:
     """Sum of the weights of all assignments that meet a condition, one per event."""
     table = condition.transitions(bins.working_points)
     result: Array = condition_probability(bins.offsets, bins.weights, table)
+    return result
+
+
+def joint_probability(bins: TagBins, conditions: Sequence[Condition]) -> npt.NDArray[np.float64]:
+    """The same for several conditions in one pass, (conditions, events)."""
+    table, accepts = joint_transitions(conditions, bins.working_points)
+    result: Array = joint_probabilities(bins.offsets, bins.weights, table, accepts)
     return result
 
 

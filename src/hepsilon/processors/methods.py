@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from hepsilon.conditions import Condition, at_least, exactly
 from hepsilon.tagging import TagBins
-from hepsilon.weights import probability
+from hepsilon.weights import joint_probability, probability
 
 __all__ = ["Method", "Selections"]
 
@@ -95,11 +95,11 @@ class Method:
         selections : what is asked for.
         """
         every = TagBins.of_rows(offsets, objects, selections.working_points)
-        return cls(
-            objects,
-            probability(every.only(slice(0, 2)), selections.leading),
-            {name: probability(every, c) for name, c in selections.conditions.items()},
-        )
+        leading = probability(every.only(slice(0, 2)), selections.leading)
+        if not selections.conditions:
+            return cls(objects, leading, {})
+        found = joint_probability(every, list(selections.conditions.values()))
+        return cls(objects, leading, dict(zip(selections.conditions, found, strict=True)))
 
     def columns(self, level: str, selections: Selections) -> tuple[Array, dict[str, Array]]:
         """What entries of a level are weighted with, and that of further selections by name.
