@@ -10,15 +10,14 @@ import numpy as np
 from keras import ops
 
 from hepsilon.features import FeatureSpec
+from hepsilon.models.fusion import fused
 
 __all__ = ["FeatureEncoder", "FirstPairLayer", "GNBlock", "Initializers", "PairFeatures"]
 
 
 def matmul(x: Any, kernel: Any, precision: str) -> Any:
-    """Matrix product in the given precision, its result as precise as ``x``."""
-    if precision == x.dtype:
-        return ops.matmul(x, kernel)
-    return ops.cast(ops.matmul(ops.cast(x, precision), ops.cast(kernel, precision)), x.dtype)
+    """Matrix product in the given precision, which its result has, too."""
+    return ops.matmul(ops.cast(x, precision), ops.cast(kernel, precision))
 
 
 class Dense(keras.layers.Dense):  # type: ignore[misc]
@@ -27,9 +26,14 @@ class Dense(keras.layers.Dense):  # type: ignore[misc]
     def __init__(self, units: int, precision: str, **kwargs: Any) -> None:
         super().__init__(units, **kwargs)
         self.precision = precision
+        self._finish = fused(self._activated, precision)
+
+    def _activated(self, product: Any, bias: Any) -> Any:
+        return self.activation(ops.cast(product, bias.dtype) + bias)
 
     def call(self, x: Any, training: bool | None = None) -> Any:
-        return self.activation(matmul(x, self.kernel, self.precision) + self.bias)
+        product = matmul(x, self.kernel, self.precision)
+        return self._finish(product, ops.expand_dims(self.bias, 0))
 
 
 class Initializers:
@@ -160,6 +164,7 @@ class FirstPairLayer(keras.layers.Layer):  # type: ignore[misc]
         self.initializer = initializers.next()
         self.precision = initializers.precision
         self.activation = keras.activations.get(activation)
+        self._join = fused(self._joined, self.precision)
 
     def build(self, input_shape: list[Any]) -> None:
         self.n_object = int(input_shape[0][-1])
@@ -172,14 +177,18 @@ class FirstPairLayer(keras.layers.Layer):  # type: ignore[misc]
 
     def call(self, inputs: list[Any]) -> Any:
         x, receivers, senders, pair = inputs
-        edges = receivers, senders
-        d = self.n_object
+        edges, d = (receivers, senders), self.n_object
         both = ops.concatenate([self.kernel[:d], self.kernel[d : 2 * d]], axis=1)
         per_object = matmul(x, both, self.precision)
-        out = at_receivers(per_object[:, : self.units] + self.bias, edges)
+        per_pair = None if pair is None else matmul(pair, self.kernel[2 * d :], self.precision)
+        return self._join(per_object, per_pair, ops.expand_dims(self.bias, 0), edges)
+
+    def _joined(self, per_object: Any, per_pair: Any, bias: Any, edges: tuple[Any, Any]) -> Any:
+        per_object = ops.cast(per_object, bias.dtype)
+        out = at_receivers(per_object[:, : self.units] + bias, edges)
         out = out + at_senders(per_object[:, self.units :], edges)
-        if pair is not None:
-            out = out + matmul(pair, self.kernel[2 * d :], self.precision)
+        if per_pair is not None:
+            out = out + ops.cast(per_pair, bias.dtype)
         return self.activation(out)
 
 
