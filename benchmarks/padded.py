@@ -17,7 +17,7 @@ from coffea.ml_tools import tf_wrapper
 from hepsilon.features import FeatureSpec
 from hepsilon.models import Architecture
 
-__all__ = ["PaddedWrapper", "padded_columns", "padded_model"]
+__all__ = ["PaddedWrapper", "copy_weights", "operations", "padded_columns", "padded_model"]
 
 
 def _encode(x: Any, spec: FeatureSpec) -> Any:
@@ -66,6 +66,15 @@ def padded_model(architecture: Architecture, spec: FeatureSpec, objects: int) ->
     for i, width in enumerate(architecture.head):
         hidden = dense(width, architecture.activation, f"head_{i}")(hidden)
     return keras.Model(inputs, dense(1, "linear", "logit")(hidden))
+
+
+def operations(padded: Any) -> float:
+    """Floating point operations of all matrix products for one event."""
+    import keras
+
+    layers = [layer for layer in padded.layers if isinstance(layer, keras.layers.Dense)]
+    rows = [np.prod(layer.output.shape[1:-1]) for layer in layers]
+    return float(sum(2 * r * np.prod(la.kernel.shape) for r, la in zip(rows, layers, strict=True)))
 
 
 def copy_weights(network: Any, padded: Any) -> None:

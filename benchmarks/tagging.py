@@ -1,4 +1,4 @@
-"""Truth tagging: speed and accuracy beside other implementations, and what three lines cost.
+"""Truth tagging: speed and accuracy beside other implementations.
 
 python benchmarks/tagging.py --out benchmarks/results/tagging.json
 """
@@ -6,10 +6,8 @@ python benchmarks/tagging.py --out benchmarks/results/tagging.json
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import itertools
 import json
-import tempfile
 import time
 from collections.abc import Callable
 from fractions import Fraction
@@ -18,17 +16,10 @@ from typing import Any
 
 import awkward as ak
 import numpy as np
-from coffea import processor
-from coffea.nanoevents import NanoAODSchema
 
-import hepsilon
 from hepsilon import at_least, enumerate_tags, sample_tags, truth_tag_weight
 from hepsilon.columns import unflatten
-from hepsilon.config import ModelConfig, TrainingConfig
-from hepsilon.dataset import read_columns
-from hepsilon.demo import toy_task
 from hepsilon.report import write_text
-from hepsilon.simulation import write_jets
 
 JETS = 6
 
@@ -139,46 +130,6 @@ def _error(found: np.ndarray, truth: list[Fraction]) -> float:
     return max(float(abs(Fraction(x) - t) / t) for x, t in zip(found.tolist(), truth, strict=True))
 
 
-def _load(name: str) -> Any:
-    path = Path(__file__).parents[1] / "processors" / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def three_lines(n_events: int, repeats: int, folder: Path) -> dict[str, float]:
-    """Events per second of the example processor, without and with the three lines."""
-    files = [write_jets(folder / "analysis.root", n_events, seed=2)]
-    train_file = write_jets(folder / "train.root", 30_000, seed=1)
-    config = hepsilon.Config(task=toy_task())
-    efficiency_map = hepsilon.EfficiencyMap.fit(config.task, read_columns([train_file], config))
-    update = {
-        "model": ModelConfig(architecture="gnn"),
-        "training": TrainingConfig(epochs=1),
-    }
-    network = hepsilon.train(
-        config.model_copy(update=update), [train_file], folder / "gnn.hepsilon"
-    ).efficiency
-    direct, tagging = _load("two_b_jets"), _load("two_b_jets_truth_tagging")
-    options = "discriminant", 0.0
-    truth = hepsilon.FieldEfficiency("trueEfficiency")
-    analyses = {
-        "without": direct.TwoBJets(*options),
-        "with the true efficiency": tagging.TwoBJets(*options, truth),
-        "with a map (20 replicas)": tagging.TwoBJets(*options, efficiency_map),
-        "with the fast network": tagging.TwoBJets(*options, network),
-    }
-    runner = processor.Runner(
-        processor.IterativeExecutor(status=False), schema=NanoAODSchema, chunksize=100_000
-    )
-    fileset = {"sample": {"treename": "Events", "files": [str(file) for file in files]}}
-    seconds = medians({k: lambda a=a: runner(fileset, a) for k, a in analyses.items()}, repeats)
-    return {name: n_events / s for name, s in seconds.items()}
-
-
 def main() -> None:
     """Measure everything and write it."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -186,12 +137,7 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=1_000_000)
     parser.add_argument("--repeats", type=int, default=5)
     args = parser.parse_args()
-    result = {
-        "speed": speed(args.events, args.repeats),
-        "accuracy": accuracy(200),
-    }
-    with tempfile.TemporaryDirectory() as folder:
-        result["events_per_second"] = three_lines(args.events // 5, args.repeats, Path(folder))
+    result = {"speed": speed(args.events, args.repeats), "accuracy": accuracy(200)}
     write_text(args.out, json.dumps(result, indent=1) + "\n")
     print(json.dumps(result, indent=1))
 
