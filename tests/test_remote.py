@@ -215,6 +215,29 @@ def test_other_urls_are_refused(url):
         TritonEngine(url, outputs=1, has_edges=True)
 
 
+@pytest.mark.parametrize(
+    ("url", "timeout", "retries"),
+    [
+        (HTTP, 30.0, 5),
+        (f"{HTTP}?timeout=2.5", 2.5, 5),
+        ("triton+grpc://farm:8001/jets?retries=0&timeout=60", 60.0, 0),
+        ("triton+grpc://farm:8001/jets/?retries=7", 30.0, 7),
+    ],
+)
+def test_timeout_and_retries_may_be_in_the_url(url, timeout, retries):
+    engine = TritonEngine(url, outputs=1, has_edges=True)
+    assert (engine.timeout, engine.retries) == (timeout, retries)
+    assert (engine._address.split(":")[0], engine._model) == ("farm", "jets")
+
+
+@pytest.mark.parametrize(
+    "query", ["timeout=0", "timeout=nan", "timeout=a", "retries=-1", "retries=1.5", "wait=3", "x"]
+)
+def test_other_queries_are_refused(query):
+    with pytest.raises(ConfigError, match=r"expected at most a positive timeout.*received \?"):
+        TritonEngine(f"{HTTP}?{query}", outputs=1, has_edges=True)
+
+
 def lost(number):
     return [ConnectionRefusedError("refused")] * number
 

@@ -34,8 +34,8 @@ def load(
     path : artifact written by ``hepsilon train`` or ``hepsilon map``.
     backend : what evaluates networks: ``"onnxruntime"`` or ``"openvino"`` (they start fast, and
         need the graph that the training adds where it can), ``"tensorflow"``, ``"jax"`` or
-        ``"torch"`` through Keras, ``triton+grpc://HOST:PORT/MODEL`` for a Triton server, or
-        ``"auto"``. All give the same efficiencies within 1e-5.
+        ``"torch"`` through Keras, ``triton+grpc://HOST:PORT/MODEL[?timeout=30&retries=5]``
+        for a Triton server, or ``"auto"``. All give the same efficiencies within 1e-5.
     device : for networks, such as ``"cpu"`` or ``"gpu:0"``; None for a GPU where there is one.
     precision : of a network's matrix products, ``"float32"`` or ``"bfloat16"``. What bfloat16
         changes is measured when it is first used, and noted in the card.

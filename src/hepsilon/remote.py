@@ -7,6 +7,7 @@ import re
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.parse import parse_qsl
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +26,7 @@ FIRST_DELAY, LONGEST_DELAY = 1.0, 16.0
 
 REMEDY = "Serve the model that was exported from this efficiency"
 
-_URL = re.compile(r"triton\+(http|grpc)(s?)://([^/]+)/([^/]+)(?:/([^/]*))?/?")
+_URL = re.compile(r"triton\+(http|grpc)(s?)://([^/?]+)/([^/?]+)(?:/([^/?]*))?/?(?:\?(.*))?")
 _UNAVAILABLE = {"429", "502", "503", "504", "UNAVAILABLE", "DEADLINE_EXCEEDED"}
 _UNKNOWN = {"404", "NOT_FOUND"}
 
@@ -43,7 +44,8 @@ class TritonEngine:
     Parameters
     ----------
     url : ``triton+<http|grpc>://<address>/<model>/<version>`` as in coffea; ``https`` and ``grpcs``
-        encrypt. Without a version the server's choice, which may change during a run.
+        encrypt. Without a version the server's choice, which may change during a run. A query
+        such as ``?timeout=60&retries=8`` goes before the parameters.
     outputs : logits of every object.
     has_edges : whether the network looks at partners.
     timeout : seconds until a request is given up.
@@ -70,9 +72,9 @@ class TritonEngine:
         if match is None:
             expected = "triton+<http|grpc>://<address>/<model>/<version>"
             raise ConfigError(f"{url!r} is not the URL of a model: expected {expected}")
-        self.url, self.outputs, self.has_edges = url, outputs, has_edges
-        self.timeout, self.retries, self._sleep = timeout, retries, sleep
-        self._protocol, self._secure, self._address, self._model, version = match.groups()
+        self.url, self.outputs, self.has_edges, self._sleep = url, outputs, has_edges, sleep
+        self._protocol, self._secure, self._address, self._model, version, query = match.groups()
+        self.timeout, self.retries = _limits(url, query, timeout, retries)
         self._version = version or ""
         self._served: tuple[str, int] | None = None  # name of the output, rows of a request
 
@@ -114,6 +116,22 @@ class TritonEngine:
                     out[batch.index] = await session.infer(batch, output)
 
             await asyncio.gather(*(work() for _ in range(IN_FLIGHT)))
+
+
+def _limits(url: str, query: str | None, timeout: float, retries: int) -> tuple[float, int]:
+    """Timeout and retries from the query of a URL, or else as given."""
+    try:
+        asked = dict(parse_qsl(query or "", keep_blank_values=True, strict_parsing=bool(query)))
+        timeout = float(asked.pop("timeout", timeout))
+        retries = int(asked.pop("retries", retries))
+        if asked or not timeout > 0.0 or retries < 0:
+            raise ValueError
+    except ValueError:
+        raise ConfigError(
+            f"{url!r}: expected at most a positive timeout [s] and a number of retries, such as "
+            f"?timeout=60&retries=8, received ?{query}"
+        ) from None
+    return timeout, retries
 
 
 class _Session:
