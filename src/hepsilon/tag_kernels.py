@@ -56,20 +56,23 @@ def bins_between(eps: Array, tolerance: float) -> tuple[Array, int]:
 
 
 @_jit
-def _read_jet(p: Array, weights: Array, table: Array) -> None:
-    """Move the weight ``p[s]`` of all ways to be in state s on by the bins of one more jet.
+def _read_event(p: Array, first: int, last: int, bins: Array, table: Array) -> None:
+    """``p[s]``: weight of all ways to be in state s after the jets of an event.
 
     States only grow, so one array is updated in place from the last one down.
     """
     n_states, n_bins = table.shape
-    for state in range(n_states - 1, -1, -1):
-        mass = p[state]
-        p[state] = 0.0
-        if mass != 0.0:
-            for b in range(n_bins):
-                target = table[state, b]
-                if target >= 0:
-                    p[target] += mass * weights[b]
+    p[:] = 0.0
+    p[0] = 1.0
+    for i in range(first, last):
+        for state in range(n_states - 1, -1, -1):
+            mass = p[state]
+            p[state] = 0.0
+            if mass != 0.0:
+                for b in range(n_bins):
+                    target = table[state, b]
+                    if target >= 0:
+                        p[target] += mass * bins[i, b]
 
 
 @_jit
@@ -79,10 +82,7 @@ def condition_probability(offsets: Array, bins: Array, table: Array) -> Array:
     out = np.empty(offsets.size - 1, np.float64)
     p = np.empty(n_states, np.float64)
     for event in range(offsets.size - 1):
-        p[:] = 0.0
-        p[0] = 1.0
-        for i in range(offsets[event], offsets[event + 1]):
-            _read_jet(p, bins[i], table)
+        _read_event(p, offsets[event], offsets[event + 1], bins, table)
         out[event] = p[n_states - 1]
     return out
 
@@ -97,10 +97,7 @@ def joint_probabilities(offsets: Array, bins: Array, table: Array, accepts: Arra
     out = np.zeros((n_conditions, offsets.size - 1), np.float64)
     p = np.empty(n_states, np.float64)
     for event in range(offsets.size - 1):
-        p[:] = 0.0
-        p[0] = 1.0
-        for i in range(offsets[event], offsets[event + 1]):
-            _read_jet(p, bins[i], table)
+        _read_event(p, offsets[event], offsets[event + 1], bins, table)
         for c in range(n_conditions):
             for state in range(n_states):
                 if accepts[c, state]:
