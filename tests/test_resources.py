@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -124,7 +125,7 @@ class Counted:
 @pytest.mark.parametrize("n", [0, 1, 5, 100])
 def test_results_come_in_the_order_of_the_items(workers: int, n: int) -> None:
     def work(i: int) -> int:
-        time.sleep(0.002 * (i % 3 == 0))  # some finish later than those after them
+        sum(range(100_000 * (i % 3 == 0)))  # some finish later than those after them
         return 2 * i
 
     assert list(threaded(work, range(n), workers)) == [2 * i for i in range(n)]
@@ -171,3 +172,34 @@ def test_failure_is_raised_where_its_result_would_be(workers: int, at: int) -> N
 def test_failure_of_the_items_is_raised_too(workers: int) -> None:
     with pytest.raises(LookupError, match="no more"):
         list(threaded(str, Counted(50, failing=20), workers))
+
+
+def test_threads_of_a_process_are_kept() -> None:
+    """The second call has those of the first, none is started for it."""
+    first, second = (set(threaded(lambda _: threading.get_ident(), range(20), 2)) for _ in range(2))
+    assert len(first | second) <= 2
+
+
+def test_a_caller_who_gives_up_leaves_the_threads_to_others() -> None:
+    done: list[int] = []
+    results = threaded(done.append, range(1000), 2)
+    next(results)
+    results.close()  # type: ignore[attr-defined]
+    assert list(threaded(abs, range(-5, 0), 2)) == [5, 4, 3, 2, 1]
+    assert len(done) < 10
+
+
+FORK = """
+import os
+from hepsilon.resources import threaded
+assert list(threaded(abs, [-1, -2, -3], 2)) == [1, 2, 3]
+child = os.fork()
+if not child:
+    os._exit(0 if list(threaded(abs, [-4, -5], 2)) == [4, 5] else 1)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_fork_has_threads_of_its_own() -> None:
+    subprocess.run([sys.executable, "-W", "ignore", "-c", FORK], check=True, timeout=60)
