@@ -13,6 +13,7 @@ import pytest
 from coffea import processor
 from coffea.nanoevents import NanoAODSchema
 from shared import Comparison
+from stages import shares
 
 import hepsilon
 from hepsilon.config import Config
@@ -83,6 +84,24 @@ def test_full_comparison(sample: Path, efficiencies: Any, compare: Comparison) -
 
     others = {name: analysis(**{"method": e}) for name, e in efficiencies.items()}
     compare(analysis(), others, events=EVENTS, rounds=3)
+
+
+@pytest.mark.parametrize("analysis", ["three lines", "full comparison"])
+@pytest.mark.parametrize("method", ["map", "default GNN"])
+def test_where_the_time_goes(
+    analysis: str, method: str, sample: Path, efficiencies: Any, benchmark: Any
+) -> None:
+    """Shares of the stages, by sampling the stack."""
+    efficiency = efficiencies[method]
+    made = (
+        two_b_jets(efficiency)
+        if analysis == "three lines"
+        else TruthTagging(toy_task(), {"method": efficiency})
+    )
+    call = partial(run, made, [sample])
+    call()
+    found = benchmark.pedantic(shares, (lambda: [call() for _ in range(3)],), rounds=1)
+    benchmark.extra_info.update(found)
 
 
 @pytest.mark.parametrize("n_events", [10**4, 10**5, 10**6, 10**7])
