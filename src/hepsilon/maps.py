@@ -178,17 +178,17 @@ class EfficiencyMap(Efficiency):
         return np.asarray(super()._covered(nodes) & filled)
 
     def _evaluate(self, offsets: Array, nodes: Array) -> Array:
-        return self._of_bins(self._arrays["value"], nodes)
+        return self._of_bins(self._arrays["value"], self._bins(nodes))
 
-    def _of_bins(self, table: Array, nodes: Array) -> Array:
-        """Rows of a table of all bins (bins..., others...) for the objects."""
+    def _of_bins(self, table: Array, numbers: Array) -> Array:
+        """Rows of a table of all bins (bins..., others...) for the bin number of each object."""
         bins = _shape(self.features, self.card.edges)
         flat = table.reshape(int(np.prod(bins)), *table.shape[len(bins) :])
-        return np.asarray(flat[self._bins(nodes)])
+        return np.asarray(flat[numbers])
 
     def _evaluate_all(self, offsets: Array, nodes: Array) -> tuple[Array, Array | None]:
-        draws = self._of_bins(self._draws(N_REPLICAS, seed=1), nodes)
-        return self._evaluate(offsets, nodes), draws
+        numbers, draws = self._bins(nodes), self._draws(N_REPLICAS, seed=1)
+        return self._of_bins(self._arrays["value"], numbers), self._of_bins(draws, numbers)
 
     def replicas(
         self, records: ak.Array, /, *, n_replicas: int = N_REPLICAS, seed: int = 1
@@ -205,7 +205,7 @@ class EfficiencyMap(Efficiency):
         seed : of the draws, which are the same in every call.
         """
         offsets, nodes = self._columns(records)
-        rows = self._of_bins(self._draws(n_replicas, seed), nodes)
+        rows = self._of_bins(self._draws(n_replicas, seed), self._bins(nodes))
         return self._like_records(rows, offsets)
 
     def _draws(self, n_replicas: int, seed: int) -> Array:
