@@ -51,6 +51,20 @@ assert "keras" not in sys.modules and "tensorflow" not in sys.modules
     python(code, gnn.path)
 
 
+def test_a_worker_imports_what_a_network_needs_and_no_more(gnn):
+    """With ONNX Runtime: slow imports would be most of its start."""
+    for package in ("onnxruntime", "tf2onnx"):
+        pytest.importorskip(package)
+    code = """
+import sys, hepsilon, awkward as ak
+jet = {"pt": 50.0, "eta": 0.1, "phi": 0.2, "hadronFlavour": 5}
+eps = hepsilon.load(sys.argv[1], backend="onnxruntime")(ak.Array([[jet, jet], []]))
+assert 0.0 < eps[0, 0] < 1.0
+print([m for m in ("tensorflow", "keras", "hist", "uproot", "scipy.stats") if m in sys.modules])
+"""
+    assert python(code, gnn.path).strip() == "[]"
+
+
 def test_all_names_exist():
     assert sorted(hepsilon.__all__) == hepsilon.__all__
     for name in hepsilon.__all__:
