@@ -275,3 +275,28 @@ def test_backend_wins_over_the_environment_until_keras_has_started(full):
     there = load(full.path, backend="onnxruntime")(random_jets([3, 0, 2]))
     for found, expected in zip(ak.Array(eval(eps)), there, strict=True):
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("variable", "content", "expected"),
+    [
+        (None, None, "tensorflow"),
+        (None, '{"backend": "jax"}', "jax"),
+        ("torch", '{"backend": "jax"}', "torch"),
+        ("", '{"backend": "jax"}', "jax"),
+        (None, "not JSON", "tensorflow"),
+        (None, "[]", "tensorflow"),
+        (None, '{"epsilon": 1e-07}', "tensorflow"),
+    ],
+)
+def test_backend_of_keras_is_known_before_its_import(
+    variable, content, expected, tmp_path, monkeypatch
+):
+    monkeypatch.delitem(sys.modules, "keras", raising=False)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    if variable is not None:
+        monkeypatch.setenv("KERAS_BACKEND", variable)
+    if content is not None:
+        (tmp_path / "keras.json").write_text(content)
+    assert backends.keras_backend() == expected

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import sys
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy.typing as npt
@@ -63,7 +65,13 @@ def keras_backend() -> str:
         import keras
 
         return str(keras.backend.backend())
-    return os.environ.get("KERAS_BACKEND", "tensorflow")
+    if asked := os.environ.get("KERAS_BACKEND"):
+        return asked
+    folder = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
+    try:
+        return str(json.loads((folder / "keras.json").read_text())["backend"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return "tensorflow"
 
 
 def chosen(card: NetworkCard, backend: str, device: str | None, precision: str) -> str:
