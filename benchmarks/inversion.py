@@ -37,8 +37,7 @@ from hepsilon.models.engine import Engine, start_backend
 from hepsilon.processors import bernoulli_divergence
 from hepsilon.report import mean_chi2, write_closure, write_text
 from hepsilon.simulation import AMPLITUDES, write_tracks
-from hepsilon.training import recipe
-from hepsilon.training.member import fit_member
+from hepsilon.training import fit_member, recipe
 
 CONFIG = Path(__file__).parents[1] / "training" / "tracks.toml"
 
