@@ -26,7 +26,8 @@ from hepsilon import (
 )
 from hepsilon.columns import unflatten
 from hepsilon.conditions import ANYTHING, Condition
-from hepsilon.weights import FLOOR, inversion_weight
+from hepsilon.tagging import TagBins
+from hepsilon.weights import FLOOR, inversion_weight, joint_probability, probability
 
 EPS = ak.Array([[0.7, 0.2, 0.9], [], [0.5], [0.25, 0.5]])
 
@@ -706,3 +707,19 @@ def test_the_sum_of_inversion_weights_is_unbiased_with_the_variance_of_horvitz_t
     assert stats.chi2.sf(np.sum(pull**2), pull.size) > 0.5e-6
     assert stats.chi2.cdf(np.sum(pull**2), pull.size) > 0.5e-6
     assert stats.ttest_1samp(estimates, variance).pvalue > 1e-6
+
+
+@pytest.mark.parametrize(
+    "conditions",
+    [
+        [exactly(0), exactly(1), at_least(2)],
+        [exactly(2, "L"), exactly(2, "M"), exactly(2, "T"), at_least(2, "L")],
+    ],
+    ids=["less work together", "less work alone"],
+)
+def test_conditions_together_are_those_one_by_one(conditions: list[Condition]) -> None:
+    eps = np.sort(np.random.default_rng(1).uniform(size=(8, 3)))[:, ::-1]
+    bins = TagBins.of_rows(np.array([0, 3, 3, 8]), eps, ("L", "M", "T"))
+    together = joint_probability(bins, conditions)
+    for found, condition in zip(together, conditions, strict=True):
+        np.testing.assert_allclose(found, probability(bins, condition), rtol=1e-13)

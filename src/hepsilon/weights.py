@@ -101,8 +101,10 @@ def probability(bins: TagBins, condition: Condition) -> npt.NDArray[np.float64]:
 
 
 def joint_probability(bins: TagBins, conditions: Sequence[Condition]) -> npt.NDArray[np.float64]:
-    """The same for several conditions in one pass, (conditions, events)."""
+    """The same for several conditions, in one pass where that is less work (conditions, events)."""
     table, accepts = joint_transitions(conditions, bins.working_points)
+    if len(table) > sum(len(c.transitions(bins.working_points)) for c in conditions):
+        return np.stack([probability(bins, condition) for condition in conditions])
     result: Array = joint_probabilities(bins.offsets, bins.weights, table, accepts)
     return result
 
