@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hepsilon import InputError
-from hepsilon.columns import flat, flat_rows, offsets_of, shortened, unflatten
+from hepsilon.columns import flat, flat_rows, object_rows, offsets_of, shortened, unflatten
 
 PLAIN = ak.Array([[1.5, 2.5, 3.5], [], [4.5], [5.5, 6.5], [7.5, 8.5], [], [9.5], [10.5, 11.5]])
 
@@ -391,3 +391,9 @@ def test_selected_virtual_columns_survive_the_round_trip(
 def test_offsets_read_no_column_of_the_objects(events: ak.Array) -> None:
     offsets_of(events.Jet)
     assert not events.Jet.pt.layout.content.is_any_materialized
+
+
+def test_rows_of_events() -> None:
+    rows = object_rows(np.array([2, 2, 0, 2]), np.array([3, 0, 2, 3]))
+    assert rows.tolist() == [2, 3, 4, 0, 1, 2, 3, 4]
+    assert object_rows(np.array([], np.int64), np.array([], np.int64)).tolist() == []

@@ -17,7 +17,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hepsilon import TrainingError
-from hepsilon.spooling import RANGES, Spool, _DiskArray, object_rows
+from hepsilon.spooling import RANGES, Spool, _DiskArray
 
 Array = npt.NDArray[Any]
 Part = tuple[Array, Array, Array, Array, Array]
@@ -163,12 +163,6 @@ def test_keys_at_the_borders_of_the_ranges_are_sorted() -> None:
     chunks = [part_of(some, np.ones(len(some)), i) for i, some in enumerate(np.split(keys, 4))]
     assert_same(spooled(chunks, 0), expected(chunks))
     assert_same(spooled(chunks, 5000), expected(chunks))
-
-
-def test_rows_of_events() -> None:
-    rows = object_rows(np.array([2, 2, 0, 2]), np.array([3, 0, 2, 3]))
-    assert rows.tolist() == [2, 3, 4, 0, 1, 2, 3, 4]
-    assert object_rows(np.array([], np.int64), np.array([], np.int64)).tolist() == []
 
 
 # where they are

@@ -18,6 +18,7 @@ __all__ = [
     "flat",
     "flat_rows",
     "jagged_records",
+    "object_rows",
     "offsets_of",
     "shortened",
     "unflatten",
@@ -143,6 +144,13 @@ def _width(rows: ak.Array) -> int:
 def unflatten(content: Array, offsets: Array) -> ak.Array:
     """Inverse of :func:`flat`: cut flat content into events (trailing axes are kept)."""
     return ak.unflatten(ak.Array(np.asarray(content)), np.diff(offsets))
+
+
+def object_rows(starts: Array, counts: Array) -> Array:
+    """Rows (int64) of the objects of events with this first row and number of objects each."""
+    rows = np.repeat(starts - (np.cumsum(counts) - counts), counts)
+    rows += np.arange(len(rows))
+    return rows
 
 
 def column_names(columns: Iterable[Column | None]) -> list[str]:

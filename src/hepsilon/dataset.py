@@ -14,7 +14,7 @@ import awkward as ak
 import numpy as np
 import numpy.typing as npt
 
-from hepsilon.columns import flat
+from hepsilon.columns import flat, object_rows
 from hepsilon.config import Config, Task
 from hepsilon.errors import InputError, TrainingError
 from hepsilon.features import (
@@ -29,7 +29,7 @@ from hepsilon.kernels import event_key, key_uniform
 from hepsilon.progress import progress_bar
 from hepsilon.reading import Chunk, read_chunks
 from hepsilon.resources import usable_memory
-from hepsilon.spooling import Spool, object_rows
+from hepsilon.spooling import Spool
 
 __all__ = ["Columns", "check_response", "load_columns", "read_columns"]
 

@@ -20,6 +20,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hepsilon.columns import object_rows
+
 __all__ = [
     "Graph",
     "Neighbours",
@@ -80,26 +82,17 @@ def gather(offsets: Array, nodes: Array, events: Array, capacity: tuple[int, int
     """
     counts = offsets[events + 1] - offsets[events]
     total, padding = int(counts.sum()), capacity[0] - 1
-    place = _places(counts)  # of a node in its event
     index = np.full(capacity[0], -1)
-    index[:total] = np.repeat(offsets[events], counts) + place
+    index[:total] = object_rows(offsets[events], counts)
     x = np.zeros((capacity[0], nodes.shape[1]), nodes.dtype)
     x[:total] = nodes[index[:total]]
     receivers, senders = (np.full(capacity[1], padding, np.int32) for _ in range(2))
     if capacity[1]:
-        partners = np.repeat(counts - 1, counts)
-        edges, other = slice(0, int(partners.sum())), _places(partners)
+        first, partners = (np.repeat(n, counts) for n in (np.cumsum(counts) - counts, counts - 1))
+        others, edges = object_rows(first, partners), slice(0, int(partners.sum()))
         receivers[edges] = np.repeat(np.arange(total), partners)
-        own = np.repeat(place, partners)
-        senders[edges] = receivers[edges] - own + other + (other >= own)
+        senders[edges] = others + (others >= receivers[edges])
     return Graph(x, receivers, senders, index)
-
-
-def _places(counts: Array) -> Array:
-    """0, 1, .., c - 1 for each count c, one after the other."""
-    first: Array = np.cumsum(counts) - counts
-    places: Array = np.arange(int(counts.sum())) - np.repeat(first, counts)
-    return places
 
 
 def pack_events(offsets: Array, max_nodes: int, max_edges: int | None = None) -> list[int]:

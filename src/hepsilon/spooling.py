@@ -18,9 +18,10 @@ import numpy as np
 import numpy.typing as npt
 from typing_extensions import Self
 
+from hepsilon.columns import object_rows
 from hepsilon.errors import TrainingError
 
-__all__ = ["Spool", "object_rows"]
+__all__ = ["Spool"]
 
 Array = npt.NDArray[Any]
 
@@ -29,13 +30,6 @@ PER_OBJECT = ("nodes", "passed")
 RANGES = 1024
 """Ranges of keys, by their upper bits; as many as fit in memory are merged at once."""
 EDGES = np.arange(1, RANGES, dtype=np.uint64) << np.uint64(65 - RANGES.bit_length())
-
-
-def object_rows(starts: Array, counts: Array) -> Array:
-    """Rows (int64) of the objects of events with this first row and number of objects each."""
-    rows = np.repeat(starts - (np.cumsum(counts) - counts), counts)
-    rows += np.arange(len(rows))
-    return rows
 
 
 def _joined(parts: list[Array]) -> Array:

@@ -17,7 +17,7 @@ import awkward as ak
 import numpy as np
 import numpy.typing as npt
 
-from hepsilon.columns import flat_rows, offsets_of, unflatten
+from hepsilon.columns import flat_rows, object_rows, offsets_of, unflatten
 from hepsilon.efficiency import probabilities
 from hepsilon.errors import InputError, ScaleFactorWarning
 from hepsilon.tag_kernels import bins_between
@@ -336,8 +336,7 @@ def _chosen(offsets: Array, jets: slice | ak.Array) -> tuple[Array, Array]:
     first = _end(jets.start or 0, counts)
     last = counts if jets.stop is None else _end(jets.stop, counts)
     kept = np.maximum(last - first, 0)
-    bounds = np.concatenate([[0], np.cumsum(kept)])
-    return bounds, np.arange(bounds[-1]) + np.repeat(offsets[:-1] + first - bounds[:-1], kept)
+    return np.concatenate([[0], np.cumsum(kept)]), object_rows(offsets[:-1] + first, kept)
 
 
 def _end(end: int, counts: Array) -> Array:

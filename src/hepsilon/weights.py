@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import awkward as ak
@@ -102,11 +103,21 @@ def probability(bins: TagBins, condition: Condition) -> npt.NDArray[np.float64]:
 
 def joint_probability(bins: TagBins, conditions: Sequence[Condition]) -> npt.NDArray[np.float64]:
     """The same for several conditions, in one pass where that is less work (conditions, events)."""
-    table, accepts = joint_transitions(conditions, bins.working_points)
-    if len(table) > sum(len(c.transitions(bins.working_points)) for c in conditions):
+    joint = _automaton(tuple(conditions), tuple(bins.working_points))
+    if joint is None:
         return np.stack([probability(bins, condition) for condition in conditions])
-    result: Array = joint_probabilities(bins.offsets, bins.weights, table, accepts)
+    result: Array = joint_probabilities(bins.offsets, bins.weights, *joint)
     return result
+
+
+@cache
+def _automaton(
+    conditions: tuple[Condition, ...], working_points: tuple[int | str, ...]
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any]] | None:
+    """All conditions in one; None where it has more states than they have one by one."""
+    table, accepts = joint_transitions(conditions, working_points)
+    alone = sum(len(condition.transitions(working_points)) for condition in conditions)
+    return (table, accepts) if len(table) <= alone else None
 
 
 def direct_tag_weight(

@@ -33,6 +33,7 @@ logger = logging.getLogger("hepsilon")
 
 SAMPLE_EVENTS = 2000
 STATE_FORMAT = 2
+"""Of the states of members; one of another form is not continued."""
 
 
 @dataclass(frozen=True)
