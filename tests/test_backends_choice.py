@@ -18,7 +18,8 @@ from network_toys import interpreted
 from toys import random_jets
 
 from hepsilon import ArtifactError, ConfigError, backends, inference, load, runtimes
-from hepsilon.backends import chosen
+from hepsilon.artifact import read_blob
+from hepsilon.backends import ONNX, chosen
 
 pytest_plugins = ["trained", "untrained"]
 
@@ -241,6 +242,39 @@ def test_workers_import_no_keras(full, toy_file, toy_jets, tmp_path, backend):
     python(RECORDS, *arguments, KERAS_BACKEND="torch")
     there = flat(load(full.path, backend=backend)(toy_jets, out_of_domain="ignore"))
     np.testing.assert_allclose(np.load(out), there, rtol=0, atol=1e-6)
+
+
+FIRST_THREADS = """
+import faulthandler, sys
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+import numpy as np
+from hepsilon import runtimes
+
+faulthandler.dump_traceback_later(60, exit=True)
+sys.setswitchinterval(1e-6)
+threads, x = 8, np.ones((100, 4), np.float32)
+together = Barrier(threads)
+
+def first(graph):
+    session = runtimes.openvino(graph)
+    together.wait()
+    return session({"x": x})
+
+with open(sys.argv[1], "rb") as file, ThreadPoolExecutor(threads) as pool:
+    first, *others = pool.map(first, [file.read()] * threads)
+assert all((first == other).all() for other in others)
+"""
+
+
+@pytest.mark.parametrize("attempt", range(2))
+def test_first_tensors_of_openvino_come_from_several_threads(full, tmp_path, attempt):
+    """Without care they wait for each other for ever, about four times in five."""
+    pytest.importorskip("openvino")
+    graph = tmp_path / "network.onnx"
+    graph.write_bytes(read_blob(full.path, full.card, ONNX, full.hash))
+    python(FIRST_THREADS, str(graph))
 
 
 KERAS = """

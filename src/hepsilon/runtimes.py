@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from queue import SimpleQueue
+from threading import Lock
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -25,6 +27,7 @@ Session = Callable[[dict[str, Array]], Array]
 
 EXTRAS = {"onnxruntime": "onnx", "openvino": "openvino"}
 """What to install, by the package that is missing."""
+_FIRST_TENSOR = Lock()
 
 
 def is_installed(package: str) -> bool:
@@ -109,6 +112,16 @@ def bfloat16_in_hardware() -> bool:
     return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
+def _make_element_types(ov: ModuleType) -> None:
+    """Let OpenVINO make its table of NumPy types, in one thread.
+
+    It makes it when a tensor is first seen as an array, and two threads that both come first wait
+    for each other for ever: one for the table, holding the GIL, the other for the GIL.
+    """
+    with _FIRST_TENSOR:
+        _ = ov.Tensor(np.zeros(1, np.float32)).data
+
+
 def openvino(graph: bytes, precision: str = "float32") -> Session:
     """OpenVINO on the CPU, one stream for each worker thread.
 
@@ -119,6 +132,7 @@ def openvino(graph: bytes, precision: str = "float32") -> Session:
     _require("openvino")
     import openvino as ov
 
+    _make_element_types(ov)
     if precision == "bfloat16" and not bfloat16_in_hardware():
         raise ConfigError(
             'precision="bfloat16" with OpenVINO needs a CPU with AMX or AVX512-BF16; this one '
