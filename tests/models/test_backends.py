@@ -1,4 +1,4 @@
-"""The same artifact and the same code on the JAX backend, in a process of its own."""
+"""The same artifact and the same code on other backends of Keras, in a process of their own."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from hepsilon.training import train
 from toys import mlp_config, random_jets
 from track_toys import random_tracks
 
-model, points, product, graph, data, out = sys.argv[1:]
-assert keras.backend.backend() == "jax"
+backend, model, points, product, graph, data, out = sys.argv[1:]
+assert keras.backend.backend() == backend
 before = hepsilon.load(model)
 config = mlp_config(epochs=1).model_copy(
     update={"model": before.card.model, "training": before.card.training})
@@ -43,43 +43,45 @@ np.savez(out, eps=ak.flatten(eps), trained=ak.flatten(trained), loss=loss,
 """
 
 
-@pytest.fixture(scope="module")
-def on_jax(gnn, points_network, track_product, track_gnn, toy_file, tmp_path_factory):
-    pytest.importorskip("jax")
-    out = tmp_path_factory.mktemp("jax") / "out.npz"
+@pytest.fixture(scope="module", params=["jax", "torch"])
+def elsewhere(request, gnn, points_network, track_product, track_gnn, toy_file, tmp_path_factory):
+    """What another backend says."""
+    backend = request.param
+    pytest.importorskip(backend)
+    out = tmp_path_factory.mktemp(backend) / "out.npz"
     paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
     environment = os.environ | {
-        "KERAS_BACKEND": "jax",
+        "KERAS_BACKEND": backend,
         "JAX_PLATFORMS": "cpu",
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),
     }
-    networks = [gnn, points_network, track_product, track_gnn]
-    command = [sys.executable, "-c", SCRIPT, *(n.path for n in networks), str(toy_file), str(out)]
+    networks = [n.path for n in (gnn, points_network, track_product, track_gnn)]
+    command = [sys.executable, "-c", SCRIPT, backend, *networks, str(toy_file), str(out)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     with np.load(out) as arrays:
         return dict(arrays)
 
 
-def test_jax_gives_the_same_logits(gnn, on_jax):
+def test_logits_are_the_same(gnn, elsewhere):
     here = ak.to_numpy(ak.flatten(gnn(random_jets(COUNTS))))
-    np.testing.assert_allclose(logit(on_jax["eps"]), logit(here), atol=1e-5)
+    np.testing.assert_allclose(logit(elsewhere["eps"]), logit(here), atol=1e-5)
 
 
-def test_jax_gives_the_same_efficiencies_of_working_points(points_network, on_jax):
+def test_efficiencies_of_working_points_are_the_same(points_network, elsewhere):
     here = ak.to_numpy(ak.flatten(points_network.replicas(random_jets(COUNTS))))
     assert here.shape == (26, 3, 2)
-    np.testing.assert_allclose(logit(on_jax["bins"]), logit(here), atol=1e-5)
+    np.testing.assert_allclose(logit(elsewhere["bins"]), logit(here), atol=1e-5)
 
 
-def test_jax_gives_the_same_efficiencies_of_events(track_product, track_gnn, on_jax):
+def test_efficiencies_of_events_are_the_same(track_product, track_gnn, elsewhere):
     for name, network in (("product", track_product), ("graph", track_gnn)):
         here = ak.to_numpy(network(random_tracks([2] * 9)))
-        np.testing.assert_allclose(logit(on_jax[name]), logit(here), atol=1e-5)
+        np.testing.assert_allclose(logit(elsewhere[name]), logit(here), atol=1e-5)
 
 
-def test_jax_trains(gnn, on_jax):
+def test_training_works(gnn, elsewhere):
     """Keras draws other initial weights on another backend, so the network is another one."""
     (here,) = gnn.card.members[0].history
-    assert np.all((on_jax["trained"] > 0.0) & (on_jax["trained"] < 1.0))
-    assert on_jax["loss"] == pytest.approx(here.validation_loss, abs=0.1)
+    assert np.all((elsewhere["trained"] > 0.0) & (elsewhere["trained"] < 1.0))
+    assert elsewhere["loss"] == pytest.approx(here.validation_loss, abs=0.1)

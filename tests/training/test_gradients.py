@@ -87,20 +87,23 @@ def test_parts_of_a_batch_add_up_to_the_whole(toy_columns, points_columns, task,
 
 def test_gradient_is_that_of_the_loss(toy_columns):
     """By differences of the loss in a random direction."""
+    import keras
+
     full = full_recipe(toy_columns)
     model = network()
     gradients = Gradients(model, full, jit=False)
     (part,) = Batches(toy_columns, full, shape_of(1), [1]).parts(0)
     weights = Vectors(model).join(model.get_weights())
-    _, found = gradients(weights, part, 0, 1.0)
+    _, found = gradients(vectors_of(model), part, 0, 1.0)
     rng = np.random.default_rng(1)
     direction = [rng.normal(size=w.shape).astype(np.float32) for w in weights]
-    ahead, back = (
-        gradients([w + h * d for w, d in zip(weights, direction, strict=True)], part, 0, 1.0)[0]
-        for h in (1e-3, -1e-3)
-    )
+
+    def at(step):
+        moved = [w + step * d for w, d in zip(weights, direction, strict=True)]
+        return gradients(list(map(keras.ops.convert_to_tensor, moved)), part, 0, 1.0)[0]
+
     slope = sum(float(np.sum(g * d)) for g, d in zip(found, direction, strict=True))
-    assert (ahead - back) / 2e-3 == pytest.approx(slope, rel=0.02)
+    assert (at(1e-3) - at(-1e-3)) / 2e-3 == pytest.approx(slope, rel=0.02)
 
 
 def test_compiled_gradients_are_the_interpreted_ones(toy_columns):
@@ -134,7 +137,7 @@ def test_step_is_that_of_the_optimizer(toy_columns):
     for _ in range(3):
         new = [rng.normal(size=w.shape).astype(np.float32) for w in started]
         step(vectors.join(new))
-        optimizer.apply(new, model.trainable_variables)
+        optimizer.apply(list(map(keras.ops.convert_to_tensor, new)), model.trainable_variables)
     found = vectors.split([v.numpy() for v in joined])
     for a, b, before in zip(found, model.get_weights(), started, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)

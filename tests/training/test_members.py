@@ -206,7 +206,9 @@ def test_our_loop_is_that_of_keras(sides, monkeypatch):
     ensemble = members._Ensemble(architecture, SPEC, full, (train, sides[1]), {0: None}, False)
     model = build_model(architecture, SPEC, seed=None)
     (member,) = ensemble.members
-    model.set_weights(member._vectors.split([np.array(w) for w in member.weights()]))
+    model.set_weights(
+        member._vectors.split([keras.ops.convert_to_numpy(w) for w in member.weights()])
+    )
     epoch = ensemble.batches(1, ensemble.members)
     ours = [ensemble.step(list(epoch.parts(i)), ensemble.members)[0] for i in range(STEPS)]
 
