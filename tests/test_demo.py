@@ -6,9 +6,8 @@ import logging
 import pytest
 import skhep_testdata
 
-from hepsilon import demo, load, report
+from hepsilon import demo, export, load, report
 from hepsilon.plotting import plot_corrected, plot_observable
-from hepsilon.training import run as training
 
 
 def test_file_is_found_in_the_cache(nanoaod_path):
@@ -47,7 +46,7 @@ def result(tmp_path_factory):
     out = tmp_path_factory.mktemp("demo")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(report, "closure_figures", one_figure)
-        patch.setattr(training, "can_export", lambda: False)  # other tests make graphs
+        patch.setattr(export, "can_export", lambda: False)  # other tests make graphs
         return out, demo.run_demo(out, n_events=2000, seed=2, members=1)
 
 

@@ -273,7 +273,9 @@ def test_training_without_the_converter_gives_an_artifact_that_works(
     columns, tmp_path, monkeypatch, caplog
 ):
     monkeypatch.setattr(export, "is_installed", lambda name: name != "tf2onnx")
-    efficiency = train(mlp_config(epochs=1), columns, tmp_path / "mlp.hepsilon").efficiency
+    with caplog.at_level(logging.INFO, "hepsilon"):
+        efficiency = train(mlp_config(epochs=1), columns, tmp_path / "mlp.hepsilon").efficiency
+    assert "mlp.hepsilon is for Keras only" in caplog.text
     assert efficiency.card.blobs == ()
     assert efficiency.card.onnx is None
     assert not warnings_of(caplog)

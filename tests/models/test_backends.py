@@ -37,6 +37,7 @@ bins = hepsilon.load(points).evaluate(random_jets([0, 1, 2, 5, 15, 3])).replicas
 tracks = [hepsilon.load(path)(random_tracks([2] * 9)) for path in (product, graph)]
 assert "tensorflow" not in sys.modules
 trained = after(random_jets([0, 1, 2, 5, 15, 3]))
+assert "tensorflow" not in after.card.versions and backend in after.card.versions
 loss = after.card.members[0].history[0].validation_loss
 np.savez(out, eps=ak.flatten(eps), trained=ak.flatten(trained), loss=loss,
     product=tracks[0], graph=tracks[1], bins=ak.flatten(bins))

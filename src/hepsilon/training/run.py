@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 
 from hepsilon.artifact import SourceFile, versions, write_artifact
+from hepsilon.backends import keras_backend
 from hepsilon.cards import EpochCard, MemberCard, NetworkCard
 from hepsilon.config import Config, Recipe
 from hepsilon.dataset import Columns, check_response, read_columns
-from hepsilon.errors import TrainingError
-from hepsilon.export import SAMPLE, add_graph, can_export
+from hepsilon.errors import ConfigError, TrainingError
+from hepsilon.export import SAMPLE, add_graph
 from hepsilon.features import FeatureSpec, fit_features
 from hepsilon.inference import NetworkEfficiency
 from hepsilon.models import Architecture, build_model, resolve
@@ -117,13 +118,13 @@ def _sample(validation: Columns) -> dict[str, Any]:
 
 def _with_graph(efficiency: NetworkEfficiency) -> NetworkEfficiency:
     """The artifact with an ONNX graph, where that can be made; without it Keras evaluates it."""
-    if not can_export():
-        return efficiency
     try:
         return add_graph(efficiency, efficiency.path)
+    except ConfigError as error:
+        logger.info("%s is for Keras only: %s", efficiency.path, error)
     except Exception as error:  # the converter raises many kinds for what it does not know
         logger.warning("%s has no ONNX graph: %s", efficiency.path, error)
-        return efficiency
+    return efficiency
 
 
 def _card(
@@ -148,7 +149,7 @@ def _card(
         n_objects=len(columns.nodes),
         passed_rate=columns.passed_rate,
         files=files,
-        versions=versions(("keras", "tensorflow")),
+        versions=versions(("keras", keras_backend())),
         arrays=(*(f"member-{i}" for i in range(len(fits))), SAMPLE),
         model=config.model,
         architecture=resolve(config.model, config.task),
