@@ -20,7 +20,7 @@ demo: $(VENV)/.installed ## simulate, train, compare and apply: writes hepsilon-
 	$(BIN)/hepsilon demo --out hepsilon-demo
 
 test: $(VENV)/.installed ## run the tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 1
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 1
 
 lint: $(VENV)/.installed ## style, types and the order of the layers
 	$(BIN)/ruff check .

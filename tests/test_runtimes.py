@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import pairwise
 from typing import Any
 
 import awkward as ak
+import contracts
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -102,16 +102,10 @@ def points(exported) -> NetworkEfficiency:
     return on(exported("points"), "onnxruntime")
 
 
-@given(
-    counts=st.lists(st.integers(0, 9), max_size=12), cuts=st.lists(st.integers(0, 12), max_size=3)
-)
+@given(counts=contracts.COUNTS, cuts=contracts.CUTS)
 @settings(max_examples=25)
 def test_chunks_change_only_the_round_off(points, counts, cuts):
-    records = random_jets([*counts, 1], seed=8)[: len(counts)]
-    bounds = [0, *sorted(min(cut, len(counts)) for cut in cuts), len(counts)]
-    chunks = [replicas_of(points, records[a:b]) for a, b in pairwise(bounds)]
-    there = replicas_of(points, records)
-    np.testing.assert_allclose(np.concatenate(chunks), there, rtol=0, atol=ROUND_OFF)
+    contracts.assert_chunks_add_up(points.replicas, counts, cuts, ROUND_OFF)
 
 
 @given(n=st.integers(1, 9), data=st.data())
