@@ -101,6 +101,19 @@ def test_all_figures_of_a_closure(output):
         draw(figure)
 
 
+@pytest.mark.parametrize("plot", [plot_observable, plot_gain])
+def test_long_labels_fit_into_the_margins(output, plot):
+    many = dict(output)
+    many["observables"] = {"pt": 12345.0 * output["observables"]["pt"]}
+    figure = draw(plot(many, "pt"))
+    (left, bottom), (right, top) = figure.get_tightbbox().get_points()
+    width, height = figure.get_size_inches()
+    assert left >= 0.0
+    assert bottom >= 0.0
+    assert right <= width
+    assert top <= height
+
+
 # numbers of tags, and what truth tagging gains
 
 TAGS = ["0 tags", "1 tag", "2 tags", "2+ tags", "3+ tags"]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from hepsilon.histograms import ALL, DIRECT, GENERATED, SELECTED, TRUTH, unit_of
 
@@ -18,6 +20,7 @@ __all__ = [
     "log_scale",
     "method_colours",
     "ratio_of",
+    "stacked_panels",
 ]
 
 Array = npt.NDArray[Any]
@@ -31,6 +34,24 @@ LABELS = {
     SELECTED: "selected",
 }
 """Names of the built-in methods in legends."""
+
+
+def stacked_panels(height: float, ratios: Sequence[float]) -> tuple[Figure, list[Axes]]:
+    """Panels on top of each other with one horizontal axis, in a figure of that height [inch].
+
+    Their margins are fixed: to fit them to the labels takes most of the time of a picture.
+    """
+    width, (left, right, top, bottom) = 6.4, (1.1, 0.2, 0.35, 0.55)
+    margins = {
+        "left": left / width,
+        "right": 1.0 - right / width,
+        "top": 1.0 - top / height,
+        "bottom": bottom / height,
+    }
+    figure = Figure(figsize=(width, height))
+    grid: dict[str, Any] = {"height_ratios": ratios, "hspace": 0.08, **margins}
+    panels = figure.subplots(len(ratios), 1, sharex=True, squeeze=False, gridspec_kw=grid)[:, 0]
+    return figure, list(panels)
 
 
 def method_colours(methods: list[str]) -> dict[str, str]:

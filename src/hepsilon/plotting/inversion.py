@@ -12,7 +12,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from hepsilon.histograms import GENERATED, SELECTED, TRUTH, differential, one_method
-from hepsilon.plotting.common import LABELS, bin_width, filled_range, method_colours, ratio_of
+from hepsilon.plotting.common import (
+    LABELS,
+    bin_width,
+    filled_range,
+    method_colours,
+    ratio_of,
+    stacked_panels,
+)
 
 __all__ = [
     "inversion_figures",
@@ -56,10 +63,7 @@ def plot_corrected(output: Mapping[str, Any], name: str) -> Figure:
     histogram, methods = output["observables"][name], _corrected(output, name)
     simulated = "exact" in output
     rows = [3.0, 1.2, 1.2] if simulated else [3.0]
-    figure = Figure(figsize=(6.4, 6.6 if simulated else 4.4), layout="constrained")
-    panels = figure.subplots(
-        len(rows), 1, sharex=True, squeeze=False, gridspec_kw={"height_ratios": rows}
-    )[:, 0]
+    figure, panels = stacked_panels(6.6 if simulated else 4.4, rows)
     axis = one_method(histogram, SELECTED).axes[0]
     width, unit = bin_width(axis)
     selected = one_method(histogram, SELECTED).values() / width

@@ -14,7 +14,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from hepsilon.histograms import ALL, DIRECT, OTHER, TAG_COUNTS, TRUTH
-from hepsilon.plotting.common import LABELS, bin_width, filled_range, method_colours, ratio_of
+from hepsilon.plotting.common import (
+    LABELS,
+    bin_width,
+    filled_range,
+    method_colours,
+    ratio_of,
+    stacked_panels,
+)
 from hepsilon.plotting.tags import plot_gain, plot_tag_counts
 
 __all__ = ["plot_observable", "plot_profile", "plot_residuals", "tagging_figures"]
@@ -35,14 +42,13 @@ def plot_observable(output: Mapping[str, Any], name: str, category: str = ALL) -
     methods = [m for m in histogram.axes["method"] if m not in (ALL, DIRECT)]
     reference = TRUTH if TRUTH in methods else DIRECT
     colours = method_colours(methods)
-    figure = Figure(figsize=(6.4, 5.6), layout="constrained")
-    main, ratio = figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": [3, 1.3]})
+    figure, (main, ratio) = stacked_panels(5.6, [3.0, 1.3])
     direct = histogram[{"method": DIRECT}]
     edges, centres = direct.axes["x"].edges, direct.axes["x"].centers
     width, unit = bin_width(direct.axes["x"])
     denominator = histogram[{"method": reference}].values() / width
     observed, errors = direct.values() / width, np.sqrt(direct.variances()) / width
-    style = {"color": "black", "fmt": "o", "markersize": 3, "linewidth": 1}
+    style: dict[str, Any] = {"color": "black", "fmt": "o", "markersize": 3, "linewidth": 1}
     main.errorbar(centres, observed, errors, label=LABELS[DIRECT], **style)
     errors = np.abs(ratio_of(errors, denominator))
     ratio.errorbar(centres, ratio_of(observed, denominator), errors, **style)

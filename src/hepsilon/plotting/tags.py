@@ -13,7 +13,14 @@ from matplotlib.figure import Figure
 
 from hepsilon.closure.gain import effective_events, efficiency_variance, n_replicas
 from hepsilon.histograms import ALL, DIRECT, TAG_COUNTS, TRUTH
-from hepsilon.plotting.common import LABELS, filled_range, log_scale, method_colours, ratio_of
+from hepsilon.plotting.common import (
+    LABELS,
+    filled_range,
+    log_scale,
+    method_colours,
+    ratio_of,
+    stacked_panels,
+)
 
 __all__ = ["plot_gain", "plot_tag_counts"]
 
@@ -95,8 +102,7 @@ def plot_gain(output: Mapping[str, Any], name: str, category: str = ALL) -> Figu
     histogram = output["observables"][name][{"category": category}]
     methods = _methods(histogram)
     colours = method_colours(methods)
-    figure = Figure(figsize=(6.4, 5.2), layout="constrained")
-    main, ratio = figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": [2, 1.4]})
+    figure, (main, ratio) = stacked_panels(5.2, [2.0, 1.4])
     direct = histogram[{"method": DIRECT}]
     edges = direct.axes["x"].edges
     before = effective_events(direct.values(), direct.variances())
