@@ -19,6 +19,9 @@ from hepsilon import cli
 settings.register_profile("hepsilon", deadline=None, derandomize=True, max_examples=30)
 settings.load_profile("hepsilon")
 
+# XLA compiles longer than any test computes; processes that tests start inherit it
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=1")
+
 NANOAOD = "nanoAOD_2015_CMS_Open_Data_ttbar.root"
 RNTUPLE = "cmsopendata2015_ttbar_19980_NANOAOD_RNTupleImporter_rntuple_v1-0-0-1.root"
 
