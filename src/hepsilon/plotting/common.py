@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 
 from hepsilon.histograms import ALL, DIRECT, GENERATED, SELECTED, TRUTH, unit_of
 
@@ -41,7 +42,7 @@ def stacked_panels(height: float, ratios: Sequence[float]) -> tuple[Figure, list
 
     Their margins are fixed: to fit them to the labels takes most of the time of a picture.
     """
-    width, (left, right, top, bottom) = 6.4, (1.1, 0.2, 0.35, 0.55)
+    width, (left, right, top, bottom) = 6.4, (1.0, 0.2, 0.35, 0.55)
     margins = {
         "left": left / width,
         "right": 1.0 - right / width,
@@ -82,7 +83,14 @@ def filled_range(edges: Array, values: Array) -> tuple[float, float]:
     return float(edges[first]), float(edges[last + 1])
 
 
-def log_scale(*panels: Axes) -> None:
-    """Make the (shared) vertical axis logarithmic, if anything drawn in the panels is positive."""
-    if any(np.isfinite(axes.dataLim.minposy) for axes in panels):
-        panels[0].set_yscale("log")
+def log_scale(*panels: Axes, plain: bool = False) -> None:
+    """Make the (shared) vertical axis logarithmic, if anything drawn in the panels is positive.
+
+    ``plain`` writes 2 and 20 instead of powers of ten.
+    """
+    if not any(np.isfinite(axes.dataLim.minposy) for axes in panels):
+        return
+    panels[0].set_yscale("log")
+    if plain:
+        panels[0].yaxis.set_major_formatter(LogFormatter())
+        panels[0].yaxis.set_minor_formatter(LogFormatter())

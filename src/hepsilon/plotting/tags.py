@@ -124,7 +124,7 @@ def plot_gain(output: Mapping[str, Any], name: str, category: str = ALL) -> Figu
     main.set_xlim(*filled_range(edges, histogram[{"method": ALL}].values()))
     main.legend(fontsize=8)
     ratio.axhline(1.0, color="0.6", linewidth=0.8, zorder=0)
-    log_scale(ratio)
+    log_scale(ratio, plain=True)
     ratio.set_ylabel("gain over\ndirect tagging")
     ratio.set_xlabel(direct.axes["x"].label)
     return figure
