@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 import pytest
+from network_toys import interpreted
 from reference import Counting, randomise, reference_logits, weights_of
 from scipy.special import expit
 from toys import SPEC, TASK, offsets_of, random_nodes
@@ -145,6 +148,16 @@ def test_any_number_of_events_is_traced_once(small_model):
     for n_events in (1, 7, 90, 400):
         engine.logits(*random_nodes([3] * n_events))
     assert model.traces == 1
+
+
+def test_many_networks_are_not_taken_for_one_that_is_retraced(small_model, caplog, monkeypatch):
+    """TensorFlow warns from the fifth trace of a function on."""
+    tensorflow = logging.getLogger("tensorflow")
+    monkeypatch.setattr(tensorflow, "propagate", True)
+    with interpreted(), caplog.at_level(logging.WARNING, "tensorflow"):
+        for _ in range(8):
+            Engine(small_model).logits(*random_nodes([3]))
+    assert not caplog.messages
 
 
 def test_shapes_are_few_for_any_number_of_events(engine, monkeypatch):

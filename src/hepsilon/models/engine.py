@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -48,6 +49,10 @@ def on_gpu(device: str | None) -> bool:
     return has_nvidia_gpu() if device is None else device.startswith(("gpu", "cuda"))
 
 
+def _forward(model: keras.Model, weights: Weights, inputs: dict[str, Any]) -> Any:
+    return model.stateless_call(list(weights), [], inputs, training=False)[0]
+
+
 def _tensorflow(model: keras.Model, jit: bool) -> Call:
     import tensorflow as tf
 
@@ -58,7 +63,7 @@ def _tensorflow(model: keras.Model, jit: bool) -> Call:
     }
     weights = [tf.TensorSpec(v.shape, tf.float32) for v in model.trainable_variables]
     function = tf.function(
-        lambda weights, inputs: model.stateless_call(weights, [], inputs, training=False)[0],
+        partial(_forward, model),  # of a closure TensorFlow would say that it is retraced
         input_signature=[weights, signature],
         jit_compile=jit,
     )
@@ -68,9 +73,7 @@ def _tensorflow(model: keras.Model, jit: bool) -> Call:
 def _jax(model: keras.Model, jit: bool) -> Call:
     import jax
 
-    function: Call = jax.jit(
-        lambda weights, inputs: model.stateless_call(weights, [], inputs, training=False)[0]
-    )
+    function: Call = jax.jit(partial(_forward, model))
     return function
 
 
@@ -79,7 +82,7 @@ def _torch(model: keras.Model, jit: bool) -> Call:
 
     def call(weights: Weights, inputs: dict[str, Array]) -> Any:
         with torch.no_grad():
-            return model.stateless_call(list(weights), [], inputs, training=False)[0]
+            return _forward(model, weights, inputs)
 
     return call
 
