@@ -7,18 +7,13 @@ from itertools import pairwise
 
 import awkward as ak
 import numpy as np
-import numpy.typing as npt
 from hypothesis import strategies as st
-from toys import random_jets
+from toys import random_jets, rows
 
 Efficiency = Callable[[ak.Array], ak.Array]
 
 COUNTS = st.lists(st.integers(0, 7), max_size=12)
 CUTS = st.lists(st.integers(0, 12), max_size=3)
-
-
-def _rows(eps: ak.Array) -> npt.NDArray[np.float64]:
-    return np.asarray(ak.to_numpy(ak.flatten(eps, axis=1)))
 
 
 def assert_chunks_add_up(
@@ -30,12 +25,12 @@ def assert_chunks_add_up(
     together = ak.concatenate([efficiency(records[a:b]) for a, b in pairwise(bounds)])
     at_once = efficiency(records)
     assert ak.num(together).tolist() == ak.num(at_once).tolist() == list(counts)
-    np.testing.assert_allclose(_rows(together), _rows(at_once), rtol=0, atol=atol)
+    np.testing.assert_allclose(rows(together), rows(at_once), rtol=0, atol=atol)
 
 
 def assert_objects_may_be_reordered(efficiency: Efficiency, jets: ak.Array, atol: float) -> None:
     """Each keeps its efficiency."""
     order = ak.argsort(jets.eta, axis=1)
     assert order.to_list() != ak.local_index(jets.eta).to_list()
-    there = _rows(efficiency(jets)[order])
-    np.testing.assert_allclose(_rows(efficiency(jets[order])), there, rtol=0, atol=atol)
+    there = rows(efficiency(jets)[order])
+    np.testing.assert_allclose(rows(efficiency(jets[order])), there, rtol=0, atol=atol)

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pytest
 import strategies as sts
 from hypothesis import given
+from toys import rows
 
 from hepsilon import (
     DomainError,
@@ -246,15 +247,10 @@ def constants(*values: float) -> Any:
     """An efficiency of one number for each working point."""
 
     def efficiency(records: ak.Array) -> ak.Array:
-        rows = np.tile(values, (int(ak.sum(ak.num(records))), 1))
-        return ak.unflatten(ak.Array(rows), ak.num(records))
+        tiled = np.tile(values, (int(ak.sum(ak.num(records))), 1))
+        return ak.unflatten(ak.Array(tiled), ak.num(records))
 
     return efficiency
-
-
-def rows_of(array: ak.Array) -> Array:
-    values: Array = ak.to_numpy(ak.flatten(array, axis=1))
-    return values
 
 
 @pytest.mark.parametrize("efficiency", [Logistic(), Replicated()])
@@ -267,9 +263,9 @@ def test_evaluate_agrees_with_the_call(jets: ak.Array, efficiency: Efficiency) -
 
 def test_replicas_have_the_axis_after_the_working_points(jets: ak.Array) -> None:
     found = Replicated().evaluate(jets, out_of_domain="ignore")
-    assert rows_of(found.eps).shape == (10, 2)
-    assert rows_of(found.replicas).shape == (10, 2, 2)
-    np.testing.assert_allclose(rows_of(found.replicas).mean(axis=2), rows_of(found.eps))
+    assert rows(found.eps).shape == (10, 2)
+    assert rows(found.replicas).shape == (10, 2, 2)
+    np.testing.assert_allclose(rows(found.replicas).mean(axis=2), rows(found.eps))
 
 
 @pytest.mark.parametrize("efficiency", [Logistic(), Replicated()])
@@ -292,12 +288,12 @@ def test_evaluate_may_raise(jets: ak.Array) -> None:
 def test_a_fallback_replaces_all_replicas(jets: ak.Array) -> None:
     found = Replicated().evaluate(jets, out_of_domain=constants(0.25, 0.125))
     own = Replicated().evaluate(jets, out_of_domain="ignore")
-    inside = rows_of(ak.Array(INSIDE))
+    inside = rows(ak.Array(INSIDE))
     assert found.in_domain.to_list() == INSIDE
     for with_fallback, without in ((found.eps, own.eps), (found.replicas, own.replicas)):
-        np.testing.assert_array_equal(rows_of(with_fallback)[inside], rows_of(without)[inside])
-    assert rows_of(found.eps)[~inside].tolist() == [[0.25, 0.125]] * 4
-    assert rows_of(found.replicas)[~inside].tolist() == [[[0.25] * 2, [0.125] * 2]] * 4
+        np.testing.assert_array_equal(rows(with_fallback)[inside], rows(without)[inside])
+    assert rows(found.eps)[~inside].tolist() == [[0.25, 0.125]] * 4
+    assert rows(found.replicas)[~inside].tolist() == [[[0.25] * 2, [0.125] * 2]] * 4
 
 
 @pytest.mark.parametrize(

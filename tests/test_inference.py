@@ -15,7 +15,7 @@ import strategies as sts
 from coffea.nanoevents import NanoEventsFactory
 from contracts import COUNTS, CUTS, assert_chunks_add_up, assert_objects_may_be_reordered
 from hypothesis import given, settings
-from toys import random_jets
+from toys import random_jets, rows
 
 from hepsilon import ArtifactError, DomainError, InputError, OutOfDomainWarning, inference, load
 from hepsilon.efficiency import FieldEfficiency
@@ -25,10 +25,6 @@ pytest_plugins = ["trained", "trained_points"]
 
 ROUND_OFF = 2e-6
 """Largest difference of an efficiency between ways to batch the same events."""
-
-
-def flat(eps: ak.Array):
-    return ak.to_numpy(ak.flatten(eps, axis=1))
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +59,8 @@ def loads(monkeypatch, fresh_cache) -> list[str]:
 def test_result_is_jagged_like_the_records(gnn, jets):
     eps = gnn(jets)
     assert ak.num(eps).tolist() == ak.num(jets).tolist()
-    assert flat(eps).dtype == np.float64
-    assert np.all((flat(eps) > 0.0) & (flat(eps) < 1.0))
+    assert rows(eps).dtype == np.float64
+    assert np.all((rows(eps) > 0.0) & (rows(eps) < 1.0))
 
 
 @pytest.mark.parametrize("counts", [[], [0], [0, 0, 0]])
@@ -73,8 +69,8 @@ def test_no_objects_give_no_efficiencies(gnn, counts):
     empty = empty[: len(counts)]
     eps = gnn(empty)
     assert len(eps) == len(counts)
-    assert len(flat(eps)) == 0
-    assert flat(eps).dtype == np.float64
+    assert len(rows(eps)) == 0
+    assert rows(eps).dtype == np.float64
 
 
 @given(counts=COUNTS, cuts=CUTS)
@@ -96,8 +92,8 @@ def test_records_are_not_mutated(gnn, jets):
 
 def test_fields_that_are_no_features_do_not_matter(gnn, jets):
     more = ak.with_field(jets, ak.ones_like(jets.pt) * np.nan, "junk")
-    np.testing.assert_array_equal(flat(gnn(more)), flat(gnn(jets)))
-    np.testing.assert_array_equal(flat(gnn(ak.without_field(jets, "mass"))), flat(gnn(jets)))
+    np.testing.assert_array_equal(rows(gnn(more)), rows(gnn(jets)))
+    np.testing.assert_array_equal(rows(gnn(ak.without_field(jets, "mass"))), rows(gnn(jets)))
 
 
 def test_replicas_have_one_more_axis(ensemble, jets):
@@ -140,8 +136,8 @@ LAYOUTS = {
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_layout_does_not_matter(gnn, jets, layout):
-    found = flat(gnn(LAYOUTS[layout](jets)))
-    np.testing.assert_allclose(found, flat(gnn(jets)), rtol=0, atol=ROUND_OFF)
+    found = rows(gnn(LAYOUTS[layout](jets)))
+    np.testing.assert_allclose(found, rows(gnn(jets)), rtol=0, atol=ROUND_OFF)
 
 
 def test_virtual_arrays_agree_with_plain_ones(gnn, toy_file, toy_jets):
@@ -150,7 +146,7 @@ def test_virtual_arrays_agree_with_plain_ones(gnn, toy_file, toy_jets):
     ).events()
     virtual = gnn(events.Jet, out_of_domain="ignore")
     plain = gnn(toy_jets, out_of_domain="ignore")
-    np.testing.assert_allclose(flat(virtual), flat(plain), rtol=0, atol=ROUND_OFF)
+    np.testing.assert_allclose(rows(virtual), rows(plain), rtol=0, atol=ROUND_OFF)
 
 
 def test_option_typed_events_are_refused(gnn, jets):
@@ -178,7 +174,7 @@ def test_records_without_what_is_needed_are_refused(gnn, jets, change, message):
 @pytest.fixture(scope="module")
 def outside(jets) -> ak.Array:
     """One jet beyond the training sample in pt, one with a flavour nobody has seen."""
-    pt, flavour = (flat(jets[name]).copy() for name in ("pt", "hadronFlavour"))
+    pt, flavour = (rows(jets[name]).copy() for name in ("pt", "hadronFlavour"))
     pt[1], flavour[20] = 5000.0, 7
     jets = ak.with_field(jets, ak.unflatten(pt, ak.num(jets)), "pt")
     return ak.with_field(jets, ak.unflatten(flavour, ak.num(jets)), "hadronFlavour")
@@ -186,7 +182,7 @@ def outside(jets) -> ak.Array:
 
 def test_objects_outside_the_domain_are_flagged(gnn, jets, outside):
     assert ak.all(gnn.in_domain(jets), axis=None)
-    assert np.flatnonzero(~flat(gnn.in_domain(outside))).tolist() == [1, 20]
+    assert np.flatnonzero(~rows(gnn.in_domain(outside))).tolist() == [1, 20]
     assert ak.num(gnn.in_domain(outside)).tolist() == ak.num(jets).tolist()
 
 
@@ -204,20 +200,20 @@ def test_raise_policy_raises(gnn, jets, outside):
 def test_ignore_policy_is_silent_and_changes_nothing(gnn, outside):
     with pytest.warns(OutOfDomainWarning):
         warned = gnn(outside)
-    np.testing.assert_array_equal(flat(gnn(outside, out_of_domain="ignore")), flat(warned))
+    np.testing.assert_array_equal(rows(gnn(outside, out_of_domain="ignore")), rows(warned))
 
 
 def test_fallback_replaces_only_what_is_outside(gnn, outside):
     outside = ak.with_field(outside, ak.ones_like(outside.pt) * 0.125, "constant")
-    found = flat(gnn(outside, out_of_domain=FieldEfficiency("constant")))
-    plain = flat(gnn(outside, out_of_domain="ignore"))
+    found = rows(gnn(outside, out_of_domain=FieldEfficiency("constant")))
+    plain = rows(gnn(outside, out_of_domain="ignore"))
     assert np.flatnonzero(found != plain).tolist() == [1, 20]
     assert found[[1, 20]].tolist() == [0.125, 0.125]
 
 
 def test_fallback_may_be_a_map(gnn, toy_map, outside):
-    found = flat(gnn(outside, out_of_domain=lambda x: toy_map(x, out_of_domain="ignore")))
-    assert found[1] == flat(toy_map(outside, out_of_domain="ignore"))[1]
+    found = rows(gnn(outside, out_of_domain=lambda x: toy_map(x, out_of_domain="ignore")))
+    assert found[1] == rows(toy_map(outside, out_of_domain="ignore"))[1]
 
 
 def test_unknown_category_is_counted_by_a_map_too(toy_map, outside):
@@ -240,7 +236,7 @@ def test_handle_pickles_small(gnn):
 def test_handle_pickles_to_itself(gnn, jets):
     again = pickle.loads(pickle.dumps(gnn))
     assert again == gnn
-    np.testing.assert_array_equal(flat(again(jets)), flat(gnn(jets)))
+    np.testing.assert_array_equal(rows(again(jets)), rows(gnn(jets)))
 
 
 def test_device_survives_pickling(gnn):
@@ -281,7 +277,7 @@ def test_nothing_is_loaded_before_the_first_call(ensemble, loads, jets):
 def test_threads_load_once_and_agree(ensemble, jets, loads):
     pickled = pickle.dumps(ensemble)
     with ThreadPoolExecutor(4) as pool:
-        results = list(pool.map(lambda _: flat(pickle.loads(pickled)(jets)), range(8)))
+        results = list(pool.map(lambda _: rows(pickle.loads(pickled)(jets)), range(8)))
     assert loads == [ensemble.hash]
     for result in results:
         np.testing.assert_allclose(result, results[0], rtol=0, atol=ROUND_OFF)
@@ -368,11 +364,6 @@ def test_no_warning_inside_the_domain(gnn, jets):
 # several working points
 
 
-def rows(eps: ak.Array):
-    """Values of all objects with their further axes."""
-    return ak.to_numpy(ak.flatten(eps, axis=1))
-
-
 def test_working_points_are_one_more_axis(points_network, jets):
     eps = points_network(jets)
     assert ak.num(eps).tolist() == ak.num(jets).tolist()
@@ -426,7 +417,7 @@ def test_handle_of_several_working_points_pickles_to_itself(points_network, jets
 
 
 def test_domain_is_that_of_the_objects(points_network, jets, outside):
-    assert np.flatnonzero(~flat(points_network.in_domain(outside))).tolist() == [1, 20]
+    assert np.flatnonzero(~rows(points_network.in_domain(outside))).tolist() == [1, 20]
     with pytest.warns(OutOfDomainWarning, match=r"2 of 25 .*1 in pt, 1 in hadronFlavour"):
         points_network(outside)
 

@@ -11,6 +11,7 @@ import pytest
 import strategies as sts
 from hypothesis import given
 from scipy import stats
+from toys import rows
 
 from hepsilon import (
     ArtifactError,
@@ -555,12 +556,6 @@ def test_several_working_points_do_not_depend_on_the_chunks(jets: ak.Array, cut:
         found = ak.to_numpy(ak.flatten(joined, axis=1))
         np.testing.assert_array_equal(found.reshape(shape), rows(getattr(together, name)))
         assert rows(getattr(together, name)).shape == np.empty(shape).shape
-
-
-def rows(array: ak.Array) -> Array:
-    """Values of all objects with their further axes."""
-    values: Array = ak.to_numpy(ak.flatten(array, axis=1))
-    return values
 
 
 # replicas

@@ -77,6 +77,11 @@ def random_nodes(counts: list[int], seed: int = 0) -> tuple[Any, Any]:
     return SPEC.matrix(random_jets(counts, seed))
 
 
+def rows(jagged: ak.Array) -> Any:
+    """Flat values of all objects, with their further axes."""
+    return ak.to_numpy(ak.flatten(jagged, axis=1))
+
+
 def read_jets(path: Path) -> ak.Array:
     """All jets of a simulated file, read without coffea."""
     with uproot.open(path) as file:

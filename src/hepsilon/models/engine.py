@@ -63,7 +63,7 @@ def _tensorflow(model: keras.Model, jit: bool) -> Call:
     }
     weights = [tf.TensorSpec(v.shape, tf.float32) for v in model.trainable_variables]
     function = tf.function(
-        partial(_forward, model),  # of a closure TensorFlow would say that it is retraced
+        partial(_forward, model),  # closures of several models count as one that is retraced
         input_signature=[weights, signature],
         jit_compile=jit,
     )
