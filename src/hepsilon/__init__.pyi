@@ -1,8 +1,10 @@
 from ._version import __version__
-from .assignments import TagAssignments, enumerate_tags, sample_tags
-from .conditions import Condition, at_least, exactly
 from .config import Config, Task, load_config
-from .efficiency import Efficiency, FieldEfficiency
+from .efficiencies.base import Efficiency
+from .efficiencies.factorised import FactorisedMap
+from .efficiencies.field import FieldEfficiency
+from .efficiencies.loading import load, load_correction
+from .efficiencies.map import EfficiencyMap
 from .errors import (
     ArtifactError,
     ConfigError,
@@ -14,13 +16,13 @@ from .errors import (
     ScaleFactorWarning,
     TrainingError,
 )
-from .factorised import FactorisedMap
-from .loading import load, load_correction
-from .maps import EfficiencyMap
-from .scale_factors import TagScaleFactors
-from .tagging import ScaleFactors
-from .training import TrainingResult, train
-from .weights import InversionWeight, direct_tag_weight, inversion_weight, truth_tag_weight
+from .training.run import TrainingResult, train
+from .weights.assignments import TagAssignments, enumerate_tags, sample_tags
+from .weights.bins import ScaleFactors
+from .weights.conditions import Condition, at_least, exactly
+from .weights.inversion import InversionWeight, inversion_weight
+from .weights.scale_factors import TagScaleFactors
+from .weights.tagging import direct_tag_weight, truth_tag_weight
 
 __all__ = [
     "ArtifactError",

@@ -13,13 +13,13 @@ import numpy.typing as npt
 from coffea.analysis_tools import PackedSelection, Weights
 from scipy.special import expit, logit
 
-from hepsilon.columns import flat_rows, offsets_of, unflatten
-from hepsilon.conditions import Condition, as_condition
-from hepsilon.efficiency import checked, probabilities
+from hepsilon.arrays.checks import check_finite, checked, probabilities
+from hepsilon.arrays.columns import flat_rows, offsets_of, unflatten
+from hepsilon.arrays.types import Array
 from hepsilon.errors import InputError
-from hepsilon.features import check_finite
-from hepsilon.tagging import BELOW_ONE, PerWorkingPoint, ScaleFactors, TagBins
-from hepsilon.weights import probability
+from hepsilon.weights.bins import BELOW_ONE, PerWorkingPoint, ScaleFactors, TagBins
+from hepsilon.weights.conditions import Condition, as_condition
+from hepsilon.weights.tagging import probability
 
 __all__ = [
     "TruthTag",
@@ -30,7 +30,6 @@ __all__ = [
     "tag_cutflow",
 ]
 
-Array = npt.NDArray[np.float64]
 EFFICIENCY = "efficiency"
 """Variation by the spread of an efficiency's replicas."""
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from hepsilon.closure.inversion import inversion_report
-from hepsilon.closure.runner import run_processor
 from hepsilon.closure.statistic import (
     MIN_INFORMATION,
     MIN_VARIANCE,
@@ -16,8 +15,11 @@ from hepsilon.closure.statistic import (
     compare_inversion,
 )
 from hepsilon.closure.tagging import tagging_report
-from hepsilon.config import InputConfig, Task
-from hepsilon.processors import EfficiencyInversion, TruthTagging
+from hepsilon.config.file import InputConfig
+from hepsilon.config.task import Task
+from hepsilon.processors.efficiency_inversion import EfficiencyInversion
+from hepsilon.processors.runner import run_processor
+from hepsilon.processors.truth_tagging import TruthTagging
 
 __all__ = [
     "MIN_INFORMATION",

@@ -13,13 +13,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from hepsilon.histograms import ALL, DIRECT, TAG_COUNTS
+from hepsilon.arrays.types import Array
+from hepsilon.histograms.methods import ALL, DIRECT, TAG_COUNTS
 
 __all__ = ["effective_events", "efficiency_variance", "n_replicas", "statistics_gain"]
-
-Array = npt.NDArray[Any]
 
 
 def effective_events(values: Array, variances: Array) -> Array:

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from hepsilon.closure.runner import provenance
 from hepsilon.closure.statistic import compare_inversion
-from hepsilon.config import Task
-from hepsilon.histograms import GENERATED, SELECTED, TRUTH
-from hepsilon.processors.inversion import BUILT_IN
+from hepsilon.config.task import Task
+from hepsilon.efficiencies.artifact import provenance
+from hepsilon.histograms.methods import GENERATED, SELECTED, TRUTH
+from hepsilon.processors.efficiency_inversion import BUILT_IN
 
 __all__ = ["inversion_report", "naive_chi2"]
 

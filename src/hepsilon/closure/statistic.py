@@ -16,18 +16,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy.stats import chi2
+
+from hepsilon.arrays.types import Array
 
 __all__ = ["MIN_INFORMATION", "MIN_VARIANCE", "Comparison", "compare", "compare_inversion"]
 
-Array = npt.NDArray[Any]
 Enough = Callable[[float, float], bool]
-
 MIN_VARIANCE = 5.0
 """Neighbouring bins are joined for the chi2 until each holds this variance: with fewer expected
 tags the difference is not Gaussian, and the chi2 not distributed as one."""
-
 MIN_INFORMATION = 25.0
 """The same for inverted efficiencies, whose variance does not count events: bins are joined until
 ``expected^2 / variance``, the effective number of selected events, reaches this."""

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from hepsilon.closure.gain import n_replicas, statistics_gain
-from hepsilon.closure.runner import provenance
 from hepsilon.closure.statistic import compare
-from hepsilon.config import Task
-from hepsilon.efficiency import SupportsEfficiency
-from hepsilon.histograms import ALL, DIRECT, TAG_COUNTS, TRUTH
+from hepsilon.config.task import Task
+from hepsilon.efficiencies.artifact import provenance
+from hepsilon.efficiencies.base import SupportsEfficiency
+from hepsilon.histograms.methods import ALL, DIRECT, TAG_COUNTS, TRUTH
 
 __all__ = ["tagging_report"]
 

@@ -15,13 +15,8 @@ from hepsilon.plotting.inversion import (
     plot_weights,
 )
 from hepsilon.plotting.models import plot_history, plot_map, plot_simulated_efficiency
-from hepsilon.plotting.tagging import (
-    plot_observable,
-    plot_profile,
-    plot_residuals,
-    tagging_figures,
-)
-from hepsilon.plotting.tags import plot_gain, plot_tag_counts
+from hepsilon.plotting.tag_counts import plot_gain, plot_tag_counts
+from hepsilon.plotting.tagging import plot_observable, plot_profile, plot_residuals, tagging_figures
 
 __all__ = [
     "closure_figures",

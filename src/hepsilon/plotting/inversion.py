@@ -7,12 +7,13 @@ from typing import Any
 
 import mplhep
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from hepsilon.histograms import GENERATED, SELECTED, TRUTH, differential, one_method
-from hepsilon.plotting.common import (
+from hepsilon.arrays.types import Array
+from hepsilon.histograms.differential import differential
+from hepsilon.histograms.methods import GENERATED, SELECTED, TRUTH, one_method
+from hepsilon.plotting.style import (
     LABELS,
     bin_width,
     filled_range,
@@ -28,8 +29,6 @@ __all__ = [
     "plot_pulls_2d",
     "plot_weights",
 ]
-
-Array = npt.NDArray[Any]
 
 MARKERS = ("o", "s", "^", "D", "v", "P")
 
@@ -139,7 +138,7 @@ def plot_cross_section(
     ----------
     output : of :class:`hepsilon.processors.EfficiencyInversion` for one dataset.
     name : of an observable in one dimension.
-    luminosity, unit : see :func:`hepsilon.histograms.differential`.
+    luminosity, unit : see :func:`hepsilon.histograms.differential.differential`.
     """
     methods = [m for m in _corrected(output, name) if m != TRUTH]
     colours = method_colours(methods)

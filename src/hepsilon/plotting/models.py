@@ -6,19 +6,17 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from hepsilon import simulation
-from hepsilon.cards import NetworkCard
+from hepsilon.arrays.types import Array
+from hepsilon.efficiencies.cards import NetworkCard
+from hepsilon.efficiencies.map import EfficiencyMap
 from hepsilon.errors import InputError
-from hepsilon.histograms import FLAVOUR_NAMES, category_names
-from hepsilon.maps import EfficiencyMap
-from hepsilon.plotting.common import COLOURS
+from hepsilon.histograms.categories import FLAVOUR_NAMES, category_names
+from hepsilon.plotting.style import COLOURS
+from hepsilon.simulation import efficiency
 
 __all__ = ["plot_history", "plot_map", "plot_simulated_efficiency"]
-
-Array = npt.NDArray[Any]
 
 
 def plot_history(card: NetworkCard) -> Figure:
@@ -81,11 +79,11 @@ def plot_simulated_efficiency() -> Figure:
     pt, eta = np.meshgrid(np.linspace(20.0, 600.0, 117), np.linspace(-2.4, 2.4, 97))
     delta_r = np.linspace(0.0, 3.0, 121)
     for code, name in FLAVOUR_NAMES.items():
-        eps = simulation.jet_efficiency(pt, eta, np.full(pt.shape, code))
+        eps = efficiency.jet_efficiency(pt, eta, np.full(pt.shape, code))
         mesh = maps[name].pcolormesh(pt, eta, eps, cmap="viridis", rasterized=True)
         figure.colorbar(mesh, ax=maps[name], label=r"$\epsilon$")
         maps[name].set(title=f"{name} jets", xlabel=r"$p_T$ [GeV]", ylabel=r"$\eta$")
-        factor = simulation.environment_factor(delta_r, np.full(delta_r.shape, code))
+        factor = efficiency.environment_factor(delta_r, np.full(delta_r.shape, code))
         maps["factor"].plot(delta_r, factor, label=f"close-by {name} jet")
     maps["factor"].set(xlabel=r"$\Delta R$", ylabel="correction factor", ylim=(0.5, 1.05))
     maps["factor"].legend()

@@ -9,12 +9,11 @@ from typing import Any
 import hist
 import mplhep
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from hepsilon.histograms import ALL, DIRECT, OTHER, TAG_COUNTS, TRUTH
-from hepsilon.plotting.common import (
+from hepsilon.histograms.methods import ALL, DIRECT, OTHER, TAG_COUNTS, TRUTH
+from hepsilon.plotting.style import (
     LABELS,
     bin_width,
     filled_range,
@@ -22,11 +21,9 @@ from hepsilon.plotting.common import (
     ratio_of,
     stacked_panels,
 )
-from hepsilon.plotting.tags import plot_gain, plot_tag_counts
+from hepsilon.plotting.tag_counts import plot_gain, plot_tag_counts
 
 __all__ = ["plot_observable", "plot_profile", "plot_residuals", "tagging_figures"]
-
-Array = npt.NDArray[Any]
 
 
 def plot_observable(output: Mapping[str, Any], name: str, category: str = ALL) -> Figure:

@@ -1,8 +1,8 @@
 """coffea processors: library classes, so that workers can unpickle them."""
 
-from hepsilon.processors.common import TaskSchema, bernoulli_divergence, collection
-from hepsilon.processors.inversion import EfficiencyInversion
-from hepsilon.processors.tagging import TruthTagging
+from hepsilon.processors.efficiency_inversion import EfficiencyInversion
+from hepsilon.processors.events import TaskSchema, bernoulli_divergence, collection
+from hepsilon.processors.truth_tagging import TruthTagging
 
 __all__ = [
     "EfficiencyInversion",

@@ -8,15 +8,13 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from hepsilon.categories import CategorisedEntries, book_categories
-from hepsilon.histograms import ALL, DIRECT
-from hepsilon.processors.methods import Method, Selections
+from hepsilon.arrays.types import Array
+from hepsilon.histograms.categories import CategorisedEntries, book_categories
+from hepsilon.histograms.methods import ALL, DIRECT
+from hepsilon.processors.selections import Method, Selections
 
 __all__ = ["Filled", "TagSample"]
-
-Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)

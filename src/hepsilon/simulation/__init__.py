@@ -9,12 +9,8 @@ from hepsilon.simulation.amplitudes import (
 )
 from hepsilon.simulation.detector import ALICE_LIKE, Detector, Sector, Tracks
 from hepsilon.simulation.efficiency import FLAVOURS, environment_factor, jet_efficiency
-from hepsilon.simulation.jets import (
-    JetColumns,
-    alternative_jets,
-    training_jets,
-    true_efficiency,
-)
+from hepsilon.simulation.jets import JetColumns, alternative_jets, training_jets, true_efficiency
+from hepsilon.simulation.tasks import toy_task, track_task
 from hepsilon.simulation.writer import write_jets, write_tracks
 
 __all__ = [
@@ -32,6 +28,8 @@ __all__ = [
     "environment_factor",
     "generate_tracks",
     "jet_efficiency",
+    "toy_task",
+    "track_task",
     "training_jets",
     "true_efficiency",
     "write_jets",

@@ -23,10 +23,10 @@ from functools import cache
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 import vector
 from scipy.special import eval_legendre
 
+from hepsilon.arrays.types import Array
 from hepsilon.simulation.detector import Tracks
 
 __all__ = [
@@ -34,12 +34,11 @@ __all__ = [
     "FINAL_STATES",
     "Amplitude",
     "Fiducial",
+    "check_final_state",
     "generate_tracks",
     "masses",
     "meson_mass",
 ]
-
-Array = npt.NDArray[Any]
 
 FINAL_STATES: dict[str, tuple[str, ...]] = {
     "pipi": ("pi+", "pi-"),

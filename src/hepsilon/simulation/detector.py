@@ -22,17 +22,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import expit
 
-from hepsilon.kernels import delta_phi
+from hepsilon.arrays.kernels import delta_phi
+from hepsilon.arrays.types import Array
 
 __all__ = ["ALICE_LIKE", "Detector", "Sector", "Tracks"]
-
-Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,11 @@ strongly if it is a light jet. The constants of both are :data:`FLAVOURS`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numba as nb
 import numpy as np
-import numpy.typing as npt
+
+from hepsilon.arrays.types import Array
 
 __all__ = [
     "FLAVOURS",
@@ -26,8 +26,6 @@ __all__ = [
     "environment_product",
     "jet_efficiency",
 ]
-
-Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)

@@ -10,16 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import vector
 from scipy.special import ndtr, ndtri
 
-from hepsilon.kernels import delta_phi
+from hepsilon.arrays.kernels import delta_phi
+from hepsilon.arrays.types import Array
 from hepsilon.simulation.efficiency import FLAVOURS, environment_product, jet_efficiency
 
 __all__ = ["JetColumns", "alternative_jets", "training_jets", "true_efficiency"]
-
-Array = npt.NDArray[Any]
 
 ETA_MAX = 2.4
 PT_RANGE = (20.0, 600.0)

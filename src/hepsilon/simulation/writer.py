@@ -13,7 +13,7 @@ import awkward as ak
 import numpy as np
 import uproot
 
-from hepsilon.files import atomic_path
+from hepsilon._system.files import atomic_path
 from hepsilon.simulation.amplitudes import (
     AMPLITUDES,
     FINAL_STATES,
@@ -24,14 +24,10 @@ from hepsilon.simulation.amplitudes import (
     masses,
 )
 from hepsilon.simulation.detector import ALICE_LIKE, Detector, Tracks
-from hepsilon.simulation.jets import (
-    JetColumns,
-    alternative_jets,
-    training_jets,
-    true_efficiency,
-)
+from hepsilon.simulation.jets import JetColumns, alternative_jets, training_jets, true_efficiency
 
 __all__ = [
+    "CHUNK_EVENTS",
     "GENERATORS",
     "TAG_CUT",
     "WORKING_POINTS",
@@ -45,7 +41,6 @@ __all__ = [
 ]
 
 Generator = Callable[[np.random.Generator, int], JetColumns]
-
 GENERATORS: dict[str, Generator] = {"jets": training_jets, "jets-alternative": alternative_jets}
 CHUNK_EVENTS = 100_000
 TAG_CUT = 0.0

@@ -1,6 +1,6 @@
 """Training of networks (see :func:`train`)."""
 
-from hepsilon.training.members import fit_member, fit_members
+from hepsilon.training.ensemble import fit_member, fit_members
 from hepsilon.training.recipes import recipe
 from hepsilon.training.run import TrainingResult, train
 from hepsilon.training.state import Epoch, Fit

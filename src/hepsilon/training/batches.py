@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from hepsilon import graphs
-from hepsilon.config import Recipe
-from hepsilon.dataset import Columns
+from hepsilon.arrays.types import Array
+from hepsilon.config.learning import Recipe
+from hepsilon.data.dataset import Columns
+from hepsilon.networks import graphs
 from hepsilon.training.loss import bootstrap_counts, object_loss_weights
 
 __all__ = ["Batches", "Part", "Shape"]
-
-Array = npt.NDArray[Any]
 
 PART_EVENTS = 256
 """Events of a part on a CPU: its activations stay in the cache."""

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
-from hepsilon.config import Recipe
+from hepsilon.arrays.types import Array
+from hepsilon.config.learning import Recipe
 from hepsilon.training.batches import Part
 from hepsilon.training.vectors import Vectors
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Gradients", "compile_step"]
 
-Array = npt.NDArray[Any]
 Weights = Sequence[Any]
 Loss = Callable[[Weights, Any, Any, Any, Any], Any]
 ValueAndGradient = Callable[..., tuple[Any, Sequence[Any]]]
@@ -31,7 +30,7 @@ def _loss(model: keras.Model, recipe: Recipe) -> Loss:
     """
     import keras
 
-    from hepsilon.models.loss import tag_loss
+    from hepsilon.networks.losses import tag_loss
 
     entropy, vectors = tag_loss(model.output.shape[-1]), Vectors(model)
     penalty = keras.regularizers.L1L2(recipe.l1, recipe.l2) if recipe.l1 or recipe.l2 else None

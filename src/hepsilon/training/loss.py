@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 from scipy.special import logsumexp
 
-from hepsilon.dataset import Columns
-from hepsilon.kernels import event_key, key_uniform
+from hepsilon.arrays.keys import event_key, key_uniform
+from hepsilon.arrays.types import Array
+from hepsilon.data.dataset import Columns
 
 __all__ = ["bootstrap_counts", "cross_entropy", "object_loss_weights"]
-
-Array = npt.NDArray[Any]
 
 
 def object_loss_weights(weights: Array, counts: Array, passed: Array, mu: float) -> Array:
@@ -25,7 +21,7 @@ def object_loss_weights(weights: Array, counts: Array, passed: Array, mu: float)
     ----------
     weights, counts : weight and number of objects of each event.
     passed : response of each object.
-    mu : see :class:`hepsilon.config.TrainingConfig`.
+    mu : see :class:`hepsilon.config.learning.TrainingConfig`.
     """
     per_event = np.repeat(weights / counts, counts)
     return np.where(passed > 0.5, per_event, mu * per_event)
@@ -35,7 +31,7 @@ def cross_entropy(logits: Array, columns: Columns, mu: float) -> float:
     """Mean cross-entropy per unit of event weight (paper Eq. 5), in float64.
 
     Binary for one working point (``logits`` of objects, or one column); for several that of the
-    bins between them (see :class:`hepsilon.models.loss.BinCrossentropy`).
+    bins between them (see :class:`hepsilon.networks.losses.BinCrossentropy`).
     """
     if logits.ndim == 1 or logits.shape[1] == 1:
         logit = logits.ravel()

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
-from hepsilon.config import Recipe
-from hepsilon.features import FeatureSpec
-from hepsilon.models import Architecture, build_model
+from hepsilon.arrays.types import Array
+from hepsilon.config.learning import Recipe
+from hepsilon.data.features import FeatureSpec
+from hepsilon.networks.architecture import Architecture
+from hepsilon.networks.build import build_model
 from hepsilon.training.gradients import compile_step
 from hepsilon.training.state import Epoch, Fit, State, to_numpy
 from hepsilon.training.vectors import Vectors
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     import keras
 
 __all__ = ["Member", "make_optimizer"]
-
-Array = npt.NDArray[Any]
 
 WARM_UP = 0.1
 """Share of the steps in which the learning rate rises linearly."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from hepsilon.config import ModelConfig, Recipe, TrainingConfig
+from hepsilon.config.learning import ModelConfig, Recipe, TrainingConfig
 
 __all__ = ["recipe"]
 

@@ -12,26 +12,28 @@ from typing import Any
 
 import numpy as np
 
-from hepsilon.artifact import SourceFile, versions, write_artifact
-from hepsilon.backends import keras_backend
-from hepsilon.cards import EpochCard, MemberCard, NetworkCard
-from hepsilon.config import Config, Recipe
-from hepsilon.dataset import Columns, check_response, read_columns
+from hepsilon._system.progress import progress_bar
+from hepsilon.config.file import Config
+from hepsilon.config.learning import Recipe
+from hepsilon.data.dataset import Columns, check_response, read_columns
+from hepsilon.data.features import FeatureSpec, fit_features
+from hepsilon.efficiencies.artifact import SourceFile, versions, write_artifact
+from hepsilon.efficiencies.artifact_edits import SAMPLE
+from hepsilon.efficiencies.cards import EpochCard, MemberCard, NetworkCard
+from hepsilon.efficiencies.engines.choice import keras_backend
+from hepsilon.efficiencies.engines.keras import start_backend
+from hepsilon.efficiencies.network import NetworkEfficiency
 from hepsilon.errors import ConfigError, TrainingError
-from hepsilon.export import SAMPLE, add_graph
-from hepsilon.features import FeatureSpec, fit_features
-from hepsilon.inference import NetworkEfficiency
-from hepsilon.models import Architecture, build_model, resolve
-from hepsilon.models.engine import start_backend
-from hepsilon.progress import progress_bar
-from hepsilon.training.members import fit_members
+from hepsilon.export.onnx import add_graph
+from hepsilon.networks.architecture import Architecture, resolve
+from hepsilon.networks.build import build_model
+from hepsilon.training.ensemble import fit_members
 from hepsilon.training.recipes import recipe
 from hepsilon.training.state import Epoch, Fit
 
 __all__ = ["TrainingResult", "train"]
 
 logger = logging.getLogger("hepsilon")
-
 SAMPLE_EVENTS = 2000
 STATE_FORMAT = 2
 """Of the states of members; one of another form is not continued."""
@@ -166,7 +168,7 @@ def train(config: Config, data: Sequence[str | Path] | Columns, out: str | Path)
 
     Parameters
     ----------
-    config : what to train and how (see :func:`hepsilon.config.load_config`).
+    config : what to train and how (see :func:`hepsilon.config.file.load_config`).
     data : ROOT or parquet files, or columns that are already in memory.
     out : the artifact to write.
 

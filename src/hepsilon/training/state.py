@@ -9,17 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
-from hepsilon.files import atomic_path
+from hepsilon._system.files import atomic_path
+from hepsilon.arrays.types import Array
 
 if TYPE_CHECKING:
     import keras
     from keras.optimizers import Optimizer
 
 __all__ = ["Epoch", "Fit", "State", "to_numpy"]
-
-Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,13 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
+
+from hepsilon.arrays.types import Array
 
 if TYPE_CHECKING:
     import keras
 
 __all__ = ["Vectors"]
-
-Array = npt.NDArray[Any]
 
 
 class Vectors:

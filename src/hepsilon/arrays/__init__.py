@@ -1,0 +1,1 @@
+"""Arrays: awkward records and flat NumPy, fields, checks, geometry, kernels and keys of events."""

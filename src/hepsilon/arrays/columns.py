@@ -1,0 +1,182 @@
+"""The one place that turns awkward arrays into offsets and flat NumPy content, and back."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+import awkward as ak
+import numpy as np
+import numpy.typing as npt
+
+from hepsilon.arrays.types import Array
+from hepsilon.errors import InputError
+
+__all__ = [
+    "Column",
+    "column_names",
+    "flat",
+    "flat_rows",
+    "jagged_records",
+    "object_rows",
+    "offsets_of",
+    "shortened",
+    "unflatten",
+]
+
+Column = str | tuple[str, ...]
+"""Name of a jagged column, or of one column with a number per event for each object."""
+
+
+def shortened(names: Iterable[str], like: str = "") -> str:
+    """List of names for an error: those that resemble ``like`` first, a dozen at most."""
+    names = list(names)
+    close = difflib.get_close_matches(like, names, n=3, cutoff=0.5) if like else []
+    shown = (close + [name for name in names if name not in close])[:12]
+    return f"{shown}" + (f" and {len(names) - 12} more" if len(names) > 12 else "")
+
+
+def _check_jagged(array: ak.Array) -> None:
+    """Refuse what has no unambiguous objects per event."""
+    if not isinstance(array, ak.Array):
+        raise InputError(f"expected an awkward array, received {type(array).__name__}")
+    layout = ak.to_layout(array, primitive_policy="error")
+    while layout.is_indexed and not layout.is_option:
+        layout = layout.content
+    if layout.is_numpy:
+        layout = layout.to_RegularArray()
+    if layout.is_option:
+        raise InputError(
+            "expected one list of objects per event, received an option-typed event axis "
+            f"({array.type}); drop the missing events or fill them with ak.fill_none(..., [])"
+        )
+    if not layout.is_list:
+        raise InputError(
+            f"expected a jagged array (events x objects) such as events.Jet, received {array.type}"
+        )
+
+
+def offsets_of(array: ak.Array) -> Array:
+    """Offsets (int64, ``n_events + 1``) of the objects of each event, starting at zero.
+
+    Parameters
+    ----------
+    array : jagged awkward array, any layout (sliced, masked, list, regular, virtual).
+
+    Raises
+    ------
+    InputError : if the events are option-typed or the array is not jagged.
+    """
+    _check_jagged(array)
+    counts = ak.to_numpy(ak.num(array, axis=1))
+    offsets = np.zeros(len(counts) + 1, np.int64)
+    np.cumsum(counts, out=offsets[1:])
+    return offsets
+
+
+def flat(array: ak.Array, dtype: npt.DTypeLike = np.float64, *, name: str = "array") -> Array:
+    """Contiguous flat content of a jagged array of numbers, in the events' order.
+
+    The result may share memory with the array: do not write into it.
+
+    Parameters
+    ----------
+    array : jagged array with one number per object.
+    dtype : type of the result. Cast flavours (uint8 in NanoAOD v12) to a signed type.
+    name : used in errors.
+
+    Raises
+    ------
+    InputError : if events are option-typed, objects are missing, or entries are not numbers.
+    """
+    _check_jagged(array)
+    if array.ndim != 2 or ak.fields(array):
+        raise InputError(f"{name}: expected one number per object, received {array.type}")
+    content = ak.flatten(array, axis=1)
+    missing = int(ak.sum(ak.is_none(content)))
+    if missing:
+        raise InputError(
+            f"{name}: {missing} of {len(content)} objects are missing (None); "
+            "drop them (ak.drop_none) or fill them first"
+        )
+    try:
+        values = ak.to_numpy(content, allow_missing=False)
+    except (TypeError, ValueError):  # unions and other layouts that are no array
+        values = np.empty(0, object)
+    if values.dtype.kind not in "biuf":
+        raise InputError(f"{name}: expected one number per object, received {array.type}")
+    return np.ascontiguousarray(values, dtype=dtype)
+
+
+def flat_rows(array: ak.Array, *, name: str = "array") -> tuple[Array, Array]:
+    """Offsets, and flat float64 content with one row per object (``n_objects, n_columns``).
+
+    Parameters
+    ----------
+    array : jagged array with one number per object (one column), or as many for each of them. How
+        many, an array without objects says only if its last axis is regular; else it is one.
+    name : used in errors.
+
+    Raises
+    ------
+    InputError : as :func:`flat`, or if the objects have other numbers of columns.
+    """
+    offsets = offsets_of(array)
+    if array.ndim != 3:
+        return offsets, flat(array, name=name)[:, None]
+    rows = ak.flatten(array, axis=1)
+    widths = ak.to_numpy(ak.num(rows, axis=1)) if len(rows) else np.array([_width(rows)])
+    if widths[0] == 0 or not (widths == widths[0]).all():
+        raise InputError(f"{name}: expected as many numbers for each object, received {array.type}")
+    return offsets, flat(rows, name=name).reshape(len(rows), widths[0])
+
+
+def _width(rows: ak.Array) -> int:
+    """Number of columns of no rows: what their type says, else one."""
+    layout = ak.to_layout(rows)
+    while layout.is_indexed and not layout.is_option:
+        layout = layout.content
+    layout = layout.to_RegularArray() if layout.is_numpy else layout
+    return int(layout.size) if layout.is_regular else 1
+
+
+def unflatten(content: Array, offsets: Array) -> ak.Array:
+    """Inverse of :func:`flat`: cut flat content into events (trailing axes are kept)."""
+    return ak.unflatten(ak.Array(np.asarray(content)), np.diff(offsets))
+
+
+def object_rows(starts: Array, counts: Array) -> Array:
+    """Rows (int64) of the objects of events with this first row and number of objects each."""
+    rows = np.repeat(starts - (np.cumsum(counts) - counts), counts)
+    rows += np.arange(len(rows))
+    return rows
+
+
+def column_names(columns: Iterable[Column | None]) -> list[str]:
+    """All names behind columns, each once."""
+    names: list[str] = []
+    for column in columns:
+        names += [column] if isinstance(column, str) else column or ()
+    return list(dict.fromkeys(names))
+
+
+def jagged_records(columns: dict[str, ak.Array | list[ak.Array]]) -> ak.Array:
+    """Jagged records from jagged columns; a list has one column for each object of the events.
+
+    Raises
+    ------
+    InputError : for other numbers of objects in some of them.
+    """
+    jagged = {}
+    for field, column in columns.items():
+        if isinstance(column, list):
+            stacked = np.stack([ak.to_numpy(part) for part in column], axis=1)
+            jagged[field] = ak.from_regular(ak.Array(stacked), axis=1)
+        else:
+            jagged[field] = column
+    try:
+        return ak.zip(jagged, depth_limit=2)
+    except ValueError:
+        raise InputError(
+            f"the columns {list(columns)} do not have the same number of objects in every event"
+        ) from None

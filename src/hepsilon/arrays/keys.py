@@ -1,0 +1,129 @@
+"""Keys of events: hashes of (run, luminosityBlock, event), for splits, draws and Poisson counts."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from hepsilon.arrays.kernels import njit
+from hepsilon.arrays.types import Array
+
+__all__ = [
+    "EVENT_NAMES",
+    "event_key",
+    "fill_replicas",
+    "key_uniform",
+    "nth_uniform",
+    "poisson_counts",
+]
+
+
+def _poisson_thresholds() -> Array:
+    """Cumulative Poisson(1) probabilities in units of 2^-64: a count is the number below a key."""
+    cumulative, term, thresholds = 0.0, math.exp(-1.0), []
+    for k in range(1, 19):  # beyond, less than 2^-53 is left
+        cumulative += term
+        term /= k
+        thresholds.append(min(int(cumulative * 2.0**64), 2**64 - 1))
+    return np.array(thresholds, np.uint64)
+
+
+POISSON = _poisson_thresholds()
+
+
+@njit
+def _mix(z: Any) -> Any:
+    """Finaliser of splitmix64 (Steele, Lea, Flood 2014): a bijection that mixes all bits."""
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+@njit
+def event_key(run: Array, lumi: Array, event: Array, salt: int) -> Array:
+    """64-bit hash of (run, luminosityBlock, event, salt): the same for any order or chunking."""
+    out = np.empty(event.size, np.uint64)
+    golden = np.uint64(0x9E3779B97F4A7C15)
+    start = _mix(np.uint64(salt) + golden)
+    for i in range(event.size):
+        z = _mix((start ^ np.uint64(run[i])) + golden)
+        z = _mix((z ^ np.uint64(lumi[i])) + golden)
+        out[i] = _mix((z ^ np.uint64(event[i])) + golden)
+    return out
+
+
+@njit
+def _uniform(bits: Any) -> float:
+    """The upper 53 bits as a number in [0, 1)."""
+    return np.float64(bits >> np.uint64(11)) * (1.0 / 9007199254740992.0)
+
+
+@njit
+def key_uniform(key: Array) -> Array:
+    """The upper 53 bits of a key as a uniform number in [0, 1)."""
+    out = np.empty(key.size, np.float64)
+    for i in range(key.size):
+        out[i] = _uniform(key[i])
+    return out
+
+
+@njit
+def _nth_bits(key: Any, n: int) -> Any:
+    """The n-th of the 64-bit words that belong to a key (splitmix64)."""
+    return _mix(key + np.uint64(n + 1) * np.uint64(0x9E3779B97F4A7C15))
+
+
+@njit
+def nth_uniform(key: Any, n: int) -> float:
+    """The n-th of the uniform numbers in [0, 1) that belong to a key."""
+    return _uniform(_nth_bits(key, n))
+
+
+@njit
+def _poisson(key: Any, replica: int) -> int:
+    """Poisson(1) count of one replica: the number of thresholds that its hash reaches."""
+    bits = _nth_bits(key, replica)
+    # without branches for the first ones, which are met by all but one key in a million
+    count = 0
+    for k in range(9):
+        count += bits >= POISSON[k]
+    if count == 9:
+        while count < POISSON.size and bits >= POISSON[count]:
+            count += 1
+    return count
+
+
+@njit
+def poisson_counts(key: Array, n_replicas: int) -> Array:
+    """Bootstrap counts (events, replicas): Poisson(1), a pure function of key and replica."""
+    out = np.empty((key.size, n_replicas), np.uint8)
+    for i in range(key.size):
+        for replica in range(n_replicas):
+            out[i, replica] = _poisson(key[i], replica)
+    return out
+
+
+@njit
+def fill_replicas(
+    entry_bin: Array, key: Array, weight: Array, n_bins: int, n_replicas: int
+) -> Array:
+    """Histogram of weights in all bootstrap replicas in one pass (bins, replicas).
+
+    Parameters
+    ----------
+    entry_bin : bin of each entry, in [0, n_bins).
+    key : of the event of each entry (see :func:`event_key`); entries of one event share it, so
+        their counts are the same.
+    weight : of each entry.
+    """
+    out = np.zeros((n_bins, n_replicas), np.float64)
+    for i in range(entry_bin.size):
+        row = out[entry_bin[i]]
+        for replica in range(n_replicas):
+            row[replica] += weight[i] * _poisson(key[i], replica)
+    return out
+
+
+EVENT_NAMES = ("run", "luminosityBlock", "event")

@@ -1,0 +1,277 @@
+"""What the commands of the command line do.
+
+Each makes one library call, says on standard error what it wrote, and returns what goes to
+standard output: tables for people, or plain data.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from typing import Any
+
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+
+from hepsilon.errors import ConfigError
+
+__all__ = ["closure", "convert", "demo", "export", "info", "make_map", "say", "simulate", "train"]
+
+
+def say(text: str) -> None:
+    """Print a line to standard error."""
+    Console(stderr=True).print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _table(title: str, header: list[str], rows: list[list[str]]) -> Table:
+    table = Table(title=title, title_justify="left", box=SIMPLE, padding=(0, 0, 0, 1))
+    for number, name in enumerate(header):
+        table.add_column(name, justify="right" if number else "left")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def demo(args: argparse.Namespace) -> Any:
+    """Simulate, train, compare and apply: the whole path."""
+    from hepsilon.demo.jets import run_demo
+
+    result = run_demo(args.out, n_events=args.events, seed=args.seed)
+    say(f"pictures, reports and histograms are in {args.out} (see */report.html)")
+    if args.json:
+        return result.summary
+    return [_table(title, *content) for title, content in result.tables.items()]
+
+
+TRACK_OPTIONS = ("amplitude", "final_state")
+SPECTRUM = ("mass_shape", "mass_range", "pt_shape", "pt_scale", "rapidity_max")
+
+
+def simulate(args: argparse.Namespace) -> None:
+    """Write a toy sample with known efficiency as a NanoAOD-like ROOT file."""
+    from hepsilon._system.progress import progress_bar
+    from hepsilon.simulation.amplitudes import AMPLITUDES
+    from hepsilon.simulation.writer import write_jets, write_tracks
+
+    given = {n for n in (*TRACK_OPTIONS, *SPECTRUM) if getattr(args, n) is not None}
+    options: dict[str, Any] = {"seed": args.seed}
+    if args.kind != "tracks":
+        if given:
+            names = [f"--{name.replace('_', '-')}" for name in sorted(given)]
+            raise ConfigError(f"{names} are options of 'simulate tracks'")
+        options["kind"] = args.kind
+    else:
+        amplitude = AMPLITUDES[args.amplitude or "phasespace"]
+        spectrum = {name: getattr(args, name) for name in SPECTRUM if name in given}
+        if "mass_range" in spectrum:
+            spectrum["mass_range"] = tuple(spectrum["mass_range"])
+        options["amplitude"] = dataclasses.replace(amplitude, **spectrum)
+        options["final_state"] = args.final_state or "pipi"
+    write = write_tracks if args.kind == "tracks" else write_jets
+    try:
+        with progress_bar(f"simulating {args.kind}", args.events) as advance:
+            write(args.out, args.events, progress=advance, **options)
+    except ValueError as error:  # what no choice of the command line forbids
+        raise ConfigError(str(error)) from None
+    say(f"wrote {args.events} events to {args.out}")
+
+
+def convert(args: argparse.Namespace) -> None:
+    """Write a CSV file of the DeepEfficiency reference code as a ROOT file of tracks."""
+    from hepsilon._system.progress import progress_bar
+    from hepsilon.simulation.reference_csv import convert_csv
+
+    with progress_bar("converting", None) as advance:
+        convert_csv(args.file, args.out, particle=args.particle, progress=advance)
+    say(f"wrote {args.out}")
+
+
+def train(args: argparse.Namespace) -> Any:
+    """Train a network; the same command after an interruption goes on where it stopped."""
+    from hepsilon.config.file import load_config
+    from hepsilon.plotting.models import plot_history
+    from hepsilon.plotting.style import save_figure
+    from hepsilon.training.run import train as train_network
+
+    result = train_network(load_config(args.config), args.files, args.out)
+    card = result.efficiency.card
+    history = args.out.with_suffix(".history.png")
+    save_figure(plot_history(card), history)
+    if args.json:
+        return {"path": str(args.out), "hash": result.efficiency.hash} | _plain(card)
+    for number, member in enumerate(card.members):
+        best = member.history[member.best_epoch - 1]
+        say(
+            f"member {number + 1}: epoch {best.epoch} of {len(member.history)} kept, "
+            f"validation loss {best.validation_loss:.5f}"
+        )
+    say(f"wrote {args.out} and {history}")
+    return None
+
+
+def make_map(args: argparse.Namespace) -> Any:
+    """Fill the binned baseline: a map, of events a factorised one, or bin-by-bin corrections."""
+    from hepsilon.config.file import load_config
+
+    config = load_config(args.config)
+    if args.bin_by_bin:
+        if config.task.level != "event":
+            raise ConfigError('--bin-by-bin needs a task with level = "event"')
+        return _bin_by_bin(args, config)
+    return (_factorised if config.task.level == "event" else _map)(args, config)
+
+
+def _map(args: argparse.Namespace, config: Any) -> Any:
+    from hepsilon.data.dataset import read_columns
+    from hepsilon.efficiencies.artifact import SourceFile
+    from hepsilon.efficiencies.map import EfficiencyMap
+    from hepsilon.plotting.models import plot_map
+    from hepsilon.plotting.style import save_figure
+
+    columns = read_columns(args.files, config)
+    files = tuple(map(SourceFile.of, args.files))
+    efficiency = EfficiencyMap.fit(config.task, columns, config.map, files)
+    efficiency.save(args.out)
+    if len(efficiency.card.edges) <= 2:
+        save_figure(plot_map(efficiency), args.out.with_suffix(".png"))
+    if args.json:
+        return {"path": str(args.out)} | _plain(efficiency.card)
+    bins, empty = efficiency.n_bins, efficiency.n_empty
+    say(f"wrote {args.out}: {bins} bins, {empty} of them without objects")
+    if efficiency.card.n_outside:
+        say(f"{efficiency.card.n_outside} objects are outside the binning and were not filled")
+    if efficiency.card.unphysical:
+        say(f"{efficiency.card.unphysical} bins had a ratio outside [0, 1] (negative weights)")
+    return None
+
+
+def _factorised(args: argparse.Namespace, config: Any) -> Any:
+    from hepsilon.data.dataset import read_columns
+    from hepsilon.efficiencies.artifact import SourceFile
+    from hepsilon.efficiencies.factorised import FactorisedMap, with_axes
+
+    config = with_axes(config)
+    columns = read_columns(args.files, config)
+    files = tuple(map(SourceFile.of, args.files))
+    efficiency = FactorisedMap.fit(config.task, columns, config.map, files)
+    efficiency.save(args.out)
+    if args.json:
+        return {"path": str(args.out)} | _plain(efficiency.card)
+    card = efficiency.card
+    say(f"wrote {args.out}: {efficiency.values().size} bins, {card.iterations} iterations")
+    return None
+
+
+def _bin_by_bin(args: argparse.Namespace, config: Any) -> Any:
+    from hepsilon.closure import run_closure
+    from hepsilon.efficiencies.artifact import SourceFile
+    from hepsilon.efficiencies.bin_by_bin import BinByBin
+    from hepsilon.processors.executors import local_executor
+
+    output = run_closure(
+        args.files, config.task, {}, config=config.input, executor=local_executor(1)
+    )
+    files = tuple(map(SourceFile.of, args.files))
+    correction = BinByBin.fit(config.task, output["observables"], output["n_events"], files)
+    correction.save(args.out)
+    if args.json:
+        return {"path": str(args.out)} | _plain(correction.card)
+    say(f"wrote {args.out}: corrections of {', '.join(correction.card.edges)}")
+    return None
+
+
+def closure(args: argparse.Namespace) -> Any:
+    """Compare efficiencies with what was observed: closure.json, report and pictures."""
+    from hepsilon.closure import closure_report, run_closure
+    from hepsilon.config.file import load_config
+    from hepsilon.efficiencies.loading import load_correction
+    from hepsilon.processors.executors import local_executor
+    from hepsilon.report.tables import summary_rows
+    from hepsilon.report.writer import write_closure
+
+    config = load_config(args.config)
+    efficiencies = {name: load_correction(path) for name, path in args.efficiency}
+    if len(efficiencies) < len(args.efficiency):
+        raise ConfigError("two efficiencies have the same name")
+    for name, efficiency in efficiencies.items():
+        if efficiency.task.passed != config.task.passed:
+            say(
+                f"{name} was learned for another response than the task's: "
+                f"{efficiency.task.passed!r}, not {config.task.passed!r}"
+            )
+    given = {n: getattr(args, n) for n in ("floor", "replicas", "reconstructed")}
+    options = {name: value for name, value in given.items() if value is not None}
+    if options and config.task.level == "object":
+        raise ConfigError(f'{sorted(options)} are for tasks with level = "event"')
+    if args.working_point is not None:
+        if config.task.level == "event":
+            raise ConfigError('working_point is for tasks with level = "object"')
+        points = config.task.passed.working_points
+        numbers = {str(i): i for i in range(len(points))} | {str(p): p for p in points}
+        if args.working_point not in numbers:
+            raise ConfigError(f"expected a working point of {points}, got {args.working_point!r}")
+        options["working_point"] = numbers[args.working_point]
+    output = run_closure(
+        args.files,
+        config.task,
+        efficiencies,
+        config=config.input,
+        executor=local_executor(args.workers),
+        **options,
+    )
+    report = closure_report(output, config.task, efficiencies, args.files)
+    write_closure(args.out, output, report)
+    say(f"wrote {args.out}/closure.json, report.html and pictures")
+    return report if args.json else [_table("closure chi2/ndf", *summary_rows(report))]
+
+
+def info(args: argparse.Namespace) -> Any:
+    """Say what a model or map is an efficiency of, and what it was made from."""
+    from hepsilon.efficiencies.loading import load_correction
+
+    efficiency: Any = load_correction(args.path)
+    if args.json:
+        return _plain(efficiency.card)
+    return [_table(str(args.path), ["", "value"], _card_rows(efficiency.card))]
+
+
+def export(args: argparse.Namespace) -> None:
+    """Write the networks of a model as ONNX, on their own or for a Triton server."""
+    from hepsilon.export.formats import export as export_networks
+
+    export_networks(args.path, args.format, args.out)
+    say(f"wrote {args.out}")
+
+
+def _plain(card: Any) -> dict[str, Any]:
+    plain: dict[str, Any] = card.model_dump(mode="json", exclude_none=True)
+    return plain
+
+
+def _feature_text(feature: Any) -> str:
+    if feature.kind == "categorical":
+        return f"one of {list(feature.categories)}"
+    covered = "" if feature.low is None else f"{feature.low:.6g} to {feature.high:.6g}"
+    return f"{covered} {feature.unit} ({feature.kind})"
+
+
+def _bins_text(edges: Any) -> str:
+    """Number of bins of one axis, or of several."""
+    axes = edges if isinstance(edges[0], tuple) else (edges,)
+    return " x ".join(str(len(axis) - 1) for axis in axes)
+
+
+def _card_rows(card: Any) -> list[list[str]]:
+    """Rows for people: one feature, one file, one member a line."""
+    special = {"features", "files", "members", "edges"}
+    plain = {k: v for k, v in _plain(card).items() if k not in special}
+    rows = [[f"task {name}", str(value)] for name, value in plain.pop("task").items()]
+    rows += [[f"feature {f.name}", _feature_text(f)] for f in card.features.features]
+    rows += [[f"bins {n}", _bins_text(e)] for n, e in getattr(card, "edges", {}).items()]
+    rows += [[k, str(v)] for k, v in plain.items()]
+    for number, member in enumerate(getattr(card, "members", ())):
+        best = member.history[member.best_epoch - 1]
+        kept = f"epoch {best.epoch} of {len(member.history)}"
+        rows.append([f"member {number + 1}", f"{kept}, validation loss {best.validation_loss:.5f}"])
+    return rows + [[f"file {f.name}", f"sha256 {f.sha256[:16]}"] for f in card.files]

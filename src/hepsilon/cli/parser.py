@@ -1,0 +1,214 @@
+"""Parser and exit code of the command line; :mod:`hepsilon.cli.parser.commands` does the work."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import logging
+import sys
+import textwrap
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.logging import RichHandler
+
+from hepsilon._version import __version__
+from hepsilon.cli import commands
+from hepsilon.errors import HepsilonError
+
+__all__ = ["main"]
+
+EXAMPLES = {
+    "demo": "hepsilon demo --out hepsilon-demo",
+    "simulate": """\
+        hepsilon simulate jets -n 100000 --seed 1 --out train.root
+        hepsilon simulate jets-alternative -n 50000 --seed 2 --out alternative.root
+        hepsilon simulate tracks -n 1000000 --seed 1 --out phasespace.root
+        hepsilon simulate tracks --amplitude rho -n 100000 --seed 2 --out rho.root
+        hepsilon simulate tracks --mass-range 0.5 2 --pt-scale 1.5 -n 1000 --out narrow.root""",
+    "convert": "hepsilon convert deepefficiency.csv --out tracks.root",
+    "train": "hepsilon train training/gnn.toml train.root --out gnn.hepsilon",
+    "map": """\
+        hepsilon map training/gnn.toml train.root --out map.hepsilon
+        hepsilon map training/tracks.toml phasespace.root --out factorised.hepsilon
+        hepsilon map training/tracks.toml phasespace.root --bin-by-bin --out bins.hepsilon""",
+    "closure": """\
+        hepsilon closure training/gnn.toml test.root \\
+            --efficiency map=map.hepsilon --efficiency gnn=gnn.hepsilon --out closure
+        hepsilon closure training/tracks.toml rho.root --efficiency net=tracks.hepsilon \\
+            --efficiency bins=bins.hepsilon --reconstructed TrackReco --out closure-rho""",
+    "info": "hepsilon info gnn.hepsilon",
+    "export": """\
+        hepsilon export gnn.hepsilon --format onnx --out gnn.onnx
+        hepsilon export gnn.hepsilon --format hepsilon --out gnn.hepsilon
+        hepsilon export gnn.hepsilon --format triton --out model-repository""",
+}
+
+
+def _show(result: Any) -> None:
+    """Print what a command found: tables for people, plain data as JSON."""
+    if isinstance(result, list):
+        for table in result:
+            Console().print(table)
+    elif result is not None:
+        sys.stdout.write(json.dumps(result, indent=1) + "\n")
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"expected a number of one or more, received {text}")
+    return number
+
+
+def _named_path(text: str) -> tuple[str, Path]:
+    name, sign, path = text.partition("=")
+    if not (name and sign and path):
+        raise argparse.ArgumentTypeError(f"expected NAME=PATH, received {text!r}")
+    return name, Path(path)
+
+
+def _add_command(
+    parsers: Any, name: str, function: Callable[[argparse.Namespace], Any]
+) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = parsers.add_parser(
+        name,
+        help=function.__doc__,
+        description=function.__doc__,
+        epilog="example:\n" + textwrap.indent(textwrap.dedent(EXAMPLES[name]), "  "),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(function=function, json=False)
+    return parser
+
+
+def _json_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def _config_and_files(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("config", type=Path, metavar="CONFIG.toml", help="configuration")
+    parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help="ROOT or parquet files")
+
+
+def _track_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("tracks", "by default what the amplitude has")
+    amplitudes = ["phasespace", "rho", "pomeron", "tensor"]
+    group.add_argument("--amplitude", choices=amplitudes, help="of the decay (phasespace)")
+    group.add_argument("--final-state", choices=["pipi", "KK", "4pi"], help="mesons (pipi)")
+    shapes = ["logarithmic", "resonance", "continuum"]
+    group.add_argument("--mass-shape", choices=shapes, help="mass spectrum of the system")
+    low_high = {"nargs": 2, "type": float, "metavar": ("MIN", "MAX")}
+    group.add_argument("--mass-range", help="of the system [GeV]", **low_high)  # type: ignore[arg-type]
+    group.add_argument("--pt-shape", choices=["root", "exponential"], help="pt spectrum")
+    group.add_argument("--pt-scale", type=float, help="largest, or typical, pt [GeV]")
+    group.add_argument("--rapidity-max", type=float, help="the rapidity is uniform within")
+
+
+def _inversion_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("tasks of events")
+    group.add_argument("--floor", type=float, help="cutoff for E -> 0 (0.001)")
+    group.add_argument("--replicas", type=_positive, help="bootstrap replicas (none)")
+    group.add_argument(
+        "--reconstructed", metavar="NAME", help="collection of reconstructed objects (none)"
+    )
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Build the parser of all commands."""
+    parser = argparse.ArgumentParser(
+        prog="hepsilon",
+        description="Learned efficiencies for columnar HEP analysis.",
+        epilog="'hepsilon COMMAND --help' shows an example of each command.",
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    parsers = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    command = _add_command(parsers, "demo", commands.demo)
+    command.add_argument("--out", type=Path, default=Path("hepsilon-demo"), help="folder to write")
+    command.add_argument(
+        "--events", type=_positive, default=60_000, help="training events (%(default)s)"
+    )
+    command.add_argument("--seed", type=_positive, default=1, help="seed (%(default)s)")
+    _json_option(command)
+
+    command = _add_command(parsers, "simulate", commands.simulate)
+    command.add_argument("kind", choices=["jets", "jets-alternative", "tracks"], help="sample")
+    command.add_argument("-n", "--events", type=_positive, required=True, help="number of events")
+    command.add_argument("--seed", type=_positive, default=1, help="seed (%(default)s)")
+    command.add_argument("--out", type=Path, required=True, help="ROOT file to write")
+    _track_options(command)
+
+    command = _add_command(parsers, "convert", commands.convert)
+    command.add_argument("file", type=Path, metavar="FILE.csv", help="px1_gen, ..., reco")
+    command.add_argument("--particle", default="pi+", help="of both tracks (%(default)s)")
+    command.add_argument("--out", type=Path, required=True, help="ROOT file to write")
+
+    command = _add_command(parsers, "train", commands.train)
+    _config_and_files(command)
+    command.add_argument("--out", type=Path, required=True, help="model file to write")
+    _json_option(command)
+
+    command = _add_command(parsers, "map", commands.make_map)
+    _config_and_files(command)
+    command.add_argument("--out", type=Path, required=True, help="map file to write")
+    command.add_argument(
+        "--bin-by-bin",
+        action="store_true",
+        help="accepted / generated in the bins of all observables (tasks of events)",
+    )
+    _json_option(command)
+
+    command = _add_command(parsers, "closure", commands.closure)
+    _config_and_files(command)
+    command.add_argument(
+        "--efficiency",
+        type=_named_path,
+        action="append",
+        required=True,
+        metavar="NAME=PATH",
+        help="efficiency to check; may be given several times",
+    )
+    command.add_argument("--out", type=Path, required=True, help="folder to write")
+    command.add_argument("--workers", type=_positive, default=1, help="processes (%(default)s)")
+    command.add_argument(
+        "--working-point",
+        metavar="NAME",
+        help="of several working points the one that counts tags (the loosest); name or number",
+    )
+    _inversion_options(command)
+    _json_option(command)
+
+    command = _add_command(parsers, "info", commands.info)
+    command.add_argument("path", type=Path, metavar="PATH", help="model or map")
+    _json_option(command)
+
+    command = _add_command(parsers, "export", commands.export)
+    command.add_argument("path", type=Path, metavar="PATH", help="model")
+    command.add_argument(
+        "--format",
+        choices=["onnx", "hepsilon", "triton"],
+        required=True,
+        help="a graph; the model with that graph in it; or the folder of a Triton server",
+    )
+    command.add_argument("--out", type=Path, required=True, help="file or folder to write")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code (0: done, 2: bad usage or input)."""
+    args = build_parser().parse_args(argv)
+    handler = RichHandler(console=Console(stderr=True), show_path=False, show_time=False)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler])
+    try:
+        # progress bars of coffea go to standard output; keep that for results
+        with contextlib.redirect_stdout(sys.stderr):
+            result = args.function(args)
+    except (HepsilonError, OSError) as error:  # OSError: an output that cannot be written
+        commands.say(f"hepsilon: error: {error}")
+        return 2
+    _show(result)
+    return 0

@@ -1,0 +1,23 @@
+"""Strict, frozen records of what is trained, on what input, and how. No expression is evaluated."""
+
+from hepsilon.config.file import Config, InputConfig, load_config
+from hepsilon.config.learning import BinAxis, MapConfig, ModelConfig, Recipe, TrainingConfig
+from hepsilon.config.records import Record, validate
+from hepsilon.config.task import Cut, Fiducial, Passed, Task
+
+__all__ = [
+    "BinAxis",
+    "Config",
+    "Cut",
+    "Fiducial",
+    "InputConfig",
+    "MapConfig",
+    "ModelConfig",
+    "Passed",
+    "Recipe",
+    "Record",
+    "Task",
+    "TrainingConfig",
+    "load_config",
+    "validate",
+]

@@ -1,0 +1,65 @@
+"""A configuration file: the task, where its columns are, and how it is learned."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field
+
+from hepsilon.config.learning import MapConfig, ModelConfig, TrainingConfig
+from hepsilon.config.records import Record, validate
+from hepsilon.config.task import Task
+from hepsilon.errors import ConfigError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+__all__ = ["Config", "InputConfig", "load_config"]
+
+
+class InputConfig(Record):
+    """Where the columns are.
+
+    ``branches`` maps names of fields (or of run, luminosityBlock, event, the weight and other
+    numbers of the event) to branches that do not follow the pattern ``COLLECTION_field``. A list
+    of branches, one number per event each, makes a field of as many objects: ``px = ["px1",
+    "px2"]``.
+    """
+
+    model_config = ConfigDict(populate_by_name=True)
+    schema_: Literal["nanoaod", "base", "parquet"] = Field("nanoaod", alias="schema")
+    tree: str = "Events"
+    branches: dict[str, str | Annotated[tuple[str, ...], Field(min_length=1)]] = {}
+
+
+class Config(Record):
+    """A whole configuration file."""
+
+    task: Task
+    input: InputConfig = InputConfig(schema="nanoaod")
+    model: ModelConfig = ModelConfig()
+    training: TrainingConfig = TrainingConfig()
+    map: MapConfig = MapConfig()
+
+
+def load_config(path: str | Path) -> Config:
+    """Read a TOML configuration.
+
+    Raises
+    ------
+    ConfigError : if the file is missing, is not TOML, or has unknown or wrong keys.
+    """
+    try:
+        data = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"no configuration file {str(path)!r}") from None
+    except OSError as error:
+        raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from None
+    config: Config = validate(Config, data, str(path))
+    return config

@@ -1,0 +1,110 @@
+"""How an efficiency is learned: model, training, and the binning of maps."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import Field, StrictBool, StrictFloat, StrictInt, model_validator
+from typing_extensions import Self
+
+from hepsilon.config.records import Record
+
+__all__ = ["BinAxis", "MapConfig", "ModelConfig", "Recipe", "TrainingConfig"]
+
+
+class _RegularBins(Record):
+    bins: Annotated[StrictInt, Field(ge=1)]
+    min: StrictFloat
+    max: StrictFloat
+
+
+class BinAxis(Record):
+    """Binning of one feature: ``edges``, or ``bins`` equal ones between ``min`` and ``max``."""
+
+    edges: Annotated[tuple[StrictFloat, ...], Field(min_length=2)]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _regular(cls, data: Any) -> Any:
+        if isinstance(data, dict) and set(data) == {"bins", "min", "max"}:
+            regular = _RegularBins.model_validate(data)
+            return {"edges": np.linspace(regular.min, regular.max, regular.bins + 1).tolist()}
+        return data
+
+    @model_validator(mode="after")
+    def _increasing(self) -> Self:
+        if any(a >= b for a, b in pairwise(self.edges)):
+            raise ValueError("expected increasing bin edges")
+        return self
+
+
+class MapConfig(Record):
+    """Binning of the map, by feature; the default is that of the paper's public code."""
+
+    axes: Annotated[dict[str, BinAxis], Field(min_length=1)] = {
+        "pt": BinAxis.model_validate({"bins": 19, "min": 20.0, "max": 600.0}),
+        "eta": BinAxis.model_validate({"bins": 10, "min": -2.5, "max": 2.5}),
+    }
+
+
+class ModelConfig(Record):
+    """Architecture and preset; the sizes override the preset's where given.
+
+    ``width`` is the width of a block, ``blocks`` their number; ``pair_features`` gives the pair
+    network of the GNN the differences (d_eta, wrapped d_phi, delta R) of the pair.
+    """
+
+    architecture: Literal["gnn", "mlp", "product"] = "gnn"
+    preset: Literal["fast", "paper"] = "fast"
+    members: Annotated[StrictInt, Field(ge=1)] = 1
+    bootstrap: StrictBool = False
+    width: Annotated[StrictInt, Field(ge=2)] | None = None
+    blocks: Annotated[StrictInt, Field(ge=1)] | None = None
+    pair_features: StrictBool | None = None
+
+
+class TrainingConfig(Record):
+    """How the network is trained; None leaves the value to the preset.
+
+    Attributes
+    ----------
+    epochs : largest number of epochs; the best one on the validation events is kept.
+    patience : stop after so many epochs without a better validation loss.
+    batch_events : events per step.
+    learning_rate : peak of the schedule (linear warm-up, then cosine to zero).
+    weight_decay : decoupled weight decay (AdamW).
+    l1, l2 : factors of the sums of absolute and of squared weights that are added to the loss.
+    ema : decay per step of the averaged weights that are validated and kept; 0 for none. Short
+        trainings use less: the average spans at most a tenth of all steps.
+    mu : weight of the objects that did not pass (paper Eq. 5); the output is corrected back.
+    precision : of the matrix products in the training; weights and all else are float32, and so is
+        the network that is kept. ``"bfloat16"`` pays on hardware that multiplies in it.
+    validation : share of the events, chosen by the hash of (run, luminosityBlock, event).
+    seed : of initial weights and shuffling.
+    """
+
+    epochs: Annotated[StrictInt, Field(ge=1)] | None = None
+    patience: Annotated[StrictInt, Field(ge=1)] | None = None
+    batch_events: Annotated[StrictInt, Field(ge=1)] | None = None
+    learning_rate: Annotated[StrictFloat, Field(gt=0)] | None = None
+    weight_decay: Annotated[StrictFloat, Field(ge=0)] | None = None
+    l1: Annotated[StrictFloat, Field(ge=0)] = 0.0
+    l2: Annotated[StrictFloat, Field(ge=0)] = 0.0
+    ema: Annotated[StrictFloat, Field(ge=0, lt=1)] | None = None
+    mu: Annotated[StrictFloat, Field(gt=0)] = 1.0
+    precision: Literal["float32", "bfloat16"] = "float32"
+    validation: Annotated[StrictFloat, Field(gt=0, lt=1)] = 0.1
+    seed: Annotated[StrictInt, Field(ge=0)] = 1
+
+
+class Recipe(TrainingConfig):
+    """A complete training configuration: nothing is left to the preset."""
+
+    epochs: Annotated[StrictInt, Field(ge=1)]
+    patience: Annotated[StrictInt, Field(ge=1)]
+    batch_events: Annotated[StrictInt, Field(ge=1)]
+    learning_rate: Annotated[StrictFloat, Field(gt=0)]
+    weight_decay: Annotated[StrictFloat, Field(ge=0)]
+    ema: Annotated[StrictFloat, Field(ge=0, lt=1)]

@@ -1,0 +1,145 @@
+"""The task: what an efficiency is an efficiency of."""
+
+from __future__ import annotations
+
+import sys
+from itertools import pairwise
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import BaseModel, Field, StrictFloat, StrictInt, model_validator
+from typing_extensions import Self
+
+from hepsilon.config.records import Record
+
+__all__ = ["Cut", "Fiducial", "Passed", "Task"]
+
+
+if sys.version_info >= (3, 11):
+    pass
+else:
+    pass
+if TYPE_CHECKING:
+    from pydantic._internal._model_construction import ModelMetaclass
+else:
+    ModelMetaclass = type(BaseModel)
+
+
+class Cut(Record):
+    """Requirement on one field of an object: any of ``min <= x``, ``x <= max``, ``|x| <= abs_max``.
+
+    Missing values (None) never pass.
+    """
+
+    field: str
+    min: StrictFloat | None = None
+    max: StrictFloat | None = None
+    abs_max: StrictFloat | None = None
+
+    @model_validator(mode="after")
+    def _has_bound(self) -> Self:
+        if self.min is None and self.max is None and self.abs_max is None:
+            raise ValueError("expected at least one of min, max, abs_max")
+        return self
+
+
+class Passed(Record):
+    """What counts as passed: a boolean field, or a field above the cuts of the working points.
+
+    Attributes
+    ----------
+    field : name of the boolean, or of the discriminant.
+    above : cuts on the discriminant, increasing: one for each working point, from the loosest to
+        the tightest.
+    names : of the working points, such as ``["L", "M", "T"]``.
+    """
+
+    field: str
+    above: Annotated[tuple[StrictFloat, ...], Field(min_length=1)] | None = None
+    names: tuple[str, ...] | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if any(a >= b for a, b in pairwise(self.above or ())):
+            raise ValueError(f"expected increasing cuts, received {self.above}")
+        names = self.names
+        if names is not None and not len(set(names)) == len(names) == len(self.above or (0,)):
+            raise ValueError(f"expected a distinct name for each working point, received {names}")
+        return self
+
+    @property
+    def working_points(self) -> tuple[int | str, ...]:
+        """Names of the working points, or their numbers where they have none."""
+        return self.names or tuple(range(len(self.above or (0,))))
+
+
+class Fiducial(Record):
+    """Region in which every object of an event must be, in the training and in the measurement.
+
+    Attributes
+    ----------
+    cuts : requirements on every object.
+    outside : an event outside the region is an error with the count, or is dropped (counted).
+    """
+
+    cuts: Annotated[tuple[Cut, ...], Field(min_length=1)]
+    outside: Literal["raise", "drop"] = "raise"
+
+
+class Task(Record):
+    """What an efficiency is an efficiency *of*.
+
+    Attributes
+    ----------
+    level : ``"object"``, one efficiency per object of the collection, or ``"event"``, one for
+        all objects of the event together: then ``passed``, ``truth`` and ``weight`` are numbers
+        of the event.
+    collection : name of the collection, such as ``"Jet"``.
+    objects : number of objects in every event (event level); None for any number.
+    order_by : field by which the objects of an event are ordered, descending (event level).
+    fiducial : region of the measurement (event level).
+    features : fields the efficiency depends on, numeric and categorical, in order. Besides the
+        fields of the collection: the neighbour summaries of :data:`hepsilon.arrays.fields.DERIVED`.
+    categorical : for each categorical feature its known values.
+    selection : objects that fail one of these cuts do not exist for the task.
+    passed : the response.
+    weight : event weight in the training (a branch), may be negative.
+    truth : field with the true efficiency, where a simulation knows it (closure only); of
+        several working points one field for each.
+    """
+
+    level: Literal["object", "event"] = "object"
+    collection: str = "Jet"
+    objects: Annotated[StrictInt, Field(ge=1)] | None = None
+    order_by: str | None = None
+    fiducial: Fiducial | None = None
+    features: Annotated[tuple[str, ...], Field(min_length=1)]
+    categorical: dict[str, tuple[StrictInt, ...]] = {}
+    selection: tuple[Cut, ...] = ()
+    passed: Passed
+    weight: str | None = None
+    truth: str | Annotated[tuple[str, ...], Field(min_length=2)] | None = None
+
+    @property
+    def truth_fields(self) -> tuple[str, ...]:
+        """Fields with the true efficiency, one for each working point; none without truth."""
+        return (self.truth,) if isinstance(self.truth, str) else self.truth or ()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if len(set(self.features)) != len(self.features):
+            raise ValueError(f"features are named twice: {self.features}")
+        for name, values in self.categorical.items():
+            if name not in self.features:
+                raise ValueError(f"categorical feature {name!r} is not among {self.features}")
+            if not values or len(set(values)) != len(values):
+                raise ValueError(f"expected distinct categories of {name!r}, received {values}")
+        points = self.passed.working_points
+        if len(points) > 1 and self.level == "event":
+            raise ValueError('several working points are for level = "object" only')
+        if self.truth is not None and len(self.truth_fields) != len(points):
+            raise ValueError(f"expected truth fields for {len(points)} working points")
+        if self.level == "object":
+            given = [n for n in ("objects", "order_by", "fiducial") if getattr(self, n) is not None]
+            if given:
+                raise ValueError(f'{given} are for level = "event" only')
+        return self

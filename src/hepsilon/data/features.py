@@ -1,0 +1,227 @@
+"""Features: from records to the float32 matrix of a network.
+
+Everything learned from the training sample (standardisation, ranges, categories) is frozen in one
+record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+import awkward as ak
+import numpy as np
+
+from hepsilon.arrays.checks import check_finite
+from hepsilon.arrays.columns import flat, offsets_of
+from hepsilon.arrays.fields import field
+from hepsilon.arrays.types import Array
+from hepsilon.config.records import Record
+from hepsilon.config.task import Task
+from hepsilon.data.selection import ordered
+from hepsilon.errors import InputError, TrainingError
+
+__all__ = [
+    "Feature",
+    "FeatureSpec",
+    "check_categories",
+    "event_matrix",
+    "feature_matrix",
+    "fit_features",
+]
+
+BLOCK_OBJECTS = 1 << 18
+UNITS = {"pt": "GeV", "mass": "GeV", "px": "GeV", "py": "GeV", "pz": "GeV", "phi": "rad"}
+
+
+class Feature(Record):
+    """One column of the network's input.
+
+    Attributes
+    ----------
+    name, unit : of the field.
+    kind : ``"numeric"``, ``"angle"`` (periodic in 2 pi) or ``"categorical"``.
+    mean, std : weighted moments in the training sample (numeric, angle).
+    low, high : range covered by the training sample (numeric, angle).
+    categories : known values (categorical).
+    """
+
+    name: str
+    unit: str = ""
+    kind: Literal["numeric", "angle", "categorical"]
+    mean: float = 0.0
+    std: float = 1.0
+    low: float | None = None
+    high: float | None = None
+    categories: tuple[int, ...] = ()
+
+    def covers(self, column: Array) -> Array:
+        """True where the training sample covered the value."""
+        if self.kind == "categorical":
+            return np.isin(column, np.asarray(self.categories, column.dtype))
+        if self.kind == "angle" or self.low is None or self.high is None:
+            return np.isfinite(column)
+        low, high = column.dtype.type(self.low), column.dtype.type(self.high)
+        return np.asarray((column >= low) & (column <= high))
+
+
+class FeatureSpec(Record):
+    """The ordered features of a task."""
+
+    features: tuple[Feature, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names in the order of the columns."""
+        return tuple(feature.name for feature in self.features)
+
+    def repeated(self, times: int) -> FeatureSpec:
+        """The features of that many objects, one after the other."""
+        return FeatureSpec(features=self.features * times)
+
+    def matrix(self, records: ak.Array) -> tuple[Array, Array]:
+        """Offsets (``n_events + 1``) and float32 features (``n_objects, n_features``).
+
+        Raises
+        ------
+        InputError : for a missing field, a missing or a non-finite value.
+        """
+        return feature_matrix(records, self.names)
+
+    def covers(self, nodes: Array) -> dict[str, Array]:
+        """For each feature, True where the training sample covered the object's value."""
+        return {f.name: f.covers(nodes[:, i]) for i, f in enumerate(self.features)}
+
+    def in_domain(self, nodes: Array) -> Array:
+        """True where all features of the object are covered."""
+        inside = np.ones(len(nodes), bool)
+        for covered in self.covers(nodes).values():
+            inside &= covered
+        return inside
+
+
+def feature_matrix(records: ak.Array, names: tuple[str, ...]) -> tuple[Array, Array]:
+    """Offsets and float32 matrix of the named fields (see :meth:`FeatureSpec.matrix`)."""
+    offsets = offsets_of(records)
+    nodes = np.empty((offsets[-1], len(names)), np.float32)
+    for column, name in enumerate(names):
+        with np.errstate(over="ignore"):  # beyond float32 is refused below, as not finite
+            nodes[:, column] = flat(field(records, name), name=name)
+        check_finite(nodes[:, column], name)
+    return offsets, nodes
+
+
+def event_matrix(records: ak.Array, task: Task, names: tuple[str, ...]) -> tuple[Array, Array]:
+    """Offsets and features of a task whose unit is the event, its objects in the task's order.
+
+    Raises
+    ------
+    InputError : for events with another number of objects than the task's, or without any.
+    """
+    expected = task.objects
+    counts = np.diff(offsets_of(records))
+    wrong = int(np.count_nonzero(counts == 0 if expected is None else counts != expected))
+    if wrong:
+        raise InputError(
+            f"expected {expected or 'one or more'} {task.collection} objects in every event, but "
+            f"{wrong} of {len(counts)} events have another number; select events first"
+        )
+    return feature_matrix(ordered(records, task), names)
+
+
+def fit_features(
+    task: Task, nodes: Array, weights: Array, offsets: Array | None = None
+) -> FeatureSpec:
+    """Learn moments, ranges and check categories on the training sample.
+
+    Parameters
+    ----------
+    task : the task, whose features are the columns of ``nodes``.
+    nodes : float32 features of all training objects (``n_objects, n_features``).
+    weights : absolute event weight of each object, for the moments; of each event, where their
+        ``offsets`` (``n_events + 1``) are given.
+
+    Raises
+    ------
+    TrainingError : for no objects, no spread, or categories the task does not name.
+    """
+    if not len(nodes):
+        raise TrainingError("no objects are left to train on after the selection")
+    if not np.any(weights > 0.0):
+        raise TrainingError("expected objects with a weight, but all weights are zero")
+    for i, name in enumerate(task.features):
+        if name in task.categorical:
+            check_categories(task, name, nodes[:, i])
+    moments = _moments(nodes, weights, offsets).tolist()
+    columns = zip(task.features, moments, strict=True)
+    return FeatureSpec(features=tuple(_fitted(task, name, *values) for name, values in columns))
+
+
+def _blocks(nodes: Array, weights: Array, offsets: Array | None) -> Iterator[tuple[Array, Array]]:
+    """Float64 features (``n_features, n``) and weights of some objects at a time."""
+    for start in range(0, len(nodes), BLOCK_OBJECTS):
+        stop = min(start + BLOCK_OBJECTS, len(nodes))
+        if offsets is None:
+            weight = weights[start:stop]
+        else:  # an event may be in two blocks
+            first = np.searchsorted(offsets, start, side="right") - 1
+            last = np.searchsorted(offsets, stop)
+            counts = np.diff(np.clip(offsets[first : last + 1], start, stop))
+            weight = np.repeat(weights[first:last], counts)
+        yield nodes[start:stop].T.astype(np.float64, order="C"), weight
+
+
+def _moments(nodes: Array, weights: Array, offsets: Array | None) -> Array:
+    """Weighted mean, standard deviation, minimum and maximum (``n_features, 4``).
+
+    In two passes, neither of which copies everything: nodes may be mapped from disk.
+    """
+    total, sums = 0.0, np.zeros(nodes.shape[1])
+    low, high = np.full_like(sums, np.inf), np.full_like(sums, -np.inf)
+    for values, weight in _blocks(nodes, weights, offsets):
+        total += np.sum(weight)
+        sums += np.sum(values * weight, axis=1)
+        low, high = np.minimum(low, values.min(axis=1)), np.maximum(high, values.max(axis=1))
+    mean = sums / total
+    squares = sum(
+        np.sum((values - mean[:, np.newaxis]) ** 2 * weight, axis=1)
+        for values, weight in _blocks(nodes, weights, offsets)
+    )
+    return np.stack([mean, np.sqrt(squares / total), low, high], axis=1)
+
+
+def check_categories(task: Task, name: str, column: Array) -> None:
+    """Refuse a training sample with categories that the task does not name.
+
+    Raises
+    ------
+    TrainingError : with the number of such objects.
+    """
+    blocks = [column[i : i + BLOCK_OBJECTS] for i in range(0, len(column), BLOCK_OBJECTS)]
+    found = {value for block in blocks for value in np.unique(block).tolist()}
+    unknown = sorted(found - set(map(float, task.categorical[name])))
+    if unknown:
+        count = sum(int(np.isin(block, unknown).sum()) for block in blocks)
+        raise TrainingError(
+            f"{name}: expected the categories {list(task.categorical[name])}, but {count} "
+            f"training objects have {unknown[:10]}; name them in the task or select"
+        )
+
+
+def _fitted(task: Task, name: str, mean: float, std: float, low: float, high: float) -> Feature:
+    if name in task.categorical:
+        return Feature(name=name, kind="categorical", categories=task.categorical[name])
+    if not np.isfinite(std) or std <= 1e-7 * max(1.0, abs(mean)):
+        raise TrainingError(
+            f"{name}: expected values with a spread, received mean {mean:g} and standard "
+            f"deviation {std:g}; a constant feature cannot be learned from"
+        )
+    return Feature(
+        name=name,
+        unit=UNITS.get(name, ""),
+        kind="angle" if name == "phi" or name.endswith("_phi") else "numeric",
+        mean=mean,
+        std=std,
+        low=low,
+        high=high,
+    )

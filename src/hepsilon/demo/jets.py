@@ -1,0 +1,186 @@
+"""The whole path in a few minutes: simulate, train, map, process, closure, and real NanoAOD.
+
+First truth tagging of jets, then efficiency inversion of tracks (:mod:`hepsilon.demo.tracks`).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hepsilon._system.files import write_text
+from hepsilon._system.progress import progress_bar
+from hepsilon.closure import closure_report, run_closure
+from hepsilon.config.file import Config, InputConfig
+from hepsilon.config.learning import ModelConfig, TrainingConfig
+from hepsilon.config.task import Cut, Passed, Task
+from hepsilon.data.dataset import read_columns
+from hepsilon.demo.samples import sample_path
+from hepsilon.demo.tracks import track_reports
+from hepsilon.efficiencies.base import Efficiency, SupportsEfficiency
+from hepsilon.efficiencies.map import EfficiencyMap
+from hepsilon.efficiencies.network import NetworkEfficiency
+from hepsilon.errors import InputError
+from hepsilon.plotting.models import plot_history, plot_map, plot_simulated_efficiency
+from hepsilon.plotting.style import save_figure
+from hepsilon.processors.executors import local_executor
+from hepsilon.report.tables import summary_rows
+from hepsilon.report.writer import write_closure
+from hepsilon.simulation.tasks import FEATURES, FLAVOURS, toy_task
+from hepsilon.simulation.writer import write_jets
+from hepsilon.training.run import train
+
+__all__ = ["NANOAOD_FILE", "DemoResult", "nanoaod_path", "nanoaod_task", "run_demo", "toy_task"]
+
+logger = logging.getLogger("hepsilon")
+NANOAOD_FILE = "nanoAOD_2015_CMS_Open_Data_ttbar.root"
+WORKERS = 2
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """What the demo found.
+
+    Attributes
+    ----------
+    tables : for each sample the header and the rows of its closure table.
+    reports : for each sample the content of its closure.json.
+    """
+
+    tables: dict[str, tuple[list[str], list[list[str]]]]
+    reports: dict[str, dict[str, Any]]
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The tables as plain data."""
+        return {
+            name: [dict(zip(header, row, strict=True)) for row in rows]
+            for name, (header, rows) in self.tables.items()
+        }
+
+
+def nanoaod_task() -> Task:
+    """Medium b-tagging of NanoAOD jets within the tracker.
+
+    The file of 2015 has CSVv2 only: its DeepFlavour branches hold a constant.
+    """
+    return Task(
+        features=FEATURES,
+        categorical=FLAVOURS,
+        selection=(Cut(field="pt", min=20.0), Cut(field="eta", abs_max=2.5)),
+        passed=Passed(field="btagCSVV2", above=(0.8,)),
+    )
+
+
+def nanoaod_path() -> Path | None:
+    """NanoAOD file of scikit-hep-testdata; None, and one line that says so, without it."""
+    try:
+        return sample_path(NANOAOD_FILE)
+    except InputError as error:
+        logger.warning("%s: the demo goes on without the part on real NanoAOD", error)
+        return None
+
+
+def _simulate(out: Path, n_events: int, seed: int) -> dict[str, Path]:
+    """Training sample, an independent sample of the same kind, and the alternative one."""
+    plan = {
+        "training": ("jets", n_events, seed),
+        "test": ("jets", n_events // 2, seed + 1),
+        "alternative": ("jets-alternative", n_events // 2, seed + 2),
+    }
+    paths = {}
+    for name, (kind, number, sample_seed) in plan.items():
+        with progress_bar(f"simulating {name} sample", number) as advance:
+            path = out / "samples" / f"{name}.root"
+            paths[name] = write_jets(path, number, kind=kind, seed=sample_seed, progress=advance)
+    return paths
+
+
+def _network(config: Config, files: list[Path], out: Path) -> NetworkEfficiency:
+    """Train a network and plot its history."""
+    result = train(config, files, out)
+    save_figure(plot_history(result.efficiency.card), out.with_suffix(".history.png"))
+    return result.efficiency
+
+
+def _learn(
+    task: Task,
+    file: Path,
+    out: Path,
+    networks: Mapping[str, ModelConfig],
+    training: TrainingConfig,
+) -> dict[str, Efficiency]:
+    """Map and networks of a task, from one file."""
+    base = Config(task=task, input=InputConfig(schema="nanoaod"), training=training)
+    efficiency_map = EfficiencyMap.fit(task, read_columns([file], base), base.map)
+    efficiency_map.save(out / "map.hepsilon")
+    save_figure(plot_map(efficiency_map), out / "map.png")
+    learned: dict[str, Efficiency] = {"map": efficiency_map}
+    for name, model in networks.items():
+        config = base.model_copy(update={"model": model})
+        learned[name] = _network(config, [file], out / f"{name}.hepsilon")
+    return learned
+
+
+def _close(
+    file: Path, task: Task, efficiencies: Mapping[str, SupportsEfficiency], out: Path
+) -> dict[str, Any]:
+    """Run the processor with two workers and write the closure and the histograms."""
+    executor = local_executor(WORKERS)
+    output = run_closure([file], task, efficiencies, executor=executor, chunksize=20_000)
+    report = closure_report(output, task, efficiencies, [file])
+    write_closure(out, output, report)
+    return report
+
+
+def _real(toy: Mapping[str, Efficiency], out: Path, seed: int) -> dict[str, dict[str, Any]]:
+    """Map and small network of the real file, beside the efficiencies of the toy."""
+    file = nanoaod_path()
+    if file is None:
+        return {}
+    task = nanoaod_task()
+    small = {"gnn": ModelConfig(architecture="gnn", width=16, blocks=1)}
+    # 200 events give four steps an epoch: fewer and larger ones than a real sample would have
+    training = TrainingConfig(epochs=40, patience=15, learning_rate=0.03, seed=seed)
+    learned = _learn(task, file, out / "nanoaod" / "models", small, training)
+    named = {f"toy_{name}": efficiency for name, efficiency in toy.items()}
+    return {"nanoaod": _close(file, task, {**learned, **named}, out / "nanoaod")}
+
+
+def run_demo(
+    out: str | Path, *, n_events: int = 60_000, seed: int = 1, members: int = 3
+) -> DemoResult:
+    """Simulate, train, apply with two workers, compare, and write all of it into a folder.
+
+    Parameters
+    ----------
+    out : folder.
+    n_events : jet events of the training sample; the two test samples have half as many each.
+        Of tracks three times as many events are trained on.
+    seed : of everything.
+    members : networks of the graph network's ensemble for jets.
+    """
+    out = Path(out)
+    samples = _simulate(out, n_events, seed)
+    save_figure(plot_simulated_efficiency(), out / "simulated_efficiency.png")
+    task = toy_task()
+    networks = {
+        "mlp": ModelConfig(architecture="mlp"),
+        # an ensemble, so that the uncertainty of its efficiencies is known
+        "gnn": ModelConfig(architecture="gnn", members=members, bootstrap=members > 1),
+    }
+    training = TrainingConfig(epochs=8, patience=4, seed=seed)
+    learned = _learn(task, samples["training"], out / "models", networks, training)
+    reports = {
+        name: _close(samples[name], task, learned, out / name) for name in ("test", "alternative")
+    }
+    reports |= _real(learned, out, seed)
+    inverted = track_reports(out / "tracks", n_events, seed, WORKERS)
+    reports |= {f"tracks/{name}": report for name, report in inverted.items()}
+    result = DemoResult({name: summary_rows(r) for name, r in reports.items()}, reports)
+    write_text(out / "summary.json", json.dumps(result.summary, indent=1) + "\n")
+    return result

@@ -1,0 +1,86 @@
+"""The second half of the demo: efficiency inversion of tracks, for amplitudes never trained on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from hepsilon._system.progress import progress_bar
+from hepsilon.closure import closure_report, run_closure
+from hepsilon.config.file import Config, InputConfig
+from hepsilon.config.learning import ModelConfig, TrainingConfig
+from hepsilon.data.dataset import read_columns
+from hepsilon.efficiencies.bin_by_bin import BinByBin
+from hepsilon.efficiencies.factorised import FactorisedMap, with_axes
+from hepsilon.plotting.models import plot_history
+from hepsilon.plotting.style import save_figure
+from hepsilon.processors.executors import local_executor
+from hepsilon.report.writer import write_closure
+from hepsilon.simulation.amplitudes import AMPLITUDES
+from hepsilon.simulation.tasks import track_task
+from hepsilon.simulation.writer import write_tracks
+from hepsilon.training.run import train
+
+__all__ = ["TRAINING", "track_reports"]
+
+TRAINING = "training"
+RECONSTRUCTED = "TrackReco"
+
+
+def _simulate(out: Path, n_training: int, n_test: int, seed: int) -> dict[str, Path]:
+    """Phase space to train on, and an independent sample of every amplitude."""
+    plan = {TRAINING: ("phasespace", n_training)}
+    plan |= {amplitude: (amplitude, n_test) for amplitude in AMPLITUDES}
+    paths = {}
+    for number, (name, (amplitude, n_events)) in enumerate(plan.items()):
+        path = out / "samples" / f"{name}.root"
+        with progress_bar(f"simulating {name} tracks", n_events) as advance:
+            options = {"amplitude": amplitude, "seed": seed + number}
+            paths[name] = write_tracks(path, n_events, progress=advance, **options)  # type: ignore[arg-type]
+    return paths
+
+
+def _learn(config: Config, file: Path, out: Path, workers: int) -> dict[str, Any]:
+    """Both baselines and the network, from phase space alone."""
+    axes = with_axes(config)
+    factorised = FactorisedMap.fit(axes.task, read_columns([file], axes), axes.map)
+    factorised.save(out / "factorised.hepsilon")
+    filled = run_closure([file], config.task, {}, executor=local_executor(workers))
+    bins = BinByBin.fit(config.task, filled["observables"], filled["n_events"])
+    bins.save(out / "bins.hepsilon")
+    result = train(config, [file], out / "network.hepsilon")
+    save_figure(plot_history(result.efficiency.card), out / "network.history.png")
+    return {"bin-by-bin": bins, "factorised": factorised, "network": result.efficiency}
+
+
+def track_reports(out: Path, n_events: int, seed: int, workers: int) -> dict[str, dict[str, Any]]:
+    """Train on phase space, close on every amplitude; the content of each closure.json.
+
+    Parameters
+    ----------
+    out : folder.
+    n_events : of each test sample; three times as many are trained on.
+    seed : of everything.
+    workers : processes.
+    """
+    files = _simulate(out, 3 * n_events, n_events, seed)
+    config = Config(
+        task=track_task(),
+        input=InputConfig(schema="nanoaod"),
+        model=ModelConfig(architecture="product"),
+        training=TrainingConfig(epochs=8, seed=seed),
+    )
+    learned = _learn(config, files.pop(TRAINING), out / "models", workers)
+    reports = {}
+    for name, file in files.items():
+        output = run_closure(
+            [file],
+            config.task,
+            learned,
+            executor=local_executor(workers),
+            chunksize=30_000,
+            reconstructed=RECONSTRUCTED,
+        )
+        reports[name] = closure_report(output, config.task, learned, [file])
+        write_closure(out / name, output, reports[name])
+    return reports

@@ -1,0 +1,246 @@
+"""The one file of a model or map: a zip with a JSON card and NumPy arrays, no pickle, no code."""
+
+from __future__ import annotations
+
+import io
+import json
+import platform
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+
+from hepsilon._system.files import atomic_path, sha256
+from hepsilon.arrays.types import Array
+from hepsilon.config.records import Record, validate
+from hepsilon.config.task import Task
+from hepsilon.data.features import FeatureSpec
+from hepsilon.errors import ArtifactError
+
+__all__ = [
+    "Card",
+    "SourceFile",
+    "provenance",
+    "read_arrays",
+    "read_artifact",
+    "read_blob",
+    "read_card",
+    "versions",
+    "write_artifact",
+]
+
+FORMAT_VERSION = 1
+CARD = "card.json"
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the same content gives the same bytes
+
+
+class SourceFile(Record):
+    """A file the artifact was made from."""
+
+    name: str
+    sha256: str
+
+    @classmethod
+    def of(cls, path: str | Path) -> SourceFile:
+        """Name (without folder) and content hash of a file."""
+        return cls(name=Path(path).name, sha256=sha256(path))
+
+
+class Card(Record):
+    """What every artifact says of itself; each kind adds its own fields.
+
+    Attributes
+    ----------
+    format, version : of this file layout.
+    kind : ``"network"`` or ``"map"``.
+    task : what it is an efficiency of.
+    features : with the ranges that the training sample covered.
+    n_events, n_objects : in the sample it was made from.
+    passed_rate : weighted share of the objects that passed (the loosest working point).
+    files : that sample.
+    versions : of Python and the packages that made it.
+    arrays : names of the array groups in the file.
+    blobs : other content by its name in the file, such as ``model.onnx``; data, never code.
+    """
+
+    format: Literal["hepsilon"] = "hepsilon"
+    version: Literal[1] = 1
+    kind: str
+    task: Task
+    features: FeatureSpec
+    n_events: int
+    n_objects: int
+    passed_rate: float
+    files: tuple[SourceFile, ...]
+    versions: dict[str, str]
+    arrays: tuple[str, ...]
+    blobs: tuple[Literal["model.onnx"], ...] = ()
+
+
+CardT = TypeVar("CardT", bound=Card)
+
+
+def versions(packages: Iterable[str] = ()) -> dict[str, str]:
+    """Versions of Python, of hepsilon and of the named packages that are installed."""
+    found = {"python": platform.python_version()}
+    for package in ("hepsilon", "numpy", "awkward", "coffea", "hist", "uproot", *packages):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _write(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
+    info = zipfile.ZipInfo(name, _EPOCH)
+    info.compress_type = zipfile.ZIP_DEFLATED
+    archive.writestr(info, content)
+
+
+def write_artifact(
+    path: str | Path,
+    card: Card,
+    arrays: Mapping[str, Mapping[str, Array]],
+    blobs: Mapping[str, bytes] | None = None,
+) -> Path:
+    """Write card, groups of named arrays and blobs; the file appears only when complete.
+
+    The same content gives the same bytes.
+    """
+    blobs = blobs or {}
+    if (tuple(arrays), tuple(blobs)) != (card.arrays, card.blobs):
+        raise ArtifactError(
+            f"expected the arrays {card.arrays} and the blobs {card.blobs}, "
+            f"received {tuple(arrays)} and {tuple(blobs)}"
+        )
+    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        _write(archive, CARD, card.model_dump_json(indent=1, by_alias=True).encode())
+        for group, members in arrays.items():
+            for name, array in members.items():
+                buffer = io.BytesIO()
+                np.lib.format.write_array(buffer, np.ascontiguousarray(array), allow_pickle=False)
+                _write(archive, f"{group}/{name}.npy", buffer.getvalue())
+        for name, content in blobs.items():
+            _write(archive, name, content)
+    return Path(path)
+
+
+def _open(path: Path) -> zipfile.ZipFile:
+    if not path.is_file():
+        raise ArtifactError(f"no model or map file {str(path)!r}") from None
+    try:
+        return zipfile.ZipFile(path)
+    except Exception as error:
+        raise ArtifactError(f"{path} is not a hepsilon file: {error}") from None
+
+
+def read_card(path: str | Path) -> dict[str, Any]:
+    """The card as plain data; check it with the record of its kind.
+
+    Raises
+    ------
+    ArtifactError : if the file is missing, is not a hepsilon file, or is of another version.
+    """
+    path = Path(path)
+    with _open(path) as archive:
+        try:
+            card = json.loads(archive.read(CARD))
+        except Exception:
+            raise ArtifactError(f"{path} is not a hepsilon file: no valid {CARD}") from None
+    if not isinstance(card, dict) or card.get("format") != "hepsilon":
+        raise ArtifactError(f"{path} is not a hepsilon file: its card says no format 'hepsilon'")
+    if card.get("version") != FORMAT_VERSION:
+        raise ArtifactError(
+            f"{path}: expected format version {FORMAT_VERSION}, received "
+            f"{card.get('version')!r}; it was written by another release of hepsilon"
+        )
+    return card
+
+
+def read_arrays(path: str | Path, card: Card, expected_hash: str) -> dict[str, dict[str, Array]]:
+    """All arrays, by group and name.
+
+    Parameters
+    ----------
+    path : the artifact.
+    card : its card.
+    expected_hash : SHA-256 of the file when its card was read.
+
+    Raises
+    ------
+    ArtifactError : if the file changed, is damaged, or holds anything the card does not name.
+    """
+    path = Path(path)
+    groups: dict[str, dict[str, Array]] = {group: {} for group in card.arrays}
+    with _unchanged(path, expected_hash) as archive:
+        try:
+            for entry in archive.namelist():
+                group, _, name = entry.partition("/")
+                if entry == CARD or entry in card.blobs:
+                    continue
+                if group not in groups or not name.endswith(".npy") or "/" in name:
+                    raise ArtifactError(f"{path}: unknown content {entry!r}; the file is refused")
+                array = np.lib.format.read_array(
+                    io.BytesIO(archive.read(entry)), allow_pickle=False
+                )
+                groups[group][name.removesuffix(".npy")] = array
+        except ArtifactError:
+            raise
+        except Exception as error:  # zipfile and zlib raise many kinds for damaged content
+            raise ArtifactError(f"{path} is damaged: {error!r}") from None
+    return groups
+
+
+@contextmanager
+def _unchanged(path: Path, expected_hash: str) -> Iterator[zipfile.ZipFile]:
+    """The open file, which must have that hash."""
+    with _open(path) as archive:
+        if sha256(path) != expected_hash:
+            raise ArtifactError(f"{path} changed since it was loaded (hash {expected_hash[:12]})")
+        yield archive
+
+
+def read_blob(path: str | Path, card: Card, name: str, expected_hash: str) -> bytes:
+    """Other content, such as ``model.onnx`` (see :func:`read_arrays`).
+
+    Raises
+    ------
+    ArtifactError : if the file changed, is damaged, or does not have it.
+    """
+    if name not in card.blobs:
+        raise ArtifactError(f"{path} holds no {name}; it has {[*card.arrays, *card.blobs]}")
+    with _unchanged(Path(path), expected_hash) as archive:
+        try:
+            return archive.read(name)
+        except Exception as error:
+            raise ArtifactError(f"{path} is damaged: {error!r}") from None
+
+
+def read_artifact(
+    path: str | Path, record: type[CardT], group: str
+) -> tuple[CardT, dict[str, Array], str]:
+    """Card, arrays and content hash of an artifact that has one group of arrays.
+
+    Raises
+    ------
+    ArtifactError : if it is missing, damaged or of another kind.
+    """
+    card: CardT = validate(record, read_card(path), str(path), ArtifactError)
+    file_hash = sha256(path)
+    arrays = read_arrays(path, card, file_hash)
+    if list(arrays) != [group]:
+        raise ArtifactError(f"{path}: expected the arrays {[group]}, received {list(arrays)}")
+    return card, arrays[group], file_hash
+
+
+def provenance(efficiencies: Mapping[str, Any], files: Sequence[str | Path]) -> dict[str, Any]:
+    """What a closure was made from: files, versions of the software, hashes of the artifacts."""
+    return {
+        "files": [Path(file).name for file in files],
+        "versions": versions(),
+        "model_hash": {n: e.hash for n, e in efficiencies.items() if hasattr(e, "hash")},
+    }

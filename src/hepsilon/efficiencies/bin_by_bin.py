@@ -1,0 +1,146 @@
+"""The bin-by-bin baseline: one efficiency for each bin of each observable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import hist
+import numpy as np
+from typing_extensions import Self
+
+from hepsilon.arrays.types import Array
+from hepsilon.config.task import Task
+from hepsilon.data.features import FeatureSpec
+from hepsilon.efficiencies.artifact import Card, SourceFile, read_artifact, versions, write_artifact
+from hepsilon.errors import ArtifactError, ConfigError, InputError
+from hepsilon.histograms.entries import Entries
+from hepsilon.histograms.methods import GENERATED, SELECTED, one_method
+
+__all__ = ["BinByBin", "BinByBinCard"]
+
+
+class BinByBinCard(Card):
+    """Card of a bin-by-bin correction.
+
+    Attributes
+    ----------
+    edges : for each observable the edges of its axes.
+    """
+
+    kind: Literal["bin-by-bin"] = "bin-by-bin"
+    edges: dict[str, tuple[tuple[float, ...], ...]]
+
+
+class BinByBin:
+    """Accepted over generated events in the bins of each observable, flow bins included.
+
+    With k accepted of n generated events in a bin (effective numbers for weighted events), and
+    the share p of all of them, the value is ``(k + p) / (n + 1)``: the mean of a Beta posterior
+    whose prior is worth one event at p. It depends on the spectra of the sample it is made from,
+    which is what the networks are compared with.
+
+    Use :meth:`fit` or :func:`hepsilon.load`.
+    """
+
+    def __init__(
+        self, card: BinByBinCard, values: Mapping[str, Array], file_hash: str | None = None
+    ) -> None:
+        if set(values) != set(card.edges):
+            raise ArtifactError(f"expected the observables {list(card.edges)}, got {list(values)}")
+        for name, array in values.items():
+            shape = tuple(len(e) + 1 for e in card.edges[name])
+            numbers = array.dtype.kind == "f" and array.shape == shape
+            if not numbers or not ((array > 0.0) & (array < 1.0)).all():
+                raise ArtifactError(f"{name}: expected efficiencies in (0, 1) of shape {shape}")
+        self.card, self.hash = card, file_hash
+        self._values = dict(values)
+
+    def __repr__(self) -> str:
+        return f"BinByBin({list(self._values)})"
+
+    @classmethod
+    def fit(
+        cls,
+        task: Task,
+        observables: Mapping[str, hist.Hist[Any]],
+        n_events: int,
+        files: tuple[SourceFile, ...] = (),
+    ) -> Self:
+        """Divide the histograms of a simulated sample.
+
+        Parameters
+        ----------
+        task : of events.
+        observables : of the output of :class:`hepsilon.processors.EfficiencyInversion`.
+        n_events : in the sample.
+        files : noted in the card.
+
+        Raises
+        ------
+        InputError : without observables, or for one without generated events.
+        """
+        if not observables:
+            raise InputError("expected observables to make corrections for, received none")
+        values, edges, shares = {}, {}, []
+        for name, histogram in observables.items():
+            generated, selected = (one_method(histogram, m) for m in (GENERATED, SELECTED))
+            n, squares = generated.values(flow=True), generated.variances(flow=True)
+            passed = selected.values(flow=True)
+            scale = np.divide(n, squares, out=np.zeros_like(n), where=squares > 0)  # to counts
+            if not n.sum() > 0.0:
+                raise InputError(
+                    f"{name}: expected generated events with a positive sum of weights"
+                )
+            share = float(np.clip(passed.sum() / n.sum(), 1e-9, 1.0 - 1e-9))
+            shares.append(share)
+            n = np.maximum(n, 0.0)  # a negative sum of weights says nothing
+            values[name] = (np.clip(passed, 0.0, n) * scale + share) / (n * scale + 1.0)
+            edges[name] = tuple(tuple(axis.edges.tolist()) for axis in histogram.axes[1:])
+        card = BinByBinCard(
+            task=task,
+            features=FeatureSpec(features=()),
+            n_events=n_events,
+            n_objects=n_events,
+            passed_rate=shares[0],
+            files=files,
+            versions=versions(),
+            arrays=("values",),
+            edges=edges,
+        )
+        return cls(card, values)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a file.
+
+        Raises
+        ------
+        ArtifactError : if it is missing, damaged or of another kind.
+        """
+        return cls(*read_artifact(path, BinByBinCard, "values"))
+
+    def save(self, path: str | Path) -> Path:
+        """Write all corrections as one file."""
+        return write_artifact(path, self.card, {"values": self._values})
+
+    @property
+    def task(self) -> Task:
+        """What it is an efficiency of."""
+        return self.card.task
+
+    def efficiency(self, name: str, entries: Entries) -> Array:
+        """Efficiency of each entry of an observable.
+
+        Raises
+        ------
+        ConfigError : for an observable, or a binning, that it was not made for.
+        """
+        edges = tuple(tuple(axis.edges.tolist()) for axis in entries.axes)
+        if self.card.edges.get(name) != edges:
+            raise ConfigError(
+                f"the bin-by-bin correction was not made for {name!r} with this binning; "
+                f"it has {list(self.card.edges)}"
+            )
+        return np.asarray(self._values[name].ravel()[entries.bins])

@@ -1,0 +1,191 @@
+"""What evaluates the networks of an artifact: Keras, ONNX Runtime, OpenVINO or a Triton server."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import Any, Protocol
+
+from hepsilon.arrays.types import Array
+from hepsilon.efficiencies.artifact import read_arrays, read_blob
+from hepsilon.efficiencies.cards import NetworkCard
+from hepsilon.efficiencies.engines.keras import Engine, on_gpu, start_backend
+from hepsilon.efficiencies.engines.onnx import (
+    OnnxEngine,
+    bfloat16_in_hardware,
+    is_installed,
+    onnxruntime,
+    openvino,
+)
+from hepsilon.errors import ArtifactError, ConfigError
+from hepsilon.networks.build import build_model
+
+__all__ = [
+    "BACKENDS",
+    "KERAS",
+    "ONNX",
+    "PRECISIONS",
+    "Evaluator",
+    "check",
+    "chosen",
+    "keras_backend",
+    "make_engine",
+    "read_weights",
+]
+
+KERAS = ("tensorflow", "jax", "torch")
+BACKENDS = ("auto", "onnxruntime", "openvino", *KERAS)
+PRECISIONS = ("float32", "bfloat16")
+ONNX = "model.onnx"
+
+
+class Evaluator(Protocol):
+    """Anything that gives the logits of all networks of an artifact."""
+
+    def logits(self, offsets: Array, nodes: Array, /) -> Array:
+        """As :meth:`hepsilon.efficiencies.engines.keras.Engine.logits`."""
+
+
+def check(backend: str, precision: str) -> None:
+    """Refuse names that do not exist, and precisions that a backend does not have.
+
+    Raises
+    ------
+    ConfigError : naming what exists.
+    """
+    if backend not in BACKENDS and not backend.startswith("triton+"):
+        raise ConfigError(
+            f"expected a backend of {BACKENDS} or triton+grpc://HOST:PORT/MODEL, "
+            f"received {backend!r}"
+        )
+    if precision not in PRECISIONS:
+        raise ConfigError(f"expected a precision of {PRECISIONS}, received {precision!r}")
+    if precision != "float32" and (backend == "onnxruntime" or backend.startswith("triton+")):
+        raise ConfigError(f"the backend {backend!r} computes in float32 only, not in {precision}")
+
+
+def keras_backend() -> str:
+    """The backend that Keras has, or will have when it is imported."""
+    if "keras" in sys.modules:
+        import keras
+
+        return str(keras.backend.backend())
+    if asked := os.environ.get("KERAS_BACKEND"):
+        return asked
+    folder = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
+    try:
+        return str(json.loads((folder / "keras.json").read_text())["backend"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return "tensorflow"
+
+
+def chosen(card: NetworkCard, backend: str, device: str | None, precision: str) -> str:
+    """The backend that ``"auto"`` stands for.
+
+    On a GPU Keras; for bfloat16 OpenVINO where the CPU multiplies in it, else Keras; for float32
+    ONNX Runtime where it is installed and the artifact has a graph for it: it starts fastest and
+    was as fast as any in every measurement (see docs/measurements.md).
+    """
+    if backend != "auto":
+        return backend
+    has_graph = ONNX in card.blobs
+    if on_gpu(device):
+        return keras_backend()
+    if precision == "bfloat16":
+        return "openvino" if has_graph and bfloat16_in_hardware() else keras_backend()
+    return "onnxruntime" if has_graph and is_installed("onnxruntime") else keras_backend()
+
+
+def make_engine(
+    path: str,
+    card: NetworkCard,
+    expected_hash: str,
+    *,
+    backend: str = "auto",
+    device: str | None = None,
+    precision: str = "float32",
+) -> Evaluator:
+    """Read the networks of an artifact and make them ready.
+
+    Raises
+    ------
+    ArtifactError : if the file changed, is damaged, or has no graph for the backend.
+    ConfigError : if the backend is not installed, or Keras runs on another one.
+    """
+    backend = chosen(card, backend, device, precision)
+    architecture = card.architecture
+    outputs = architecture.working_points * len(card.networks)
+    has_edges = bool(architecture.blocks)
+    if backend.startswith("triton+"):
+        from hepsilon.efficiencies.engines.triton import TritonEngine
+
+        return TritonEngine(backend, outputs=outputs, has_edges=has_edges)
+    if backend in KERAS:
+        return _keras_engine(path, card, expected_hash, backend, device, precision)
+    if ONNX not in card.blobs:
+        quoted = shlex.quote(path)
+        raise ArtifactError(
+            f"{path} has no {ONNX} for the backend {backend!r}; add it where TensorFlow and "
+            f"tf2onnx are installed: hepsilon export {quoted} --format hepsilon --out {quoted}"
+        )
+    read_arrays(path, card, expected_hash)  # refuses a file with content that nobody knows
+    graph = read_blob(path, card, ONNX, expected_hash)
+    if backend == "openvino":
+        return OnnxEngine(openvino(graph, precision), outputs, has_edges)
+    return OnnxEngine(onnxruntime(graph, _gpu_number(device)), outputs, has_edges)
+
+
+def _gpu_number(device: str | None) -> int | None:
+    """Number of the GPU of a device such as ``"gpu:1"``; None for the CPU."""
+    return int((device or "").partition(":")[2] or 0) if on_gpu(device) else None
+
+
+def _keras_engine(
+    path: str,
+    card: NetworkCard,
+    expected_hash: str,
+    backend: str,
+    device: str | None,
+    precision: str,
+) -> Engine:
+    if not is_installed(backend):
+        raise ConfigError(f"the backend {backend!r} is not installed; pip install {backend}")
+    if "keras" not in sys.modules:
+        os.environ["KERAS_BACKEND"] = backend
+    if keras_backend() != backend:
+        raise ConfigError(
+            f"the backend {backend!r} needs Keras to run on it, but Keras has already started on "
+            f"{keras_backend()!r} in this process; set KERAS_BACKEND={backend} before it starts"
+        )
+    start_backend()
+    model = build_model(card.architecture, card.features, seed=None, precision=precision)
+    return Engine(model, read_weights(path, card, expected_hash, model), device, precision)
+
+
+def read_weights(path: str, card: NetworkCard, expected_hash: str, model: Any) -> list[list[Array]]:
+    """Weights of every member in the order of the model's variables.
+
+    Raises
+    ------
+    ArtifactError : if they do not fit the model that the card describes.
+    """
+    arrays = read_arrays(path, card, expected_hash)
+    paths = [variable.path.replace("/", ".") for variable in model.weights]
+    shapes = [tuple(variable.shape) for variable in model.weights]
+    members = []
+    for name in card.networks:
+        found = arrays[name]
+        if set(paths) != set(found):
+            unexpected = sorted(set(paths) ^ set(found))
+            raise ArtifactError(f"{path}: weights do not fit the card: {unexpected}")
+        weights = [found[p] for p in paths]
+        for variable, shape, array in zip(paths, shapes, weights, strict=True):
+            if array.shape != shape:
+                raise ArtifactError(
+                    f"{path}: {variable} has the shape {array.shape}, expected {shape}"
+                )
+        members.append(weights)
+    return members

@@ -1,0 +1,185 @@
+"""Evaluation of networks by Keras on any number of events, compiled once per graph capacity."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hepsilon._system.resources import has_nvidia_gpu, threaded, usable_cpus
+from hepsilon.arrays.types import Array
+from hepsilon.networks.graphs import MAX_NODES, MAX_ROWS, Graph, packed_graphs, packed_rows
+
+if TYPE_CHECKING:
+    import keras
+
+__all__ = ["Engine", "on_gpu", "start_backend"]
+
+Weights = Sequence[Any]
+Call = Callable[[Weights, dict[str, Array]], Any]
+GPU_NODES = 1 << 16
+"""Nodes of a batch on a GPU, which small batches leave idle."""
+
+
+def start_backend() -> None:
+    """Import Keras with its backend, within the CPUs and GPU memory that this process may use."""
+    # without an NVIDIA driver TensorFlow reports its absence as errors: not worth alarming anybody
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if has_nvidia_gpu() else "3")
+    import keras
+
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        try:
+            tf.config.threading.set_intra_op_parallelism_threads(usable_cpus())
+            for gpu in tf.config.list_physical_devices("GPU"):
+                tf.config.experimental.set_memory_growth(gpu, True)
+        except RuntimeError:  # the user's own code has started TensorFlow, with its settings
+            pass
+
+
+def on_gpu(device: str | None) -> bool:
+    """Whether networks run on a GPU: where asked for, or where there is one."""
+    return has_nvidia_gpu() if device is None else device.startswith(("gpu", "cuda"))
+
+
+def _forward(model: keras.Model, weights: Weights, inputs: dict[str, Any]) -> Any:
+    return model.stateless_call(list(weights), [], inputs, training=False)[0]
+
+
+def _tensorflow(model: keras.Model, jit: bool) -> Call:
+    import tensorflow as tf
+
+    signature = {
+        "x": tf.TensorSpec((None, model.input["x"].shape[1]), tf.float32),
+        "receivers": tf.TensorSpec((None,), tf.int32),
+        "senders": tf.TensorSpec((None,), tf.int32),
+    }
+    weights = [tf.TensorSpec(v.shape, tf.float32) for v in model.trainable_variables]
+    function = tf.function(
+        partial(_forward, model),  # closures of several models count as one that is retraced
+        input_signature=[weights, signature],
+        jit_compile=jit,
+    )
+    return lambda weights, inputs: function(weights, {k: tf.constant(v) for k, v in inputs.items()})
+
+
+def _jax(model: keras.Model, jit: bool) -> Call:
+    import jax
+
+    function: Call = jax.jit(partial(_forward, model))
+    return function
+
+
+def _torch(model: keras.Model, jit: bool) -> Call:
+    import torch
+
+    def call(weights: Weights, inputs: dict[str, Array]) -> Any:
+        with torch.no_grad():
+            return _forward(model, weights, inputs)
+
+    return call
+
+
+_COMPILERS: dict[str, Callable[[keras.Model, bool], Call]] = {
+    "tensorflow": _tensorflow,
+    "jax": _jax,
+    "torch": _torch,
+}
+
+
+class Engine:
+    """Forward pass of networks of one architecture: an ensemble is compiled once.
+
+    Events are packed into graphs of a few fixed capacities, so the number of compilations is
+    bounded and memory does not grow with the number of events. Several threads evaluate a graph
+    each: what the compiler leaves serial then keeps no core waiting.
+
+    Parameters
+    ----------
+    model : network from :func:`hepsilon.networks.build_model`.
+    members : for each network of the ensemble its weights, in the order of
+        ``model.trainable_variables``; None for those in the model, as they are at each call.
+    device : Keras device such as ``"cpu"`` or ``"gpu:0"``; None for the backend's choice.
+    precision : that the model was built with.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        members: Sequence[Sequence[Array]] | None = None,
+        device: str | None = None,
+        precision: str = "float32",
+    ) -> None:
+        import keras
+
+        from hepsilon.networks.layers import GNBlock
+
+        self._model, self._device, self._gpu = model, device, on_gpu(device)
+        # on a CPU, products in bfloat16 reach the units for them outside of XLA only
+        jit = self._gpu or precision == "float32"
+        self._call = _COMPILERS[keras.backend.backend()](model, jit)
+        self._members: list[Weights] | None = None
+        if members is not None:
+            self.set_members(members)
+        self._outputs = int(model.output.shape[-1])
+        self._has_edges = any(isinstance(layer, GNBlock) for layer in model.layers)
+
+    def set_members(self, members: Sequence[Sequence[Array]]) -> None:
+        """Evaluate other networks of the same architecture, without compiling anything anew."""
+        self._members = self._tensors(members)
+
+    def _tensors(self, members: Sequence[Sequence[Array]]) -> list[Weights]:
+        import keras
+
+        with self._placed():
+            return [
+                [keras.ops.convert_to_tensor(w, "float32") for w in weights] for weights in members
+            ]
+
+    def _placed(self) -> Any:
+        import keras
+
+        return contextlib.nullcontext() if self._device is None else keras.device(self._device)
+
+    def _graphs(self, offsets: Array, nodes: Array) -> Iterator[Graph]:
+        if self._has_edges:
+            return packed_graphs(offsets, nodes, GPU_NODES if self._gpu else MAX_NODES)
+        return packed_rows(nodes, GPU_NODES if self._gpu else MAX_ROWS)
+
+    def logits(self, offsets: Array, nodes: Array) -> Array:
+        """Logits of every object, float64 (``n_objects, members * working_points``).
+
+        In the order of ``nodes``; all working points of the first network first.
+
+        Parameters
+        ----------
+        offsets : int64 (``n_events + 1``).
+        nodes : raw features, float32 (``n_objects, n_features``).
+        """
+        members = self._members
+        if members is None:
+            members = self._tensors([self._model.get_weights()])
+        out = np.full((len(nodes), self._outputs * len(members)), np.nan)
+
+        def run(graph: Graph) -> None:
+            real = graph.index >= 0
+            out[graph.index[real]] = self._run(graph, members)[real]
+
+        # on a GPU the second thread prepares and copies a graph while the first one's runs
+        workers = 2 if self._gpu else usable_cpus()
+        for _ in threaded(run, self._graphs(offsets, nodes), workers):
+            pass
+        return out
+
+    def _run(self, graph: Graph, members: Sequence[Weights]) -> Array:
+        import keras
+
+        with self._placed():
+            logits = [self._call(weights, graph.inputs) for weights in members]
+        arrays = [np.asarray(keras.ops.convert_to_numpy(x), np.float64) for x in logits]
+        return np.concatenate(arrays, axis=1)

@@ -1,0 +1,212 @@
+"""The factorised baseline: the efficiency of an event as the product of its objects' maps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from typing_extensions import Self
+
+from hepsilon.arrays.types import Array
+from hepsilon.config.file import Config
+from hepsilon.config.learning import BinAxis, MapConfig
+from hepsilon.config.task import Task
+from hepsilon.data.dataset import Columns, check_response
+from hepsilon.data.features import Feature, FeatureSpec
+from hepsilon.efficiencies.artifact import Card, SourceFile, read_artifact, versions, write_artifact
+from hepsilon.efficiencies.base import Efficiency
+from hepsilon.errors import ArtifactError, ConfigError, TrainingError
+
+__all__ = ["FactorisedCard", "FactorisedMap", "track_axes", "with_axes"]
+
+ITERATIONS = 500
+TOLERANCE = 1e-9
+"""The fit ends when the log-likelihood per event changes by less in an iteration."""
+
+
+class FactorisedCard(Card):
+    """Card of a factorised map.
+
+    Attributes
+    ----------
+    edges : bin edges of each binned feature, in order.
+    iterations : of the fit.
+    log_likelihood : mean per event, at its end.
+    """
+
+    kind: Literal["factorised-map"] = "factorised-map"
+    edges: dict[str, tuple[float, ...]]
+    iterations: int
+    log_likelihood: float
+
+
+def with_axes(config: Config) -> Config:
+    """The configuration whose task has the binned features of the map, to read columns with."""
+    axes = config.map if "map" in config.model_fields_set else track_axes()
+    task = config.task.model_copy(update={"features": tuple(axes.axes), "categorical": {}})
+    return config.model_copy(update={"task": task, "map": axes})
+
+
+def track_axes() -> MapConfig:
+    """Default binning in pt, eta and phi, from the paper's kind of tracks: up to 3 GeV."""
+    return MapConfig(
+        axes={
+            "pt": BinAxis(edges=(0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.8, 1.0, 1.5, 3.0)),
+            "eta": BinAxis.model_validate({"bins": 9, "min": -0.9, "max": 0.9}),
+            "phi": BinAxis.model_validate({"bins": 36, "min": -np.pi, "max": np.pi}),
+        }
+    )
+
+
+class FactorisedMap(Efficiency):
+    r"""Efficiency of an event as a product of one map over its objects: :math:`E = \prod e(x_i)`.
+
+    The response of single objects is not known, only that of the event; the map is the maximum
+    of the likelihood of the events' responses, found by expectation-maximisation: an object of a
+    lost event was lost itself with the probability :math:`(1 - e_i) / (1 - E)`. Each bin starts,
+    and is held by a prior worth one object, at the mean over all bins.
+
+    Use :meth:`fit` or :func:`hepsilon.load`.
+    """
+
+    def __init__(self, card: FactorisedCard, values: Array, file_hash: str | None = None) -> None:
+        shape = tuple(len(e) - 1 for e in card.edges.values())
+        numbers = values.dtype.kind == "f" and values.shape == shape
+        if not numbers or not ((values > 0.0) & (values < 1.0)).all():
+            raise ArtifactError(f"expected efficiencies in (0, 1) of shape {shape}")
+        self.card, self.hash = card, file_hash
+        self._values = values
+
+    @classmethod
+    def fit(
+        cls,
+        task: Task,
+        columns: Columns,
+        config: MapConfig | None = None,
+        files: tuple[SourceFile, ...] = (),
+    ) -> Self:
+        """Fit the map to the responses of events.
+
+        Parameters
+        ----------
+        task : of events, whose features hold the binned ones (see :func:`with_axes`).
+        columns : the sample (see :func:`hepsilon.data.dataset.load_columns`).
+        config : binning; by default that of :func:`track_axes`.
+        files : noted in the card.
+
+        Raises
+        ------
+        ConfigError : for a task of objects, or a binned feature that is not among its features.
+        InputError : if all events have the same response.
+        TrainingError : if the weights do not have a positive sum.
+        """
+        if task.level != "event":
+            raise ConfigError('a factorised map needs a task with level = "event"')
+        check_response(columns, task)
+        if not columns.weights.sum() > 0.0:
+            raise TrainingError(f"expected a positive sum of weights of {columns.n_events} events")
+        edges = {name: axis.edges for name, axis in (config or track_axes()).axes.items()}
+        missing = [name for name in edges if name not in task.features]
+        if missing:
+            raise ConfigError(f"map axes {missing} are not among the features {task.features}")
+        nodes = columns.nodes[:, [task.features.index(name) for name in edges]]
+        bins = _bins(edges, nodes)
+        values, iterations, likelihood = _maximise(
+            columns.offsets, bins, columns.passed[columns.offsets[:-1]], columns.weights, edges
+        )
+        card = FactorisedCard(
+            task=task,
+            features=FeatureSpec(
+                features=tuple(
+                    Feature(name=name, kind="numeric", low=e[0], high=e[-1])
+                    for name, e in edges.items()
+                )
+            ),
+            n_events=columns.n_events,
+            n_objects=len(columns.nodes),
+            passed_rate=float(np.average(columns.passed, weights=columns.object_weights)),
+            files=files,
+            versions=versions(),
+            arrays=("map",),
+            edges=edges,
+            iterations=iterations,
+            log_likelihood=likelihood,
+        )
+        return cls(card, values)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a map file.
+
+        Raises
+        ------
+        ArtifactError : if it is missing, damaged or of another kind.
+        """
+        card, arrays, file_hash = read_artifact(path, FactorisedCard, "map")
+        if list(arrays) != ["value"]:
+            raise ArtifactError(f"{path}: expected the values of one map")
+        return cls(card, arrays["value"], file_hash)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the map as one file."""
+        return write_artifact(path, self.card, {"map": {"value": self._values}})
+
+    @property
+    def task(self) -> Task:
+        return self.card.task
+
+    @property
+    def features(self) -> FeatureSpec:
+        return self.card.features
+
+    def values(self) -> Array:
+        """Efficiency of a single object in every bin."""
+        return self._values
+
+    def _evaluate(self, offsets: Array, nodes: Array) -> Array:
+        bins = _bins(self.card.edges, nodes)
+        return np.exp(_sums(np.log(self._values.ravel())[bins], offsets))
+
+
+def _bins(edges: dict[str, tuple[float, ...]], nodes: Array) -> Array:
+    """Flat bin number of each object; the nearest bin outside the binning."""
+    index = [
+        np.clip(np.searchsorted(e, column, side="right") - 1, 0, len(e) - 2)
+        for e, column in zip(edges.values(), nodes.T, strict=True)
+    ]
+    flat: Array = np.ravel_multi_index(index, tuple(len(e) - 1 for e in edges.values()))
+    return flat
+
+
+def _sums(values: Array, offsets: Array) -> Array:
+    """Sum over the objects of each event; every event has some."""
+    return np.asarray(np.add.reduceat(values, offsets[:-1])) if len(values) else values
+
+
+def _maximise(
+    offsets: Array, bins: Array, passed: Array, weights: Array, edges: dict[str, tuple[float, ...]]
+) -> tuple[Array, int, float]:
+    """Expectation-maximisation of the product's likelihood: values, iterations, likelihood."""
+    shape = tuple(len(e) - 1 for e in edges.values())
+    size = int(np.prod(shape))
+    counts = np.diff(offsets)
+    start = float(np.clip(np.average(passed, weights=weights), 1e-6, 1 - 1e-6))
+    prior = start ** float(1.0 / counts.mean())
+    values = np.full(size, prior)
+    # a negative sum of weights says as little as no objects
+    total = np.maximum(np.bincount(bins, np.repeat(weights, counts), minlength=size), 0.0)
+    event_passed, event_weights = np.repeat(passed, counts), np.repeat(weights, counts)
+    likelihood, iteration, before = -np.inf, 0, np.inf
+    while iteration < ITERATIONS and abs(likelihood - before) >= TOLERANCE:
+        single = values[bins]
+        event = np.exp(_sums(np.log(single), offsets))
+        log_terms = np.where(passed > 0.5, np.log(event), np.log1p(-event))
+        before, likelihood = likelihood, float(np.average(log_terms, weights=weights))
+        iteration += 1
+        both = np.repeat(event, counts)
+        survived = np.where(event_passed > 0.5, 1.0, (single - both) / (1.0 - both))
+        found = np.bincount(bins, event_weights * survived, minlength=size)
+        values = (np.clip(found, 0.0, total) + prior) / (total + 1.0)
+        values = np.clip(values, 1e-9, 1.0 - 1e-9)
+    return values.reshape(shape), iteration, likelihood

@@ -1,0 +1,310 @@
+"""Binned efficiency maps: the baseline, one map per category in (pt, eta) or any other binning."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import awkward as ak
+import numpy as np
+from typing_extensions import Self
+
+from hepsilon.arrays.kernels import bins_between
+from hepsilon.arrays.types import Array
+from hepsilon.config.learning import MapConfig
+from hepsilon.config.task import Task
+from hepsilon.data.dataset import Columns, check_response
+from hepsilon.data.features import Feature, FeatureSpec, check_categories
+from hepsilon.efficiencies.artifact import Card, SourceFile, read_artifact, versions, write_artifact
+from hepsilon.efficiencies.base import Efficiency
+from hepsilon.errors import ArtifactError, ConfigError, TrainingError
+
+__all__ = ["EfficiencyMap", "MapCard"]
+
+N_REPLICAS = 20
+Edges = dict[str, tuple[float, ...]]
+
+
+class MapCard(Card):
+    """Card of a map.
+
+    Attributes
+    ----------
+    edges : bin edges of each binned feature, in order.
+    unphysical : number of bins, of all working points, whose weighted ratio was outside [0, 1] or
+        whose value was above that of the looser working point (negative weights).
+    n_outside : number of objects of the sample outside the binning, which were not filled.
+    """
+
+    kind: Literal["map"] = "map"
+    edges: dict[str, tuple[float, ...]]
+    unphysical: int
+    n_outside: int
+
+
+def _shape(features: FeatureSpec, edges: Edges) -> tuple[int, ...]:
+    """Shape of the bins: categories first, then the binned features."""
+    categories = [len(f.categories) for f in features.features if f.kind == "categorical"]
+    return (*categories, *(len(e) - 1 for e in edges.values()))
+
+
+def _bin_numbers(features: FeatureSpec, edges: Edges, nodes: Array) -> Array:
+    """Flat bin number of each object; the nearest bin outside the binning.
+
+    The last bin of a feature includes its upper edge. An unknown category takes the first one.
+    """
+    index = []
+    for column, feature in zip(nodes.T, features.features, strict=True):
+        if feature.kind == "categorical":
+            known = column[:, None] == np.asarray(feature.categories, column.dtype)
+            index.append(known.argmax(axis=1))
+        else:
+            bounds = edges[feature.name]
+            number = np.searchsorted(bounds, column, side="right") - 1
+            index.append(np.clip(number, 0, len(bounds) - 2))
+    flat: Array = np.ravel_multi_index(index, _shape(features, edges))
+    return flat
+
+
+class EfficiencyMap(Efficiency):
+    """Efficiency in bins.
+
+    With the weighted sums ``k`` of passed and ``n`` of all objects of a bin, the effective number
+    of objects ``n_eff = n^2 / sum w^2`` and the category's mean efficiency ``p``, the value is
+    ``(n_eff k / n + p) / (n_eff + 1)``: the mean of the Beta posterior whose prior is worth one
+    object at ``p``. It stays inside (0, 1); a bin without objects has the value ``p`` and is out
+    of domain. Objects outside the binning take the nearest bin and are out of domain, too. Of
+    several working points the last axis of the values is that of the working points.
+
+    Use :meth:`fit` or :func:`hepsilon.load`.
+    """
+
+    def __init__(
+        self, card: MapCard, arrays: dict[str, Array], file_hash: str | None = None
+    ) -> None:
+        self.card = card
+        self.hash = file_hash  # SHA-256 of the file it was loaded from
+        shape = _shape(card.features, card.edges)
+        if set(arrays) != {"value", "low", "high", "n_effective"}:
+            raise ArtifactError(f"unknown arrays of a map: {sorted(arrays)}")
+        points = len(card.task.passed.working_points)
+        for name, array in arrays.items():
+            expected = shape if points == 1 or name == "n_effective" else (*shape, points)
+            numbers = array.dtype.kind == "f" and array.shape == expected
+            if not numbers or not np.isfinite(array).all():
+                raise ArtifactError(f"{name}: expected finite numbers of shape {expected}")
+        self._arrays = arrays
+
+    @classmethod
+    def fit(
+        cls,
+        task: Task,
+        columns: Columns,
+        config: MapConfig | None = None,
+        files: tuple[SourceFile, ...] = (),
+    ) -> Self:
+        """Fill the map.
+
+        Parameters
+        ----------
+        task : with the binned features among its features; its categories give one map each.
+        columns : the sample (see :func:`hepsilon.data.dataset.load_columns`).
+        config : binning; by default the 19 x 10 bins of the paper's public code in (pt, eta).
+        files : noted in the card.
+
+        Raises
+        ------
+        ConfigError : if a binned feature is not among the task's.
+        InputError : if all objects have the same response.
+        TrainingError : for unknown categories, or no objects with weight inside the binning.
+        """
+        check_response(columns, task)
+        edges = {name: axis.edges for name, axis in (config or MapConfig()).axes.items()}
+        spec = _map_features(task, edges)
+        for name in task.categorical:
+            check_categories(task, name, columns.nodes[:, task.features.index(name)])
+        nodes = columns.nodes[:, [task.features.index(name) for name in spec.names]]
+        inside = spec.in_domain(nodes)
+        numbers = _bin_numbers(spec, edges, nodes[inside])
+        weights = columns.object_weights
+        arrays, unphysical = _posteriors(
+            len(task.passed.working_points),
+            (numbers, columns.passed[inside], weights[inside]),
+            _shape(spec, edges),
+            len(edges),
+        )
+        card = MapCard(
+            task=task,
+            features=spec,
+            n_events=columns.n_events,
+            n_objects=len(nodes),
+            passed_rate=float(np.average(columns.passed > 0.5, weights=weights)),
+            files=files,
+            versions=versions(),
+            arrays=("map",),
+            edges=edges,
+            unphysical=unphysical,
+            n_outside=int(np.count_nonzero(~inside)),
+        )
+        return cls(card, arrays)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a map file.
+
+        Raises
+        ------
+        ArtifactError : if it is missing, damaged or of another kind.
+        """
+        return cls(*read_artifact(path, MapCard, "map"))
+
+    def save(self, path: str | Path) -> Path:
+        """Write the map as one file."""
+        return write_artifact(path, self.card, {"map": self._arrays})
+
+    @property
+    def task(self) -> Task:
+        return self.card.task
+
+    @property
+    def features(self) -> FeatureSpec:
+        return self.card.features
+
+    def _bins(self, nodes: Array) -> Array:
+        return _bin_numbers(self.features, self.card.edges, nodes)
+
+    def _covered(self, nodes: Array) -> Array:
+        filled = self._arrays["n_effective"].ravel()[self._bins(nodes)] > 0.0
+        return np.asarray(super()._covered(nodes) & filled)
+
+    def _evaluate(self, offsets: Array, nodes: Array) -> Array:
+        return self._of_bins(self._arrays["value"], self._bins(nodes))
+
+    def _of_bins(self, table: Array, numbers: Array) -> Array:
+        """Rows of a table of all bins (bins..., others...) for the bin number of each object."""
+        bins = _shape(self.features, self.card.edges)
+        flat = table.reshape(int(np.prod(bins)), *table.shape[len(bins) :])
+        return np.asarray(flat[numbers])
+
+    def _evaluate_all(self, offsets: Array, nodes: Array) -> tuple[Array, Array | None]:
+        numbers, draws = self._bins(nodes), self._draws(N_REPLICAS, seed=1)
+        return self._of_bins(self._arrays["value"], numbers), self._of_bins(draws, numbers)
+
+    def replicas(
+        self, records: ak.Array, /, *, n_replicas: int = N_REPLICAS, seed: int = 1
+    ) -> ak.Array:
+        """Efficiencies with the statistical fluctuations of the map, on one more axis.
+
+        Every bin is drawn from its posterior (of which the value is the mean), a Beta or, of
+        several working points, a Dirichlet distribution.
+
+        Parameters
+        ----------
+        records : jagged objects.
+        n_replicas : number of draws of the whole map.
+        seed : of the draws, which are the same in every call.
+        """
+        offsets, nodes = self._columns(records)
+        rows = self._of_bins(self._draws(n_replicas, seed), self._bins(nodes))
+        return self._like_records(rows, offsets)
+
+    def _draws(self, n_replicas: int, seed: int) -> Array:
+        """Values of all bins in every replica (bins..., [working points,] replicas)."""
+        values = self._arrays["value"]
+        bins, _ = bins_between(values.reshape(-1, len(self.working_points)), 0.0)
+        concentration = (self._arrays["n_effective"].reshape(-1, 1) + 1.0) * bins
+        rng = np.random.default_rng(seed)
+        drawn = rng.standard_gamma(concentration, (n_replicas, *bins.shape))
+        sums = np.cumsum(drawn[..., ::-1], axis=-1)[..., ::-1]
+        eps = sums[..., 1:] / np.maximum(sums[..., :1], np.finfo(float).tiny)
+        eps = np.clip(eps, np.finfo(float).tiny, 1.0 - np.finfo(float).epsneg)
+        return np.moveaxis(eps, 0, -1).reshape(*values.shape, n_replicas)
+
+    def interval(self) -> tuple[Array, Array]:
+        """68 % Clopper-Pearson interval of every bin, on effective counts (low, high)."""
+        return self._arrays["low"], self._arrays["high"]
+
+    @property
+    def n_bins(self) -> int:
+        """Number of bins."""
+        return int(self._arrays["n_effective"].size)
+
+    @property
+    def n_empty(self) -> int:
+        """Number of bins without objects."""
+        return int(np.count_nonzero(self._arrays["n_effective"] == 0.0))
+
+    def values(self) -> Array:
+        """Efficiency of every bin: categories first, then the binned features."""
+        return self._arrays["value"]
+
+
+def _map_features(task: Task, edges: Edges) -> FeatureSpec:
+    missing = [n for n in edges if n not in task.features or n in task.categorical]
+    if missing:
+        raise ConfigError(
+            f"map axes {missing} are not among the numeric features of the task "
+            f"({[f for f in task.features if f not in task.categorical]})"
+        )
+    categories = [
+        Feature(name=name, kind="categorical", categories=values)
+        for name, values in task.categorical.items()
+    ]
+    binned = [Feature(name=name, kind="numeric", low=e[0], high=e[-1]) for name, e in edges.items()]
+    return FeatureSpec(features=(*categories, *binned))
+
+
+def _posteriors(
+    working_points: int, sample: tuple[Array, Array, Array], shape: tuple[int, ...], n_binned: int
+) -> tuple[dict[str, Array], int]:
+    """:func:`_posterior` of every working point, on one more axis where there are several."""
+    numbers, passed, weights = sample
+    found = [
+        _posterior(numbers, passed > point, weights, shape, n_binned)
+        for point in range(working_points)
+    ]
+    if working_points == 1:
+        return found[0]
+    arrays = {k: np.stack([a[k] for a, _ in found], axis=-1) for k in ("value", "low", "high")}
+    # with negative weights only can a tighter working point seem to have a higher efficiency
+    rising = np.diff(arrays["value"], axis=-1) > 0.0
+    arrays["value"] = np.minimum.accumulate(arrays["value"], axis=-1)
+    arrays["n_effective"] = found[0][0]["n_effective"]
+    return arrays, sum(n for _, n in found) + int(np.count_nonzero(rising))
+
+
+def _posterior(
+    numbers: Array, passed: Array, weights: Array, shape: tuple[int, ...], n_binned: int
+) -> tuple[dict[str, Array], int]:
+    """Values, interval and effective counts of all bins; number of unphysical ratios.
+
+    Parameters
+    ----------
+    numbers, passed, weights : flat bin number, response and weight of the objects in the binning.
+    shape : of the bins; the last ``n_binned`` axes are those of the features.
+    """
+    size = int(np.prod(shape))
+    n, k, squares = (
+        np.bincount(numbers, weights=w, minlength=size).reshape(shape)
+        for w in (weights, weights * passed, weights**2)
+    )
+    if not np.sum(n) > 0.0:
+        raise TrainingError(
+            f"expected objects inside the binning with a positive sum of weights, received "
+            f"{numbers.size} objects with the sum {np.sum(n):g}"
+        )
+    from hist.intervals import clopper_pearson_interval  # slow to import, and only needed here
+
+    n_effective = np.divide(n**2, squares, out=np.zeros(shape), where=(n > 0) & (squares > 0))
+    ratio = np.divide(k, n, out=np.zeros(shape), where=n > 0)
+    unphysical = int(np.count_nonzero((ratio < 0.0) | (ratio > 1.0) | (n < 0.0)))
+    ratio = np.clip(ratio, 0.0, 1.0)
+    binned = tuple(range(n.ndim - n_binned, n.ndim))
+    good_sum, all_sum = (np.sum(x, axis=binned, keepdims=True) for x in (k, n))
+    overall = np.full_like(good_sum, np.sum(k) / np.sum(n))
+    prior = np.divide(good_sum, all_sum, out=overall, where=all_sum > 0)
+    prior = np.clip(prior, 1e-9, 1.0 - 1e-9)
+    low, high = clopper_pearson_interval(n_effective * ratio, n_effective)
+    value = (n_effective * ratio + prior) / (n_effective + 1.0)
+    arrays = {"value": value, "low": low, "high": high, "n_effective": n_effective}
+    return arrays, unphysical

@@ -1,0 +1,163 @@
+"""Networks as efficiencies: a small picklable handle, one load per process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import awkward as ak
+import numpy as np
+from scipy.special import expit, softmax
+
+from hepsilon._system.files import sha256
+from hepsilon.arrays.types import Array
+from hepsilon.config.records import validate
+from hepsilon.config.task import Task
+from hepsilon.data.features import FeatureSpec
+from hepsilon.efficiencies.artifact import read_card
+from hepsilon.efficiencies.base import Efficiency
+from hepsilon.efficiencies.cards import NetworkCard
+from hepsilon.efficiencies.engines.choice import Evaluator, check, make_engine
+from hepsilon.errors import ArtifactError, InputError
+
+__all__ = ["NetworkEfficiency", "to_probability"]
+
+# Module level, so that a worker loads a model once, however many handles it unpickles.
+_ENGINES: dict[tuple[str, str, str | None, str], Evaluator] = {}
+_CARDS: dict[tuple[str, str], NetworkCard] = {}
+_LOCK = Lock()
+
+
+def to_probability(logits: Array, mu: float) -> Array:
+    """Efficiency from a network's logit, float64 in (0, 1).
+
+    Of several working points (``n_objects, working_points``) from the logits of the bins between
+    them: the softmax, summed from the tightest one, so that efficiencies fall from one working
+    point to the next by construction.
+
+    With objects that did not pass weighted by ``mu`` (paper Eq. 5) the network converges to
+    ``eps / (eps + mu (1 - eps))``, whose logit is that of eps minus ``ln mu``.
+    """
+    if not np.isfinite(logits).all():
+        raise InputError(f"{int((~np.isfinite(logits)).sum())} outputs are NaN or infinite")
+    shifted = logits + np.log(mu)
+    if shifted.ndim == 1:
+        eps = expit(shifted)
+    else:
+        bins = softmax(np.concatenate([np.zeros((len(shifted), 1)), shifted], axis=1), axis=1)
+        eps = np.cumsum(bins[:, :0:-1], axis=1)[:, ::-1]
+    # beyond +-36 the float64 next to 1 (or to 0) is the answer, not 1 itself
+    return np.asarray(np.clip(eps, np.finfo(float).tiny, 1.0 - np.finfo(float).epsneg))
+
+
+@dataclass(frozen=True)
+class NetworkEfficiency(Efficiency):
+    """A trained network, or the mean of an ensemble, as an efficiency.
+
+    Pickles as path and content hash. The networks are loaded on the first call, once per
+    process; before that nothing that evaluates them is imported.
+
+    Attributes
+    ----------
+    path : the model file, absolute.
+    hash : SHA-256 of its content; a file that has changed is refused.
+    card : what it says of itself.
+    backend : what evaluates the networks (see :func:`hepsilon.load`).
+    device : such as ``"cpu"`` or ``"gpu:0"``; None for a GPU where there is one.
+    precision : of the matrix products.
+    """
+
+    path: str
+    hash: str
+    card: NetworkCard
+    backend: str = "auto"
+    device: str | None = None
+    precision: str = "float32"
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        *,
+        backend: str = "auto",
+        device: str | None = None,
+        precision: str = "float32",
+    ) -> NetworkEfficiency:
+        """Read the card of a model file.
+
+        Raises
+        ------
+        ArtifactError : if it is missing, damaged or of another kind.
+        ConfigError : for a backend or precision that does not exist.
+        """
+        check(backend, precision)
+        card = validate(NetworkCard, read_card(path), str(path), ArtifactError)
+        return cls(str(Path(path).resolve()), sha256(path), card, backend, device, precision)
+
+    def __reduce__(self) -> Any:
+        return _restore, (self.path, self.hash, self.backend, self.device, self.precision)
+
+    @property
+    def task(self) -> Task:
+        return self.card.task
+
+    @property
+    def features(self) -> FeatureSpec:
+        return self.card.features
+
+    def _engine(self) -> Evaluator:
+        key = self.hash, self.backend, self.device, self.precision
+        with _LOCK:
+            if key not in _ENGINES:
+                _ENGINES[key] = make_engine(
+                    self.path,
+                    self.card,
+                    self.hash,
+                    backend=self.backend,
+                    device=self.device,
+                    precision=self.precision,
+                )
+            return _ENGINES[key]
+
+    def of_members(self, offsets: Array, nodes: Array) -> Array:
+        """Efficiencies of every object, or event, from every network (entries, ..., members)."""
+        rows = offsets, nodes
+        architecture = self.card.architecture
+        objects, points = architecture.objects, architecture.working_points
+        if objects is not None:  # one row for each event
+            width = objects * nodes.shape[1]
+            rows = np.arange(len(offsets)), nodes.reshape(len(offsets) - 1, width)
+        logits = self._engine().logits(*rows)
+        if self.task.level == "event" and objects is None:
+            logits = logits[offsets[:-1]]  # all nodes of an event say the same
+        networks = np.split(logits, logits.shape[1] // points, axis=1)
+        mu = self.card.training.mu
+        return np.stack([to_probability(x[:, 0] if points == 1 else x, mu) for x in networks], -1)
+
+    def _evaluate(self, offsets: Array, nodes: Array) -> Array:
+        return np.asarray(self.of_members(offsets, nodes).mean(axis=-1))
+
+    def _evaluate_all(self, offsets: Array, nodes: Array) -> tuple[Array, Array | None]:
+        members = self.of_members(offsets, nodes)
+        return members.mean(axis=-1), members if members.shape[-1] > 1 else None
+
+    def replicas(self, records: ak.Array, /) -> ak.Array:
+        """Efficiencies of the single networks, with one more axis, the members."""
+        offsets, nodes = self._columns(records)
+        return self._like_records(self.of_members(offsets, nodes), offsets)
+
+
+def _restore(
+    path: str, expected: str, backend: str, device: str | None, precision: str
+) -> NetworkEfficiency:
+    """Unpickle a handle; a process reads the card once, and the file must still be the same."""
+    with _LOCK:
+        if (path, expected) not in _CARDS:
+            loaded = NetworkEfficiency.load(path)
+            if loaded.hash != expected:
+                raise ArtifactError(f"{path} changed since it was loaded (hash {expected[:12]})")
+            _CARDS[path, expected] = loaded.card
+        card = _CARDS[path, expected]
+        return NetworkEfficiency(path, expected, card, backend, device, precision)

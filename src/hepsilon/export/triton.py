@@ -1,0 +1,30 @@
+"""The folder that a Triton server reads a network from."""
+
+from __future__ import annotations
+
+from hepsilon.efficiencies.cards import NetworkCard
+
+__all__ = ["triton_config"]
+
+TRITON_CONFIG = """\
+name: "{name}"
+backend: "onnxruntime"
+max_batch_size: 0
+input [
+{inputs}
+]
+output [ {{ name: "logits" data_type: TYPE_FP32 dims: [ -1, {outputs} ] }} ]
+"""
+
+
+def triton_config(name: str, card: NetworkCard) -> str:
+    """Content of ``config.pbtxt`` for the graph of a network."""
+    columns = len(card.features.features) * (card.architecture.objects or 1)
+    inputs = [f'{{ name: "x" data_type: TYPE_FP32 dims: [ -1, {columns} ] }}']
+    if card.architecture.blocks:
+        inputs.append('{ name: "senders" data_type: TYPE_INT32 dims: [ -1, -1 ] }')
+    return TRITON_CONFIG.format(
+        name=name,
+        inputs=",\n".join(f"  {line}" for line in inputs),
+        outputs=card.architecture.working_points * len(card.networks),
+    )

@@ -1,0 +1,154 @@
+"""Entries of one observable, whose bins are looked up once for any number of weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import awkward as ak
+import hist
+import numpy as np
+
+from hepsilon.arrays.columns import flat, offsets_of
+from hepsilon.arrays.types import Array
+from hepsilon.errors import ConfigError, InputError
+from hepsilon.histograms.observables import Observable, Observable2D
+
+__all__ = ["Entries", "book_methods", "method_row"]
+
+
+def book_methods(
+    observable: Observable | Observable2D, methods: list[str], axes: tuple[Any, ...] = ()
+) -> hist.Hist[Any]:
+    """An empty histogram with the axes method, any others, and those of the observable."""
+    return hist.Hist(
+        hist.axis.StrCategory(methods, name="method"),
+        *axes,
+        *observable.axes,
+        storage=hist.storage.Double() if axes else hist.storage.Weight(),
+    )
+
+
+def _of_events(column: Any, name: str) -> Array:
+    """What a function gave for the events, as numbers."""
+    try:
+        return np.asarray(column, np.float64)
+    except (TypeError, ValueError):  # jagged, missing, or no numbers
+        received = getattr(column, "type", type(column))
+        raise InputError(f"{name}: expected one number per event, received {received}") from None
+
+
+def _of_objects(column: Any, offsets: Array, name: str) -> Array:
+    """What a function gave for the objects of every event, flat."""
+    if not isinstance(column, ak.Array):
+        raise InputError(f"{name}: expected one number per object, received {type(column)}")
+    values = flat(column, name=name)
+    if values.shape == (offsets[-1],) and not np.array_equal(offsets_of(column), offsets):
+        raise InputError(f"{name}: expected one number per object, received them in other events")
+    return values
+
+
+def method_row(histogram: hist.Hist[Any], method: str) -> Any:
+    """The bins of one method, flow included, to add to.
+
+    Raises
+    ------
+    ConfigError : for a method that the histogram does not have (hist would count it as overflow).
+    """
+    axis = histogram.axes["method"]
+    if method not in list(axis):
+        raise ConfigError(f"expected a method of {list(axis)}, received {method!r}")
+    view: Any = histogram.view(flow=True)
+    return view[axis.index(method)]
+
+
+@dataclass(frozen=True)
+class Entries:
+    """What one observable fills: one entry per event, or one per object.
+
+    Attributes
+    ----------
+    axes : of the observable.
+    values : for each axis one number per entry; entries with a NaN are left out.
+    event : number of the event of each entry.
+    index : position of each entry among all objects, or events, that it was evaluated for.
+    """
+
+    axes: list[Any]
+    values: list[Array]
+    event: Array
+    index: Array | None = None
+
+    @classmethod
+    def of(cls, observable: Observable | Observable2D, records: ak.Array) -> Entries:
+        """Evaluate an observable.
+
+        Raises
+        ------
+        InputError : if its functions do not give one number per event, or per object.
+        """
+        found = [function(records) for function in observable.functions]
+        if observable.level == "object":
+            offsets = offsets_of(records)
+            values = [_of_objects(column, offsets, observable.name) for column in found]
+            event = np.repeat(np.arange(len(records)), np.diff(offsets))
+        else:
+            values = [_of_events(column, observable.name) for column in found]
+            event = np.arange(len(records))
+        if any(column.shape != event.shape for column in values):
+            raise InputError(
+                f"{observable.name}: expected one number per {observable.level}, received "
+                f"{[column.shape for column in values]} for {len(event)} of them"
+            )
+        index = np.flatnonzero(~np.isnan(values).any(axis=0))
+        return cls(observable.axes, [column[index] for column in values], event[index], index)
+
+    def of_events(self, chosen: Array) -> Entries:
+        """The entries of the events for which ``chosen`` is True, events numbered anew."""
+        keep = chosen[self.event]
+        number = np.cumsum(chosen) - 1
+        return Entries(self.axes, [v[keep] for v in self.values], number[self.event[keep]])
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Number of bins of each axis, flow included."""
+        return tuple(axis.extent for axis in self.axes)
+
+    @cached_property
+    def bins(self) -> Array:
+        """Flat bin of each entry, flow included."""
+        columns = zip(self.axes, self.values, strict=True)
+        index = [axis.index(v) + axis.traits.underflow for axis, v in columns]
+        return np.asarray(np.ravel_multi_index(index, self.shape))
+
+    @cached_property
+    def _groups(self) -> tuple[Array, Array]:
+        """First entry, and squared number of entries, of each event in each bin."""
+        if len(self.event) < 2 or np.all(np.diff(self.event) > 0):  # one entry per event
+            return np.arange(len(self.event)), np.ones(len(self.event))
+        size = int(np.prod(self.shape))
+        _, first, counts = np.unique(
+            self.event * size + self.bins, return_index=True, return_counts=True
+        )
+        return first, counts.astype(np.float64) ** 2
+
+    def sums(self, weights: Array, entries: Array | slice = slice(None)) -> Array:
+        """Sums of weights in the bins, flow included; of the chosen entries."""
+        size = int(np.prod(self.shape))
+        return np.bincount(self.bins[entries], weights, minlength=size).reshape(self.shape)
+
+    def fill(self, histogram: hist.Hist[Any], method: str, weights: Array) -> None:
+        """Add entries with weights (one each) to a method of a histogram."""
+        row = method_row(histogram, method)
+        row["value"] += self.sums(weights)
+        row["variance"] += self.sums(weights**2)
+
+    def fill_variance(self, histogram: hist.Hist[Any], method: str, variance: Array) -> None:
+        """Add the variance of events (given for each entry) to that of a method.
+
+        Entries of one event in one bin come and go together: k of them count k^2 times.
+        """
+        first, squares = self._groups
+        row = method_row(histogram, method)
+        row["variance"] += self.sums(squares * variance[first], first)

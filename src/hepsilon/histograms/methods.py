@@ -1,0 +1,44 @@
+"""Names of methods and categories, and the axes that all histograms share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import hist
+
+__all__ = [
+    "ALL",
+    "DIRECT",
+    "GENERATED",
+    "OTHER",
+    "SELECTED",
+    "TAG_COUNTS",
+    "TRUTH",
+    "one_method",
+    "replica_axis",
+]
+
+ALL = "all"
+"""Method without any efficiency, and category of everything."""
+DIRECT = "direct"
+"""Method of the tag decision itself."""
+TRUTH = "truth"
+"""Method of the simulated true efficiency."""
+GENERATED = "generated"
+"""Method of all generated events, what the corrected ones should give back."""
+SELECTED = "selected"
+"""Method of the selected events, not corrected."""
+TAG_COUNTS = "tag_counts"
+"""Key of the histograms of all conditions on the tags of an event."""
+OTHER = "other"
+"""Category of objects whose category the task does not name."""
+
+
+def replica_axis(replicas: int) -> hist.axis.Integer:
+    """The hist axis of replicas: of the bootstrap, or of an efficiency."""
+    return hist.axis.Integer(0, replicas, name="replica", flow=False)
+
+
+def one_method(histogram: hist.Hist[Any], method: str) -> Any:
+    """The histogram of one method."""
+    return histogram[{"method": method}]

@@ -1,0 +1,145 @@
+"""Sizes of a network: presets, and what a configuration makes of them."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from hepsilon.config.learning import ModelConfig
+from hepsilon.config.records import Record
+from hepsilon.config.task import Task
+from hepsilon.errors import ConfigError
+
+__all__ = ["Architecture", "resolve"]
+
+
+class Architecture(Record):
+    """Every number that defines a network's shape; enough, with the features, to rebuild it.
+
+    Attributes
+    ----------
+    blocks : output widths of the GN blocks; empty without any.
+    head : widths of the hidden layers after the blocks.
+    activation : of the hidden layers.
+    pair_features : the pair MLP sees the differences of the pair.
+    periodic_angles : angles enter as (cos, sin).
+    level : one output per object or per event.
+    working_points : number of outputs: for each bin above a working point its logit relative to
+        the bin of what passes none.
+    objects : number of objects of an event that form one row of the input; None where every
+        object is a row of its own.
+    product : the event's efficiency is a product over its objects and pairs; ``head`` are then
+        the hidden widths of both factors.
+    harmonics, polar, bendings : of azimuth and polar angle, for charged tracks (see
+        :class:`hepsilon.networks.track_layers.TrackEncoder`); no harmonics: features as they are.
+    """
+
+    blocks: tuple[int, ...]
+    head: tuple[int, ...]
+    activation: str
+    pair_features: bool
+    periodic_angles: bool
+    level: Literal["object", "event"] = "object"
+    working_points: int = 1
+    objects: int | None = None
+    product: bool = False
+    harmonics: int = 0
+    polar: int = 0
+    bendings: int = 0
+
+
+PRESETS: dict[tuple[str, str], Architecture] = {
+    ("gnn", "paper"): Architecture(
+        blocks=(256,) * 4,
+        head=(256, 128, 50),
+        activation="relu",
+        pair_features=False,
+        periodic_angles=False,
+    ),
+    ("gnn", "fast"): Architecture(
+        blocks=(64,) * 2,
+        head=(64, 32),
+        activation="silu",
+        pair_features=True,
+        periodic_angles=True,
+    ),
+    ("mlp", "paper"): Architecture(
+        blocks=(),
+        head=(100,) * 5,
+        activation="tanh",
+        pair_features=False,
+        periodic_angles=False,
+    ),
+    ("mlp", "fast"): Architecture(
+        blocks=(),
+        head=(64,) * 3,
+        activation="silu",
+        pair_features=False,
+        periodic_angles=True,
+    ),
+    ("product", "fast"): Architecture(
+        blocks=(),
+        head=(32,) * 2,
+        activation="silu",
+        pair_features=False,
+        periodic_angles=True,
+        product=True,
+        harmonics=12,
+        polar=8,
+        bendings=1,
+    ),
+}
+MOMENTA = ({"px", "py", "pz"}, {"pt", "eta", "phi"})
+"""Features that give the momentum of a track."""
+
+
+def resolve(config: ModelConfig, task: Task) -> Architecture:
+    """The architecture of a configuration: its preset with the given sizes put in.
+
+    Raises
+    ------
+    ConfigError : for a preset that does not exist, pair features without eta and phi, or a
+        network of events whose number of objects the task leaves open.
+    """
+    preset = PRESETS.get((config.architecture, config.preset))
+    if preset is None:
+        raise ConfigError(f"there is no {config.preset!r} preset of {config.architecture!r}")
+    update: dict[str, Any] = {"working_points": len(task.passed.working_points)}
+    angular = _encodes_tracks(config, task) or {"eta", "phi"} <= set(task.features)
+    if config.pair_features and not (angular and preset.blocks):
+        raise ConfigError("pair_features need the gnn architecture and the features eta and phi")
+    wanted = preset.pair_features if config.pair_features is None else config.pair_features
+    update["pair_features"] = wanted and angular
+    layers = "blocks" if preset.blocks else "head"
+    sizes = getattr(preset, layers)
+    width = config.width or sizes[0]
+    if config.width or config.blocks:
+        update[layers] = (width,) * (config.blocks or len(sizes))
+    if preset.blocks and width % 2:
+        raise ConfigError(f"model.width: expected an even width of the GN blocks, received {width}")
+    return preset.model_copy(update=update | _of_events(config, preset, task))
+
+
+def _of_events(config: ModelConfig, preset: Architecture, task: Task) -> dict[str, Any]:
+    """What a task of events changes."""
+    if task.level == "object":
+        if preset.product:
+            raise ConfigError('the product architecture is for level = "event" only')
+        return {}
+    update: dict[str, Any] = {"level": "event"}
+    if not preset.blocks:
+        if task.objects is None:
+            raise ConfigError(
+                f"{config.architecture!r} needs the number of objects of an event, task.objects; "
+                "the gnn takes any number"
+            )
+        update["objects"] = task.objects
+    elif _encodes_tracks(config, task):
+        tracks = PRESETS["product", "fast"]
+        update |= {name: getattr(tracks, name) for name in ("harmonics", "polar", "bendings")}
+    return update
+
+
+def _encodes_tracks(config: ModelConfig, task: Task) -> bool:
+    """The network knows that the objects are tracks, and computes their angles itself."""
+    momentum = any(names <= set(task.features) for names in MOMENTA)
+    return task.level == "event" and config.preset == "fast" and momentum

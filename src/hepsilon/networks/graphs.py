@@ -1,0 +1,225 @@
+"""Events as graphs, in the two layouts that networks take.
+
+Flat (:class:`Graph`): a batch is one disconnected graph with all objects of its events as nodes
+and all ordered pairs within an event as edges. Nodes and edges are padded to a capacity, so a
+compiled network sees few shapes; padding edges join the last node, which is always padding, so
+they cannot change a result. Any mixture of multiplicities: for what is compiled per shape.
+
+Neighbours (:class:`Neighbours`): events of equal multiplicity n, and for each node the row of its
+n - 1 partners. Nothing is padded, and the sum over partners is over an axis: for runtimes that
+take any shape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from hepsilon.arrays.columns import object_rows
+from hepsilon.arrays.types import Array
+
+__all__ = [
+    "MAX_NODES",
+    "MAX_ROWS",
+    "Graph",
+    "Neighbours",
+    "capacity_for",
+    "gather",
+    "needed_capacity",
+    "neighbour_batches",
+    "pack_events",
+    "packed_graphs",
+    "packed_rows",
+    "row_batches",
+]
+
+MAX_NODES = 1024
+"""Nodes of a batch on a CPU: its activations stay in the cache. A GPU wants more."""
+EDGES_PER_NODE = 3
+MAX_ROWS = 16384
+MAX_PAIRS = 1024
+_SMALLEST = 64
+
+
+@dataclass(frozen=True)
+class Graph:
+    """One batch.
+
+    Attributes
+    ----------
+    x : float32 (nodes, features), zero for padding.
+    receivers, senders : int32 (edges), sorted by receiver: the pair MLP of edge e updates node
+        ``receivers[e]`` with its partner ``senders[e]``.
+    index : int64 (nodes), position of the node in the flat columns, -1 for padding.
+    """
+
+    x: Array
+    receivers: Array
+    senders: Array
+    index: Array
+
+    @property
+    def inputs(self) -> dict[str, Array]:
+        """Inputs of a network (see :mod:`hepsilon.networks`)."""
+        return {"x": self.x, "receivers": self.receivers, "senders": self.senders}
+
+
+def edge_counts(offsets: Array) -> Array:
+    """Number of ordered pairs of each event."""
+    counts: Array = np.diff(offsets)
+    pairs: Array = counts * (counts - 1)
+    return pairs
+
+
+def gather(offsets: Array, nodes: Array, events: Array, capacity: tuple[int, int]) -> Graph:
+    """The chosen events as one graph of the given (node, edge) capacity.
+
+    An edge capacity of zero is for networks without edges.
+    """
+    counts = offsets[events + 1] - offsets[events]
+    total, padding = int(counts.sum()), capacity[0] - 1
+    index = np.full(capacity[0], -1)
+    index[:total] = object_rows(offsets[events], counts)
+    x = np.zeros((capacity[0], nodes.shape[1]), nodes.dtype)
+    x[:total] = nodes[index[:total]]
+    receivers, senders = (np.full(capacity[1], padding, np.int32) for _ in range(2))
+    if capacity[1]:
+        first, partners = (np.repeat(n, counts) for n in (np.cumsum(counts) - counts, counts - 1))
+        others, edges = object_rows(first, partners), slice(0, int(partners.sum()))
+        receivers[edges] = np.repeat(np.arange(total), partners)
+        senders[edges] = others + (others >= receivers[edges])
+    return Graph(x, receivers, senders, index)
+
+
+def pack_events(offsets: Array, max_nodes: int, max_edges: int | None = None) -> list[int]:
+    """Cut events, in order, into batches within a node and, if given, an edge budget.
+
+    Returns the bounds (batch b holds events ``bounds[b]:bounds[b + 1]``). A batch holds at least
+    one event, so an event beyond the budget stands alone.
+    """
+    bounds, budgets = [0], [(offsets, max_nodes)]
+    if max_edges is not None:
+        budgets.append((np.concatenate([[0], np.cumsum(edge_counts(offsets))]), max_edges))
+    while (first := bounds[-1]) < len(offsets) - 1:
+        ends = [np.searchsorted(sums, sums[first] + most, "right") for sums, most in budgets]
+        bounds.append(max(int(min(ends)) - 1, first + 1))
+    return bounds
+
+
+def capacity_for(offsets: Array, batch_events: int, parts: int = 1) -> tuple[int, int]:
+    """Capacity of each of the parts of batches of ``batch_events`` random events.
+
+    The mean plus three standard deviations of the batch, shared by the parts, and one large event
+    for what is left at the end of each; never more than the largest possible batch needs.
+    """
+    counts = np.diff(offsets)
+    sizes = []
+    for per_event in (counts, counts * (counts - 1)):
+        largest = int(per_event.max(initial=0))
+        expected = batch_events * per_event.mean() + 3.0 * np.sqrt(batch_events) * per_event.std()
+        share = int(min(expected, batch_events * largest) / parts) + 1
+        rest = int(np.quantile(per_event, 0.99)) if parts > 1 else 0
+        sizes.append(min(share + rest, batch_events * largest))
+    return _round_up(sizes[0] + 1, 64), _round_up(max(sizes[1], 1), 64)
+
+
+def needed_capacity(counts: Array) -> tuple[int, int]:
+    """Nodes (with one for padding) and edges of events with so many objects, rounded up."""
+    edges = int((counts * (counts - 1)).sum())
+    return _round_up(int(counts.sum()) + 1, 64), _round_up(edges, 64)
+
+
+def _round_up(number: int, multiple: int) -> int:
+    return -(-number // multiple) * multiple
+
+
+def _size_class(nodes: int, edges: int) -> tuple[int, int]:
+    """The smallest of a geometric ladder of capacities, so the number of shapes stays bounded."""
+    capacity = _SMALLEST
+    while capacity < nodes or EDGES_PER_NODE * capacity < edges:
+        capacity *= 4
+    return capacity, EDGES_PER_NODE * capacity
+
+
+def packed_graphs(offsets: Array, nodes: Array, max_nodes: int | None = None) -> Iterator[Graph]:
+    """All events, in order, packed into graphs of a few fixed capacities (for inference)."""
+    max_nodes = max_nodes or MAX_NODES
+    bounds = pack_events(offsets, max_nodes - 1, EDGES_PER_NODE * max_nodes)
+    for first, last in pairwise(bounds):
+        n_nodes = int(offsets[last] - offsets[first])
+        if n_nodes == 0:
+            continue
+        pairs = int(edge_counts(offsets[first : last + 1]).sum())
+        capacity = _size_class(n_nodes + 1, pairs)
+        yield gather(offsets, nodes, np.arange(first, last), capacity)
+
+
+def packed_rows(nodes: Array, max_rows: int = MAX_ROWS) -> Iterator[Graph]:
+    """All objects, in order, in batches of a few fixed sizes, for networks without edges."""
+    no_edges = np.zeros(0, np.int32)
+    for batch in row_batches(nodes, max_rows):
+        capacity = _SMALLEST
+        while capacity < len(batch.x):
+            capacity *= 4
+        index = np.full(capacity, -1)
+        index[: len(batch.x)] = batch.index
+        x = np.zeros((capacity, nodes.shape[1]), nodes.dtype)
+        x[: len(batch.x)] = batch.x
+        yield Graph(x, no_edges, no_edges, index)
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """Events of equal multiplicity.
+
+    Attributes
+    ----------
+    x : float32 (nodes, features).
+    senders : int32 (nodes, partners), for each node the rows of the other objects of its event;
+        its own row stands for no partner, so that no array is ever empty.
+    index : int64 (nodes), position of the node in the flat columns.
+    """
+
+    x: Array
+    senders: Array
+    index: Array
+
+
+def neighbour_batches(
+    offsets: Array, nodes: Array, max_pairs: int = MAX_PAIRS
+) -> Iterator[Neighbours]:
+    """All events with objects, by multiplicity, in batches of at most so many pairs.
+
+    An event beyond the budget stands alone.
+    """
+    counts = np.diff(offsets)
+    if not counts.any():
+        return
+    order = np.argsort(counts, kind="stable")
+    multiplicities, first = np.unique(counts[order], return_index=True)
+    for n, events in zip(multiplicities.tolist(), np.split(order, first[1:]), strict=True):
+        size = max(1, max_pairs // max(1, n * (n - 1)))
+        partners = _partners(n)
+        for start in range(0, len(events), size) if n else ():
+            batch = events[start : start + size]
+            index = (offsets[batch, None] + np.arange(n)).ravel()
+            rows = n * np.arange(len(batch), dtype=np.int32)[:, None, None] + partners
+            yield Neighbours(nodes[index], rows.reshape(len(index), -1), index)
+
+
+def _partners(n: int) -> Array:
+    """Of each of ``n`` objects all others, in their order; a single one has its own row."""
+    if n < 2:
+        return np.zeros((n, 1), np.int32)
+    others = np.arange(n - 1, dtype=np.int32)
+    return others + (others >= np.arange(n)[:, None])
+
+
+def row_batches(nodes: Array, max_rows: int = MAX_ROWS) -> Iterator[Neighbours]:
+    """All objects, in order, for networks that do not look at partners."""
+    for first in range(0, len(nodes), max_rows):
+        x = nodes[first : first + max_rows]
+        yield Neighbours(x, np.zeros((len(x), 0), np.int32), np.arange(first, first + len(x)))

@@ -1,0 +1,245 @@
+"""Layers of the networks, in ``keras.ops`` and ``keras.layers`` only."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from hepsilon.data.features import FeatureSpec
+from hepsilon.networks.fusion import fused
+
+__all__ = [
+    "FeatureEncoder",
+    "FirstPairLayer",
+    "GNBlock",
+    "Initializers",
+    "PairFeatures",
+    "at_senders",
+    "run",
+    "sum_over_partners",
+]
+
+
+def matmul(x: Any, kernel: Any, precision: str) -> Any:
+    """Matrix product in the given precision, which its result has, too."""
+    return ops.matmul(ops.cast(x, precision), ops.cast(kernel, precision))
+
+
+class Dense(keras.layers.Dense):  # type: ignore[misc]
+    """Dense layer with its matrix product alone in a lower precision."""
+
+    def __init__(self, units: int, precision: str, **kwargs: Any) -> None:
+        super().__init__(units, **kwargs)
+        self.precision = precision
+        self._finish = fused(self._activated, precision)
+
+    def _activated(self, product: Any, bias: Any) -> Any:
+        return self.activation(ops.cast(product, bias.dtype) + bias)
+
+    def call(self, x: Any, training: bool | None = None) -> Any:
+        product = matmul(x, self.kernel, self.precision)
+        return self._finish(product, ops.expand_dims(self.bias, 0))
+
+
+class Initializers:
+    """Makes the layers with initial kernels that are a function of one seed; zeros without.
+
+    Keras' global seed is left alone.
+
+    Parameters
+    ----------
+    seed : of all kernels.
+    precision : of the matrix products.
+    """
+
+    def __init__(self, seed: int | None, precision: str = "float32") -> None:
+        self._rng = None if seed is None else np.random.default_rng(seed)
+        self.precision = precision
+
+    def next(self) -> keras.initializers.Initializer:
+        """The initializer of the next kernel."""
+        if self._rng is None:
+            return keras.initializers.Zeros()
+        return keras.initializers.GlorotUniform(seed=int(self._rng.integers(2**31)))
+
+    def dense(self, units: int, activation: str | None, name: str) -> keras.layers.Dense:
+        """A dense layer with the next kernel."""
+        options = {"activation": activation, "kernel_initializer": self.next(), "name": name}
+        if self.precision == "float32":
+            return keras.layers.Dense(units, **options)
+        return Dense(units, self.precision, **options)
+
+    def mlp(
+        self, widths: list[int], activation: str, last: str, name: str
+    ) -> list[keras.layers.Dense]:
+        """Dense layers with ``activation``, the final one with ``last``."""
+        activations = [activation] * (len(widths) - 1) + [last]
+        layers = zip(widths, activations, strict=True)
+        return [self.dense(width, a, f"{name}_{i}") for i, (width, a) in enumerate(layers)]
+
+
+def run(layers: list[keras.layers.Dense], x: Any) -> Any:
+    """Apply layers one after the other."""
+    for layer in layers:
+        x = layer(x)
+    return x
+
+
+def at_receivers(values: Any, edges: tuple[Any, Any]) -> Any:
+    """Rows of the nodes that pairs update, one for each pair (see :mod:`hepsilon.networks`)."""
+    receivers, _ = edges
+    return ops.expand_dims(values, 1) if receivers is None else ops.take(values, receivers, axis=0)
+
+
+def at_senders(values: Any, edges: tuple[Any, Any]) -> Any:
+    """Rows of the partners, one for each pair."""
+    return ops.take(values, edges[1], axis=0)
+
+
+def sum_over_partners(messages: Any, edges: tuple[Any, Any], nodes: Any) -> Any:
+    """Sum of the messages of all pairs that update a node; ``nodes`` gives their number."""
+    receivers, senders = edges
+    if receivers is None:
+        own = ops.expand_dims(ops.arange(ops.shape(nodes)[0], dtype="int32"), 1)
+        real = ops.cast(ops.not_equal(senders, own), messages.dtype)
+        return ops.sum(messages * ops.expand_dims(real, 2), axis=1)
+    return ops.segment_sum(messages, receivers, num_segments=ops.shape(nodes)[0])
+
+
+class FeatureEncoder(keras.layers.Layer):  # type: ignore[misc]
+    """Raw features to network inputs: standardised numbers, one-hot categories.
+
+    Angles become (cos, sin) with ``periodic_angles``, else they are standardised like numbers.
+    The constants come from the training sample and are part of the model.
+    """
+
+    def __init__(self, spec: FeatureSpec, periodic_angles: bool, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.spec = spec
+        self.periodic_angles = periodic_angles
+
+    def call(self, x: Any) -> Any:
+        columns = []
+        for i, feature in enumerate(self.spec.features):
+            value = x[:, i : i + 1]
+            if feature.kind == "categorical":
+                codes = ops.convert_to_tensor([list(map(float, feature.categories))], x.dtype)
+                columns.append(ops.cast(ops.equal(value, codes), x.dtype))
+            elif feature.kind == "angle" and self.periodic_angles:
+                columns += [ops.cos(value), ops.sin(value)]
+            else:
+                columns.append((value - feature.mean) / feature.std)
+        return ops.concatenate(columns, axis=1)
+
+
+class PairFeatures(keras.layers.Layer):  # type: ignore[misc]
+    """Differences of a pair: d_eta, d_phi wrapped into [-pi, pi], delta R, (edges, 3).
+
+    Invariant under common rotations in phi, and what close-by objects depend on.
+    """
+
+    def __init__(self, eta: int, phi: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.eta, self.phi = eta, phi
+
+    def call(self, inputs: tuple[Any, Any, Any]) -> Any:
+        x, receivers, senders = inputs
+        edges = receivers, senders
+        angles = ops.stack([x[:, self.eta], x[:, self.phi]], axis=1)
+        delta = at_receivers(angles, edges) - at_senders(angles, edges)
+        d_eta, d_phi = delta[..., :1], delta[..., 1:]
+        d_phi = d_phi - 2.0 * math.pi * ops.round(d_phi / (2.0 * math.pi))
+        # the tiny constant keeps the gradient of the root finite for padding (delta R = 0)
+        delta_r = ops.sqrt(d_eta * d_eta + d_phi * d_phi + 1e-12)
+        return ops.concatenate([d_eta, d_phi, delta_r], axis=-1)
+
+
+class FirstPairLayer(keras.layers.Layer):  # type: ignore[misc]
+    """Dense layer on the concatenated pair (x_i, x_j, pair features), computed factorised.
+
+    ``W [x_i, x_j, p] = W_a x_i + W_b x_j + W_c p``: the first two products run once per object
+    instead of once per pair. One kernel, initialised as that of the plain layer.
+    """
+
+    def __init__(
+        self, units: int, activation: str, initializers: Initializers, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.units = units
+        self.initializer = initializers.next()
+        self.precision = initializers.precision
+        self.activation = keras.activations.get(activation)
+        self._join = fused(self._joined, self.precision)
+
+    def build(self, input_shape: list[Any]) -> None:
+        self.n_object = int(input_shape[0][-1])
+        n_pair = 0 if input_shape[3] is None else int(input_shape[3][-1])
+        rows = 2 * self.n_object + n_pair
+        self.kernel = self.add_weight(
+            shape=(rows, self.units), initializer=self.initializer, name="kernel"
+        )
+        self.bias = self.add_weight(shape=(self.units,), initializer="zeros", name="bias")
+
+    def call(self, inputs: list[Any]) -> Any:
+        x, receivers, senders, pair = inputs
+        edges, d = (receivers, senders), self.n_object
+        both = ops.concatenate([self.kernel[:d], self.kernel[d : 2 * d]], axis=1)
+        per_object = matmul(x, both, self.precision)
+        per_pair = None if pair is None else matmul(pair, self.kernel[2 * d :], self.precision)
+        return self._join(per_object, per_pair, ops.expand_dims(self.bias, 0), edges)
+
+    def _joined(self, per_object: Any, per_pair: Any, bias: Any, edges: tuple[Any, Any]) -> Any:
+        per_object = ops.cast(per_object, bias.dtype)
+        out = at_receivers(per_object[:, : self.units] + bias, edges)
+        out = out + at_senders(per_object[:, self.units :], edges)
+        if per_pair is not None:
+            out = out + ops.cast(per_pair, bias.dtype)
+        return self.activation(out)
+
+
+class GNBlock(keras.layers.Layer):  # type: ignore[misc]
+    """One GN block of the paper's Appendix B and C, on flat edge lists.
+
+    With ``h = d_out / 2``, ``m1 = (2 d_in + h) / 2``, ``m2 = (d_in + h) / 2``: the pair MLP
+    ``2 d_in -> m1 -> m1 -> h`` runs on all ordered pairs and is summed over the partners, then
+    ``h -> h -> h``; the object MLP is ``d_in -> m2 -> h``. Both halves are concatenated and
+    normalised to unit length; the skip connection is the caller's.
+    """
+
+    def __init__(
+        self, d_out: int, activation: str, initializers: Initializers, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.d_out, self.activation = d_out, activation
+        self.initializers = initializers
+
+    def build(self, input_shape: list[Any]) -> None:
+        d_in = int(input_shape[0][-1])
+        half = self.d_out // 2
+        m1, m2 = (2 * d_in + half) // 2, (d_in + half) // 2
+        init = self.initializers
+        self.pair_first = FirstPairLayer(m1, self.activation, init, name="pair_first")
+        self.pair_first.build(input_shape)
+        self.pair_rest = init.mlp([m1, half], self.activation, "tanh", "pair")
+        self.summed = init.mlp([half, half], self.activation, "tanh", "summed")
+        self.single = init.mlp([m2, half], self.activation, "tanh", "object")
+        for layers, width in ((self.pair_rest, m1), (self.summed, half), (self.single, d_in)):
+            inputs = [width, *(layer.units for layer in layers)]
+            for layer, size in zip(layers, inputs, strict=False):
+                layer.build((None, size))
+
+    def compute_output_shape(self, input_shape: list[Any]) -> tuple[int | None, int]:
+        """One row per node (given here since the number of segments is known at run time only)."""
+        return input_shape[0][0], self.d_out
+
+    def call(self, inputs: list[Any]) -> Any:
+        x, receivers, senders, _ = inputs
+        messages = run(self.pair_rest, self.pair_first(inputs))
+        summed = sum_over_partners(messages, (receivers, senders), x)
+        out = ops.concatenate([run(self.summed, summed), run(self.single, x)], axis=1)
+        square = ops.sum(out * out, axis=1, keepdims=True)
+        return out * ops.rsqrt(ops.maximum(square, 1e-12))

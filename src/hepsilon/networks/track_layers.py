@@ -1,0 +1,204 @@
+"""Layers for charged tracks: inputs that know the geometry, and an efficiency that is a product."""
+
+from __future__ import annotations
+
+import math
+from itertools import combinations
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from hepsilon.data.features import FeatureSpec
+from hepsilon.errors import ConfigError
+from hepsilon.networks.layers import Initializers, at_senders, run, sum_over_partners
+
+__all__ = ["EventProduct", "ProductEfficiency", "TrackEncoder", "log_odds"]
+
+TWO_PI = 2.0 * math.pi
+CHARGE = "charge"
+MOMENTA = ({"px", "py", "pz"}, {"pt", "eta", "phi"})
+
+
+def log_odds(log_probability: Any) -> Any:
+    """Logit of a probability that is given by its logarithm, finite up to probability one."""
+    bounded = ops.minimum(log_probability, -1e-6)
+    # exp(x) - 1 by way of tanh, as exact for small x, and known to every runtime
+    t = ops.tanh(0.5 * bounded)
+    return bounded - ops.log(-2.0 * t / (1.0 - t))
+
+
+class TrackEncoder(keras.layers.Layer):  # type: ignore[misc]
+    r"""Raw track features to network inputs that know the geometry.
+
+    All but azimuth: the logarithm of pt in units of its scale in the training sample, eta,
+    harmonics :math:`\cos k\theta, \sin k\theta` of the polar angle, and all other features,
+    standardised or one-hot. Azimuth: harmonics of :math:`\phi_m = \phi - q \kappa_m / p_T`, where
+    a track of charge q crosses a cylinder around the beam, to first order. The
+    :math:`\kappa_m` [GeV] are learned. Without a feature ``charge`` there is no bending; with
+    ``charge_input`` the charge is an input besides.
+
+    From (..., features) to three tensors: (..., d) without azimuth, (..., 2 m harmonics) of the
+    azimuths, and the angles (..., 1 + m): eta and the azimuths.
+    """
+
+    def __init__(
+        self,
+        spec: FeatureSpec,
+        harmonics: int,
+        polar: int,
+        bendings: int,
+        charge_input: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.spec, self.harmonics, self.polar, self.bendings = spec, harmonics, polar, bendings
+        self.charge_input = charge_input
+        names = set(spec.names)
+        if not any(momentum <= names for momentum in MOMENTA):
+            raise ConfigError(
+                "the network for tracks needs the features px, py, pz or pt, eta, phi; "
+                f"received {list(spec.names)}"
+            )
+        self.charge = spec.names.index(CHARGE) if CHARGE in names else None
+
+    def build(self, input_shape: Any) -> None:
+        if self.charge is not None and self.bendings:
+            shape = (self.bendings,)
+            self.kappa = self.add_weight(shape=shape, initializer="zeros", name="kappa")
+
+    def _kinematics(self, x: Any) -> tuple[Any, Any, Any, float]:
+        """Pt, eta, phi, and the scale of pt."""
+        feature = {f.name: f for f in self.spec.features}
+        column = {name: x[..., i] for i, name in enumerate(self.spec.names)}
+        if column.keys() >= MOMENTA[0]:
+            px, py, pz = (column[name] for name in ("px", "py", "pz"))
+            pt = ops.sqrt(ops.maximum(px * px + py * py, 1e-12))
+            scale = math.hypot(feature["px"].std, feature["py"].std)
+            return pt, ops.arcsinh(pz / pt), ops.arctan2(py, px), scale
+        scale = math.hypot(feature["pt"].mean, feature["pt"].std)
+        return ops.maximum(column["pt"], 1e-6), column["eta"], column["phi"], scale
+
+    def _others(self, x: Any) -> list[Any]:
+        """Features that are no momentum."""
+        columns = []
+        for i, feature in enumerate(self.spec.features):
+            value = x[..., i : i + 1]
+            if feature.name == CHARGE and not self.charge_input:
+                continue
+            if feature.kind == "categorical":
+                codes = ops.convert_to_tensor(list(map(float, feature.categories)), x.dtype)
+                columns.append(ops.cast(ops.equal(value, codes), x.dtype))
+            elif not any(feature.name in momentum for momentum in MOMENTA):
+                columns.append((value - feature.mean) / feature.std)
+        return columns
+
+    def call(self, x: Any) -> tuple[Any, Any, Any]:
+        pt, eta, phi, scale = self._kinematics(x)
+        theta = ops.arctan2(ops.ones_like(eta), ops.sinh(eta))
+        columns = [ops.expand_dims(ops.log(pt / scale), -1), ops.expand_dims(eta, -1)]
+        columns += [*harmonics(theta, self.polar), *self._others(x)]
+        azimuths = [phi]
+        if self.charge is not None and self.bendings:
+            bend = x[..., self.charge] / pt
+            azimuths = [phi - self.kappa[m] * bend for m in range(self.bendings)]
+        waves = [wave for azimuth in azimuths for wave in harmonics(azimuth, self.harmonics)]
+        return (
+            ops.concatenate(columns, axis=-1),
+            ops.concatenate(waves, axis=-1),
+            ops.stack([eta, *azimuths], axis=-1),
+        )
+
+
+def harmonics(angle: Any, number: int) -> list[Any]:
+    """``cos k x`` and ``sin k x`` for k from one to ``number``, each (..., number)."""
+    multiples = ops.expand_dims(angle, -1) * ops.arange(1.0, number + 1.0)
+    return [ops.cos(multiples), ops.sin(multiples)]
+
+
+def pair_differences(first: Any, second: Any) -> Any:
+    """What close-by tracks depend on, symmetric in the two: |d_eta|, |d_phi|, cos, delta R."""
+    d_eta = ops.abs(first[..., :1] - second[..., :1])
+    d_phi = first[..., 1:] - second[..., 1:]
+    d_phi = ops.abs(d_phi - TWO_PI * ops.round(d_phi / TWO_PI))
+    # the tiny constant keeps the gradient of the root finite
+    delta_r = ops.sqrt(d_eta * d_eta + d_phi * d_phi + 1e-12)
+    return ops.concatenate([d_eta, d_phi, ops.cos(d_phi), delta_r], axis=-1)
+
+
+class ProductEfficiency(keras.layers.Layer):  # type: ignore[misc]
+    r"""Logit of an event's efficiency as a product over its tracks and their pairs.
+
+    .. math:: E = \prod_i \sigma(a(t_i)) \prod_{i<j} \sigma(b(t_i, t_j))
+
+    with one network a for all tracks and one network b for all pairs, symmetrised in its
+    arguments: the result does not depend on the order of the tracks. Detectors lose tracks one by
+    one and correlate them on top; what factorises is learned from all tracks alike. Pairs see all
+    but the azimuth of their tracks, the differences of their angles and the logarithm of the sum
+    of their pt: what correlates tracks is assumed not to depend on where in azimuth they are. The
+    charge acts through the bending only: as an input besides it let trainings end in a local
+    minimum.
+
+    From the outputs of :class:`TrackEncoder`, each (events, tracks, ...), to (events, 1).
+    """
+
+    def __init__(
+        self, widths: tuple[int, ...], activation: str, init: Initializers, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.single = init.mlp([*widths, 1], activation, "linear", "track")
+        self.pair = init.mlp([*widths, 1], activation, "linear", "pair")
+
+    def build(self, input_shape: Any) -> None:
+        (_, tracks, plain), (*_, waves), (*_, angles) = input_shape
+        first = {"single": plain + waves, "pair": 2 * plain + 2 + 3 * (angles - 1)}
+        for name, width in first.items():
+            if name == "pair" and tracks == 1:  # no weights that nothing would train
+                continue
+            layers = getattr(self, name)
+            inputs = [width, *(layer.units for layer in layers)]
+            for layer, size in zip(layers, inputs, strict=False):
+                layer.build((None, size))
+
+    def call(self, inputs: tuple[Any, Any, Any]) -> Any:
+        plain, waves, _ = inputs
+        singles = run(self.single, ops.concatenate([plain, waves], axis=-1))
+        total = ops.sum(log_factor(singles), axis=1)
+        if plain.shape[1] > 1:
+            total = total + ops.sum(log_factor(self._pairs(inputs)), axis=1)
+        return log_odds(total)
+
+    def _pairs(self, inputs: tuple[Any, Any, Any]) -> Any:
+        """Logits of all pairs (events, pairs, 1)."""
+        plain, _, angles = inputs
+        index = np.array(list(combinations(range(plain.shape[1]), 2))).T
+        a, b = (ops.take(plain, i, axis=1) for i in index)
+        differences = pair_differences(*(ops.take(angles, i, axis=1) for i in index))
+        sum_pt = ops.log(ops.exp(a[..., :1]) + ops.exp(b[..., :1]))
+        orders = [ops.concatenate([*ab, differences, sum_pt], axis=-1) for ab in ((a, b), (b, a))]
+        hidden = [run(self.pair[:-1], x) for x in orders]
+        return self.pair[-1](0.5 * (hidden[0] + hidden[1]))
+
+
+def log_factor(logit: Any) -> Any:
+    """Logarithm of one factor; it starts near one, so that no factor begins by hiding others."""
+    return ops.log_sigmoid(logit + 2.0)
+
+
+class EventProduct(keras.layers.Layer):  # type: ignore[misc]
+    r"""Event-level readout of a graph network: :math:`E = \prod_i \sigma(a_i)` over its nodes.
+
+    The logarithms are summed over each node's edges, which reach all other objects of its event:
+    every node carries the logit of its event. For any number of objects.
+    """
+
+    def call(self, inputs: tuple[Any, Any, Any]) -> Any:
+        logit, receivers, senders = inputs
+        edges = receivers, senders
+        own = log_factor(logit)
+        return log_odds(own + sum_over_partners(at_senders(own, edges), edges, own))
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """One row per node (given here since the number of segments is known at run time only)."""
+        return input_shape[0]

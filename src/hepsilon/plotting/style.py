@@ -1,0 +1,114 @@
+"""What all plots share: colours, labels, ratios."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
+
+from hepsilon._system.files import atomic_path
+from hepsilon.arrays.types import Array
+from hepsilon.histograms.differential import unit_of
+from hepsilon.histograms.methods import ALL, DIRECT, GENERATED, SELECTED, TRUTH
+
+__all__ = [
+    "COLOURS",
+    "LABELS",
+    "bin_width",
+    "filled_range",
+    "log_scale",
+    "method_colours",
+    "ratio_of",
+    "save_figure",
+    "stacked_panels",
+]
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def save_figure(figure: Figure, path: Path) -> bytes:
+    """Write a figure as PNG, atomically, and return the picture."""
+    picture = _png(figure)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(picture)
+    return picture
+
+
+# Colour-blind safe cycle of M. Petroff, "Accessible Color Sequences for Data Visualization"
+COLOURS = ("#f89c20", "#964a8b", "#5790fc", "#e42536", "#7a21dd", "#9c9ca1")
+LABELS = {
+    DIRECT: "direct tagging",
+    TRUTH: "true efficiency",
+    GENERATED: "generated",
+    SELECTED: "selected",
+}
+"""Names of the built-in methods in legends."""
+
+
+def stacked_panels(height: float, ratios: Sequence[float]) -> tuple[Figure, list[Axes]]:
+    """Panels on top of each other with one horizontal axis, in a figure of that height [inch].
+
+    Their margins are fixed: to fit them to the labels takes most of the time of a picture.
+    """
+    width, (left, right, top, bottom) = 6.4, (1.0, 0.2, 0.35, 0.55)
+    margins = {
+        "left": left / width,
+        "right": 1.0 - right / width,
+        "top": 1.0 - top / height,
+        "bottom": bottom / height,
+    }
+    figure = Figure(figsize=(width, height))
+    grid: dict[str, Any] = {"height_ratios": ratios, "hspace": 0.08, **margins}
+    panels = figure.subplots(len(ratios), 1, sharex=True, squeeze=False, gridspec_kw=grid)[:, 0]
+    return figure, list(panels)
+
+
+def method_colours(methods: list[str]) -> dict[str, str]:
+    """Fixed colours: the truth in grey, efficiencies along the cycle."""
+    learned = [m for m in methods if m not in LABELS and m != ALL]
+    return {TRUTH: "#717581", **{m: COLOURS[i % len(COLOURS)] for i, m in enumerate(learned)}}
+
+
+def ratio_of(values: Array, reference: Array) -> Array:
+    """Ratio, NaN where the reference is zero."""
+    out: Array = np.full(len(values), np.nan)
+    np.divide(values, reference, out=out, where=reference != 0)
+    return out
+
+
+def bin_width(axis: Any) -> tuple[Array, str]:
+    """What to divide entries by: one for equal bins, else the width of each bin; and its name."""
+    width = np.diff(axis.edges)
+    if np.allclose(width, width[0]):
+        return np.ones_like(width), "bin"
+    return width, unit_of(axis.label) or "unit"
+
+
+def filled_range(edges: Array, values: Array) -> tuple[float, float]:
+    """Range of the bins that hold anything."""
+    filled = np.flatnonzero(values)
+    first, last = (filled[0], filled[-1]) if len(filled) else (0, len(values) - 1)
+    return float(edges[first]), float(edges[last + 1])
+
+
+def log_scale(*panels: Axes, plain: bool = False) -> None:
+    """Make the (shared) vertical axis logarithmic, if anything drawn in the panels is positive.
+
+    ``plain`` writes 2 and 20 instead of powers of ten.
+    """
+    if not any(np.isfinite(axes.dataLim.minposy) for axes in panels):
+        return
+    panels[0].set_yscale("log")
+    if plain:
+        panels[0].yaxis.set_major_formatter(LogFormatter())
+        panels[0].yaxis.set_minor_formatter(LogFormatter())

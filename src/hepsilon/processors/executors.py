@@ -1,0 +1,114 @@
+"""coffea executors for one machine."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from coffea import processor
+
+from hepsilon import errors
+from hepsilon._system.resources import usable_cpus
+
+__all__ = ["add_executor_options", "executor", "local_executor", "user_errors"]
+
+_WRAPPED = re.compile(r"The error was: (\w+)\((.*)\)\.?$", re.DOTALL)
+
+
+def local_executor(workers: int) -> Any:
+    """Executor in this process (one worker) or in a pool of processes.
+
+    The pool is loky's reusable one: it outlives a run, so TensorFlow starts once per worker, and
+    it never forks a process in which TensorFlow already runs (that would deadlock). The workers
+    share the CPUs. Nothing is tried again: on one machine an error is the same the second time.
+    """
+    if workers == 1:
+        return processor.IterativeExecutor(retries=0)
+    from loky import get_reusable_executor
+
+    threads = {"OMP_NUM_THREADS": str(max(1, usable_cpus() // workers))}
+    pool = get_reusable_executor(max_workers=workers, timeout=600, env=threads)
+    return processor.FuturesExecutor(pool=pool, workers=workers, retries=0)
+
+
+EXECUTORS = ("iterative", "futures", "dask")
+
+
+def add_executor_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that :func:`executor` needs, and ``--chunksize``, to a parser."""
+    group = parser.add_argument_group("executor of coffea")
+    group.add_argument("--executor", choices=EXECUTORS, default="futures", help="(%(default)s)")
+    group.add_argument("--workers", type=int, default=2, help="processes (%(default)s)")
+    group.add_argument("--scheduler", help="address of a Dask scheduler (a local cluster)")
+    group.add_argument("--chunksize", type=int, default=100_000, help="events (%(default)s)")
+
+
+@contextmanager
+def executor(kind: str, workers: int = 2, scheduler: str | None = None) -> Iterator[Any]:
+    """Give a coffea executor, and end afterwards what was started for it.
+
+    Parameters
+    ----------
+    kind : ``"iterative"`` (this process), ``"futures"`` (processes on this machine) or ``"dask"``.
+    workers : processes.
+    scheduler : address of a Dask scheduler; without it a local cluster is started.
+
+    Raises
+    ------
+    ConfigError : for another kind.
+    """
+    if kind not in EXECUTORS:
+        raise errors.ConfigError(f"expected an executor of {EXECUTORS}, received {kind!r}")
+    if kind != "dask":
+        yield local_executor(1 if kind == "iterative" else workers)
+        return
+    from dask.distributed import Client, LocalCluster
+
+    if scheduler is not None:
+        with Client(scheduler) as client:  # type: ignore[no-untyped-call, unused-ignore]
+            yield processor.DaskExecutor(client=client)
+        return
+    # one thread per worker: TensorFlow and numba are parallel by themselves
+    local: Any = LocalCluster
+    options = {"threads_per_worker": 1, "dashboard_address": None}
+    with local(n_workers=workers, **options) as cluster, cluster.get_client() as client:
+        yield processor.DaskExecutor(client=client)
+
+
+def _user_error(error: BaseException) -> errors.HepsilonError | None:
+    """The hepsilon error behind what coffea raised, if there is one.
+
+    coffea wraps errors of ``process()``; from another process only the text arrives.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, errors.HepsilonError):
+            return cause
+        cause = cause.__cause__
+    found = _WRAPPED.search(str(error))
+    if found is None or found[1] not in (*errors.__all__, "OSError"):
+        return None
+    try:
+        text = str(ast.literal_eval(f"({found[2]})"))
+    except (SyntaxError, ValueError):
+        text = found[2]
+    if found[1] == "OSError":
+        return errors.InputError(f"a file could not be read to its end: {text}")
+    kind: type[errors.HepsilonError] = getattr(errors, found[1])
+    return kind(text)
+
+
+@contextmanager
+def user_errors() -> Iterator[None]:
+    """Raise hepsilon's own errors from within coffea as they were, not wrapped."""
+    try:
+        yield
+    except Exception as error:
+        original = _user_error(error)
+        if original is None:
+            raise
+        raise original from None

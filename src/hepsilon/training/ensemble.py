@@ -1,0 +1,176 @@
+"""Training of an ensemble in one pass over the data: AdamW, averaged weights, resumable."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from hepsilon._system.resources import threaded, usable_cpus
+from hepsilon.arrays.types import Array
+from hepsilon.config.learning import Recipe
+from hepsilon.data.dataset import Columns
+from hepsilon.data.features import FeatureSpec
+from hepsilon.efficiencies.engines.keras import Engine, on_gpu
+from hepsilon.errors import TrainingError
+from hepsilon.networks.architecture import Architecture
+from hepsilon.networks.build import build_model
+from hepsilon.training.batches import Batches, Part, Shape
+from hepsilon.training.gradients import Gradients
+from hepsilon.training.loss import cross_entropy
+from hepsilon.training.member import Member
+from hepsilon.training.state import Epoch, Fit
+
+__all__ = ["fit_member", "fit_members"]
+
+OnBatch = Callable[[float], None]
+
+
+def _check_loss(loss: float, epoch: int) -> float:
+    if not np.isfinite(loss):
+        raise TrainingError(
+            f"the loss is {loss} in epoch {epoch}; lower training.learning_rate, or check the "
+            "weights (negative weights that dominate a region have no finite optimum)"
+        )
+    return loss
+
+
+class _Ensemble:
+    """The members with what they share: data, order of the events, and compiled code."""
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        spec: FeatureSpec,
+        recipe: Recipe,
+        sides: tuple[Columns, Columns],
+        states: Mapping[int, Path | None],
+        bootstrap: bool,
+    ) -> None:
+        self.recipe, self.bootstrap = recipe, bootstrap
+        self.train, self.validation = sides
+        gpu = on_gpu(None)
+        self.workers = 1 if gpu else usable_cpus()
+        size = min(recipe.batch_events, self.train.n_events)
+        self.shape = Shape.of(self.train.offsets, size, bool(architecture.blocks), gpu)
+        self.steps = self.train.n_events // size
+        self.engine = Engine(build_model(architecture, spec, seed=None))
+        model = build_model(architecture, spec, seed=None, precision=recipe.precision)
+        self.gradients = Gradients(model, recipe, jit=gpu or recipe.precision == "float32")
+        steps = recipe.epochs * self.steps
+        self.members = [
+            Member(number, architecture, spec, recipe, steps, state)
+            for number, state in states.items()
+        ]
+
+    def batches(self, epoch: int, members: Sequence[Member]) -> Batches:
+        """The batches of an epoch: the same events in the same order for all members."""
+        drawn = tuple(m.number if self.bootstrap else None for m in members)
+        seed = [self.recipe.seed, self.members[0].number, epoch]
+        return Batches(self.train, self.recipe, self.shape, seed, drawn)
+
+    def step(self, parts: Sequence[Part], members: Sequence[Member]) -> Array:
+        """One batch for all members, in threads; returns their losses."""
+        jobs = [(part, i) for part in parts for i in range(len(members))]
+        weights = [member.weights() for member in members]
+
+        def run(job: tuple[Part, int]) -> tuple[float, list[Array]]:
+            part, i = job
+            return self.gradients(weights[i], part, i, 1.0 / len(parts))
+
+        losses = np.zeros(len(members))
+        sums: list[list[Array]] = [[] for _ in members]
+        # added up in a fixed order, so that threads cannot change the result
+        for (_, i), (loss, new) in zip(jobs, threaded(run, jobs, self.workers), strict=True):
+            losses[i] += loss
+            sums[i] = [a + b for a, b in zip(sums[i], new, strict=True)] if sums[i] else new
+        for member, gradients in zip(members, sums, strict=True):
+            member.step(gradients)
+        return losses
+
+    def epoch(self, number: int, on_batch: OnBatch | None) -> list[tuple[Member, Epoch]]:
+        """One epoch of the members that have not finished it."""
+        members = [m for m in self.members if m.next_epoch == number]
+        start = perf_counter()
+        batches, losses = self.batches(number, members), np.zeros(len(members))
+        for i in range(len(batches)):
+            losses += self.step(list(batches.parts(i)), members)
+            if on_batch is not None:
+                on_batch(1.0 / len(batches))
+        kept = [member.averaged() for member in members]
+        self.engine.set_members(kept)
+        logits = self.engine.logits(self.validation.offsets, self.validation.nodes)
+        done = []
+        for i, columns in enumerate(np.split(logits, len(members), axis=1)):
+            loss = _check_loss(float(losses[i]) / len(batches), number)
+            validated = cross_entropy(columns, self.validation, self.recipe.mu)
+            _check_loss(validated, number)
+            epoch = Epoch(number, loss, validated, perf_counter() - start)
+            members[i].finish_epoch(epoch, kept[i])
+            done.append((members[i], epoch))
+        return done
+
+
+def fit_members(
+    architecture: Architecture,
+    spec: FeatureSpec,
+    recipe: Recipe,
+    train: Columns,
+    validation: Columns,
+    states: Mapping[int, Path | None],
+    *,
+    bootstrap: bool = False,
+    on_batch: OnBatch | None = None,
+    on_epoch: Callable[[int, Epoch], None] | None = None,
+) -> list[Fit]:
+    """Train the networks of an ensemble together: each batch is read and prepared once.
+
+    Parameters
+    ----------
+    architecture, spec : what to build.
+    recipe : complete training configuration (see :func:`hepsilon.training.recipe`).
+    train, validation : columns of the two sides.
+    states : for the number of each member the file that holds its state after every epoch, or
+        None; where it exists the training goes on.
+    bootstrap : each member sees each training event a Poisson(1) number of times.
+    on_batch : called after each step with its share of an epoch.
+    on_epoch : called with a member's number after each of its epochs (also with those that were
+        read from its state).
+
+    Raises
+    ------
+    TrainingError : if the loss becomes NaN or infinite.
+    """
+    sides = train, validation
+    ensemble = _Ensemble(architecture, spec, recipe, sides, states, bootstrap)
+    for member in ensemble.members:
+        for epoch in member.fit.history if member.fit and on_epoch else []:
+            on_epoch(member.number, epoch)  # type: ignore[misc]
+    while left := [m.next_epoch for m in ensemble.members if m.next_epoch]:
+        for member, epoch in ensemble.epoch(min(left), on_batch):
+            if on_epoch is not None:
+                on_epoch(member.number, epoch)
+    return [member.fit for member in ensemble.members if member.fit]
+
+
+def fit_member(
+    architecture: Architecture,
+    spec: FeatureSpec,
+    recipe: Recipe,
+    train: Columns,
+    validation: Columns,
+    *,
+    member: int = 0,
+    state: Path | None = None,
+    on_epoch: Callable[[Epoch], None] | None = None,
+    **options: Any,
+) -> Fit:
+    """Train one network (see :func:`fit_members`); its number decides its randomness."""
+    report = None if on_epoch is None else lambda _, epoch: on_epoch(epoch)
+    data = train, validation
+    return fit_members(
+        architecture, spec, recipe, *data, {member: state}, on_epoch=report, **options
+    )[0]

@@ -1,0 +1,61 @@
+"""Statistical errors by Efron's bootstrap, with replicas that are a pure function of the event.
+
+Every event has a Poisson(1) count in every replica, computed from (run, luminosityBlock, event,
+replica): the same for any chunking, executor and order, and the same for all histograms, so that
+their bins are correlated as they should be.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import hist
+import numpy as np
+
+from hepsilon.arrays import keys
+from hepsilon.arrays.types import Array
+from hepsilon.histograms.entries import Entries, method_row
+from hepsilon.histograms.methods import one_method
+
+__all__ = ["bootstrap_counts", "bootstrap_key", "covariance", "fill_replicas"]
+
+SALT = 3
+
+
+def bootstrap_key(run: Array, luminosity_block: Array, event: Array) -> Array:
+    """64-bit key of every event, of which all its replicas are a function (uint64)."""
+    columns = [np.asarray(c).astype(np.uint64) for c in (run, luminosity_block, event)]
+    key: Array = keys.event_key(columns[0], columns[1], columns[2], SALT)
+    return key
+
+
+def bootstrap_counts(key: Array, replicas: int) -> Array:
+    """Poisson(1) count of every event in every replica, uint8 (events, replicas)."""
+    counts: Array = keys.poisson_counts(key, replicas)
+    return counts
+
+
+def fill_replicas(
+    histogram: hist.Hist[Any], method: str, entries: Entries, key: Array, weight: Array
+) -> None:
+    """Fill all replicas of one method in one pass.
+
+    Parameters
+    ----------
+    histogram : with the axes method, replica and those of the observable.
+    method : its name.
+    entries : of the observable.
+    key : of every event (see :func:`bootstrap_key`).
+    weight : of every entry.
+    """
+    size, replicas = int(np.prod(entries.shape)), histogram.axes["replica"].size
+    filled = keys.fill_replicas(entries.bins, key[entries.event], weight, size, replicas)
+    row = method_row(histogram, method)
+    row += filled.T.reshape(replicas, *entries.shape)
+
+
+def covariance(histogram: hist.Hist[Any], method: str) -> Array:
+    """Covariance of all bins (flattened, without flow) over the replicas of one method."""
+    values = one_method(histogram, method).values()
+    result: Array = np.atleast_2d(np.cov(values.reshape(len(values), -1), rowvar=False))
+    return result
