@@ -13,7 +13,7 @@ import skhep_testdata
 from coffea.nanoevents import NanoEventsFactory
 from hypothesis import settings
 
-from hepsilon import cli
+from hepsilon.cli import parser as cli
 
 # The same examples in every run; kernels may be compiled on their first call, hence no deadline.
 settings.register_profile("hepsilon", deadline=None, derandomize=True, max_examples=30)
@@ -21,6 +21,13 @@ settings.load_profile("hepsilon")
 
 # XLA compiles longer than any test computes; processes that tests start inherit it
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=1")
+
+pytest_plugins = [
+    "tests.helpers.trained",
+    "tests.helpers.trained_points",
+    "tests.helpers.trained_tracks",
+    "tests.helpers.untrained",
+]
 
 NANOAOD = "nanoAOD_2015_CMS_Open_Data_ttbar.root"
 RNTUPLE = "cmsopendata2015_ttbar_19980_NANOAOD_RNTupleImporter_rntuple_v1-0-0-1.root"

@@ -7,8 +7,6 @@ import hist
 import numpy as np
 import numpy.typing as npt
 import pytest
-import strategies as sts
-import tag_reference as ref
 from coffea.analysis_tools import PackedSelection, Weights
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,7 +26,9 @@ from hepsilon.analysis_tools import (
     shifted_efficiencies,
     tag_cutflow,
 )
-from hepsilon.columns import unflatten
+from hepsilon.arrays.columns import unflatten
+from tests.helpers import strategies as sts
+from tests.helpers import tag_reference as ref
 
 Array = npt.NDArray[Any]
 

@@ -81,7 +81,7 @@ def test_nanoaod_configuration_is_valid() -> None:
 
 
 def test_nanoaod_analysis_runs(tmp_path: Path, nanoaod_path: Path) -> None:
-    from hepsilon.cli import main
+    from hepsilon.cli.parser import main
 
     text = (ROOT / "training" / "nanoaod.toml").read_text()
     # in this file DeepJet is not computed, CSVv2 is

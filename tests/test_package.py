@@ -11,12 +11,10 @@ import pytest
 import hepsilon
 from hepsilon import errors
 
-pytest_plugins = ["trained"]
-
 
 def python(code: str, *arguments: str) -> str:
     """Run code in a fresh interpreter, which finds the helpers of the tests."""
-    path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    path = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments],
         env=os.environ | {"PYTHONPATH": path},
@@ -43,7 +41,7 @@ def test_network_handle_is_lazy(gnn):
     """Loading, the card, the domain and pickling need no TensorFlow."""
     code = """
 import pickle, sys, hepsilon
-from toys import random_jets
+from tests.helpers.toys import random_jets
 handle = pickle.loads(pickle.dumps(hepsilon.load(sys.argv[1])))
 handle.in_domain(random_jets([1, 0, 2]))
 assert "keras" not in sys.modules and "tensorflow" not in sys.modules

@@ -18,7 +18,7 @@ import pytest
 from scipy.stats import chi2
 
 from hepsilon import FieldEfficiency
-from hepsilon.cli import main
+from hepsilon.cli.parser import main
 from hepsilon.simulation import write_jets
 
 PROCESSORS = Path(__file__).parents[1] / "processors"

@@ -2,14 +2,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from toys import mlp_config
 
+from hepsilon.data import dataset
 from hepsilon.training import batches as module
 from hepsilon.training import recipe
 from hepsilon.training.batches import Batches, Shape, shuffled
 from hepsilon.training.loss import bootstrap_counts, object_loss_weights
-
-pytest_plugins = ["trained"]
+from tests.helpers.toys import mlp_config
 
 
 def batches(columns, seed=0, size=50, edges=True, bootstrap=(None,), **training) -> Batches:
@@ -103,7 +102,7 @@ def test_weights_of_a_batch_sum_to_one_on_average(toy_columns):
 
 def test_weights_are_those_of_equation_5_times_the_bootstrap_counts(toy_columns):
     rng = np.random.default_rng(3)
-    columns = module.Columns(
+    columns = dataset.Columns(
         toy_columns.offsets,
         toy_columns.nodes,
         toy_columns.passed,

@@ -2,20 +2,19 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from reference import Counting, randomise
-from toys import POINTS, SPEC, TASK, mlp_config
 
 from hepsilon.config import ModelConfig
-from hepsilon.dataset import Columns
-from hepsilon.models import build_model, resolve
-from hepsilon.models.engine import start_backend
+from hepsilon.data.dataset import Columns
+from hepsilon.efficiencies.engines.keras import start_backend
+from hepsilon.networks.architecture import resolve
+from hepsilon.networks.build import build_model
 from hepsilon.training import recipe
 from hepsilon.training.batches import Batches, Shape
 from hepsilon.training.gradients import Gradients, compile_step
 from hepsilon.training.member import make_optimizer
 from hepsilon.training.vectors import Vectors
-
-pytest_plugins = ["trained", "trained_points"]
+from tests.helpers.reference import Counting, randomise
+from tests.helpers.toys import POINTS, SPEC, TASK, mlp_config
 
 SIZE = 72
 """Events of a batch."""

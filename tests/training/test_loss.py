@@ -9,8 +9,8 @@ from scipy.special import expit, logit
 from scipy.stats import chisquare, poisson
 
 from hepsilon import InputError
-from hepsilon.dataset import Columns
-from hepsilon.inference import to_probability
+from hepsilon.data.dataset import Columns
+from hepsilon.efficiencies.network import to_probability
 from hepsilon.training.loss import bootstrap_counts, cross_entropy, object_loss_weights
 
 

@@ -5,24 +5,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from reference import randomise, weights_of
-from toys import POINTS, SPEC, TASK, mlp_config
-from track_toys import PAIRS, columns_of, draw
 
 from hepsilon import TrainingError
 from hepsilon.config import ModelConfig
-from hepsilon.dataset import Columns
-from hepsilon.features import fit_features
-from hepsilon.inference import to_probability
-from hepsilon.models import build_model, resolve
-from hepsilon.models.engine import Engine
+from hepsilon.data.dataset import Columns
+from hepsilon.data.features import fit_features
+from hepsilon.efficiencies.engines.keras import Engine
+from hepsilon.efficiencies.network import to_probability
+from hepsilon.networks.architecture import resolve
+from hepsilon.networks.build import build_model
 from hepsilon.training import Epoch, Fit, fit_member, recipe
 from hepsilon.training.batches import Batches, Shape
 from hepsilon.training.gradients import Gradients
 from hepsilon.training.loss import cross_entropy
 from hepsilon.training.vectors import Vectors
-
-pytest_plugins = ["trained", "trained_points"]
+from tests.helpers.reference import randomise, weights_of
+from tests.helpers.toys import POINTS, SPEC, TASK, mlp_config
+from tests.helpers.track_toys import PAIRS, columns_of, draw
 
 MODEL = ModelConfig(architecture="mlp", width=4, blocks=1)
 ARCHITECTURE = resolve(MODEL, TASK)

@@ -7,21 +7,19 @@ import awkward as ak
 import numpy as np
 import pytest
 import uproot
-from toys import POINTS, TASK, mlp_config, random_jets
 
 from hepsilon import InputError, TrainingError, load, train
-from hepsilon.artifact import read_arrays
+from hepsilon._system.files import sha256
 from hepsilon.config import Config
-from hepsilon.dataset import read_columns
-from hepsilon.files import sha256
-from hepsilon.inference import NetworkEfficiency
-from hepsilon.models.engine import Engine
+from hepsilon.data.dataset import read_columns
+from hepsilon.efficiencies.artifact import read_arrays
+from hepsilon.efficiencies.engines.keras import Engine
+from hepsilon.efficiencies.network import NetworkEfficiency
 from hepsilon.simulation import write_jets
-from hepsilon.training import run
+from hepsilon.training import ensemble
 from hepsilon.training.loss import cross_entropy
 from hepsilon.training.member import Member
-
-pytest_plugins = ["trained", "trained_points"]
+from tests.helpers.toys import POINTS, TASK, mlp_config, random_jets
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +118,7 @@ def captured(monkeypatch, config: Config, data, out):
         calls.append((*arguments, options))
         raise ReachedError
 
-    monkeypatch.setattr(run, "fit_members", fit_members)
+    monkeypatch.setattr(ensemble, "fit_members", fit_members)
     with pytest.raises(ReachedError):
         train(config, data, out)
     return calls[0]

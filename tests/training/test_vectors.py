@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from reference import randomise
-from toys import SPEC, TASK
 
 from hepsilon.config import ModelConfig
-from hepsilon.models import build_model, resolve
-from hepsilon.models.engine import start_backend
+from hepsilon.efficiencies.engines.keras import start_backend
+from hepsilon.networks.architecture import resolve
+from hepsilon.networks.build import build_model
 from hepsilon.training.vectors import Vectors
+from tests.helpers.reference import randomise
+from tests.helpers.toys import SPEC, TASK
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,328 @@
+from __future__ import annotations
+
+import json
+import pickle
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from hepsilon import ArtifactError, Task, load
+from hepsilon._system.files import sha256
+from hepsilon.config import Passed, validate
+from hepsilon.data.features import Feature, FeatureSpec
+from hepsilon.efficiencies.artifact import (
+    Card,
+    SourceFile,
+    read_arrays,
+    read_blob,
+    read_card,
+    versions,
+    write_artifact,
+)
+from hepsilon.errors import HepsilonError
+
+Array = npt.NDArray[Any]
+
+ARRAYS: dict[str, dict[str, Array]] = {
+    "member0": {"kernel": np.arange(6, dtype=np.float32).reshape(2, 3), "bias": np.zeros(3)},
+    "member1": {"count": np.array(7, np.int64), "mask": np.array([True, False])},
+}
+CARD = Card(
+    kind="network",
+    task=Task(features=("pt",), passed=Passed(field="tag", above=(0.3,))),
+    features=FeatureSpec(features=(Feature(name="pt", kind="numeric", low=20.0, high=600.0),)),
+    n_events=10,
+    n_objects=35,
+    passed_rate=0.25,
+    files=(SourceFile(name="a.root", sha256="0" * 64),),
+    versions={"python": "3.11"},
+    arrays=("member0", "member1"),
+)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return write_artifact(tmp_path / "model.hepsilon", CARD, ARRAYS)
+
+
+def arrays_of(path: Path) -> dict[str, dict[str, Array]]:
+    return read_arrays(path, CARD, sha256(path))
+
+
+def rewrite(path: Path, changes: Mapping[str, bytes | None]) -> Path:
+    """Change (bytes) or remove (None) entries of a zip."""
+    with zipfile.ZipFile(path) as archive:
+        content: dict[str, bytes | None] = {n: archive.read(n) for n in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in (content | dict(changes)).items():
+            if data is not None:
+                archive.writestr(name, data)
+    return path
+
+
+def with_card(path: Path, **changes: Any) -> Path:
+    return rewrite(path, {"card.json": json.dumps(read_card(path) | changes).encode()})
+
+
+# what is written
+
+
+def test_the_card_survives_the_round_trip(path: Path) -> None:
+    assert validate(Card, read_card(path), "card", ArtifactError) == CARD
+
+
+def test_the_arrays_survive_the_round_trip(path: Path) -> None:
+    again = arrays_of(path)
+    assert {group: list(members) for group, members in again.items()} == {
+        group: list(members) for group, members in ARRAYS.items()
+    }
+    for group, members in ARRAYS.items():
+        for name, array in members.items():
+            np.testing.assert_array_equal(again[group][name], array)
+            assert again[group][name].dtype == array.dtype
+
+
+def test_the_same_content_gives_the_same_bytes(path: Path, tmp_path: Path) -> None:
+    again = write_artifact(tmp_path / "other name", CARD, ARRAYS)
+    assert again.read_bytes() == path.read_bytes()
+
+
+def test_arrays_in_any_memory_layout_give_the_same_bytes(path: Path, tmp_path: Path) -> None:
+    kernel = np.asfortranarray(ARRAYS["member0"]["kernel"])
+    arrays = ARRAYS | {"member0": ARRAYS["member0"] | {"kernel": kernel}}
+    again = write_artifact(tmp_path / "fortran", CARD, arrays)
+    assert again.read_bytes() == path.read_bytes()
+
+
+def test_other_content_gives_other_bytes(path: Path, tmp_path: Path) -> None:
+    card = CARD.model_copy(update={"n_events": 11})
+    again = write_artifact(tmp_path / "other", card, ARRAYS)
+    assert again.read_bytes() != path.read_bytes()
+
+
+def test_the_file_is_a_plain_zip_of_json_and_arrays(path: Path) -> None:
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+    assert names[0] == "card.json"
+    assert all(name.endswith(".npy") for name in names[1:])
+
+
+def test_source_files_are_named_without_their_folder(path: Path) -> None:
+    assert SourceFile.of(path) == SourceFile(name=path.name, sha256=sha256(path))
+
+
+def test_versions_leave_out_what_is_not_installed() -> None:
+    found = versions(("scipy", "no-such-package"))
+    assert {"python", "hepsilon", "numpy", "scipy"} <= set(found)
+    assert "no-such-package" not in found
+
+
+# writing that fails
+
+
+def test_failed_writing_leaves_no_file(tmp_path: Path) -> None:
+    objects = ARRAYS | {"member1": {"table": np.array([{}, None], object)}}
+    with pytest.raises(ValueError, match="Object arrays"):
+        write_artifact(tmp_path / "model", CARD, objects)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_failed_writing_keeps_the_old_file(path: Path) -> None:
+    before = path.read_bytes()
+    objects = ARRAYS | {"member1": {"table": np.array([{}, None], object)}}
+    with pytest.raises(ValueError, match="Object arrays"):
+        write_artifact(path, CARD, objects)
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_arrays_that_the_card_does_not_name_are_not_written(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="expected the arrays"):
+        write_artifact(tmp_path / "model", CARD, {"member0": {}})
+    assert list(tmp_path.iterdir()) == []
+
+
+# files that are refused
+
+
+def test_refusals_are_no_os_errors() -> None:
+    # coffea's skipbadfiles would silently drop the chunk
+    assert issubclass(ArtifactError, HepsilonError)
+    assert not issubclass(ArtifactError, OSError)
+
+
+@pytest.mark.parametrize("read", [read_card, arrays_of, load], ids=["card", "arrays", "load"])
+def test_a_missing_file_is_no_os_error_nor_caused_by_one(tmp_path: Path, read: Any) -> None:
+    if read is arrays_of:
+        read = lambda path: read_arrays(path, CARD, "0" * 64)  # noqa: E731
+    with pytest.raises(ArtifactError, match=r"no model or map file .*nothing") as caught:
+        read(tmp_path / "nothing")
+    assert caught.value.__cause__ is None
+
+
+def test_a_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="no model or map file"):
+        read_card(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"text", b"PK\x03\x04", pickle.dumps({"format": 1})])
+def test_a_file_that_is_no_zip_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "model"
+    path.write_bytes(content)
+    with pytest.raises(ArtifactError, match="is not a hepsilon file"):
+        read_card(path)
+
+
+@pytest.mark.parametrize(
+    "card", [None, b"", b"{", b"\xff\xfe", b"[]", b"1", b"{}", b'{"format": "onnx", "version": 1}']
+)
+def test_a_zip_without_a_valid_card_is_refused(path: Path, card: bytes | None) -> None:
+    with pytest.raises(ArtifactError, match="is not a hepsilon file"):
+        read_card(rewrite(path, {"card.json": card}))
+
+
+@pytest.mark.parametrize("version", [0, 2, "1", None])
+def test_another_version_is_refused(path: Path, version: Any) -> None:
+    with pytest.raises(ArtifactError, match="expected format version 1, received"):
+        read_card(with_card(path, version=version))
+
+
+def test_another_kind_is_refused(path: Path) -> None:
+    with pytest.raises(ArtifactError, match="expected the kind 'network' or 'map'"):
+        load(with_card(path, kind="histogram"))
+
+
+def test_unknown_keys_of_the_card_are_refused(path: Path) -> None:
+    with pytest.raises(ArtifactError, match="surprise: unknown key"):
+        load(with_card(path, surprise=1))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["model.py", "weights.pkl", "member0/x.txt", "member0/a/b.npy", "other/x.npy", "../x.npy"],
+)
+def test_content_that_the_card_does_not_name_is_refused(path: Path, name: str) -> None:
+    rewrite(path, {name: b"content"})
+    with pytest.raises(ArtifactError, match="unknown content"):
+        arrays_of(path)
+
+
+def test_a_file_that_changed_since_its_card_was_read_is_refused(path: Path) -> None:
+    before = sha256(path)
+    write_artifact(path, CARD.model_copy(update={"n_events": 11}), ARRAYS)
+    with pytest.raises(ArtifactError, match=f"changed since it was loaded.*{before[:12]}"):
+        read_arrays(path, CARD, before)
+
+
+class Trap:
+    """Its unpickling would create a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.path,)
+
+
+def test_pickled_arrays_are_refused_and_never_unpickled(path: Path, tmp_path: Path) -> None:
+    trap, npy = tmp_path / "sprung", tmp_path / "trap.npy"
+    np.save(npy, np.array([Trap(trap)], object), allow_pickle=True)
+    rewrite(path, {"member0/kernel.npy": npy.read_bytes()})
+    with pytest.raises(ArtifactError, match=r"is damaged.*Object arrays cannot be loaded"):
+        arrays_of(path)
+    assert not trap.exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"\x93NUMPY", b"no array"])
+def test_arrays_that_are_no_arrays_are_refused(path: Path, content: bytes) -> None:
+    rewrite(path, {"member0/kernel.npy": content})
+    with pytest.raises(ArtifactError, match="is damaged"):
+        arrays_of(path)
+
+
+def test_truncated_files_are_refused(path: Path) -> None:
+    content = path.read_bytes()
+    for size in range(0, len(content), 50):
+        path.write_bytes(content[:size])
+        with pytest.raises(ArtifactError):
+            read_card(path)
+
+
+def read_everything(path: Path) -> tuple[Any, Any]:
+    card: Card = validate(Card, read_card(path), str(path), ArtifactError)
+    groups = read_arrays(path, card, sha256(path))
+    if {g: set(members) for g, members in groups.items()} != {g: set(m) for g, m in ARRAYS.items()}:
+        raise ArtifactError("an entry is lost")  # what the loaders of networks and maps check
+    return card, {g: {n: a.tolist() for n, a in members.items()} for g, members in groups.items()}
+
+
+def test_a_damaged_byte_is_refused_or_changes_nothing(path: Path) -> None:
+    content, expected = path.read_bytes(), read_everything(path)
+    escaped = {}
+    for position in range(0, len(content), 5):
+        damaged = bytearray(content)
+        damaged[position] ^= 0xFF
+        path.write_bytes(damaged)
+        try:
+            assert read_everything(path) == expected
+        except ArtifactError:
+            continue
+        except Exception as error:  # every other kind of error is collected
+            escaped[position] = f"{type(error).__module__}.{type(error).__name__}: {error}"
+    assert escaped == {}
+
+
+# other content
+
+
+BLOBS = {"model.onnx": b"\x08\x08" + bytes(range(256))}
+
+
+def with_blob(path: Path) -> Path:
+    return write_artifact(path, CARD.model_copy(update={"blobs": ("model.onnx",)}), ARRAYS, BLOBS)
+
+
+def test_blobs_survive_the_round_trip(tmp_path: Path) -> None:
+    path = with_blob(tmp_path / "model")
+    card = validate(Card, read_card(path), str(path), ArtifactError)
+    assert card.blobs == ("model.onnx",)
+    assert read_blob(path, card, "model.onnx", sha256(path)) == BLOBS["model.onnx"]
+    np.testing.assert_equal(read_arrays(path, card, sha256(path)), ARRAYS)
+    assert with_blob(tmp_path / "again").read_bytes() == path.read_bytes()
+
+
+def test_blobs_that_the_card_does_not_name_are_refused(path: Path) -> None:
+    with pytest.raises(ArtifactError, match="the blobs"):
+        write_artifact(path, CARD, ARRAYS, BLOBS)
+    with pytest.raises(ArtifactError, match=r"holds no model\.onnx; it has"):
+        read_blob(path, CARD, "model.onnx", sha256(path))
+    rewrite(path, BLOBS)
+    with pytest.raises(ArtifactError, match=r"unknown content 'model\.onnx'"):
+        arrays_of(path)
+
+
+@pytest.mark.parametrize("name", ["model.py", "card.json", "../model.onnx"])
+def test_blobs_of_other_names_are_refused(path: Path, name: str) -> None:
+    with pytest.raises(ArtifactError, match=r"blobs\.0: .*'model\.onnx'"):
+        validate(Card, read_card(with_card(path, blobs=[name])), str(path), ArtifactError)
+
+
+def test_blobs_that_are_missing_damaged_or_changed_are_refused(tmp_path: Path) -> None:
+    path = with_blob(tmp_path / "model")
+    card, before = CARD.model_copy(update={"blobs": ("model.onnx",)}), sha256(path)
+    content = bytearray(path.read_bytes())
+    content[content.index(bytes(range(20, 40)))] ^= 0xFF
+    path.write_bytes(content)
+    with pytest.raises(ArtifactError, match="changed since it was loaded"):
+        read_blob(path, card, "model.onnx", before)
+    with pytest.raises(ArtifactError, match=r"is damaged.*CRC"):
+        read_blob(path, card, "model.onnx", sha256(path))
+    with_blob(path)
+    rewrite(path, {"model.onnx": None})
+    with pytest.raises(ArtifactError, match="is damaged"):
+        read_blob(path, card, "model.onnx", sha256(path))

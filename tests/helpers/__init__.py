@@ -1,0 +1,1 @@
+"""Toys, references, strategies and trained networks that many tests share."""

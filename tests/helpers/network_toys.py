@@ -1,0 +1,97 @@
+"""Artifacts of networks with random weights: nothing is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hepsilon import Task
+from hepsilon.config import ModelConfig, TrainingConfig
+from hepsilon.data.features import fit_features
+from hepsilon.efficiencies.artifact import write_artifact
+from hepsilon.efficiencies.artifact_edits import SAMPLE
+from hepsilon.efficiencies.cards import NetworkCard
+from hepsilon.efficiencies.engines import keras as engine
+from hepsilon.efficiencies.engines.keras import start_backend
+from hepsilon.efficiencies.network import NetworkEfficiency
+from hepsilon.networks.architecture import resolve
+from hepsilon.networks.build import build_model
+from hepsilon.training import recipe
+from tests.helpers.reference import randomise
+from tests.helpers.toys import POINTS, SPEC, TASK, random_nodes
+from tests.helpers.track_toys import PAIRS, TRACKS, columns_of, draw, task_with
+
+NETWORKS: dict[str, tuple[Task, dict[str, Any]]] = {
+    "gnn": (TASK, {"architecture": "gnn"}),
+    "paper gnn": (TASK, {"architecture": "gnn", "preset": "paper", "width": 16, "blocks": 1}),
+    "mlp": (TASK, {"architecture": "mlp", "members": 3, "mu": 2.0}),
+    "paper mlp": (TASK, {"architecture": "mlp", "preset": "paper"}),
+    "points": (POINTS, {"architecture": "gnn", "width": 8, "blocks": 1, "members": 2}),
+    "points mlp": (POINTS, {"architecture": "mlp", "width": 8}),
+    "product": (PAIRS, {"architecture": "product"}),
+    "product of one": (task_with(objects=1, order_by=None), {"architecture": "product"}),
+    "product of four": (task_with(objects=4, order_by=None), {"architecture": "product"}),
+    "event gnn": (TRACKS, {"architecture": "gnn", "width": 8, "blocks": 1}),
+    "event paper gnn": (TRACKS, {"architecture": "gnn", "preset": "paper", "blocks": 1}),
+    "event mlp": (PAIRS, {"architecture": "mlp", "members": 2}),
+    "event paper mlp": (PAIRS, {"architecture": "mlp", "preset": "paper"}),
+}
+"""One of every architecture that a task can have."""
+
+
+@contextmanager
+def interpreted() -> Iterator[None]:
+    """TensorFlow without XLA, which compiles longer than any test here computes."""
+    original = engine._COMPILERS["tensorflow"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(engine._COMPILERS, "tensorflow", lambda model, _: original(model, False))
+        yield
+
+
+def write_untrained(
+    path: Path,
+    task: Task = TASK,
+    *,
+    seed: int = 1,
+    mu: float = 1.0,
+    sample: bool = True,
+    **model: Any,
+) -> NetworkEfficiency:
+    """An artifact as the training writes it before it adds a graph."""
+    config = ModelConfig.model_validate(model)
+    counts = [task.objects or 2 + i % 3 for i in range(30)]
+    if task.level == "object":
+        spec, (offsets, nodes) = SPEC, random_nodes(counts, seed)
+    else:
+        columns = columns_of(draw(counts, seed), task)
+        offsets, nodes = columns.offsets, columns.nodes
+        spec = fit_features(task, nodes, np.ones(len(nodes)), offsets)
+    start_backend()
+    architecture, arrays = resolve(config, task), {}
+    for member in range(config.members):
+        network = build_model(architecture, spec, seed)
+        randomise(network, seed + member)
+        named = {v.path.replace("/", "."): v.numpy() for v in network.weights}
+        arrays[f"member-{member}"] = named
+    if sample:
+        arrays[SAMPLE] = {"offsets": offsets, "nodes": nodes, "weights": np.ones(len(counts))}
+    card = NetworkCard(
+        task=task,
+        features=spec,
+        n_events=len(counts),
+        n_objects=len(nodes),
+        passed_rate=0.5,
+        files=(),
+        versions={},
+        arrays=tuple(arrays),
+        model=config,
+        architecture=architecture,
+        training=recipe(config, TrainingConfig(mu=mu), len(counts)),
+        members=(),
+    )
+    return NetworkEfficiency.load(write_artifact(path, card, arrays))

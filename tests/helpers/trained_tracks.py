@@ -1,0 +1,83 @@
+"""Tiny networks of events, trained once per session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hepsilon import Config
+from hepsilon.data.dataset import Columns
+from hepsilon.efficiencies.network import NetworkEfficiency
+from hepsilon.training import gradients, train
+from hepsilon.training.gradients import Gradients
+from tests.helpers.track_toys import TRACKS, Sample, columns_of, draw, track_config, write_sample
+
+Train = Callable[..., NetworkEfficiency]
+
+
+@pytest.fixture(scope="session")
+def pairs() -> Sample:
+    """The training sample: 400 events with two tracks."""
+    return draw([2] * 400)
+
+
+@pytest.fixture(scope="session")
+def pairs_file(pairs: Sample, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same as a file."""
+    return write_sample(tmp_path_factory.mktemp("pairs") / "pairs.root", pairs)
+
+
+@pytest.fixture(scope="session")
+def pair_columns(pairs: Sample) -> Columns:
+    """The same as columns."""
+    return columns_of(pairs)
+
+
+@pytest.fixture(scope="session")
+def train_tracks(tmp_path_factory: pytest.TempPathFactory) -> Train:
+    """Train a network into a folder of its own.
+
+    A few steps, which are over before XLA would have compiled them: only the product's are.
+    """
+
+    def interpreted(model: Any, recipe: Any, jit: bool = True) -> Gradients:
+        return Gradients(model, recipe, jit=False)
+
+    def run(config: Config, columns: Columns, compiled: bool = False) -> NetworkEfficiency:
+        out = tmp_path_factory.mktemp("tracks") / f"{config.model.architecture}.hepsilon"
+        with pytest.MonkeyPatch.context() as patch:
+            if not compiled:
+                patch.setattr(gradients, "Gradients", interpreted)
+            return train(config, columns, out).efficiency
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def track_product(train_tracks: Train, pair_columns: Columns) -> NetworkEfficiency:
+    """Product over two tracks and their pair."""
+    return train_tracks(track_config(architecture="product"), pair_columns, compiled=True)
+
+
+@pytest.fixture(scope="session")
+def track_mlp(train_tracks: Train, pair_columns: Columns) -> NetworkEfficiency:
+    """The fast MLP of two tracks, an ensemble of two."""
+    return train_tracks(track_config(members=2, bootstrap=True), pair_columns)
+
+
+@pytest.fixture(scope="session")
+def track_paper_mlp(train_tracks: Train, pair_columns: Columns) -> NetworkEfficiency:
+    """The paper's MLP, without order of the tracks."""
+    return train_tracks(track_config(preset="paper"), pair_columns)
+
+
+@pytest.fixture(scope="session")
+def track_gnn(train_tracks: Train) -> NetworkEfficiency:
+    """One GN block for any number of tracks."""
+    counts = np.random.default_rng(2).integers(1, 5, 400).tolist()
+    config = track_config(TRACKS, "gnn", width=8)
+    return train_tracks(config, columns_of(draw(counts, seed=2), TRACKS))

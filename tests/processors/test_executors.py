@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+import pytest
+from coffea import processor
+
+from hepsilon import errors
+from hepsilon.processors import executors as execution
+from hepsilon.processors.executors import local_executor
+
+
+def test_one_worker_needs_no_other_process():
+    assert isinstance(local_executor(1), processor.IterativeExecutor)
+
+
+def test_several_workers_share_a_pool_that_stays(tmp_path):
+    """So that TensorFlow starts once in a worker, not once in every run."""
+    first, second = local_executor(2), local_executor(2)
+    assert isinstance(first, processor.FuturesExecutor)
+    assert first.workers == 2
+    assert first.pool is second.pool
+
+
+def test_unknown_executors_are_refused():
+    with pytest.raises(errors.ConfigError, match="iterative"), execution.executor("spark"):
+        pass
+
+
+def test_iterative_executor_does_not_try_again():
+    with execution.executor("iterative") as chosen:
+        assert chosen.retries == 0
