@@ -18,7 +18,7 @@ from shared import NETWORKS, Comparison, toy_columns
 
 import hepsilon
 from hepsilon.config import Config, TrainingConfig
-from hepsilon.demo import toy_task
+from hepsilon.simulation import toy_task
 
 
 @pytest.fixture(scope="session")

@@ -23,12 +23,11 @@ from rich.table import Table
 
 import hepsilon
 from hepsilon.config import ModelConfig, TrainingConfig
-from hepsilon.dataset import read_columns
-from hepsilon.demo import toy_task
+from hepsilon.data.dataset import read_columns
+from hepsilon.data.reading import read_chunks
 from hepsilon.processors import bernoulli_divergence
-from hepsilon.reading import read_chunks
 from hepsilon.report import write_text
-from hepsilon.simulation import write_jets
+from hepsilon.simulation import toy_task, write_jets
 
 FLAVOURS = {"b": 5, "c": 4, "light": 0}
 PAPER = ModelConfig(preset="paper")

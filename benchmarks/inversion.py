@@ -23,17 +23,18 @@ import numpy as np
 import uproot
 
 import hepsilon
-from hepsilon.binned import BinByBin
+from hepsilon.arrays.keys import event_key
 from hepsilon.closure import closure_report, run_closure
 from hepsilon.config import Config, ModelConfig, Recipe, TrainingConfig
-from hepsilon.dataset import SPLIT_SALT, Columns, read_columns
-from hepsilon.factorised import FactorisedMap, with_axes
-from hepsilon.features import FeatureSpec, fit_features
-from hepsilon.inference import to_probability
-from hepsilon.kernels import event_key
-from hepsilon.loading import load_correction
-from hepsilon.models import Architecture, build_model, resolve
-from hepsilon.models.engine import Engine, start_backend
+from hepsilon.data.dataset import SPLIT_SALT, Columns, read_columns
+from hepsilon.data.features import FeatureSpec, fit_features
+from hepsilon.efficiencies.bin_by_bin import BinByBin
+from hepsilon.efficiencies.engines.keras import Engine, start_backend
+from hepsilon.efficiencies.factorised import FactorisedMap, with_axes
+from hepsilon.efficiencies.loading import load_correction
+from hepsilon.efficiencies.network import to_probability
+from hepsilon.networks.architecture import Architecture, resolve
+from hepsilon.networks.build import build_model
 from hepsilon.processors import bernoulli_divergence
 from hepsilon.report import mean_chi2, write_closure, write_text
 from hepsilon.simulation import AMPLITUDES, write_tracks

@@ -14,8 +14,8 @@ import awkward as ak
 import numpy as np
 from coffea.ml_tools import tf_wrapper
 
-from hepsilon.features import FeatureSpec
-from hepsilon.models import Architecture
+from hepsilon.data.features import FeatureSpec
+from hepsilon.networks.architecture import Architecture
 
 __all__ = ["PaddedWrapper", "copy_weights", "operations", "padded_columns", "padded_model"]
 

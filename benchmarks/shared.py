@@ -12,10 +12,9 @@ import awkward as ak
 import numpy as np
 
 from hepsilon.config import ModelConfig
-from hepsilon.dataset import Columns
-from hepsilon.demo import toy_task
-from hepsilon.features import feature_matrix
-from hepsilon.simulation import training_jets
+from hepsilon.data.dataset import Columns
+from hepsilon.data.features import feature_matrix
+from hepsilon.simulation import toy_task, training_jets
 
 NETWORKS = {
     "default GNN": ModelConfig(),

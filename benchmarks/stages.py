@@ -14,24 +14,22 @@ __all__ = ["shares"]
 
 INTERVAL = 0.002
 STAGES = {
-    "reading": ("uproot/", "fsspec/"),
-    "columns and features": ("columns", "features", "kernels", "reading", "efficiency"),
-    "observables": ("geometry", "histograms"),
-    "inference": ("inference", "runtimes", "resources", "graphs", "backends", "maps", "engine"),
-    "weights": ("tagging", "tag_kernels", "weights", "conditions", "methods", "analysis_tools"),
-    "filling": ("filling", "entries", "categories"),
-    "coffea": ("coffea/",),
+    "reading": ("/uproot/", "/fsspec/", "/hepsilon/data/"),
+    "columns and features": ("/hepsilon/arrays/",),
+    "observables": ("/hepsilon/histograms/observables", "/hepsilon/histograms/jets"),
+    "inference": ("/hepsilon/efficiencies/", "/hepsilon/networks/", "/hepsilon/_system/"),
+    "weights": ("/hepsilon/weights/", "/hepsilon/analysis_tools", "/processors/selections"),
+    "filling": ("/hepsilon/histograms/", "/hepsilon/processors/filling"),
+    "coffea": ("/coffea/",),
 }
-"""Folders of packages, or modules of hepsilon, that a stack is in; the innermost one counts."""
+"""Packages, or modules of them, that a stack is in; the innermost frame and first match count."""
 
 
 def _stage(frame: FrameType | None) -> str:
     while frame is not None:
-        path = Path(frame.f_code.co_filename)
-        for stage, names in STAGES.items():
-            if any(name[:-1] in path.parts for name in names if name.endswith("/")):
-                return stage
-            if "hepsilon" in path.parts and path.stem in names:
+        path = Path(frame.f_code.co_filename).as_posix()
+        for stage, places in STAGES.items():
+            if any(place in path for place in places):
                 return stage
         frame = frame.f_back
     return "other"

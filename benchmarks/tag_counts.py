@@ -16,8 +16,8 @@ from typing import Any
 
 import hepsilon
 from hepsilon.closure import closure_report, run_closure
-from hepsilon.dataset import read_columns
-from hepsilon.execution import local_executor
+from hepsilon.data.dataset import read_columns
+from hepsilon.processors.executors import local_executor
 from hepsilon.report import write_text
 from hepsilon.simulation import write_jets
 

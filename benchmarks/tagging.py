@@ -18,7 +18,7 @@ import awkward as ak
 import numpy as np
 
 from hepsilon import at_least, enumerate_tags, sample_tags, truth_tag_weight
-from hepsilon.columns import unflatten
+from hepsilon.arrays.columns import unflatten
 from hepsilon.report import write_text
 
 JETS = 6

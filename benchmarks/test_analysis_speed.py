@@ -16,13 +16,12 @@ from shared import Comparison
 from stages import shares
 
 import hepsilon
+from hepsilon.arrays.keys import event_key, fill_replicas
 from hepsilon.config import Config
-from hepsilon.dataset import read_columns
-from hepsilon.demo import toy_task
-from hepsilon.execution import local_executor
-from hepsilon.kernels import event_key, fill_replicas
+from hepsilon.data.dataset import read_columns
 from hepsilon.processors import TruthTagging
-from hepsilon.simulation import write_jets
+from hepsilon.processors.executors import local_executor
+from hepsilon.simulation import toy_task, write_jets
 
 EVENTS = 100_000
 

@@ -18,12 +18,12 @@ from padded import PaddedWrapper, copy_weights, padded_model
 from shared import FLOP_PER_EVENT, records_of, toy_columns
 
 import hepsilon
-from hepsilon.backends import read_weights
 from hepsilon.config import Config, ModelConfig, TrainingConfig
-from hepsilon.dataset import Columns
-from hepsilon.demo_tracks import track_task
-from hepsilon.models import build_model
-from hepsilon.runtimes import bfloat16_in_hardware
+from hepsilon.data.dataset import Columns
+from hepsilon.efficiencies.engines.choice import read_weights
+from hepsilon.efficiencies.engines.onnx import bfloat16_in_hardware
+from hepsilon.networks.build import build_model
+from hepsilon.simulation import track_task
 
 EVENTS = 20_000
 BACKENDS = ["tensorflow", "onnxruntime", "openvino"]

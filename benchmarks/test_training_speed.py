@@ -11,12 +11,13 @@ from padded import operations, padded_columns, padded_model
 from shared import FLOP_PER_EVENT, NETWORKS, toy_columns
 
 from hepsilon.config import TrainingConfig
-from hepsilon.demo import toy_task
-from hepsilon.features import fit_features
-from hepsilon.models import build_model, resolve
-from hepsilon.models.engine import start_backend
+from hepsilon.data.features import fit_features
+from hepsilon.efficiencies.engines.keras import start_backend
+from hepsilon.networks.architecture import resolve
+from hepsilon.networks.build import build_model
+from hepsilon.simulation import toy_task
 from hepsilon.training import recipe
-from hepsilon.training.members import _Ensemble
+from hepsilon.training.ensemble import _Ensemble
 
 
 def ensemble(network: str, members: int = 1, batch: int = 512, precision: str = "float32") -> Any:
@@ -93,7 +94,7 @@ def test_default_networks_beside_keras(network: str, compare: Any) -> None:
 
 def train_on_batch(network: str, made: Any) -> Any:
     """Keras' own training of the same network, one batch a call."""
-    from hepsilon.models.loss import tag_loss
+    from hepsilon.networks.losses import tag_loss
     from hepsilon.training.batches import Batches, Shape
     from hepsilon.training.member import make_optimizer
 

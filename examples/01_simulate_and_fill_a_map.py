@@ -9,10 +9,9 @@ import numpy as np
 import uproot
 
 import hepsilon
-from hepsilon.dataset import read_columns
-from hepsilon.demo import toy_task
-from hepsilon.geometry import delta_r_to_nearest
-from hepsilon.simulation import write_jets
+from hepsilon.arrays.geometry import delta_r_to_nearest
+from hepsilon.data.dataset import read_columns
+from hepsilon.simulation import toy_task, write_jets
 
 n_events = int(sys.argv[1]) if len(sys.argv) > 1 else 20_000
 folder = Path(tempfile.mkdtemp())

@@ -9,8 +9,7 @@ import numpy as np
 
 import hepsilon
 from hepsilon.config import ModelConfig, TrainingConfig
-from hepsilon.demo import toy_task
-from hepsilon.simulation import write_jets
+from hepsilon.simulation import toy_task, write_jets
 
 n_events = int(sys.argv[1]) if len(sys.argv) > 1 else 20_000
 folder = Path(tempfile.mkdtemp())

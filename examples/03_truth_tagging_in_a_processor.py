@@ -11,11 +11,10 @@ from coffea import processor
 from coffea.analysis_tools import Weights
 
 import hepsilon
-from hepsilon.dataset import read_columns
-from hepsilon.demo import toy_task
-from hepsilon.geometry import leading_pair_mass
+from hepsilon.arrays.geometry import leading_pair_mass
+from hepsilon.data.dataset import read_columns
 from hepsilon.processors import TaskSchema
-from hepsilon.simulation import write_jets
+from hepsilon.simulation import toy_task, write_jets
 
 
 class PairMass(processor.ProcessorABC):

@@ -16,9 +16,8 @@ import uproot
 
 import hepsilon
 from hepsilon.config import ModelConfig, TrainingConfig
-from hepsilon.demo_tracks import track_task
-from hepsilon.simulation import write_tracks
-from hepsilon.tracks import system_mass
+from hepsilon.histograms.tracks import system_mass
+from hepsilon.simulation import track_task, write_tracks
 
 n_events = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
 folder = Path(tempfile.mkdtemp())

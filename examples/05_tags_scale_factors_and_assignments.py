@@ -13,9 +13,8 @@ import hepsilon
 from hepsilon import at_least, enumerate_tags, exactly, sample_tags, truth_tag_weight
 from hepsilon.analysis_tools import add_truth_tag
 from hepsilon.config import Passed
-from hepsilon.dataset import read_columns
-from hepsilon.demo import toy_task
-from hepsilon.simulation import write_jets
+from hepsilon.data.dataset import read_columns
+from hepsilon.simulation import toy_task, write_jets
 
 n_events = int(sys.argv[1]) if len(sys.argv) > 1 else 20_000
 folder = Path(tempfile.mkdtemp())

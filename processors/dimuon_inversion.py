@@ -16,13 +16,15 @@ from typing import Any
 
 from hepsilon.closure import run_processor
 from hepsilon.config import Cut, Fiducial, InputConfig, Passed, Task
-from hepsilon.execution import add_executor_options, executor
-from hepsilon.plotting import inversion_figures, plot_cross_section
+from hepsilon.demo.samples import sample_path
+from hepsilon.histograms.tracks import track_observables
+from hepsilon.plotting import plot_cross_section
+from hepsilon.plotting.inversion import inversion_figures
 from hepsilon.processors import EfficiencyInversion
+from hepsilon.processors.executors import add_executor_options, executor
 from hepsilon.report import save_figure
-from hepsilon.samples import sample_path
 from hepsilon.simulation import Detector
-from hepsilon.tracks import DetectorEfficiency, track_observables
+from hepsilon.simulation.detector_efficiency import DetectorEfficiency
 
 MUON_MASS = 0.1056583755  # GeV
 

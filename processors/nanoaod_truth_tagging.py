@@ -21,7 +21,7 @@ from typing import Any
 
 import hepsilon
 from hepsilon.closure import closure_report, run_closure
-from hepsilon.execution import add_executor_options, executor
+from hepsilon.processors.executors import add_executor_options, executor
 from hepsilon.report import write_closure
 
 

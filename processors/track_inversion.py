@@ -27,8 +27,8 @@ import numpy as np
 
 import hepsilon
 from hepsilon.closure import closure_report, run_closure
-from hepsilon.execution import add_executor_options, executor
 from hepsilon.plotting import plot_cross_section
+from hepsilon.processors.executors import add_executor_options, executor
 from hepsilon.report import save_figure, write_closure
 from hepsilon.uncertainty import covariance
 
