@@ -40,11 +40,15 @@ class TruthTag:
 
     Attributes
     ----------
-    weight : one per event.
-    possible : True for the events whose weight is not 0: the step of a cutflow that stands where
-        the cut on the number of tags stood.
-    variations : names of the variations in ``Weights``, without Up and Down.
-    n_above_one : number of jets whose SF * eps was above 1 (and taken as 1).
+    weight : ndarray
+        One per event.
+    possible : ndarray of bool
+        True for the events whose weight is not 0: the step of a cutflow that stands where the cut
+        on the number of tags stood.
+    variations : tuple of str
+        Names of the variations in ``Weights``, without Up and Down.
+    n_above_one : int
+        Number of jets whose SF * eps was above 1 (and taken as 1).
     """
 
     weight: Array
@@ -63,12 +67,15 @@ def shifted_efficiencies(eps: ak.Array, replicas: ak.Array) -> tuple[ak.Array, a
 
     Parameters
     ----------
-    eps : jagged, one working point.
-    replicas : of ``eps``, with one more axis (see ``Efficiency.replicas``).
+    eps : ak.Array
+        Jagged, one working point.
+    replicas : ak.Array
+        Of ``eps``, with one more axis (see ``Efficiency.replicas``).
 
     Raises
     ------
-    InputError : for values outside (0, 1), fewer than two replicas, or those of other jets.
+    InputError
+        For values outside (0, 1), fewer than two replicas, or those of other jets.
     """
     offsets, values = checked(eps, "eps")
     found, rows = flat_rows(replicas, name="replicas")
@@ -100,19 +107,25 @@ def add_weight(
 
     Parameters
     ----------
-    weights : of the events of a chunk.
-    name : of the weight; the variations become ``NAME_variationUp`` and ``...Down``.
-    nominal : one per event.
-    variations : name: (up, down), one per event each.
+    weights : Weights
+        Of the events of a chunk.
+    name : str
+        Of the weight; the variations become ``NAME_variationUp`` and ``...Down``.
+    nominal : ndarray
+        One per event.
+    variations : mapping of str to tuple of (ndarray, ndarray), optional
+        Name: (up, down), one per event each.
 
     Returns
     -------
-    tuple : names of the variations.
+    tuple
+        Names of the variations.
 
     Raises
     ------
-    InputError : for weights that are not finite or of another number of events, and variations
-        of a nominal weight of zero (coffea keeps ratios to it, which there are none of).
+    InputError
+        For weights that are not finite or of another number of events, and variations of a nominal
+        weight of zero (coffea keeps ratios to it, which there are none of).
     """
     size = len(weights.weight())
     columns = {"nominal": nominal}
@@ -158,17 +171,21 @@ def add_truth_tag(
 
     Parameters
     ----------
-    weights : ``coffea.analysis_tools.Weights`` of the events.
-    name : of the weight.
-    eps, n_tags, at_least, jets, scale_factors, working_points, direct, tagged : as for
-        :func:`hepsilon.truth_tag_weight`. Every variation of the scale factors becomes one of
-        the weight, ``NAME_variation``.
-    replicas : of the efficiency (one working point), such as ``efficiency.replicas(jets)``: their
-        spread becomes the variation ``NAME_efficiency`` (see :func:`shifted_efficiencies`).
+    weights : Weights
+        ``coffea.analysis_tools.Weights`` of the events.
+    name : str
+        Of the weight.
+    eps, n_tags, at_least, jets, scale_factors, working_points, direct, tagged : various
+        As for :func:`hepsilon.truth_tag_weight`. Every variation of the scale factors becomes one
+        of the weight, ``NAME_variation``.
+    replicas : ak.Array, optional
+        Of the efficiency (one working point), such as ``efficiency.replicas(jets)``: their spread
+        becomes the variation ``NAME_efficiency`` (see :func:`shifted_efficiencies`).
 
     Raises
     ------
-    InputError : as :func:`hepsilon.truth_tag_weight` and :func:`add_weight`.
+    InputError
+        As :func:`hepsilon.truth_tag_weight` and :func:`add_weight`.
     """
     condition = as_condition(n_tags, at_least)
     options: dict[str, Any] = {
@@ -212,18 +229,23 @@ def tag_cutflow(
 
     Parameters
     ----------
-    selection : with all steps, in their order.
-    weights : made with ``storeIndividual=True``.
-    steps : names of truth-tag weights by the name of the step each of them stands for, such as
-        ``{"two b jets": "tags"}``.
+    selection : PackedSelection
+        With all steps, in their order.
+    weights : Weights
+        Made with ``storeIndividual=True``.
+    steps : mapping of str to str
+        Names of truth-tag weights by the name of the step each of them stands for, such as ``{"two
+        b jets": "tags"}``.
 
     Returns
     -------
-    dict : sum of weights after every step, ``initial`` first.
+    dict
+        Sum of weights after every step, ``initial`` first.
 
     Raises
     ------
-    InputError : for steps that the selection, or weights that ``Weights`` do not have.
+    InputError
+        For steps that the selection, or weights that ``Weights`` do not have.
     """
     unknown = [step for step in steps if step not in selection.names]
     if unknown:
@@ -253,15 +275,20 @@ def fill_objects(
 
     Parameters
     ----------
-    histogram : to fill.
-    event_weight : one per event, such as ``weights.weight()`` or ``weights.weight("btagUp")``.
-    object_weight : of every object, jagged, such as ``eps`` or ``1 / eps``.
-    axes : value of every object (jagged), of every event (spread over its objects), or one for
-        all, such as the name of a category.
+    histogram : hist.Hist
+        To fill.
+    event_weight : ndarray
+        One per event, such as ``weights.weight()`` or ``weights.weight("btagUp")``.
+    object_weight : ak.Array, optional
+        Of every object, jagged, such as ``eps`` or ``1 / eps``.
+    axes : object
+        Value of every object (jagged), of every event (spread over its objects), or one for all,
+        such as the name of a category.
 
     Raises
     ------
-    InputError : for weights that are not finite, or columns of other objects.
+    InputError
+        For weights that are not finite, or columns of other objects.
     """
     jagged = {k: v for k, v in axes.items() if isinstance(v, ak.Array) and v.ndim > 1}
     if object_weight is not None:

@@ -33,9 +33,12 @@ def progress_bar(label: str, total: float | None, *, count: bool = True) -> Iter
 
     Parameters
     ----------
-    label : what is going on.
-    total : amount of work; None where it is not known.
-    count : show done/total as whole numbers.
+    label : str
+        What is going on.
+    total : float or None
+        Amount of work; None where it is not known.
+    count : bool, default True
+        Show done/total as whole numbers.
     """
     counter = [MofNCompleteColumn()] if count else []
     columns = [TextColumn("{task.description}"), BarColumn(), *counter, TimeElapsedColumn()]

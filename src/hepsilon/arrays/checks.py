@@ -25,7 +25,8 @@ def checked(eps: ak.Array, name: str = "efficiency") -> tuple[Array, Array]:
 
     Raises
     ------
-    InputError : counting the values that are NaN or outside [0, 1].
+    InputError
+        Counting the values that are NaN or outside [0, 1].
     """
     return offsets_of(eps), probabilities(flat(eps, name=name), name)
 
@@ -35,8 +36,8 @@ def checked_events(eps: ak.Array | Array, n_events: int, name: str = "efficiency
 
     Raises
     ------
-    InputError : for another number of events, missing values, or values that are NaN or outside
-        [0, 1].
+    InputError
+        For another number of events, missing values, or values that are NaN or outside [0, 1].
     """
     try:
         values = np.asarray(ak.to_numpy(eps, allow_missing=False), np.float64)

@@ -61,11 +61,13 @@ def offsets_of(array: ak.Array) -> Array:
 
     Parameters
     ----------
-    array : jagged awkward array, any layout (sliced, masked, list, regular, virtual).
+    array : ak.Array
+        Jagged awkward array, any layout (sliced, masked, list, regular, virtual).
 
     Raises
     ------
-    InputError : if the events are option-typed or the array is not jagged.
+    InputError
+        If the events are option-typed or the array is not jagged.
     """
     _check_jagged(array)
     counts = ak.to_numpy(ak.num(array, axis=1))
@@ -81,13 +83,17 @@ def flat(array: ak.Array, dtype: npt.DTypeLike = np.float64, *, name: str = "arr
 
     Parameters
     ----------
-    array : jagged array with one number per object.
-    dtype : type of the result. Cast flavours (uint8 in NanoAOD v12) to a signed type.
-    name : used in errors.
+    array : ak.Array
+        Jagged array with one number per object.
+    dtype : dtype, default np.float64
+        Type of the result. Cast flavours (uint8 in NanoAOD v12) to a signed type.
+    name : str, default "array"
+        Used in errors.
 
     Raises
     ------
-    InputError : if events are option-typed, objects are missing, or entries are not numbers.
+    InputError
+        If events are option-typed, objects are missing, or entries are not numbers.
     """
     _check_jagged(array)
     if array.ndim != 2 or ak.fields(array):
@@ -113,13 +119,16 @@ def flat_rows(array: ak.Array, *, name: str = "array") -> tuple[Array, Array]:
 
     Parameters
     ----------
-    array : jagged array with one number per object (one column), or as many for each of them. How
-        many, an array without objects says only if its last axis is regular; else it is one.
-    name : used in errors.
+    array : ak.Array
+        Jagged array with one number per object (one column), or as many for each of them. How many,
+        an array without objects says only if its last axis is regular; else it is one.
+    name : str, default "array"
+        Used in errors.
 
     Raises
     ------
-    InputError : as :func:`flat`, or if the objects have other numbers of columns.
+    InputError
+        As :func:`flat`, or if the objects have other numbers of columns.
     """
     offsets = offsets_of(array)
     if array.ndim != 3:
@@ -165,7 +174,8 @@ def jagged_records(columns: dict[str, ak.Array | list[ak.Array]]) -> ak.Array:
 
     Raises
     ------
-    InputError : for other numbers of objects in some of them.
+    InputError
+        For other numbers of objects in some of them.
     """
     jagged = {}
     for field, column in columns.items():

@@ -38,7 +38,8 @@ def field(records: ak.Array, name: str) -> ak.Array:
 
     Raises
     ------
-    InputError : if there is neither.
+    InputError
+        If there is neither.
     """
     available = ak.fields(records)
     if name in available:

@@ -147,12 +147,15 @@ def bins_between(eps: Array, tolerance: float) -> tuple[Array, int]:
 
     Parameters
     ----------
-    eps : (jets, working points), from the loosest to the tightest.
-    tolerance : tighter working points may be above looser ones by this round-off (taken as 0).
+    eps : ndarray
+        (jets, working points), from the loosest to the tightest.
+    tolerance : float
+        Tighter working points may be above looser ones by this round-off (taken as 0).
 
     Returns
     -------
-    bins, rising : (jets, working points + 1); number of jets with a larger difference.
+    bins, rising : ndarray, int
+        (jets, working points + 1); number of jets with a larger difference.
     """
     n_jets, n_points = eps.shape
     bins = np.empty((n_jets, n_points + 1), np.float64)

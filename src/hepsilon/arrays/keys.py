@@ -113,10 +113,13 @@ def fill_replicas(
 
     Parameters
     ----------
-    entry_bin : bin of each entry, in [0, n_bins).
-    key : of the event of each entry (see :func:`event_key`); entries of one event share it, so
-        their counts are the same.
-    weight : of each entry.
+    entry_bin : ndarray
+        Bin of each entry, in [0, n_bins).
+    key : ndarray
+        Of the event of each entry (see :func:`event_key`); entries of one event share it, so their
+        counts are the same.
+    weight : ndarray
+        Of each entry.
     """
     out = np.zeros((n_bins, n_replicas), np.float64)
     for i in range(entry_bin.size):

@@ -47,18 +47,26 @@ def run_closure(
 
     Parameters
     ----------
-    files : the sample.
-    task : of the efficiencies: of objects (:class:`~hepsilon.processors.TruthTagging`) or of
-        events (:class:`~hepsilon.processors.EfficiencyInversion`).
-    efficiencies : by name.
-    config : where the columns are.
-    executor : coffea executor; IterativeExecutor by default.
-    chunksize : events per chunk.
-    options : further arguments of the processor.
+    files : sequence of str or Path
+        The sample.
+    task : Task
+        Of the efficiencies: of objects (:class:`~hepsilon.processors.TruthTagging`) or of events
+        (:class:`~hepsilon.processors.EfficiencyInversion`).
+    efficiencies : mapping of str to object
+        By name.
+    config : InputConfig, optional
+        Where the columns are.
+    executor : object, optional
+        Coffea executor; IterativeExecutor by default.
+    chunksize : int, default 100000
+        Events per chunk.
+    options : object
+        Further arguments of the processor.
 
     Returns
     -------
-    dict : output of the processor for the dataset.
+    dict
+        Output of the processor for the dataset.
     """
     config = config or InputConfig(schema="nanoaod")
     kind = TruthTagging if task.level == "object" else EfficiencyInversion

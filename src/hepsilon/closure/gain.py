@@ -36,9 +36,12 @@ def efficiency_variance(
 
     Parameters
     ----------
-    output : of :class:`hepsilon.processors.TruthTagging` for one dataset.
-    method, name, category : of the histogram.
-    total : the sum over all bins, flow included, as one bin.
+    output : mapping of str to object
+        Of :class:`hepsilon.processors.TruthTagging` for one dataset.
+    method, name, category : str or str, default ALL
+        Of the histogram.
+    total : bool, default False
+        The sum over all bins, flow included, as one bin.
     """
     replicas = output["efficiency_replicas"].get(method)
     if replicas is None:
@@ -56,9 +59,10 @@ def statistics_gain(output: Mapping[str, Any], method: str) -> dict[str, Any]:
 
     Returns
     -------
-    dict : for every ``OBSERVABLE`` and ``OBSERVABLE|CATEGORY`` the lists ``direct``,
-        ``truth_tagged`` and ``weights_only`` (without the efficiency's uncertainty), and
-        ``total``, the same of the sum with the ratio ``gain`` (None without direct tags).
+    dict
+        For every ``OBSERVABLE`` and ``OBSERVABLE|CATEGORY`` the lists ``direct``, ``truth_tagged``
+        and ``weights_only`` (without the efficiency's uncertainty), and ``total``, the same of the
+        sum with the ratio ``gain`` (None without direct tags).
     """
     found: dict[str, Any] = {}
     for name, filled in output["observables"].items():

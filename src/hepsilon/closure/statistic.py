@@ -37,9 +37,12 @@ class Comparison:
 
     Attributes
     ----------
-    edges : bin edges (``n + 1``), of two axes for two dimensions; flow is not shown.
-    observed, expected, variance, pull : per bin; the pull is NaN where the variance is zero.
-    chi2, ndf, p_value : over bins joined to enough statistics.
+    edges : ndarray or tuple of ndarray
+        Bin edges (``n + 1``), of two axes for two dimensions; flow is not shown.
+    observed, expected, variance, pull : ndarray
+        Per bin; the pull is NaN where the variance is zero.
+    chi2, ndf, p_value : float or int
+        Over bins joined to enough statistics.
     """
 
     edges: Array | tuple[Array, ...]
@@ -107,9 +110,12 @@ def compare(edges: Array, observed: Array, expected: Array, variance: Array) -> 
 
     Parameters
     ----------
-    edges : bin edges (``n + 1``).
-    observed, expected : weighted sums per bin (``n``).
-    variance : of their difference if the expectation is true (``n``).
+    edges : ndarray
+        Bin edges (``n + 1``).
+    observed, expected : ndarray
+        Weighted sums per bin (``n``).
+    variance : ndarray
+        Of their difference if the expectation is true (``n``).
     """
 
     def enough(_: float, v: float) -> bool:
@@ -125,9 +131,12 @@ def compare_inversion(
 
     Parameters
     ----------
-    edges : bin edges, one array for each dimension.
-    corrected, generated : weighted sums per bin.
-    variance : of their difference if E is true.
+    edges : ndarray or tuple of ndarray
+        Bin edges, one array for each dimension.
+    corrected, generated : ndarray
+        Weighted sums per bin.
+    variance : ndarray
+        Of their difference if E is true.
     """
 
     def enough(n: float, v: float) -> bool:

@@ -51,7 +51,8 @@ def load_config(path: str | Path) -> Config:
 
     Raises
     ------
-    ConfigError : if the file is missing, is not TOML, or has unknown or wrong keys.
+    ConfigError
+        If the file is missing, is not TOML, or has unknown or wrong keys.
     """
     try:
         data = tomllib.loads(Path(path).read_text(encoding="utf-8"))

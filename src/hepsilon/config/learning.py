@@ -70,19 +70,30 @@ class TrainingConfig(Record):
 
     Attributes
     ----------
-    epochs : largest number of epochs; the best one on the validation events is kept.
-    patience : stop after so many epochs without a better validation loss.
-    batch_events : events per step.
-    learning_rate : peak of the schedule (linear warm-up, then cosine to zero).
-    weight_decay : decoupled weight decay (AdamW).
-    l1, l2 : factors of the sums of absolute and of squared weights that are added to the loss.
-    ema : decay per step of the averaged weights that are validated and kept; 0 for none. Short
+    epochs : int or None
+        Largest number of epochs; the best one on the validation events is kept.
+    patience : int or None
+        Stop after so many epochs without a better validation loss.
+    batch_events : int or None
+        Events per step.
+    learning_rate : float or None
+        Peak of the schedule (linear warm-up, then cosine to zero).
+    weight_decay : float or None
+        Decoupled weight decay (AdamW).
+    l1, l2 : float
+        Factors of the sums of absolute and of squared weights that are added to the loss.
+    ema : float or None
+        Decay per step of the averaged weights that are validated and kept; 0 for none. Short
         trainings use less: the average spans at most a tenth of all steps.
-    mu : weight of the objects that did not pass (paper Eq. 5); the output is corrected back.
-    precision : of the matrix products in the training; weights and all else are float32, and so is
-        the network that is kept. ``"bfloat16"`` pays on hardware that multiplies in it.
-    validation : share of the events, chosen by the hash of (run, luminosityBlock, event).
-    seed : of initial weights and shuffling.
+    mu : float
+        Weight of the objects that did not pass (paper Eq. 5); the output is corrected back.
+    precision : {"float32", "bfloat16"}
+        Of the matrix products in the training; weights and all else are float32, and so is the
+        network that is kept. ``"bfloat16"`` pays on hardware that multiplies in it.
+    validation : float
+        Share of the events, chosen by the hash of (run, luminosityBlock, event).
+    seed : int
+        Of initial weights and shuffling.
     """
 
     epochs: Annotated[StrictInt, Field(ge=1)] | None = None

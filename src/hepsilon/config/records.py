@@ -89,7 +89,8 @@ def validate(
 
     Raises
     ------
-    ConfigError : (or ``error_type``) listing everything that is wrong in ``source``.
+    ConfigError
+        (or ``error_type``) listing everything that is wrong in ``source``.
     """
     token = _WITHIN.set(True)
     try:

@@ -47,10 +47,13 @@ class Passed(Record):
 
     Attributes
     ----------
-    field : name of the boolean, or of the discriminant.
-    above : cuts on the discriminant, increasing: one for each working point, from the loosest to
-        the tightest.
-    names : of the working points, such as ``["L", "M", "T"]``.
+    field : str
+        Name of the boolean, or of the discriminant.
+    above : tuple of float or None
+        Cuts on the discriminant, increasing: one for each working point, from the loosest to the
+        tightest.
+    names : tuple of str or None
+        Of the working points, such as ``["L", "M", "T"]``.
     """
 
     field: str
@@ -77,8 +80,10 @@ class Fiducial(Record):
 
     Attributes
     ----------
-    cuts : requirements on every object.
-    outside : an event outside the region is an error with the count, or is dropped (counted).
+    cuts : tuple of Cut
+        Requirements on every object.
+    outside : {"raise", "drop"}
+        An event outside the region is an error with the count, or is dropped (counted).
     """
 
     cuts: Annotated[tuple[Cut, ...], Field(min_length=1)]
@@ -90,21 +95,32 @@ class Task(Record):
 
     Attributes
     ----------
-    level : ``"object"``, one efficiency per object of the collection, or ``"event"``, one for
-        all objects of the event together: then ``passed``, ``truth`` and ``weight`` are numbers
-        of the event.
-    collection : name of the collection, such as ``"Jet"``.
-    objects : number of objects in every event (event level); None for any number.
-    order_by : field by which the objects of an event are ordered, descending (event level).
-    fiducial : region of the measurement (event level).
-    features : fields the efficiency depends on, numeric and categorical, in order. Besides the
-        fields of the collection: the neighbour summaries of :data:`hepsilon.arrays.fields.DERIVED`.
-    categorical : for each categorical feature its known values.
-    selection : objects that fail one of these cuts do not exist for the task.
-    passed : the response.
-    weight : event weight in the training (a branch), may be negative.
-    truth : field with the true efficiency, where a simulation knows it (closure only); of
-        several working points one field for each.
+    level : {"object", "event"}
+        ``"object"``, one efficiency per object of the collection, or ``"event"``, one for all
+        objects of the event together: then ``passed``, ``truth`` and ``weight`` are numbers of the
+        event.
+    collection : str
+        Name of the collection, such as ``"Jet"``.
+    objects : int or None
+        Number of objects in every event (event level); None for any number.
+    order_by : str or None
+        Field by which the objects of an event are ordered, descending (event level).
+    fiducial : Fiducial or None
+        Region of the measurement (event level).
+    features : tuple of str
+        Fields the efficiency depends on, numeric and categorical, in order. Besides the fields of
+        the collection: the neighbour summaries of :data:`hepsilon.arrays.fields.DERIVED`.
+    categorical : dict of str to tuple of int
+        For each categorical feature its known values.
+    selection : tuple of Cut
+        Objects that fail one of these cuts do not exist for the task.
+    passed : Passed
+        The response.
+    weight : str or None
+        Event weight in the training (a branch), may be negative.
+    truth : str or tuple of str or None
+        Field with the true efficiency, where a simulation knows it (closure only); of several
+        working points one field for each.
     """
 
     level: Literal["object", "event"] = "object"

@@ -39,12 +39,17 @@ class Columns:
 
     Attributes
     ----------
-    offsets : int64 (``n_events + 1``).
-    nodes : float32 features (``n_objects, n_features``), raw.
-    passed : float32 response (``n_objects``), 0 or 1, or the number of working points that the
-        object passes; of a task of events the event's response, once for each object.
-    weights : float64 event weight (``n_events``).
-    keys : uint64 hash of (run, luminosityBlock, event) (``n_events``).
+    offsets : ndarray
+        int64 (``n_events + 1``).
+    nodes : ndarray
+        float32 features (``n_objects, n_features``), raw.
+    passed : ndarray
+        float32 response (``n_objects``), 0 or 1, or the number of working points that the object
+        passes; of a task of events the event's response, once for each object.
+    weights : ndarray
+        float64 event weight (``n_events``).
+    keys : ndarray
+        uint64 hash of (run, luminosityBlock, event) (``n_events``).
     """
 
     offsets: Array
@@ -117,7 +122,8 @@ class Columns:
 
         Raises
         ------
-        TrainingError : if one side has no event.
+        TrainingError
+            If one side has no event.
         """
         if np.all(self.keys[:-1] <= self.keys[1:]):
             border = bisect_left(self.keys, fraction, key=lambda k: key_uniform(np.array([k]))[0])
@@ -153,7 +159,8 @@ def _fiducial_events(records: ak.Array, task: Task) -> Array:
 
     Raises
     ------
-    InputError : with the number of events outside.
+    InputError
+        With the number of events outside.
     """
     inside = inside_fiducial(records, task)
     outside = int(np.count_nonzero(~inside))
@@ -181,17 +188,23 @@ def load_columns(
 
     Parameters
     ----------
-    chunks, task : what is read.
-    progress : called with the number of events of each chunk.
-    folder : where events are sorted that are more than the limit; by default that of temporary
-        files. Nothing is left there.
-    memory_limit : bytes of columns from which on they are read-only memory maps of files without
-        a name; by default a quarter of the memory that this process may use.
+    chunks, task : iterable of Chunk or Task
+        What is read.
+    progress : callable, optional
+        Called with the number of events of each chunk.
+    folder : Path, optional
+        Where events are sorted that are more than the limit; by default that of temporary files.
+        Nothing is left there.
+    memory_limit : int, optional
+        Bytes of columns from which on they are read-only memory maps of files without a name; by
+        default a quarter of the memory that this process may use.
 
     Raises
     ------
-    InputError : for missing or non-finite columns, or if no event has an object.
-    TrainingError : if events that are more than the limit do not fit on disk.
+    InputError
+        For missing or non-finite columns, or if no event has an object.
+    TrainingError
+        If events that are more than the limit do not fit on disk.
     """
     empty = True
     with Spool(usable_memory() // 4 if memory_limit is None else memory_limit, folder) as spool:
@@ -239,7 +252,8 @@ def check_response(columns: Columns, task: Task) -> None:
 
     Raises
     ------
-    InputError : if no object, or every object, passed.
+    InputError
+        If no object, or every object, passed.
     """
     size = len(columns.passed)
     for number, cut in enumerate(task.passed.above or (None,)):

@@ -39,11 +39,16 @@ class Feature(Record):
 
     Attributes
     ----------
-    name, unit : of the field.
-    kind : ``"numeric"``, ``"angle"`` (periodic in 2 pi) or ``"categorical"``.
-    mean, std : weighted moments in the training sample (numeric, angle).
-    low, high : range covered by the training sample (numeric, angle).
-    categories : known values (categorical).
+    name, unit : str
+        Of the field.
+    kind : {"numeric", "angle", "categorical"}
+        ``"numeric"``, ``"angle"`` (periodic in 2 pi) or ``"categorical"``.
+    mean, std : float
+        Weighted moments in the training sample (numeric, angle).
+    low, high : float or None
+        Range covered by the training sample (numeric, angle).
+    categories : tuple of int
+        Known values (categorical).
     """
 
     name: str
@@ -84,7 +89,8 @@ class FeatureSpec(Record):
 
         Raises
         ------
-        InputError : for a missing field, a missing or a non-finite value.
+        InputError
+            For a missing field, a missing or a non-finite value.
         """
         return feature_matrix(records, self.names)
 
@@ -116,7 +122,8 @@ def event_matrix(records: ak.Array, task: Task, names: tuple[str, ...]) -> tuple
 
     Raises
     ------
-    InputError : for events with another number of objects than the task's, or without any.
+    InputError
+        For events with another number of objects than the task's, or without any.
     """
     expected = task.objects
     counts = np.diff(offsets_of(records))
@@ -136,14 +143,18 @@ def fit_features(
 
     Parameters
     ----------
-    task : the task, whose features are the columns of ``nodes``.
-    nodes : float32 features of all training objects (``n_objects, n_features``).
-    weights : absolute event weight of each object, for the moments; of each event, where their
+    task : Task
+        The task, whose features are the columns of ``nodes``.
+    nodes : ndarray
+        float32 features of all training objects (``n_objects, n_features``).
+    weights : ndarray
+        Absolute event weight of each object, for the moments; of each event, where their
         ``offsets`` (``n_events + 1``) are given.
 
     Raises
     ------
-    TrainingError : for no objects, no spread, or categories the task does not name.
+    TrainingError
+        For no objects, no spread, or categories the task does not name.
     """
     if not len(nodes):
         raise TrainingError("no objects are left to train on after the selection")
@@ -195,7 +206,8 @@ def check_categories(task: Task, name: str, column: Array) -> None:
 
     Raises
     ------
-    TrainingError : with the number of such objects.
+    TrainingError
+        With the number of such objects.
     """
     blocks = [column[i : i + BLOCK_OBJECTS] for i in range(0, len(column), BLOCK_OBJECTS)]
     found = {value for block in blocks for value in np.unique(block).tolist()}

@@ -75,13 +75,16 @@ def check_file(path: str | Path, task: Task, config: InputConfig, *, response: b
 
     Parameters
     ----------
-    path, task, config : the file, what is read, and where it is.
-    response : whether response and truth are needed (of tasks of events).
+    path, task, config : str or Path or Task or InputConfig
+        The file, what is read, and where it is.
+    response : bool, default True
+        Whether response and truth are needed (of tasks of events).
 
     Raises
     ------
-    InputError : for a missing or unreadable file, tree or column, or for a parquet file whose
-        collection is one nested column.
+    InputError
+        For a missing or unreadable file, tree or column, or for a parquet file whose collection is
+        one nested column.
     """
     path = Path(path)
     layout = Layout(_open(path, config.tree), path, task, config)
@@ -110,7 +113,8 @@ def _without_missing(array: ak.Array, column: str, path: Path) -> ak.Array:
 
     Raises
     ------
-    InputError : if events are missing.
+    InputError
+        If events are missing.
     """
     missing = int(ak.sum(ak.is_none(array, axis=0)))
     if missing:
@@ -194,14 +198,19 @@ def read_chunks(
 
     Parameters
     ----------
-    files : ROOT (TTree or RNTuple) or parquet files.
-    task, config : what to read and where it is.
-    fields : fields of the collection; by default what training the task needs.
-    step : events per chunk.
+    files : iterable of str or Path
+        ROOT (TTree or RNTuple) or parquet files.
+    task, config : Task or InputConfig
+        What to read and where it is.
+    fields : list of str, optional
+        Fields of the collection; by default what training the task needs.
+    step : int, default CHUNK_EVENTS
+        Events per chunk.
 
     Raises
     ------
-    InputError : for a missing or unreadable file, tree or column.
+    InputError
+        For a missing or unreadable file, tree or column.
     """
     for path in files:
         wanted = task_fields(task) if fields is None else fields

@@ -59,11 +59,13 @@ def passed(records: ak.Array, task: Task) -> ak.Array:
 
     Parameters
     ----------
-    records : the objects, or the events of a task of events.
+    records : ak.Array
+        The objects, or the events of a task of events.
 
     Raises
     ------
-    InputError : for a missing field or NaN values.
+    InputError
+        For a missing field or NaN values.
     """
     values = field(records, task.passed.field)
     undefined = int(ak.sum(values != values))  # noqa: PLR0124

@@ -108,10 +108,12 @@ class Spool:
 
     Parameters
     ----------
-    memory_limit : bytes of events that are held before they go to disk; sorting takes up to about
-        twice as much again.
-    folder : where the files are (made if missing); by default that of temporary files. They end
-        with the arrays or with the process.
+    memory_limit : int
+        Bytes of events that are held before they go to disk; sorting takes up to about twice as
+        much again.
+    folder : Path, optional
+        Where the files are (made if missing); by default that of temporary files. They end with the
+        arrays or with the process.
     """
 
     def __init__(self, memory_limit: int, folder: Path | None = None) -> None:
@@ -134,12 +136,15 @@ class Spool:
 
         Parameters
         ----------
-        keys, counts, weights : uint64 key, int64 number of objects and weight of each event.
-        nodes, passed : features (``n_objects, n_features``) and response of their objects.
+        keys, counts, weights : ndarray
+            uint64 key, int64 number of objects and weight of each event.
+        nodes, passed : ndarray
+            Features (``n_objects, n_features``) and response of their objects.
 
         Raises
         ------
-        TrainingError : if the disk is full.
+        TrainingError
+            If the disk is full.
         """
         some = counts > 0
         parts = (keys[some], counts[some], weights[some], nodes, passed)
@@ -161,7 +166,8 @@ class Spool:
 
         Raises
         ------
-        TrainingError : if the disk is full.
+        TrainingError
+            If the disk is full.
         """
         if not self._runs:
             arrays = dict(_sorted(self._held))

@@ -47,8 +47,10 @@ class DemoResult:
 
     Attributes
     ----------
-    tables : for each sample the header and the rows of its closure table.
-    reports : for each sample the content of its closure.json.
+    tables : dict of str to tuple of (list of str, list of list of str)
+        For each sample the header and the rows of its closure table.
+    reports : dict of str to dict of str to object
+        For each sample the content of its closure.json.
     """
 
     tables: dict[str, tuple[list[str], list[list[str]]]]
@@ -158,11 +160,15 @@ def run_demo(
 
     Parameters
     ----------
-    out : folder.
-    n_events : jet events of the training sample; the two test samples have half as many each.
-        Of tracks three times as many events are trained on.
-    seed : of everything.
-    members : networks of the graph network's ensemble for jets.
+    out : str or Path
+        Folder.
+    n_events : int, default 60000
+        Jet events of the training sample; the two test samples have half as many each. Of tracks
+        three times as many events are trained on.
+    seed : int, default 1
+        Of everything.
+    members : int, default 3
+        Networks of the graph network's ensemble for jets.
     """
     out = Path(out)
     samples = _simulate(out, n_events, seed)

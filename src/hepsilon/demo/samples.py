@@ -15,7 +15,8 @@ def sample_path(name: str) -> Path:
 
     Raises
     ------
-    InputError : if it is neither there nor can be downloaded.
+    InputError
+        If it is neither there nor can be downloaded.
     """
     from skhep_testdata import data_path
 

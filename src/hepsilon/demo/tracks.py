@@ -58,10 +58,14 @@ def track_reports(out: Path, n_events: int, seed: int, workers: int) -> dict[str
 
     Parameters
     ----------
-    out : folder.
-    n_events : of each test sample; three times as many are trained on.
-    seed : of everything.
-    workers : processes.
+    out : Path
+        Folder.
+    n_events : int
+        Of each test sample; three times as many are trained on.
+    seed : int
+        Of everything.
+    workers : int
+        Processes.
     """
     files = _simulate(out, 3 * n_events, n_events, seed)
     config = Config(

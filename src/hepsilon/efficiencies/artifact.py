@@ -55,16 +55,26 @@ class Card(Record):
 
     Attributes
     ----------
-    format, version : of this file layout.
-    kind : ``"network"`` or ``"map"``.
-    task : what it is an efficiency of.
-    features : with the ranges that the training sample covered.
-    n_events, n_objects : in the sample it was made from.
-    passed_rate : weighted share of the objects that passed (the loosest working point).
-    files : that sample.
-    versions : of Python and the packages that made it.
-    arrays : names of the array groups in the file.
-    blobs : other content by its name in the file, such as ``model.onnx``; data, never code.
+    format, version : {"hepsilon"} or {1}
+        Of this file layout.
+    kind : str
+        ``"network"`` or ``"map"``.
+    task : Task
+        What it is an efficiency of.
+    features : FeatureSpec
+        With the ranges that the training sample covered.
+    n_events, n_objects : int
+        In the sample it was made from.
+    passed_rate : float
+        Weighted share of the objects that passed (the loosest working point).
+    files : tuple of SourceFile
+        That sample.
+    versions : dict of str to str
+        Of Python and the packages that made it.
+    arrays : tuple of str
+        Names of the array groups in the file.
+    blobs : tuple of {"model.onnx"}
+        Other content by its name in the file, such as ``model.onnx``; data, never code.
     """
 
     format: Literal["hepsilon"] = "hepsilon"
@@ -143,7 +153,8 @@ def read_card(path: str | Path) -> dict[str, Any]:
 
     Raises
     ------
-    ArtifactError : if the file is missing, is not a hepsilon file, or is of another version.
+    ArtifactError
+        If the file is missing, is not a hepsilon file, or is of another version.
     """
     path = Path(path)
     with _open(path) as archive:
@@ -166,13 +177,17 @@ def read_arrays(path: str | Path, card: Card, expected_hash: str) -> dict[str, d
 
     Parameters
     ----------
-    path : the artifact.
-    card : its card.
-    expected_hash : SHA-256 of the file when its card was read.
+    path : str or Path
+        The artifact.
+    card : Card
+        Its card.
+    expected_hash : str
+        SHA-256 of the file when its card was read.
 
     Raises
     ------
-    ArtifactError : if the file changed, is damaged, or holds anything the card does not name.
+    ArtifactError
+        If the file changed, is damaged, or holds anything the card does not name.
     """
     path = Path(path)
     groups: dict[str, dict[str, Array]] = {group: {} for group in card.arrays}
@@ -209,7 +224,8 @@ def read_blob(path: str | Path, card: Card, name: str, expected_hash: str) -> by
 
     Raises
     ------
-    ArtifactError : if the file changed, is damaged, or does not have it.
+    ArtifactError
+        If the file changed, is damaged, or does not have it.
     """
     if name not in card.blobs:
         raise ArtifactError(f"{path} holds no {name}; it has {[*card.arrays, *card.blobs]}")
@@ -227,7 +243,8 @@ def read_artifact(
 
     Raises
     ------
-    ArtifactError : if it is missing, damaged or of another kind.
+    ArtifactError
+        If it is missing, damaged or of another kind.
     """
     card: CardT = validate(record, read_card(path), str(path), ArtifactError)
     file_hash = sha256(path)

@@ -22,7 +22,8 @@ def sample_of(efficiency: NetworkEfficiency) -> dict[str, Array]:
 
     Raises
     ------
-    ArtifactError : if it has none, as those of earlier releases.
+    ArtifactError
+        If it has none, as those of earlier releases.
     """
     arrays = read_arrays(efficiency.path, efficiency.card, efficiency.hash)
     if SAMPLE not in arrays:

@@ -56,11 +56,14 @@ class Evaluation:
 
     Attributes
     ----------
-    eps : float64 in (0, 1); of several working points with one more axis.
-    replicas : with one more axis after that, as the efficiency could have come out as well: the
-        networks of an ensemble, or draws from a map's posterior; None where it knows no
-        uncertainty of its own.
-    in_domain : True inside the region that the training sample covered.
+    eps : ak.Array
+        float64 in (0, 1); of several working points with one more axis.
+    replicas : ak.Array or None
+        With one more axis after that, as the efficiency could have come out as well: the networks
+        of an ensemble, or draws from a map's posterior; None where it knows no uncertainty of its
+        own.
+    in_domain : ak.Array
+        True inside the region that the training sample covered.
     """
 
     eps: ak.Array
@@ -125,15 +128,18 @@ class Efficiency(ABC):
 
         Parameters
         ----------
-        records : jagged objects such as ``events.Jet``. The other objects of an event may
-            matter: give the same selection as in the training (``task.selection``).
-        out_of_domain : what to do with objects (events) outside the region that the sample
-            covered: ``"warn"`` with the count, ``"raise"`` a DomainError, ``"ignore"``, or
-            another efficiency that is evaluated for them instead.
+        records : ak.Array
+            Jagged objects such as ``events.Jet``. The other objects of an event may matter: give
+            the same selection as in the training (``task.selection``).
+        out_of_domain : OutOfDomain, default "warn"
+            What to do with objects (events) outside the region that the sample covered: ``"warn"``
+            with the count, ``"raise"`` a DomainError, ``"ignore"``, or another efficiency that is
+            evaluated for them instead.
 
         Returns
         -------
-        ak.Array : jagged like ``records``, or one per event; float64 in (0, 1). Of several working
+        ak.Array
+            Jagged like ``records``, or one per event; float64 in (0, 1). Of several working.
         points with one more axis, from the loosest to the tightest.
         """
         return self._evaluation(records, out_of_domain, False).eps
@@ -145,9 +151,10 @@ class Efficiency(ABC):
 
         Parameters
         ----------
-        records, out_of_domain : as for a call. Where another efficiency is evaluated instead, so
-            are all replicas.
-        replicas : whether they are wanted.
+        records, out_of_domain : ak.Array or OutOfDomain, default "warn"
+            As for a call. Where another efficiency is evaluated instead, so are all replicas.
+        replicas : bool, default True
+            Whether they are wanted.
         """
         return self._evaluation(records, out_of_domain, replicas)
 

@@ -26,7 +26,8 @@ class BinByBinCard(Card):
 
     Attributes
     ----------
-    edges : for each observable the edges of its axes.
+    edges : dict of str to tuple of tuple of float
+        For each observable the edges of its axes.
     """
 
     kind: Literal["bin-by-bin"] = "bin-by-bin"
@@ -72,14 +73,19 @@ class BinByBin:
 
         Parameters
         ----------
-        task : of events.
-        observables : of the output of :class:`hepsilon.processors.EfficiencyInversion`.
-        n_events : in the sample.
-        files : noted in the card.
+        task : Task
+            Of events.
+        observables : mapping of str to hist.Hist
+            Of the output of :class:`hepsilon.processors.EfficiencyInversion`.
+        n_events : int
+            In the sample.
+        files : tuple of SourceFile, default ()
+            Noted in the card.
 
         Raises
         ------
-        InputError : without observables, or for one without generated events.
+        InputError
+            Without observables, or for one without generated events.
         """
         if not observables:
             raise InputError("expected observables to make corrections for, received none")
@@ -117,7 +123,8 @@ class BinByBin:
 
         Raises
         ------
-        ArtifactError : if it is missing, damaged or of another kind.
+        ArtifactError
+            If it is missing, damaged or of another kind.
         """
         return cls(*read_artifact(path, BinByBinCard, "values"))
 
@@ -135,7 +142,8 @@ class BinByBin:
 
         Raises
         ------
-        ConfigError : for an observable, or a binning, that it was not made for.
+        ConfigError
+            For an observable, or a binning, that it was not made for.
         """
         edges = tuple(tuple(axis.edges.tolist()) for axis in entries.axes)
         if self.card.edges.get(name) != edges:

@@ -33,10 +33,14 @@ class ParityCard(Record):
 
     Attributes
     ----------
-    runtime, version : that evaluated it.
-    opset : of ONNX.
-    n_objects : that were compared.
-    largest_difference : of an efficiency.
+    runtime, version : str
+        That evaluated it.
+    opset : int
+        Of ONNX.
+    n_objects : int
+        That were compared.
+    largest_difference : float
+        Of an efficiency.
     """
 
     runtime: str
@@ -51,10 +55,14 @@ class PrecisionCard(Record):
 
     Attributes
     ----------
-    backend : that computed in this precision.
-    n_objects : that were compared.
-    largest_difference, rms_difference : of an efficiency, to float32.
-    closure_change : relative change of the expected number of passed objects.
+    backend : str
+        That computed in this precision.
+    n_objects : int
+        That were compared.
+    largest_difference, rms_difference : float
+        Of an efficiency, to float32.
+    closure_change : float
+        Relative change of the expected number of passed objects.
     """
 
     backend: str
@@ -69,9 +77,12 @@ class NetworkCard(Card):
 
     Attributes
     ----------
-    members : history of each network.
-    onnx : how well ``model.onnx`` agrees; None where the artifact has none.
-    bfloat16 : what that precision changes; None as long as nobody has enabled it.
+    members : tuple of MemberCard
+        History of each network.
+    onnx : ParityCard or None
+        How well ``model.onnx`` agrees; None where the artifact has none.
+    bfloat16 : PrecisionCard or None
+        What that precision changes; None as long as nobody has enabled it.
     """
 
     kind: Literal["network"] = "network"

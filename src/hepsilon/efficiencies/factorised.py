@@ -30,9 +30,12 @@ class FactorisedCard(Card):
 
     Attributes
     ----------
-    edges : bin edges of each binned feature, in order.
-    iterations : of the fit.
-    log_likelihood : mean per event, at its end.
+    edges : dict of str to tuple of float
+        Bin edges of each binned feature, in order.
+    iterations : int
+        Of the fit.
+    log_likelihood : float
+        Mean per event, at its end.
     """
 
     kind: Literal["factorised-map"] = "factorised-map"
@@ -90,16 +93,23 @@ class FactorisedMap(Efficiency):
 
         Parameters
         ----------
-        task : of events, whose features hold the binned ones (see :func:`with_axes`).
-        columns : the sample (see :func:`hepsilon.data.dataset.load_columns`).
-        config : binning; by default that of :func:`track_axes`.
-        files : noted in the card.
+        task : Task
+            Of events, whose features hold the binned ones (see :func:`with_axes`).
+        columns : Columns
+            The sample (see :func:`hepsilon.data.dataset.load_columns`).
+        config : MapConfig, optional
+            Binning; by default that of :func:`track_axes`.
+        files : tuple of SourceFile, default ()
+            Noted in the card.
 
         Raises
         ------
-        ConfigError : for a task of objects, or a binned feature that is not among its features.
-        InputError : if all events have the same response.
-        TrainingError : if the weights do not have a positive sum.
+        ConfigError
+            For a task of objects, or a binned feature that is not among its features.
+        InputError
+            If all events have the same response.
+        TrainingError
+            If the weights do not have a positive sum.
         """
         if task.level != "event":
             raise ConfigError('a factorised map needs a task with level = "event"')
@@ -141,7 +151,8 @@ class FactorisedMap(Efficiency):
 
         Raises
         ------
-        ArtifactError : if it is missing, damaged or of another kind.
+        ArtifactError
+            If it is missing, damaged or of another kind.
         """
         card, arrays, file_hash = read_artifact(path, FactorisedCard, "map")
         if list(arrays) != ["value"]:

@@ -18,7 +18,8 @@ class FieldEfficiency:
 
     Parameters
     ----------
-    fields : names of the fields, with values in [0, 1]: one for each working point.
+    fields : str
+        Names of the fields, with values in [0, 1]: one for each working point.
     """
 
     def __init__(self, *fields: str) -> None:

@@ -31,22 +31,29 @@ def load(
 
     Parameters
     ----------
-    path : artifact written by ``hepsilon train`` or ``hepsilon map``.
-    backend : what evaluates networks: ``"onnxruntime"`` or ``"openvino"`` (they start fast, and
-        need the graph that the training adds where it can), ``"tensorflow"``, ``"jax"`` or
-        ``"torch"`` through Keras, ``triton+grpc://HOST:PORT/MODEL[?timeout=30&retries=5]``
-        for a Triton server, or ``"auto"``. All give the same efficiencies within 1e-5.
-    device : for networks, such as ``"cpu"`` or ``"gpu:0"``; None for a GPU where there is one.
-    precision : of a network's matrix products, ``"float32"`` or ``"bfloat16"``. What bfloat16
-        changes is measured when it is first used, and noted in the card.
-    precision_bound : largest change of an efficiency that is accepted.
+    path : str or Path
+        Artifact written by ``hepsilon train`` or ``hepsilon map``.
+    backend : str, default "auto"
+        What evaluates networks: ``"onnxruntime"`` or ``"openvino"`` (they start fast, and need the
+        graph that the training adds where it can), ``"tensorflow"``, ``"jax"`` or ``"torch"``
+        through Keras, ``triton+grpc://HOST:PORT/MODEL[?timeout=30&retries=5]`` for a Triton server,
+        or ``"auto"``. All give the same efficiencies within 1e-5.
+    device : str, optional
+        For networks, such as ``"cpu"`` or ``"gpu:0"``; None for a GPU where there is one.
+    precision : str, default "float32"
+        Of a network's matrix products, ``"float32"`` or ``"bfloat16"``. What bfloat16 changes is
+        measured when it is first used, and noted in the card.
+    precision_bound : float, default PRECISION_BOUND
+        Largest change of an efficiency that is accepted.
 
     Raises
     ------
-    ArtifactError : if the file is missing, damaged, or not a hepsilon artifact, or if the
-        precision changes an efficiency by more than the bound.
-    ConfigError : for a backend or precision that does not exist; on the first call, for a backend
-        that is not installed.
+    ArtifactError
+        If the file is missing, damaged, or not a hepsilon artifact, or if the precision changes an
+        efficiency by more than the bound.
+    ConfigError
+        For a backend or precision that does not exist; on the first call, for a backend that is not
+        installed.
     """
     kind = read_card(path).get("kind")
     if kind == "network":
@@ -77,7 +84,8 @@ def load_correction(path: str | Path, **options: Any) -> Efficiency | BinByBin:
 
     Raises
     ------
-    ArtifactError : if the file is missing, damaged, or not a hepsilon artifact.
+    ArtifactError
+        If the file is missing, damaged, or not a hepsilon artifact.
     """
     if read_card(path).get("kind") == "bin-by-bin":
         from hepsilon.efficiencies.bin_by_bin import BinByBin

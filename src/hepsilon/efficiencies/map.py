@@ -30,10 +30,13 @@ class MapCard(Card):
 
     Attributes
     ----------
-    edges : bin edges of each binned feature, in order.
-    unphysical : number of bins, of all working points, whose weighted ratio was outside [0, 1] or
-        whose value was above that of the looser working point (negative weights).
-    n_outside : number of objects of the sample outside the binning, which were not filled.
+    edges : dict of str to tuple of float
+        Bin edges of each binned feature, in order.
+    unphysical : int
+        Number of bins, of all working points, whose weighted ratio was outside [0, 1] or whose
+        value was above that of the looser working point (negative weights).
+    n_outside : int
+        Number of objects of the sample outside the binning, which were not filled.
     """
 
     kind: Literal["map"] = "map"
@@ -107,16 +110,23 @@ class EfficiencyMap(Efficiency):
 
         Parameters
         ----------
-        task : with the binned features among its features; its categories give one map each.
-        columns : the sample (see :func:`hepsilon.data.dataset.load_columns`).
-        config : binning; by default the 19 x 10 bins of the paper's public code in (pt, eta).
-        files : noted in the card.
+        task : Task
+            With the binned features among its features; its categories give one map each.
+        columns : Columns
+            The sample (see :func:`hepsilon.data.dataset.load_columns`).
+        config : MapConfig, optional
+            Binning; by default the 19 x 10 bins of the paper's public code in (pt, eta).
+        files : tuple of SourceFile, default ()
+            Noted in the card.
 
         Raises
         ------
-        ConfigError : if a binned feature is not among the task's.
-        InputError : if all objects have the same response.
-        TrainingError : for unknown categories, or no objects with weight inside the binning.
+        ConfigError
+            If a binned feature is not among the task's.
+        InputError
+            If all objects have the same response.
+        TrainingError
+            For unknown categories, or no objects with weight inside the binning.
         """
         check_response(columns, task)
         edges = {name: axis.edges for name, axis in (config or MapConfig()).axes.items()}
@@ -154,7 +164,8 @@ class EfficiencyMap(Efficiency):
 
         Raises
         ------
-        ArtifactError : if it is missing, damaged or of another kind.
+        ArtifactError
+            If it is missing, damaged or of another kind.
         """
         return cls(*read_artifact(path, MapCard, "map"))
 
@@ -200,9 +211,12 @@ class EfficiencyMap(Efficiency):
 
         Parameters
         ----------
-        records : jagged objects.
-        n_replicas : number of draws of the whole map.
-        seed : of the draws, which are the same in every call.
+        records : ak.Array
+            Jagged objects.
+        n_replicas : int, default N_REPLICAS
+            Number of draws of the whole map.
+        seed : int, default 1
+            Of the draws, which are the same in every call.
         """
         offsets, nodes = self._columns(records)
         rows = self._of_bins(self._draws(n_replicas, seed), self._bins(nodes))
@@ -280,8 +294,10 @@ def _posterior(
 
     Parameters
     ----------
-    numbers, passed, weights : flat bin number, response and weight of the objects in the binning.
-    shape : of the bins; the last ``n_binned`` axes are those of the features.
+    numbers, passed, weights : ndarray
+        Flat bin number, response and weight of the objects in the binning.
+    shape : tuple of int
+        Of the bins; the last ``n_binned`` axes are those of the features.
     """
     size = int(np.prod(shape))
     n, k, squares = (

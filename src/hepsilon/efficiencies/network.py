@@ -61,12 +61,18 @@ class NetworkEfficiency(Efficiency):
 
     Attributes
     ----------
-    path : the model file, absolute.
-    hash : SHA-256 of its content; a file that has changed is refused.
-    card : what it says of itself.
-    backend : what evaluates the networks (see :func:`hepsilon.load`).
-    device : such as ``"cpu"`` or ``"gpu:0"``; None for a GPU where there is one.
-    precision : of the matrix products.
+    path : str
+        The model file, absolute.
+    hash : str
+        SHA-256 of its content; a file that has changed is refused.
+    card : NetworkCard
+        What it says of itself.
+    backend : str
+        What evaluates the networks (see :func:`hepsilon.load`).
+    device : str or None
+        Such as ``"cpu"`` or ``"gpu:0"``; None for a GPU where there is one.
+    precision : str
+        Of the matrix products.
     """
 
     path: str
@@ -89,8 +95,10 @@ class NetworkEfficiency(Efficiency):
 
         Raises
         ------
-        ArtifactError : if it is missing, damaged or of another kind.
-        ConfigError : for a backend or precision that does not exist.
+        ArtifactError
+            If it is missing, damaged or of another kind.
+        ConfigError
+            For a backend or precision that does not exist.
         """
         check(backend, precision)
         card = validate(NetworkCard, read_card(path), str(path), ArtifactError)

@@ -57,7 +57,8 @@ def accepted(efficiency: NetworkEfficiency, bound: float) -> NetworkEfficiency:
 
     Raises
     ------
-    ArtifactError : with what was measured.
+    ArtifactError
+        With what was measured.
     """
     if efficiency.precision == "float32":
         return efficiency

@@ -23,15 +23,20 @@ def export(path: str | Path, format_: str, out: str | Path) -> Path:
 
     Parameters
     ----------
-    path : the artifact.
-    format_ : ``"onnx"``, a graph; ``"hepsilon"``, the artifact with that graph in it; or
-        ``"triton"``, a model repository: a folder that holds the folder of the model.
-    out : file or folder to write. The name of the model in a repository is the artifact's.
+    path : str or Path
+        The artifact.
+    format_ : str
+        ``"onnx"``, a graph; ``"hepsilon"``, the artifact with that graph in it; or ``"triton"``, a
+        model repository: a folder that holds the folder of the model.
+    out : str or Path
+        File or folder to write. The name of the model in a repository is the artifact's.
 
     Raises
     ------
-    ArtifactError : if the artifact is damaged, holds no network, or the graph differs from it.
-    ConfigError : for an unknown format, or if what the conversion needs is not installed.
+    ArtifactError
+        If the artifact is damaged, holds no network, or the graph differs from it.
+    ConfigError
+        For an unknown format, or if what the conversion needs is not installed.
     """
     if format_ not in FORMATS:
         raise ConfigError(f"expected a format of {FORMATS}, received {format_!r}")

@@ -69,7 +69,8 @@ def make_graph(efficiency: NetworkEfficiency) -> bytes:
 
     Raises
     ------
-    ConfigError : if what the conversion needs is not installed.
+    ConfigError
+        If what the conversion needs is not installed.
     """
     if not can_export():
         raise ConfigError(
@@ -143,13 +144,17 @@ def add_graph(efficiency: NetworkEfficiency, out: str | Path) -> NetworkEfficien
 
     Parameters
     ----------
-    efficiency : networks, on any backend.
-    out : the artifact to write; may be the same file.
+    efficiency : NetworkEfficiency
+        Networks, on any backend.
+    out : str or Path
+        The artifact to write; may be the same file.
 
     Raises
     ------
-    ConfigError : if what the conversion needs is not installed.
-    ArtifactError : if the graph differs by more than 1e-5 in an efficiency.
+    ConfigError
+        If what the conversion needs is not installed.
+    ArtifactError
+        If the graph differs by more than 1e-5 in an efficiency.
     """
     graph, sample = make_graph(efficiency), sample_of(efficiency)
     with tempfile.TemporaryDirectory() as folder:

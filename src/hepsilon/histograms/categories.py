@@ -50,9 +50,12 @@ class CategorisedEntries:
 
     Attributes
     ----------
-    entries : bins and events of the entries.
-    category : position of each entry in ``names``, -1 for none.
-    names : of the categories.
+    entries : Entries
+        Bins and events of the entries.
+    category : ndarray
+        Position of each entry in ``names``, -1 for none.
+    names : list of str
+        Of the categories.
     """
 
     entries: Entries
@@ -83,10 +86,14 @@ class CategorisedEntries:
 
         Parameters
         ----------
-        histogram : with the categories ``names`` and then those of ``others``.
-        method : its name.
-        weights : of each entry.
-        others : weights of further selections, each a category without those of its own.
+        histogram : hist.Hist
+            With the categories ``names`` and then those of ``others``.
+        method : str
+            Its name.
+        weights : ndarray
+            Of each entry.
+        others : mapping of str to ndarray, optional
+            Weights of further selections, each a category without those of its own.
         """
         row = method_row(histogram, method)
         first = len(self.names) + 1
@@ -157,11 +164,16 @@ def fill_rows(
 
     Parameters
     ----------
-    histogram : with the axes ``method``, ``category`` and others.
-    method : its name.
-    rows : number of the category of each entry.
-    values : of each entry on the other axes.
-    options : such as ``sample``.
+    histogram : hist.Hist
+        With the axes ``method``, ``category`` and others.
+    method : str
+        Its name.
+    rows : ndarray
+        Number of the category of each entry.
+    values : ndarray
+        Of each entry on the other axes.
+    options : object
+        Such as ``sample``.
     """
     names, categories, *others = histogram.axes
     plain = bh.Histogram(

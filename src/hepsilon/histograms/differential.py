@@ -30,19 +30,25 @@ def differential(
 
     Parameters
     ----------
-    histogram : corrected events of one method, in one or two dimensions, with Weight storage.
-    luminosity : integrated luminosity [1 / unit].
-    unit : of the cross section.
-    variances : histogram whose variances are taken instead, such as the Horvitz-Thompson ones.
+    histogram : hist.Hist
+        Corrected events of one method, in one or two dimensions, with Weight storage.
+    luminosity : float, optional
+        Integrated luminosity [1 / unit].
+    unit : str, default "nb"
+        Of the cross section.
+    variances : hist.Hist, optional
+        Histogram whose variances are taken instead, such as the Horvitz-Thompson ones.
 
     Returns
     -------
-    Hist : values and variances divided by the widths (and the luminosity); its ``label`` says
-        what it is, with the unit. Flow bins have no width and are zero.
+    Hist
+        Values and variances divided by the widths (and the luminosity); its ``label`` says what it
+        is, with the unit. Flow bins have no width and are zero.
 
     Raises
     ------
-    InputError : for a luminosity that is not positive.
+    InputError
+        For a luminosity that is not positive.
     """
     if luminosity is not None and not luminosity > 0.0:
         raise InputError(f"expected a positive luminosity, received {luminosity}")

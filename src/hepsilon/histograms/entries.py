@@ -54,7 +54,8 @@ def method_row(histogram: hist.Hist[Any], method: str) -> Any:
 
     Raises
     ------
-    ConfigError : for a method that the histogram does not have (hist would count it as overflow).
+    ConfigError
+        For a method that the histogram does not have (hist would count it as overflow).
     """
     axis = histogram.axes["method"]
     if method not in list(axis):
@@ -69,10 +70,14 @@ class Entries:
 
     Attributes
     ----------
-    axes : of the observable.
-    values : for each axis one number per entry; entries with a NaN are left out.
-    event : number of the event of each entry.
-    index : position of each entry among all objects, or events, that it was evaluated for.
+    axes : list of object
+        Of the observable.
+    values : list of ndarray
+        For each axis one number per entry; entries with a NaN are left out.
+    event : ndarray
+        Number of the event of each entry.
+    index : ndarray or None
+        Position of each entry among all objects, or events, that it was evaluated for.
     """
 
     axes: list[Any]
@@ -86,7 +91,8 @@ class Entries:
 
         Raises
         ------
-        InputError : if its functions do not give one number per event, or per object.
+        InputError
+            If its functions do not give one number per event, or per object.
         """
         found = [function(records) for function in observable.functions]
         if observable.level == "object":

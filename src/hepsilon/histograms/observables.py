@@ -21,12 +21,17 @@ class Observable:
 
     Attributes
     ----------
-    name : key in the output.
-    function : module-level function of the records (so that it pickles), giving one number per
-        object (jagged) or per event.
-    level : ``"object"`` or ``"event"``.
-    edges : bin edges.
-    label : axis label, with the unit.
+    name : str
+        Key in the output.
+    function : callable
+        Module-level function of the records (so that it pickles), giving one number per object
+        (jagged) or per event.
+    level : {"object", "event"}
+        ``"object"`` or ``"event"``.
+    edges : tuple of float
+        Bin edges.
+    label : str
+        Axis label, with the unit.
     """
 
     name: str

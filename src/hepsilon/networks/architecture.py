@@ -17,19 +17,29 @@ class Architecture(Record):
 
     Attributes
     ----------
-    blocks : output widths of the GN blocks; empty without any.
-    head : widths of the hidden layers after the blocks.
-    activation : of the hidden layers.
-    pair_features : the pair MLP sees the differences of the pair.
-    periodic_angles : angles enter as (cos, sin).
-    level : one output per object or per event.
-    working_points : number of outputs: for each bin above a working point its logit relative to
-        the bin of what passes none.
-    objects : number of objects of an event that form one row of the input; None where every
-        object is a row of its own.
-    product : the event's efficiency is a product over its objects and pairs; ``head`` are then
-        the hidden widths of both factors.
-    harmonics, polar, bendings : of azimuth and polar angle, for charged tracks (see
+    blocks : tuple of int
+        Output widths of the GN blocks; empty without any.
+    head : tuple of int
+        Widths of the hidden layers after the blocks.
+    activation : str
+        Of the hidden layers.
+    pair_features : bool
+        The pair MLP sees the differences of the pair.
+    periodic_angles : bool
+        Angles enter as (cos, sin).
+    level : {"object", "event"}
+        One output per object or per event.
+    working_points : int
+        Number of outputs: for each bin above a working point its logit relative to the bin of what
+        passes none.
+    objects : int or None
+        Number of objects of an event that form one row of the input; None where every object is a
+        row of its own.
+    product : bool
+        The event's efficiency is a product over its objects and pairs; ``head`` are then the hidden
+        widths of both factors.
+    harmonics, polar, bendings : int
+        Of azimuth and polar angle, for charged tracks (see
         :class:`hepsilon.networks.track_layers.TrackEncoder`); no harmonics: features as they are.
     """
 
@@ -97,8 +107,9 @@ def resolve(config: ModelConfig, task: Task) -> Architecture:
 
     Raises
     ------
-    ConfigError : for a preset that does not exist, pair features without eta and phi, or a
-        network of events whose number of objects the task leaves open.
+    ConfigError
+        For a preset that does not exist, pair features without eta and phi, or a network of events
+        whose number of objects the task leaves open.
     """
     preset = PRESETS.get((config.architecture, config.preset))
     if preset is None:

@@ -26,15 +26,19 @@ def build_model(
 
     Parameters
     ----------
-    architecture : widths and options.
-    spec : features of an object with the constants of the training sample.
-    seed : of the initial weights; None where weights are loaded anyway.
-    neighbours : take pairs as rows of partners (see
-        :class:`hepsilon.networks.graphs.Neighbours`): the inputs are then x and senders, without
-        GN blocks x alone.
-    precision : of the matrix products, ``"float32"`` or ``"bfloat16"``; weights and all else
-        are float32.
-    name : of the model.
+    architecture : Architecture
+        Widths and options.
+    spec : FeatureSpec
+        Features of an object with the constants of the training sample.
+    seed : int or None
+        Of the initial weights; None where weights are loaded anyway.
+    neighbours : bool, default False
+        Take pairs as rows of partners (see :class:`hepsilon.networks.graphs.Neighbours`): the
+        inputs are then x and senders, without GN blocks x alone.
+    precision : str, default "float32"
+        Of the matrix products, ``"float32"`` or ``"bfloat16"``; weights and all else are float32.
+    name : str, default "efficiency"
+        Of the model.
     """
     import keras
 

@@ -50,10 +50,13 @@ class Graph:
 
     Attributes
     ----------
-    x : float32 (nodes, features), zero for padding.
-    receivers, senders : int32 (edges), sorted by receiver: the pair MLP of edge e updates node
-        ``receivers[e]`` with its partner ``senders[e]``.
-    index : int64 (nodes), position of the node in the flat columns, -1 for padding.
+    x : ndarray
+        float32 (nodes, features), zero for padding.
+    receivers, senders : ndarray
+        int32 (edges), sorted by receiver: the pair MLP of edge e updates node ``receivers[e]`` with
+        its partner ``senders[e]``.
+    index : ndarray
+        int64 (nodes), position of the node in the flat columns, -1 for padding.
     """
 
     x: Array
@@ -177,10 +180,13 @@ class Neighbours:
 
     Attributes
     ----------
-    x : float32 (nodes, features).
-    senders : int32 (nodes, partners), for each node the rows of the other objects of its event;
-        its own row stands for no partner, so that no array is ever empty.
-    index : int64 (nodes), position of the node in the flat columns.
+    x : ndarray
+        float32 (nodes, features).
+    senders : ndarray
+        int32 (nodes, partners), for each node the rows of the other objects of its event; its own
+        row stands for no partner, so that no array is ever empty.
+    index : ndarray
+        int64 (nodes), position of the node in the flat columns.
     """
 
     x: Array

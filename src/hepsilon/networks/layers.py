@@ -52,8 +52,10 @@ class Initializers:
 
     Parameters
     ----------
-    seed : of all kernels.
-    precision : of the matrix products.
+    seed : int or None
+        Of all kernels.
+    precision : str, default "float32"
+        Of the matrix products.
     """
 
     def __init__(self, seed: int | None, precision: str = "float32") -> None:

@@ -56,8 +56,10 @@ def plot_corrected(output: Mapping[str, Any], name: str) -> Figure:
 
     Parameters
     ----------
-    output : of :class:`hepsilon.processors.EfficiencyInversion` for one dataset.
-    name : of an observable in one dimension.
+    output : mapping of str to object
+        Of :class:`hepsilon.processors.EfficiencyInversion` for one dataset.
+    name : str
+        Of an observable in one dimension.
     """
     histogram, methods = output["observables"][name], _corrected(output, name)
     simulated = "exact" in output
@@ -136,9 +138,12 @@ def plot_cross_section(
 
     Parameters
     ----------
-    output : of :class:`hepsilon.processors.EfficiencyInversion` for one dataset.
-    name : of an observable in one dimension.
-    luminosity, unit : see :func:`hepsilon.histograms.differential.differential`.
+    output : mapping of str to object
+        Of :class:`hepsilon.processors.EfficiencyInversion` for one dataset.
+    name : str
+        Of an observable in one dimension.
+    luminosity, unit : float, optional or str, default "nb"
+        See :func:`hepsilon.histograms.differential.differential`.
     """
     methods = [m for m in _corrected(output, name) if m != TRUTH]
     colours = method_colours(methods)

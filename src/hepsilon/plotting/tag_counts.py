@@ -33,7 +33,8 @@ def plot_tag_counts(output: Mapping[str, Any]) -> Figure:
 
     Parameters
     ----------
-    output : of :class:`hepsilon.processors.TruthTagging` for one dataset.
+    output : mapping of str to object
+        Of :class:`hepsilon.processors.TruthTagging` for one dataset.
     """
     histogram = output["observables"][TAG_COUNTS]
     categories = [
@@ -92,9 +93,12 @@ def plot_gain(output: Mapping[str, Any], name: str, category: str = ALL) -> Figu
 
     Parameters
     ----------
-    output : of :class:`hepsilon.processors.TruthTagging` for one dataset.
-    name : of the observable.
-    category : of the objects or pairs, or another selection.
+    output : mapping of str to object
+        Of :class:`hepsilon.processors.TruthTagging` for one dataset.
+    name : str
+        Of the observable.
+    category : str, default ALL
+        Of the objects or pairs, or another selection.
     """
     histogram = output["observables"][name][{"category": category}]
     methods = _methods(histogram)

@@ -31,9 +31,12 @@ def plot_observable(output: Mapping[str, Any], name: str, category: str = ALL) -
 
     Parameters
     ----------
-    output : of :class:`hepsilon.processors.TruthTagging` for one dataset.
-    name : of the observable.
-    category : of the objects or pairs.
+    output : mapping of str to object
+        Of :class:`hepsilon.processors.TruthTagging` for one dataset.
+    name : str
+        Of the observable.
+    category : str, default ALL
+        Of the objects or pairs.
     """
     histogram = output["observables"][name][{"category": category}]
     methods = [m for m in histogram.axes["method"] if m not in (ALL, DIRECT)]

@@ -47,11 +47,16 @@ class _Sample:
 
     Attributes
     ----------
-    records : objects, in the task's order.
-    weights : of the events.
-    selected : True for the events that were.
-    keys : of the bootstrap; None without replicas.
-    spread : of ensembles, by method: variance of their mean efficiency of each event.
+    records : ak.Array
+        Objects, in the task's order.
+    weights : ndarray
+        Of the events.
+    selected : ndarray
+        True for the events that were.
+    keys : ndarray or None
+        Of the bootstrap; None without replicas.
+    spread : dict of str to ndarray
+        Of ensembles, by method: variance of their mean efficiency of each event.
     """
 
     records: ak.Array
@@ -109,15 +114,23 @@ class EfficiencyInversion(processor.ProcessorABC):  # type: ignore[misc]
 
     Parameters
     ----------
-    task : what the efficiencies are efficiencies of; its selection is applied.
-    efficiencies : by name; handles from :func:`hepsilon.load`, bin-by-bin corrections, or any
-        callable that pickles.
-    observables : what to fill; by default :func:`hepsilon.histograms.tracks.track_observables`.
-    floor : explicit cutoff for E -> 0 (see :func:`hepsilon.inversion_weight`).
-    replicas : number of bootstrap replicas.
-    reconstructed : collection of reconstructed objects, of the selected events.
-    measured : True for data: every event of the files was selected, and nothing is generated.
-    config : where the columns are in events without collections.
+    task : Task
+        What the efficiencies are efficiencies of; its selection is applied.
+    efficiencies : mapping of str to Correction
+        By name; handles from :func:`hepsilon.load`, bin-by-bin corrections, or any callable that
+        pickles.
+    observables : sequence of TrackObservable, optional
+        What to fill; by default :func:`hepsilon.histograms.tracks.track_observables`.
+    floor : float, default FLOOR
+        Explicit cutoff for E -> 0 (see :func:`hepsilon.inversion_weight`).
+    replicas : int, default 0
+        Number of bootstrap replicas.
+    reconstructed : str, optional
+        Collection of reconstructed objects, of the selected events.
+    measured : bool, default False
+        True for data: every event of the files was selected, and nothing is generated.
+    config : InputConfig, optional
+        Where the columns are in events without collections.
     """
 
     def __init__(

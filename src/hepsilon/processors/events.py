@@ -48,14 +48,19 @@ def collection(
 
     Parameters
     ----------
-    events : a chunk.
-    task : of whose collection, unless ``name`` is another one.
-    config : where the columns are.
-    name : of the collection.
+    events : ak.Array
+        A chunk.
+    task : Task
+        Of whose collection, unless ``name`` is another one.
+    config : InputConfig
+        Where the columns are.
+    name : str, optional
+        Of the collection.
 
     Raises
     ------
-    InputError : if there is neither.
+    InputError
+        If there is neither.
     """
     fields, name = ak.fields(events), name or task.collection
     if name in fields:
@@ -92,7 +97,8 @@ def event_column(events: ak.Array, name: str, config: InputConfig) -> Array:
 
     Raises
     ------
-    InputError : if the events do not have it.
+    InputError
+        If the events do not have it.
     """
     branch = config.branches.get(name, name)
     if not isinstance(branch, str) or branch not in ak.fields(events):
@@ -106,7 +112,8 @@ def event_weights(events: ak.Array, task: Task, config: InputConfig) -> Array:
 
     Raises
     ------
-    InputError : if the events do not have it, or it is not finite.
+    InputError
+        If the events do not have it, or it is not finite.
     """
     if task.weight is None:
         return np.ones(len(events))
@@ -118,7 +125,8 @@ def event_ids(events: ak.Array, config: InputConfig) -> tuple[Array, Array, Arra
 
     Raises
     ------
-    InputError : without event numbers, which replicas are a function of.
+    InputError
+        Without event numbers, which replicas are a function of.
     """
     zero = np.zeros(len(events), np.uint64)
     columns = []

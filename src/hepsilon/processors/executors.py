@@ -53,13 +53,17 @@ def executor(kind: str, workers: int = 2, scheduler: str | None = None) -> Itera
 
     Parameters
     ----------
-    kind : ``"iterative"`` (this process), ``"futures"`` (processes on this machine) or ``"dask"``.
-    workers : processes.
-    scheduler : address of a Dask scheduler; without it a local cluster is started.
+    kind : str
+        ``"iterative"`` (this process), ``"futures"`` (processes on this machine) or ``"dask"``.
+    workers : int, default 2
+        Processes.
+    scheduler : str, optional
+        Address of a Dask scheduler; without it a local cluster is started.
 
     Raises
     ------
-    ConfigError : for another kind.
+    ConfigError
+        For another kind.
     """
     if kind not in EXECUTORS:
         raise errors.ConfigError(f"expected an executor of {EXECUTORS}, received {kind!r}")

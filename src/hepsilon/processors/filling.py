@@ -39,11 +39,16 @@ class TagSample:
 
     Attributes
     ----------
-    weights : of the events.
-    offsets : of the objects of each event.
-    methods : by name.
-    replicas : of the methods that know their own uncertainty.
-    selections : what is asked for.
+    weights : ndarray
+        Of the events.
+    offsets : ndarray
+        Of the objects of each event.
+    methods : dict of str to Method
+        By name.
+    replicas : dict of str to list of Method
+        Of the methods that know their own uncertainty.
+    selections : Selections
+        What is asked for.
     """
 
     weights: Array

@@ -34,15 +34,21 @@ def run_processor(
 
     Parameters
     ----------
-    files : the sample.
-    instance : the processor.
-    task, config : what it needs of the files, and where it is: checked before any work.
-    executor : coffea executor; IterativeExecutor by default.
-    chunksize : events per chunk.
+    files : sequence of str or Path
+        The sample.
+    instance : processor.ProcessorABC
+        The processor.
+    task, config : Task or InputConfig
+        What it needs of the files, and where it is: checked before any work.
+    executor : object, optional
+        Coffea executor; IterativeExecutor by default.
+    chunksize : int, default 100000
+        Events per chunk.
 
     Returns
     -------
-    dict : output of the processor for the dataset.
+    dict
+        Output of the processor for the dataset.
     """
     if not files:
         raise InputError("expected at least one file")

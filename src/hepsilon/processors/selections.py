@@ -21,10 +21,14 @@ class Selections:
 
     Attributes
     ----------
-    working_points : names, from the loosest to the tightest.
-    working_point : number of the one that counts.
-    leading : of the leading two objects (paper Eq. 3).
-    conditions : by name, of all objects.
+    working_points : tuple of int or str
+        Names, from the loosest to the tightest.
+    working_point : int
+        Number of the one that counts.
+    leading : Condition
+        Of the leading two objects (paper Eq. 3).
+    conditions : dict of str to Condition
+        By name, of all objects.
     """
 
     working_points: tuple[int | str, ...]
@@ -44,7 +48,8 @@ class Selections:
 
         Raises
         ------
-        InputError : for a working point that there is not.
+        InputError
+            For a working point that there is not.
         """
         leading = exactly(n_tags, working_point)
         if conditions is None:
@@ -72,9 +77,12 @@ class Method:
 
     Attributes
     ----------
-    objects : to pass each working point (objects, working points).
-    leading : of each event to meet the condition on its leading objects.
-    conditions : of each event to meet every other condition, by name.
+    objects : ndarray
+        To pass each working point (objects, working points).
+    leading : ndarray
+        Of each event to meet the condition on its leading objects.
+    conditions : dict of str to ndarray
+        Of each event to meet every other condition, by name.
     """
 
     objects: Array
@@ -87,9 +95,12 @@ class Method:
 
         Parameters
         ----------
-        offsets : of the objects of each event.
-        objects : probabilities (objects, working points).
-        selections : what is asked for.
+        offsets : ndarray
+            Of the objects of each event.
+        objects : ndarray
+            Probabilities (objects, working points).
+        selections : Selections
+            What is asked for.
         """
         every = TagBins.of_rows(offsets, objects, selections.working_points)
         leading = probability(every.only(slice(0, 2)), selections.leading)

@@ -78,14 +78,22 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
 
     Parameters
     ----------
-    task : what the efficiencies are efficiencies of; its selection is applied.
-    efficiencies : by name; handles from :func:`hepsilon.load` or any callable that pickles.
-    observables : what to fill.
-    n_tags : tags asked of the leading two objects for observables of events.
-    working_point : name or number of the one that counts.
-    conditions : further conditions on events, by name.
-    replicas : whether to fill the replicas of efficiencies that know their own uncertainty.
-    config : where the columns are in events without collections.
+    task : Task
+        What the efficiencies are efficiencies of; its selection is applied.
+    efficiencies : mapping of str to SupportsEfficiency
+        By name; handles from :func:`hepsilon.load` or any callable that pickles.
+    observables : sequence of Observable, default JET_OBSERVABLES
+        What to fill.
+    n_tags : int, default 2
+        Tags asked of the leading two objects for observables of events.
+    working_point : int or str, default 0
+        Name or number of the one that counts.
+    conditions : mapping of str to Condition, optional
+        Further conditions on events, by name.
+    replicas : bool, default True
+        Whether to fill the replicas of efficiencies that know their own uncertainty.
+    config : InputConfig, optional
+        Where the columns are in events without collections.
     """
 
     def __init__(

@@ -49,7 +49,8 @@ def summary_rows(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]
 
     Returns
     -------
-    header, rows : text; one row per efficiency.
+    header, rows : list of str, list of list of str
+        Text; one row per efficiency.
     """
     entries = report["efficiency"]
     truth = any("truth" in entry for entry in entries.values())

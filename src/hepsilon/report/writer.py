@@ -38,9 +38,12 @@ def write_closure(out: str | Path, output: Mapping[str, Any], report: Mapping[st
 
     Parameters
     ----------
-    out : folder, made if needed.
-    output : of the task's processor for one dataset.
-    report : from :func:`hepsilon.closure.closure_report`.
+    out : str or Path
+        Folder, made if needed.
+    output : mapping of str to object
+        Of the task's processor for one dataset.
+    report : mapping of str to object
+        From :func:`hepsilon.closure.closure_report`.
     """
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)

@@ -68,16 +68,23 @@ class Amplitude:
 
     Attributes
     ----------
-    mass_shape : of the mass spectrum: uniform in the logarithm, the Breit-Wigner of a named
-        particle, or a continuum ``x exp(-x / 0.4 GeV)`` in the distance x to the threshold.
-    mass_range : [GeV]; the lower end is raised to the threshold of the decay. With more than two
-        mesons the mean weight of the phase space multiplies the spectrum.
-    pt_shape, pt_scale : uniform in the square root of pt up to the scale [GeV], or exponential in
-        pt^2 with the mean ``pt_scale^2``, cut at :data:`PT_MAX`.
-    rapidity_max : the rapidity is uniform within this.
-    particle : of the Breit-Wigner.
-    axis : of the polar angle: the system's direction of flight, or the beam, in its rest frame.
-    angular : distribution in the cosine of that angle, at most one; None for an isotropic decay.
+    mass_shape : {"logarithmic", "resonance", "continuum"}
+        Of the mass spectrum: uniform in the logarithm, the Breit-Wigner of a named particle, or a
+        continuum ``x exp(-x / 0.4 GeV)`` in the distance x to the threshold.
+    mass_range : tuple of (float, float)
+        [GeV]; the lower end is raised to the threshold of the decay. With more than two mesons the
+        mean weight of the phase space multiplies the spectrum.
+    pt_shape, pt_scale : {"root", "exponential"} or float
+        Uniform in the square root of pt up to the scale [GeV], or exponential in pt^2 with the mean
+        ``pt_scale^2``, cut at :data:`PT_MAX`.
+    rapidity_max : float
+        The rapidity is uniform within this.
+    particle : str
+        Of the Breit-Wigner.
+    axis : {"flight", "beam"}
+        Of the polar angle: the system's direction of flight, or the beam, in its rest frame.
+    angular : callable or None
+        Distribution in the cosine of that angle, at most one; None for an isotropic decay.
     """
 
     mass_shape: Literal["logarithmic", "resonance", "continuum"]
@@ -242,17 +249,23 @@ def generate_tracks(
 
     Parameters
     ----------
-    rng : random generator.
-    n_events : number of events.
-    amplitude : spectra and angular distribution (see :data:`AMPLITUDES`), which is left out with
-        more than two mesons.
-    final_state : one of :data:`FINAL_STATES`.
-    fiducial : region of the tracks; by default pt above 0.2 GeV and eta within 0.9.
+    rng : np.random.Generator
+        Random generator.
+    n_events : int
+        Number of events.
+    amplitude : Amplitude
+        Spectra and angular distribution (see :data:`AMPLITUDES`), which is left out with more than
+        two mesons.
+    final_state : str, default "pipi"
+        One of :data:`FINAL_STATES`.
+    fiducial : Fiducial, optional
+        Region of the tracks; by default pt above 0.2 GeV and eta within 0.9.
 
     Raises
     ------
-    ValueError : for an unknown final state, a mass range below the threshold, or spectra that
-        (almost) never reach the region.
+    ValueError
+        For an unknown final state, a mass range below the threshold, or spectra that (almost) never
+        reach the region.
     """
     check_final_state(final_state)
     if n_events < 1:

@@ -79,18 +79,30 @@ class Detector:
 
     Attributes
     ----------
-    plateau : efficiency of a perfect track.
-    pt_half, pt_width : turn-on: the logistic function of ``ln(pt / pt_half) / pt_width``.
-    eta_half, eta_width : edges: the logistic function of ``(eta_half - |eta|) / eta_width``.
-    bending : kappa, half the track's sagitta angle at 1 GeV (0.15 B r, in GeV).
-    sectors : dead ones, in the azimuth where the track leaves the tracker.
-    sector_edge : width of their logistic edges [rad].
-    merging, merging_eta, merging_phi : largest loss of a pair, and its Gaussian widths.
-    trigger_floor : efficiency of the trigger for collinear tracks.
-    opening, opening_width : angle of its turn-on and the width [rad].
-    sum_pt_half, sum_pt_width : turn-on in the sum of pt [GeV].
-    pt_resolution : relative resolution of pt: constant term, and term linear in pt [1/GeV].
-    angle_resolution : resolution of eta and of phi [rad].
+    plateau : float
+        Efficiency of a perfect track.
+    pt_half, pt_width : float
+        Turn-on: the logistic function of ``ln(pt / pt_half) / pt_width``.
+    eta_half, eta_width : float
+        Edges: the logistic function of ``(eta_half - |eta|) / eta_width``.
+    bending : float
+        Kappa, half the track's sagitta angle at 1 GeV (0.15 B r, in GeV).
+    sectors : tuple of Sector
+        Dead ones, in the azimuth where the track leaves the tracker.
+    sector_edge : float
+        Width of their logistic edges [rad].
+    merging, merging_eta, merging_phi : float
+        Largest loss of a pair, and its Gaussian widths.
+    trigger_floor : float
+        Efficiency of the trigger for collinear tracks.
+    opening, opening_width : float
+        Angle of its turn-on and the width [rad].
+    sum_pt_half, sum_pt_width : float
+        Turn-on in the sum of pt [GeV].
+    pt_resolution : tuple of (float, float)
+        Relative resolution of pt: constant term, and term linear in pt [1/GeV].
+    angle_resolution : float
+        Resolution of eta and of phi [rad].
     """
 
     plateau: float = 0.95

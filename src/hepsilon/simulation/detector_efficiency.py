@@ -18,8 +18,10 @@ class DetectorEfficiency:
 
     Parameters
     ----------
-    detector : constants of :class:`hepsilon.simulation.Detector`.
-    objects : number of tracks in every event.
+    detector : Detector
+        Constants of :class:`hepsilon.simulation.Detector`.
+    objects : int, default 2
+        Number of tracks in every event.
     """
 
     def __init__(self, detector: Detector, objects: int = 2) -> None:
@@ -33,7 +35,8 @@ class DetectorEfficiency:
 
         Raises
         ------
-        InputError : for events with another number of tracks, or missing fields.
+        InputError
+            For events with another number of tracks, or missing fields.
         """
         counts = ak.to_numpy(ak.num(records, axis=1))
         wrong = int(np.count_nonzero(counts != self.objects))

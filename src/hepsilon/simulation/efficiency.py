@@ -34,11 +34,16 @@ class FlavourShape:
 
     Attributes
     ----------
-    peak : efficiency at the maximum of the Gaussian.
-    pt_mean, pt_width : its position and width in pt [GeV].
-    eta_width : its width in eta (the maximum is at 0).
-    dip : relative loss of efficiency of another jet at delta R = 0 to this one.
-    radius : Gaussian width of that loss in delta R.
+    peak : float
+        Efficiency at the maximum of the Gaussian.
+    pt_mean, pt_width : float
+        Its position and width in pt [GeV].
+    eta_width : float
+        Its width in eta (the maximum is at 0).
+    dip : float
+        Relative loss of efficiency of another jet at delta R = 0 to this one.
+    radius : float
+        Gaussian width of that loss in delta R.
     """
 
     peak: float

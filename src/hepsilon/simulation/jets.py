@@ -79,10 +79,13 @@ def training_jets(rng: np.random.Generator, n_events: int, *, max_jets: int = 6)
 
     Parameters
     ----------
-    rng : random generator.
-    n_events : number of events.
-    max_jets : the multiplicity follows exp(-n / 4) between 2 and this number. The paper gives no
-        upper end; 6 gives the 3.5 jets per event of its public code.
+    rng : np.random.Generator
+        Random generator.
+    n_events : int
+        Number of events.
+    max_jets : int, default 6
+        The multiplicity follows exp(-n / 4) between 2 and this number. The paper gives no upper
+        end; 6 gives the 3.5 jets per event of its public code.
     """
     multiplicities = np.arange(2, max_jets + 1)
     probabilities = np.exp(-multiplicities / 4.0)
@@ -146,10 +149,14 @@ def alternative_jets(
 
     Parameters
     ----------
-    rng : random generator.
-    n_events : number of events with both jets inside the acceptance of the training sample.
-    mass, width : of the scalar's Gaussian mass [GeV].
-    pt_scale : mean of the exponential pt of the scalar [GeV].
+    rng : np.random.Generator
+        Random generator.
+    n_events : int
+        Number of events with both jets inside the acceptance of the training sample.
+    mass, width : float, default 90.0 or float, default 10.0
+        Of the scalar's Gaussian mass [GeV].
+    pt_scale : float, default 150.0
+        Mean of the exponential pt of the scalar [GeV].
     """
     kept: list[list[Array]] = []
     found = 0

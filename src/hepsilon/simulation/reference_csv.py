@@ -74,15 +74,20 @@ def convert_csv(
 
     Parameters
     ----------
-    source : CSV file with :data:`REFERENCE_COLUMNS`, momenta in GeV.
-    out : ROOT file to write; it appears only when complete.
-    particle : of both tracks, for their mass.
-    progress : called with the number of events after each chunk.
+    source : str or Path
+        CSV file with :data:`REFERENCE_COLUMNS`, momenta in GeV.
+    out : str or Path
+        ROOT file to write; it appears only when complete.
+    particle : str, default "pi+"
+        Of both tracks, for their mass.
+    progress : callable, optional
+        Called with the number of events after each chunk.
 
     Raises
     ------
-    InputError : for another layout, values that are no numbers or not finite, or a response that
-        is neither 0 nor 1.
+    InputError
+        For another layout, values that are no numbers or not finite, or a response that is neither
+        0 nor 1.
     """
     source = Path(source)
     try:

@@ -159,15 +159,21 @@ def write_jets(
 
     Parameters
     ----------
-    path : file to write; it appears only when complete.
-    n_events : number of events.
-    kind : ``"jets"`` (training sample) or ``"jets-alternative"`` (boosted scalar).
-    seed : one or more; the same seed gives the same branches, another one other run numbers.
-    progress : called with the number of events after each chunk.
+    path : str or Path
+        File to write; it appears only when complete.
+    n_events : int
+        Number of events.
+    kind : str, default "jets"
+        ``"jets"`` (training sample) or ``"jets-alternative"`` (boosted scalar).
+    seed : int, default 1
+        One or more; the same seed gives the same branches, another one other run numbers.
+    progress : callable, optional
+        Called with the number of events after each chunk.
 
     Raises
     ------
-    ValueError : for an unknown kind, or a seed or a number of events below one.
+    ValueError
+        For an unknown kind, or a seed or a number of events below one.
     """
     if kind not in GENERATORS:
         raise ValueError(f"expected a kind out of {sorted(GENERATORS)}, received {kind!r}")
@@ -192,17 +198,23 @@ def write_tracks(
 
     Parameters
     ----------
-    path : file to write; it appears only when complete.
-    n_events : number of events with all tracks in the fiducial region.
-    amplitude : one of :data:`hepsilon.simulation.AMPLITUDES`, or an own one.
-    final_state : one of :data:`hepsilon.simulation.FINAL_STATES`.
-    seed : one or more; the same seed gives the same branches, another one other run numbers.
-    progress : called with the number of events after each chunk.
+    path : str or Path
+        File to write; it appears only when complete.
+    n_events : int
+        Number of events with all tracks in the fiducial region.
+    amplitude : str or Amplitude, default "phasespace"
+        One of :data:`hepsilon.simulation.AMPLITUDES`, or an own one.
+    final_state : str, default "pipi"
+        One of :data:`hepsilon.simulation.FINAL_STATES`.
+    seed : int, default 1
+        One or more; the same seed gives the same branches, another one other run numbers.
+    progress : callable, optional
+        Called with the number of events after each chunk.
 
     Raises
     ------
-    ValueError : for an unknown amplitude or final state, or a seed or a number of events below
-        one.
+    ValueError
+        For an unknown amplitude or final state, or a seed or a number of events below one.
     """
     if isinstance(amplitude, str):
         if amplitude not in AMPLITUDES:
@@ -231,10 +243,14 @@ def write_trees(
 
     Parameters
     ----------
-    path : file to write; it appears only when complete.
-    n_events : number of events.
-    branches_of : gives the branches of a chunk from its number and its number of events.
-    progress : called with the number of events after each chunk.
+    path : str or Path
+        File to write; it appears only when complete.
+    n_events : int
+        Number of events.
+    branches_of : callable
+        Gives the branches of a chunk from its number and its number of events.
+    progress : callable, optional
+        Called with the number of events after each chunk.
     """
     with atomic_path(path) as temporary, uproot.recreate(temporary) as file:
         tree = None

@@ -53,9 +53,12 @@ class Part:
 
     Attributes
     ----------
-    inputs : of a network.
-    target : float32 (nodes, 1), the response; 0 for padding.
-    weights : for each member float32 (nodes, 1), zero for padding.
+    inputs : dict of str to ndarray
+        Of a network.
+    target : ndarray
+        float32 (nodes, 1), the response; 0 for padding.
+    weights : tuple of ndarray
+        For each member float32 (nodes, 1), zero for padding.
     """
 
     inputs: dict[str, Array]
@@ -79,12 +82,17 @@ class Batches:
 
     Parameters
     ----------
-    columns : the training events.
-    recipe : of the training.
-    shape : of the graphs.
-    seed : of the order.
-    bootstrap : for each member whether, and with which number, its events are drawn anew with
-        Poisson(1) counts; None for no.
+    columns : Columns
+        The training events.
+    recipe : Recipe
+        Of the training.
+    shape : Shape
+        Of the graphs.
+    seed : list of int
+        Of the order.
+    bootstrap : tuple of int or None, default (None,)
+        For each member whether, and with which number, its events are drawn anew with Poisson(1)
+        counts; None for no.
     """
 
     def __init__(

@@ -130,19 +130,27 @@ def fit_members(
 
     Parameters
     ----------
-    architecture, spec : what to build.
-    recipe : complete training configuration (see :func:`hepsilon.training.recipe`).
-    train, validation : columns of the two sides.
-    states : for the number of each member the file that holds its state after every epoch, or
-        None; where it exists the training goes on.
-    bootstrap : each member sees each training event a Poisson(1) number of times.
-    on_batch : called after each step with its share of an epoch.
-    on_epoch : called with a member's number after each of its epochs (also with those that were
-        read from its state).
+    architecture, spec : Architecture or FeatureSpec
+        What to build.
+    recipe : Recipe
+        Complete training configuration (see :func:`hepsilon.training.recipe`).
+    train, validation : Columns
+        Columns of the two sides.
+    states : mapping of int to Path or None
+        For the number of each member the file that holds its state after every epoch, or None;
+        where it exists the training goes on.
+    bootstrap : bool, default False
+        Each member sees each training event a Poisson(1) number of times.
+    on_batch : OnBatch, optional
+        Called after each step with its share of an epoch.
+    on_epoch : callable, optional
+        Called with a member's number after each of its epochs (also with those that were read from
+        its state).
 
     Raises
     ------
-    TrainingError : if the loss becomes NaN or infinite.
+    TrainingError
+        If the loss becomes NaN or infinite.
     """
     sides = train, validation
     ensemble = _Ensemble(architecture, spec, recipe, sides, states, bootstrap)

@@ -89,9 +89,12 @@ class Gradients:
 
     Parameters
     ----------
-    model : network whose shape all members share; its own weights are not used.
-    recipe : of the training.
-    jit : compile with XLA (TensorFlow).
+    model : keras.Model
+        Network whose shape all members share; its own weights are not used.
+    recipe : Recipe
+        Of the training.
+    jit : bool, default True
+        Compile with XLA (TensorFlow).
     """
 
     def __init__(self, model: keras.Model, recipe: Recipe, jit: bool = True) -> None:
@@ -106,11 +109,15 @@ class Gradients:
 
         Parameters
         ----------
-        weights : the two vectors of :class:`hepsilon.training.vectors.Vectors`, as the backend's
-            own variables.
-        part : graph, with the weights of all members.
-        member : whose weights in the loss count.
-        share : of the penalties on the weights; over the parts of a batch they add up to one.
+        weights : Weights
+            The two vectors of :class:`hepsilon.training.vectors.Vectors`, as the backend's own
+            variables.
+        part : Part
+            Graph, with the weights of all members.
+        member : int
+            Whose weights in the loss count.
+        share : float
+            Of the penalties on the weights; over the parts of a batch they add up to one.
         """
         import keras
 

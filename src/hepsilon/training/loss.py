@@ -19,9 +19,12 @@ def object_loss_weights(weights: Array, counts: Array, passed: Array, mu: float)
 
     Parameters
     ----------
-    weights, counts : weight and number of objects of each event.
-    passed : response of each object.
-    mu : see :class:`hepsilon.config.learning.TrainingConfig`.
+    weights, counts : ndarray
+        Weight and number of objects of each event.
+    passed : ndarray
+        Response of each object.
+    mu : float
+        See :class:`hepsilon.config.learning.TrainingConfig`.
     """
     per_event = np.repeat(weights / counts, counts)
     return np.where(passed > 0.5, per_event, mu * per_event)

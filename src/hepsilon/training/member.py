@@ -59,10 +59,14 @@ class Member:
 
     Parameters
     ----------
-    number : with the seed it fixes all randomness of its own.
-    architecture, spec, recipe : what to build and how to train it.
-    steps : of the whole training.
-    state : file that holds its state after every epoch; where it exists the training goes on.
+    number : int
+        With the seed it fixes all randomness of its own.
+    architecture, spec, recipe : Architecture or FeatureSpec or Recipe
+        What to build and how to train it.
+    steps : int
+        Of the whole training.
+    state : Path or None
+        File that holds its state after every epoch; where it exists the training goes on.
     """
 
     def __init__(

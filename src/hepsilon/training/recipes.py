@@ -16,10 +16,13 @@ class _Preset:
 
     Attributes
     ----------
-    values : of the training configuration.
-    steps : of an epoch. Their number decides more than the size of a batch: with fewer events
-        the batch shrinks, not the number of steps.
-    largest_batch : events.
+    values : dict of str to object
+        Of the training configuration.
+    steps : int
+        Of an epoch. Their number decides more than the size of a batch: with fewer events the batch
+        shrinks, not the number of steps.
+    largest_batch : int
+        Events.
     """
 
     values: dict[str, Any]
@@ -60,8 +63,10 @@ def recipe(model: ModelConfig, training: TrainingConfig, n_events: int) -> Recip
 
     Parameters
     ----------
-    model, training : the configuration.
-    n_events : of the training side; a batch has at least 32 of them.
+    model, training : ModelConfig or TrainingConfig
+        The configuration.
+    n_events : int
+        Of the training side; a batch has at least 32 of them.
     """
     preset = _PRESETS["product" if model.architecture == "product" else model.preset]
     batch = max(32, min(preset.largest_batch, n_events // preset.steps))

@@ -45,9 +45,12 @@ class TrainingResult:
 
     Attributes
     ----------
-    efficiency : handle to the written artifact.
-    history : for each member its epochs.
-    best_epochs : for each member the epoch that was kept.
+    efficiency : NetworkEfficiency
+        Handle to the written artifact.
+    history : tuple of tuple of Epoch
+        For each member its epochs.
+    best_epochs : tuple of int
+        For each member the epoch that was kept.
     """
 
     efficiency: NetworkEfficiency
@@ -168,14 +171,19 @@ def train(config: Config, data: Sequence[str | Path] | Columns, out: str | Path)
 
     Parameters
     ----------
-    config : what to train and how (see :func:`hepsilon.config.file.load_config`).
-    data : ROOT or parquet files, or columns that are already in memory.
-    out : the artifact to write.
+    config : Config
+        What to train and how (see :func:`hepsilon.config.file.load_config`).
+    data : sequence of str or Path or Columns
+        ROOT or parquet files, or columns that are already in memory.
+    out : str or Path
+        The artifact to write.
 
     Raises
     ------
-    InputError : for files or columns that do not have what the task needs.
-    TrainingError : for too few events, constant features or a loss that is not finite.
+    InputError
+        For files or columns that do not have what the task needs.
+    TrainingError
+        For too few events, constant features or a loss that is not finite.
     """
     folder = Path(out).absolute().parent  # has room for what does not fit into memory
     columns = data if isinstance(data, Columns) else read_columns(data, config, folder=folder)

@@ -36,9 +36,12 @@ class Fit:
 
     Attributes
     ----------
-    weights : arrays of all variables of the model, in Keras' order.
-    history : one entry per epoch.
-    best_epoch : the epoch with the smallest validation loss, from 1.
+    weights : list of ndarray
+        Arrays of all variables of the model, in Keras' order.
+    history : list of Epoch
+        One entry per epoch.
+    best_epoch : int
+        The epoch with the smallest validation loss, from 1.
     """
 
     weights: list[Array]

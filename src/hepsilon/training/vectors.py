@@ -24,7 +24,8 @@ class Vectors:
 
     Parameters
     ----------
-    model : network whose trainable variables are joined.
+    model : keras.Model
+        Network whose trainable variables are joined.
     """
 
     def __init__(self, model: keras.Model) -> None:

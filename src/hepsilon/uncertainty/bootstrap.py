@@ -42,11 +42,16 @@ def fill_replicas(
 
     Parameters
     ----------
-    histogram : with the axes method, replica and those of the observable.
-    method : its name.
-    entries : of the observable.
-    key : of every event (see :func:`bootstrap_key`).
-    weight : of every entry.
+    histogram : hist.Hist
+        With the axes method, replica and those of the observable.
+    method : str
+        Its name.
+    entries : Entries
+        Of the observable.
+    key : ndarray
+        Of every event (see :func:`bootstrap_key`).
+    weight : ndarray
+        Of every entry.
     """
     size, replicas = int(np.prod(entries.shape)), histogram.axes["replica"].size
     filled = keys.fill_replicas(entries.bins, key[entries.event], weight, size, replicas)

@@ -63,20 +63,26 @@ def sample_tags(
 
     Parameters
     ----------
-    eps, n_tags, at_least, jets : as for :func:`hepsilon.truth_tag_weight`.
-    events : the events, with the fields run, luminosityBlock and event, or these three columns.
-    seed : other seeds give other, independent draws.
-    options : ``working_points``, ``scale_factors``, ``direct`` and ``tagged``, likewise.
+    eps, n_tags, at_least, jets : various
+        As for :func:`hepsilon.truth_tag_weight`.
+    events : ak.Array or sequence of object
+        The events, with the fields run, luminosityBlock and event, or these three columns.
+    seed : int, default 1
+        Other seeds give other, independent draws.
+    options : object
+        ``working_points``, ``scale_factors``, ``direct`` and ``tagged``, likewise.
 
     Returns
     -------
-    ak.Array : jagged like all jets; booleans for one working point, else the number of working
-        points that the jet passes (int8). Jets that do not count, and those of events in which
-        the condition is impossible (weight 0), are not tagged.
+    ak.Array
+        Jagged like all jets; booleans for one working point, else the number of working points that
+        the jet passes (int8). Jets that do not count, and those of events in which the condition is
+        impossible (weight 0), are not tagged.
 
     Raises
     ------
-    InputError : as :func:`hepsilon.truth_tag_weight`, or for other numbers of events.
+    InputError
+        As :func:`hepsilon.truth_tag_weight`, or for other numbers of events.
     """
     if not 0 <= seed < 2**64:
         raise ValueError(f"expected a seed between 0 and 2^64 - 1, received {seed}")
@@ -106,9 +112,11 @@ class TagAssignments:
 
     Attributes
     ----------
-    tags : events x assignments x jets that count; booleans for one working point, else the
-        number of working points that the jet passes (int8).
-    weights : events x assignments; they sum to :func:`hepsilon.truth_tag_weight`.
+    tags : ak.Array
+        Events x assignments x jets that count; booleans for one working point, else the number of
+        working points that the jet passes (int8).
+    weights : ak.Array
+        Events x assignments; they sum to :func:`hepsilon.truth_tag_weight`.
     """
 
     tags: ak.Array
@@ -121,11 +129,13 @@ class TagAssignments:
 
         Parameters
         ----------
-        records : the jets that the efficiencies were of, jagged.
+        records : ak.Array
+            The jets that the efficiencies were of, jagged.
 
         Raises
         ------
-        InputError : for other events than those.
+        InputError
+            For other events than those.
         """
         if not np.array_equal(offsets_of(records), self._offsets):
             raise InputError("expected the jets whose tags were enumerated")
@@ -152,13 +162,17 @@ def enumerate_tags(
 
     Parameters
     ----------
-    eps, n_tags, at_least, jets : as for :func:`hepsilon.truth_tag_weight`.
-    max_assignments : bound on their number in one event.
-    options : ``working_points``, ``scale_factors``, ``direct`` and ``tagged``, likewise.
+    eps, n_tags, at_least, jets : various
+        As for :func:`hepsilon.truth_tag_weight`.
+    max_assignments : int, default MAX_ASSIGNMENTS
+        Bound on their number in one event.
+    options : object
+        ``working_points``, ``scale_factors``, ``direct`` and ``tagged``, likewise.
 
     Raises
     ------
-    InputError : as :func:`hepsilon.truth_tag_weight`, or if there are more assignments.
+    InputError
+        As :func:`hepsilon.truth_tag_weight`, or if there are more assignments.
     """
     condition = as_condition(n_tags, at_least)
     bins = TagBins.of(eps, jets=jets, **options)

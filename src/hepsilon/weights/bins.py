@@ -37,9 +37,12 @@ class ScaleFactors:
 
     Attributes
     ----------
-    nominal : numbers of jets, see :data:`PerWorkingPoint`.
-    variations : name: (up, down), of the same shape.
-    kind : what they multiply: the efficiency of each ``"working_point"``; the probability of each
+    nominal : PerWorkingPoint
+        Numbers of jets, see :data:`PerWorkingPoint`.
+    variations : mapping of str to tuple of (PerWorkingPoint, PerWorkingPoint)
+        Name: (up, down), of the same shape.
+    kind : {"working_point", "bin", "jet"}
+        What they multiply: the efficiency of each ``"working_point"``; the probability of each
         ``"bin"`` (with bin 0, one more than working points); or the ``"jet"`` as it was simulated
         (a shape correction at its own discriminant), which direct tagging alone can use.
     """
@@ -115,12 +118,18 @@ class TagBins:
 
     Attributes
     ----------
-    offsets : int64 (events + 1).
-    weights : float64 (jets, bins).
-    working_points : names (or numbers), from the loosest to the tightest.
-    index : position of each jet among all jets of the events, and ``all_offsets`` of all jets.
-    n_above_one : number of jets with a scaled efficiency above 1 (taken as 1).
-    n_unordered : number of jets with one above that of a looser working point (taken as it).
+    offsets : ndarray
+        int64 (events + 1).
+    weights : ndarray
+        float64 (jets, bins).
+    working_points : tuple of int or str
+        Names (or numbers), from the loosest to the tightest.
+    index : ndarray or None
+        Position of each jet among all jets of the events, and ``all_offsets`` of all jets.
+    n_above_one : int
+        Number of jets with a scaled efficiency above 1 (taken as 1).
+    n_unordered : int
+        Number of jets with one above that of a looser working point (taken as it).
     """
 
     offsets: Array
@@ -150,7 +159,8 @@ class TagBins:
 
         Raises
         ------
-        InputError : for values that are NaN, out of range or of other jets.
+        InputError
+            For values that are NaN, out of range or of other jets.
         """
         offsets, values, names = _stacked(eps, "eps")
         if names and working_points and list(working_points) != names:
@@ -216,7 +226,8 @@ class TagBins:
 
         Raises
         ------
-        InputError : for numbers that no bin has.
+        InputError
+            For numbers that no bin has.
         """
         bins = _rows(_beside(tagged, self.all_offsets, 1, name)[:, 0], self.index)
         wrong = int(np.count_nonzero((bins != np.floor(bins)) | (bins >= self.n_bins)))
@@ -277,7 +288,8 @@ def _own_bin_ratio(data: Array, simulated: Array, bins: Array) -> Array:
 
     Raises
     ------
-    InputError : for jets in a bin that their efficiencies say is impossible.
+    InputError
+        For jets in a bin that their efficiencies say is impossible.
     """
     row = np.arange(len(bins))
     below = simulated[row, bins]

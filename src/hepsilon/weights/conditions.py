@@ -31,10 +31,12 @@ class Requirement:
 
     Attributes
     ----------
-    n : number of jets.
-    working_point : its name, or its number from the loosest (0) on; negative numbers count from
-        the tightest.
-    at_least : that many or more.
+    n : int
+        Number of jets.
+    working_point : WorkingPoint
+        Its name, or its number from the loosest (0) on; negative numbers count from the tightest.
+    at_least : bool
+        That many or more.
     """
 
     n: int
@@ -74,16 +76,18 @@ class Condition:
 
         Parameters
         ----------
-        working_points : names, from the loosest to the tightest. A jet in bin b passes the first
-            b of them.
+        working_points : sequence of WorkingPoint
+            Names, from the loosest to the tightest. A jet in bin b passes the first b of them.
 
         Returns
         -------
-        ndarray : int64 (states, bins), the next state, -1 where the event has failed.
+        ndarray
+            int64 (states, bins), the next state, -1 where the event has failed.
 
         Raises
         ------
-        InputError : for a working point that is not among them.
+        InputError
+            For a working point that is not among them.
         """
         thresholds = [1 + _position(r.working_point, working_points) for r in self.requirements]
         wanted = [r.n for r in self.requirements]
@@ -123,17 +127,21 @@ def joint_transitions(
 
     Parameters
     ----------
-    conditions : at least one.
-    working_points : names, from the loosest to the tightest.
+    conditions : sequence of Condition
+        At least one.
+    working_points : sequence of WorkingPoint
+        Names, from the loosest to the tightest.
 
     Returns
     -------
-    table, accepts : the next state (states, bins) as in :meth:`Condition.transitions`, -1 where
-        all conditions have failed; and which states meet each condition (conditions, states).
+    table, accepts : ndarray of int64, ndarray of bool
+        The next state (states, bins) as in :meth:`Condition.transitions`, -1 where all conditions
+        have failed; and which states meet each condition (conditions, states).
 
     Raises
     ------
-    InputError : for a working point that is not among them.
+    InputError
+        For a working point that is not among them.
     """
     # a failed condition goes to a state of its own behind the others: states still only grow
     tables = []
@@ -166,8 +174,9 @@ def as_condition(n_tags: int | Condition, or_more: bool) -> Condition:
 
     Raises
     ------
-    TypeError, ValueError : for what is neither a condition nor a whole number of zero or more,
-        or ``or_more`` with a condition (which says so itself).
+    TypeError, ValueError
+        For what is neither a condition nor a whole number of zero or more, or ``or_more`` with a
+        condition (which says so itself).
     """
     if isinstance(n_tags, Condition):
         if or_more:

@@ -31,10 +31,14 @@ class Correction:
 
     Attributes
     ----------
-    name : in the file.
-    evaluate : the function of correctionlib.
-    inputs : types of its arguments, in order.
-    branches : keys and ranges on the ways to its values (see :func:`_branches`).
+    name : str
+        In the file.
+    evaluate : callable
+        The function of correctionlib.
+    inputs : dict of str to str
+        Types of its arguments, in order.
+    branches : Branches
+        Keys and ranges on the ways to its values (see :func:`_branches`).
     """
 
     name: str

@@ -28,10 +28,13 @@ class InversionWeight:
 
     Attributes
     ----------
-    weight : 1 / max(E, floor), one per event.
-    variance : (1 - E) / E^2, with the same E: the Horvitz-Thompson estimate of the variance that
-        each selected event contributes to the sum of weights.
-    clipped : True where E was below the floor.
+    weight : ndarray
+        1 / max(E, floor), one per event.
+    variance : ndarray
+        (1 - E) / E^2, with the same E: the Horvitz-Thompson estimate of the variance that each
+        selected event contributes to the sum of weights.
+    clipped : ndarray of bool
+        True where E was below the floor.
     """
 
     weight: Array
@@ -70,12 +73,15 @@ def inversion_weight(efficiency: ak.Array | Array, floor: float = FLOOR) -> Inve
 
     Parameters
     ----------
-    efficiency : E of every selected event, in [0, 1].
-    floor : explicit cutoff for E -> 0, in (0, 1]; below it the weight is 1 / floor, and counted.
+    efficiency : ak.Array or ndarray
+        E of every selected event, in [0, 1].
+    floor : float, default FLOOR
+        Explicit cutoff for E -> 0, in (0, 1]; below it the weight is 1 / floor, and counted.
 
     Raises
     ------
-    InputError : for values that are NaN or outside [0, 1], or a floor outside (0, 1].
+    InputError
+        For values that are NaN or outside [0, 1], or a floor outside (0, 1].
     """
     if not 0.0 < floor <= 1.0:
         raise InputError(f"expected a floor in (0, 1], received {floor}")

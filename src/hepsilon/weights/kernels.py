@@ -143,7 +143,8 @@ def list_assignments(
 
     Parameters
     ----------
-    counts : number of assignments per event (see :func:`count_assignments`).
+    counts : ndarray
+        Number of assignments per event (see :func:`count_assignments`).
     """
     n_states, n_bins = table.shape
     most = _most_jets(offsets)

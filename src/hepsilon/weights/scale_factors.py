@@ -45,10 +45,12 @@ class TagScaleFactors:
 
     Attributes
     ----------
-    path : the file, absolute.
-    hash : SHA-256 of its content; a file that has changed is refused.
-    corrections, working_points, category, arguments, systematics, nominal, out_of_range : see
-        :meth:`load`; the systematics are those that were found.
+    path : str
+        The file, absolute.
+    hash : str
+        SHA-256 of its content; a file that has changed is refused.
+    corrections, working_points, category, arguments, systematics, nominal, out_of_range : various
+        See :meth:`load`; the systematics are those that were found.
     """
 
     path: str
@@ -78,27 +80,37 @@ class TagScaleFactors:
 
         Parameters
         ----------
-        path : ``.json`` or ``.json.gz``.
-        corrections : name of a correction in the file, or of one for each flavour. Variations of
-            several corrections are apart, each of the jets of its own, ``CORRECTION_variation``.
-        working_points : as the file names them, from the loosest to the tightest.
-        category : field of the jets with their flavour.
-        arguments : field of the jets for each input of the file that is not ``flavor``,
-            ``abseta``, ``eta`` or ``pt``, such as ``{"discriminant": "btagDeepFlavB"}``. For an
-            input that is a string: the text itself.
-        systematics : for each name the file's keys (up, down); flavours that do not have a key
-            keep the nominal factor. By default all pairs in the file: ``up_X`` and ``down_X``
-            become X, ``up`` and ``down`` become ``total``. That often contains the others:
-            choose, so that nothing counts twice.
-        nominal : the file's key without variation.
-        out_of_range : for jets outside the bins of the file ``"raise"`` an InputError, or
-            ``"clamp"`` them into the nearest bin with a :class:`~hepsilon.ScaleFactorWarning`.
-            The upper edge of the last bin is outside.
+        path : str or Path
+            ``.json`` or ``.json.gz``.
+        corrections : str or mapping of int to str
+            Name of a correction in the file, or of one for each flavour. Variations of several
+            corrections are apart, each of the jets of its own, ``CORRECTION_variation``.
+        working_points : sequence of str, default ()
+            As the file names them, from the loosest to the tightest.
+        category : str, default "hadronFlavour"
+            Field of the jets with their flavour.
+        arguments : mapping of str to str, optional
+            Field of the jets for each input of the file that is not ``flavor``, ``abseta``, ``eta``
+            or ``pt``, such as ``{"discriminant": "btagDeepFlavB"}``. For an input that is a string:
+            the text itself.
+        systematics : mapping of str to tuple of (str, str), optional
+            For each name the file's keys (up, down); flavours that do not have a key keep the
+            nominal factor. By default all pairs in the file: ``up_X`` and ``down_X`` become X,
+            ``up`` and ``down`` become ``total``. That often contains the others: choose, so that
+            nothing counts twice.
+        nominal : str, default "central"
+            The file's key without variation.
+        out_of_range : {"raise", "clamp"}, default "raise"
+            For jets outside the bins of the file ``"raise"`` an InputError, or ``"clamp"`` them
+            into the nearest bin with a :class:`~hepsilon.ScaleFactorWarning`. The upper edge of the
+            last bin is outside.
 
         Raises
         ------
-        ArtifactError : if the file is missing, or none of correctionlib.
-        ConfigError : for a correction, input, working point or systematic that it does not have.
+        ArtifactError
+            If the file is missing, or none of correctionlib.
+        ConfigError
+            For a correction, input, working point or systematic that it does not have.
         """
         where = str(Path(path).resolve())
         found = cls(
@@ -127,9 +139,11 @@ class TagScaleFactors:
 
         Raises
         ------
-        InputError : for a flavour that the corrections do not have, values that are not finite
-            or outside the bins of the file, or factors that are negative or not finite.
-        ConfigError : if the field of the discriminant is not named.
+        InputError
+            For a flavour that the corrections do not have, values that are not finite or outside
+            the bins of the file, or factors that are negative or not finite.
+        ConfigError
+            If the field of the discriminant is not named.
         """
         shape = any(DISCRIMINANT in part.inputs for part in self._parts().values())
         if shape and DISCRIMINANT not in self.arguments:
@@ -145,13 +159,17 @@ class TagScaleFactors:
 
         Parameters
         ----------
-        jets : as for a call.
-        discriminants : one that stands for each bin, rising: first that of untagged jets.
+        jets : ak.Array
+            As for a call.
+        discriminants : sequence of float
+            One that stands for each bin, rising: first that of untagged jets.
 
         Raises
         ------
-        InputError : as a call.
-        ConfigError : for a correction without discriminant, or discriminants that do not rise.
+        InputError
+            As a call.
+        ConfigError
+            For a correction without discriminant, or discriminants that do not rise.
         """
         for part in self._parts().values():
             _require([DISCRIMINANT], part.inputs, f"{self.path}: inputs of {part.name}")
@@ -199,12 +217,18 @@ class _Chunk:
 
     Attributes
     ----------
-    options : what is asked for.
-    size : number of jets.
-    groups : flavour, its correction (None: there is none), and the positions of its jets.
-    numbers : of all jets (float64), by input.
-    columns : of the result: for each the arguments that are the same for all jets.
-    moved : by input, the jets that were moved into the range (mask).
+    options : TagScaleFactors
+        What is asked for.
+    size : int
+        Number of jets.
+    groups : list of tuple of (int, Correction or None, ndarray)
+        Flavour, its correction (None: there is none), and the positions of its jets.
+    numbers : dict of str to ndarray
+        Of all jets (float64), by input.
+    columns : list of Arguments
+        Of the result: for each the arguments that are the same for all jets.
+    moved : dict of str to ndarray
+        By input, the jets that were moved into the range (mask).
     """
 
     options: TagScaleFactors

@@ -41,31 +41,41 @@ def truth_tag_weight(
 
     Parameters
     ----------
-    eps : efficiency of every jet, jagged, in [0, 1]; with several working points on a trailing
-        axis, or by name, from the loosest to the tightest.
-    n_tags : number of tags (at the loosest working point), or a condition such as
-        ``at_least(2, "medium") & at_least(1, "tight")``.
-    at_least : that many tags or more, instead of exactly that many.
-    jets : which jets count: a slice of each event's jets (the default: the leading two, in the
-        order of the collection), a jagged boolean mask (0 and 1 are booleans, too), or None for
-        all.
-    working_points : their names, from the loosest to the tightest, for conditions that name them.
-    scale_factors : ratios of data to simulation, jagged like ``eps``. A product with ``eps``
-        above 1 is taken as 1, and counted in a :class:`~hepsilon.ScaleFactorWarning`.
-    direct : mask of the jets that stay directly tagged (hybrid tagging), jagged.
-    tagged : of those jets the tag: a boolean, or the number of working points they pass. What
-        the other jets have here does not matter, but must be such a number.
+    eps : PerWorkingPoint
+        Efficiency of every jet, jagged, in [0, 1]; with several working points on a trailing axis,
+        or by name, from the loosest to the tightest.
+    n_tags : int or Condition, default 2
+        Number of tags (at the loosest working point), or a condition such as ``at_least(2,
+        "medium") & at_least(1, "tight")``.
+    at_least : bool, default False
+        That many tags or more, instead of exactly that many.
+    jets : slice or ak.Array or None, default slice(0, 2)
+        Which jets count: a slice of each event's jets (the default: the leading two, in the order
+        of the collection), a jagged boolean mask (0 and 1 are booleans, too), or None for all.
+    working_points : sequence of str, optional
+        Their names, from the loosest to the tightest, for conditions that name them.
+    scale_factors : PerWorkingPoint or ScaleFactors, optional
+        Ratios of data to simulation, jagged like ``eps``. A product with ``eps`` above 1 is taken
+        as 1, and counted in a :class:`~hepsilon.ScaleFactorWarning`.
+    direct : ak.Array, optional
+        Mask of the jets that stay directly tagged (hybrid tagging), jagged.
+    tagged : ak.Array, optional
+        Of those jets the tag: a boolean, or the number of working points they pass. What the other
+        jets have here does not matter, but must be such a number.
 
     Returns
     -------
-    ndarray : float64, one per event; 0 where an event has fewer than ``n_tags`` such jets.
+    ndarray
+        float64, one per event; 0 where an event has fewer than ``n_tags`` such jets.
 
     Raises
     ------
-    InputError : if a value is NaN or outside [0, 1], a tighter working point has a higher
-        efficiency, a working point is missing, or events are option-typed.
-    TypeError, ValueError : for a number of tags that is not a whole number of zero or more, or
-        jets that are neither a slice nor a jagged mask.
+    InputError
+        If a value is NaN or outside [0, 1], a tighter working point has a higher efficiency, a
+        working point is missing, or events are option-typed.
+    TypeError, ValueError
+        For a number of tags that is not a whole number of zero or more, or jets that are neither a
+        slice nor a jagged mask.
     """
     condition = as_condition(n_tags, at_least)
     bins = TagBins.of(
@@ -120,16 +130,21 @@ def direct_tag_weight(
 
     Parameters
     ----------
-    tagged : tag of every jet: a boolean, or the number of working points it passes.
-    scale_factors : ratios of data to simulation, jagged.
-    eps : efficiencies in simulation, as for :func:`truth_tag_weight`; not needed for factors of
-        jets (``ScaleFactors.kind``).
-    jets : which jets count, by default all.
+    tagged : ak.Array
+        Tag of every jet: a boolean, or the number of working points it passes.
+    scale_factors : PerWorkingPoint or ScaleFactors
+        Ratios of data to simulation, jagged.
+    eps : PerWorkingPoint, optional
+        Efficiencies in simulation, as for :func:`truth_tag_weight`; not needed for factors of jets
+        (``ScaleFactors.kind``).
+    jets : slice or ak.Array, optional
+        Which jets count, by default all.
 
     Raises
     ------
-    InputError : for values out of range, missing efficiencies, or jets in a bin of which their
-        efficiencies say that it is impossible.
+    InputError
+        For values out of range, missing efficiencies, or jets in a bin of which their efficiencies
+        say that it is impossible.
     """
     factors = ScaleFactors.of(scale_factors)
     if factors.kind == "jet":

@@ -54,7 +54,8 @@ def check(backend: str, precision: str) -> None:
 
     Raises
     ------
-    ConfigError : naming what exists.
+    ConfigError
+        Naming what exists.
     """
     if backend not in BACKENDS and not backend.startswith("triton+"):
         raise ConfigError(
@@ -112,8 +113,10 @@ def make_engine(
 
     Raises
     ------
-    ArtifactError : if the file changed, is damaged, or has no graph for the backend.
-    ConfigError : if the backend is not installed, or Keras runs on another one.
+    ArtifactError
+        If the file changed, is damaged, or has no graph for the backend.
+    ConfigError
+        If the backend is not installed, or Keras runs on another one.
     """
     backend = chosen(card, backend, device, precision)
     architecture = card.architecture
@@ -170,7 +173,8 @@ def read_weights(path: str, card: NetworkCard, expected_hash: str, model: Any) -
 
     Raises
     ------
-    ArtifactError : if they do not fit the model that the card describes.
+    ArtifactError
+        If they do not fit the model that the card describes.
     """
     arrays = read_arrays(path, card, expected_hash)
     paths = [variable.path.replace("/", ".") for variable in model.weights]

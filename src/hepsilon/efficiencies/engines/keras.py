@@ -101,11 +101,15 @@ class Engine:
 
     Parameters
     ----------
-    model : network from :func:`hepsilon.networks.build_model`.
-    members : for each network of the ensemble its weights, in the order of
-        ``model.trainable_variables``; None for those in the model, as they are at each call.
-    device : Keras device such as ``"cpu"`` or ``"gpu:0"``; None for the backend's choice.
-    precision : that the model was built with.
+    model : keras.Model
+        Network from :func:`hepsilon.networks.build_model`.
+    members : sequence of sequence of ndarray, optional
+        For each network of the ensemble its weights, in the order of ``model.trainable_variables``;
+        None for those in the model, as they are at each call.
+    device : str, optional
+        Keras device such as ``"cpu"`` or ``"gpu:0"``; None for the backend's choice.
+    precision : str, default "float32"
+        That the model was built with.
     """
 
     def __init__(
@@ -158,8 +162,10 @@ class Engine:
 
         Parameters
         ----------
-        offsets : int64 (``n_events + 1``).
-        nodes : raw features, float32 (``n_objects, n_features``).
+        offsets : ndarray
+            int64 (``n_events + 1``).
+        nodes : ndarray
+            Raw features, float32 (``n_objects, n_features``).
         """
         members = self._members
         if members is None:

@@ -45,9 +45,12 @@ class OnnxEngine:
 
     Parameters
     ----------
-    session : evaluates the graph on inputs by their names; called from several threads.
-    outputs : columns of its result, ``members * working_points``.
-    has_edges : the networks look at pairs, and take ``senders`` besides ``x``.
+    session : Session
+        Evaluates the graph on inputs by their names; called from several threads.
+    outputs : int
+        Columns of its result, ``members * working_points``.
+    has_edges : bool
+        The networks look at pairs, and take ``senders`` besides ``x``.
     """
 
     def __init__(self, session: Session, outputs: int, has_edges: bool) -> None:
@@ -79,7 +82,8 @@ def onnxruntime(graph: bytes, gpu: int | None = None) -> Session:
 
     Raises
     ------
-    ConfigError : if ONNX Runtime is not installed, or has no provider for the GPU.
+    ConfigError
+        If ONNX Runtime is not installed, or has no provider for the GPU.
     """
     _require("onnxruntime")
     import onnxruntime as ort
@@ -125,7 +129,8 @@ def openvino(graph: bytes, precision: str = "float32") -> Session:
 
     Raises
     ------
-    ConfigError : if OpenVINO is not installed, or the CPU does not multiply in bfloat16.
+    ConfigError
+        If OpenVINO is not installed, or the CPU does not multiply in bfloat16.
     """
     _require("openvino")
     import openvino as ov

@@ -39,19 +39,26 @@ class TritonEngine:
 
     Parameters
     ----------
-    url : ``triton+<http|grpc>://<address>/<model>/<version>`` as in coffea; ``https`` and ``grpcs``
-        encrypt. Without a version the server's choice, which may change during a run. A query
-        such as ``?timeout=60&retries=8`` goes before the parameters.
-    outputs : logits of every object.
-    has_edges : whether the network looks at partners.
-    timeout : seconds until a request is given up.
-    retries : repetitions of a request when the server is not reachable, is busy or times out,
-        after 0.5 to 1, 1 to 2, ... 8 to 16 seconds.
-    sleep : called with these seconds.
+    url : str
+        ``triton+<http|grpc>://<address>/<model>/<version>`` as in coffea; ``https`` and ``grpcs``
+        encrypt. Without a version the server's choice, which may change during a run. A query such
+        as ``?timeout=60&retries=8`` goes before the parameters.
+    outputs : int
+        Logits of every object.
+    has_edges : bool
+        Whether the network looks at partners.
+    timeout : float, default 30.0
+        Seconds until a request is given up.
+    retries : int, default 5
+        Repetitions of a request when the server is not reachable, is busy or times out, after 0.5
+        to 1, 1 to 2, ... 8 to 16 seconds.
+    sleep : callable, default asyncio.sleep
+        Called with these seconds.
 
     Raises
     ------
-    ConfigError : for a URL of another form.
+    ConfigError
+        For a URL of another form.
     """
 
     def __init__(
@@ -84,13 +91,17 @@ class TritonEngine:
 
         Parameters
         ----------
-        offsets : int64 (``n_events + 1``).
-        nodes : raw features, float32 (``n_objects, n_features``).
+        offsets : ndarray
+            int64 (``n_events + 1``).
+        nodes : ndarray
+            Raw features, float32 (``n_objects, n_features``).
 
         Raises
         ------
-        RemoteError : if the server is not reachable, or does not have a model that fits.
-        ConfigError : if tritonclient is not installed.
+        RemoteError
+            If the server is not reachable, or does not have a model that fits.
+        ConfigError
+            If tritonclient is not installed.
         """
         out = np.full((len(nodes), self.outputs), np.nan)
         if len(nodes):
