@@ -21,7 +21,6 @@ from hepsilon.simulation import (
     Fiducial,
     JetColumns,
     Tracks,
-    amplitudes,
     training_jets,
     true_efficiency,
     write_jets,
@@ -297,7 +296,7 @@ def drawn_tracks(
 
 @pytest.fixture
 def cheap_tracks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(amplitudes, "generate_tracks", drawn_tracks)
+    monkeypatch.setattr(writer, "generate_tracks", drawn_tracks)
 
 
 def flat_tracks(records: ak.Array, n: int = 2) -> Tracks:
@@ -488,7 +487,7 @@ def test_amplitude_final_state_and_region_reach_the_generator(
         asked.append(options)
         return drawn_tracks(rng, n_events, *options)
 
-    monkeypatch.setattr(amplitudes, "generate_tracks", remember)
+    monkeypatch.setattr(writer, "generate_tracks", remember)
     own, region = Amplitude("logarithmic", (0.0, 1.0), "root", 1.0, 0.5), Fiducial(0.1, 2.0)
     write_tracks(tmp_path / "a.root", 5, amplitude="rho", final_state="KK")
     write_tracks(tmp_path / "b.root", 5, amplitude=own)
