@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hepsilon._system.quiet import quiet_start
 from hepsilon._system.resources import has_nvidia_gpu, threaded, usable_cpus
 from hepsilon.arrays.types import Array
 from hepsilon.networks.graphs import MAX_NODES, MAX_ROWS, Graph, packed_graphs, packed_rows
@@ -29,11 +30,12 @@ def start_backend() -> None:
     """Import Keras with its backend, within the CPUs and GPU memory that this process may use."""
     # without an NVIDIA driver TensorFlow reports its absence as errors: not worth alarming anybody
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if has_nvidia_gpu() else "3")
-    import keras
+    with quiet_start():
+        import keras
 
+        if keras.backend.backend() == "tensorflow":
+            import tensorflow as tf
     if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
         try:
             tf.config.threading.set_intra_op_parallelism_threads(usable_cpus())
             for gpu in tf.config.list_physical_devices("GPU"):
