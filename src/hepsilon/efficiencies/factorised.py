@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -14,8 +13,9 @@ from hepsilon.config.learning import BinAxis, MapConfig
 from hepsilon.config.task import Task
 from hepsilon.data.dataset import Columns, check_response
 from hepsilon.data.features import Feature, FeatureSpec
-from hepsilon.efficiencies.artifact import Card, SourceFile, read_artifact, versions, write_artifact
+from hepsilon.efficiencies.artifact import Card, SourceFile, versions
 from hepsilon.efficiencies.base import Efficiency
+from hepsilon.efficiencies.saved import SavedArrays
 from hepsilon.errors import ArtifactError, ConfigError, TrainingError
 
 __all__ = ["FactorisedCard", "FactorisedMap", "track_axes", "with_axes"]
@@ -62,7 +62,7 @@ def track_axes() -> MapConfig:
     )
 
 
-class FactorisedMap(Efficiency):
+class FactorisedMap(SavedArrays[FactorisedCard], Efficiency):
     r"""Efficiency of an event as a product of one map over its objects: :math:`E = \prod e(x_i)`.
 
     The response of single objects is not known, only that of the event; the map is the maximum
@@ -73,13 +73,16 @@ class FactorisedMap(Efficiency):
     Use :meth:`fit` or :func:`hepsilon.load`.
     """
 
-    def __init__(self, card: FactorisedCard, values: Array, file_hash: str | None = None) -> None:
-        shape = tuple(len(e) - 1 for e in card.edges.values())
+    record, group = FactorisedCard, "map"
+
+    def _check(self) -> None:
+        if list(self._arrays) != ["value"]:
+            raise ArtifactError("expected the values of one map")
+        shape = tuple(len(e) - 1 for e in self.card.edges.values())
+        values = self.values()
         numbers = values.dtype.kind == "f" and values.shape == shape
         if not numbers or not ((values > 0.0) & (values < 1.0)).all():
             raise ArtifactError(f"expected efficiencies in (0, 1) of shape {shape}")
-        self.card, self.hash = card, file_hash
-        self._values = values
 
     @classmethod
     def fit(
@@ -143,41 +146,15 @@ class FactorisedMap(Efficiency):
             iterations=iterations,
             log_likelihood=likelihood,
         )
-        return cls(card, values)
-
-    @classmethod
-    def load(cls, path: str | Path) -> Self:
-        """Read a map file.
-
-        Raises
-        ------
-        ArtifactError
-            If it is missing, damaged or of another kind.
-        """
-        card, arrays, file_hash = read_artifact(path, FactorisedCard, "map")
-        if list(arrays) != ["value"]:
-            raise ArtifactError(f"{path}: expected the values of one map")
-        return cls(card, arrays["value"], file_hash)
-
-    def save(self, path: str | Path) -> Path:
-        """Write the map as one file."""
-        return write_artifact(path, self.card, {"map": {"value": self._values}})
-
-    @property
-    def task(self) -> Task:
-        return self.card.task
-
-    @property
-    def features(self) -> FeatureSpec:
-        return self.card.features
+        return cls(card, {"value": values})
 
     def values(self) -> Array:
         """Efficiency of a single object in every bin."""
-        return self._values
+        return self._arrays["value"]
 
-    def _evaluate(self, offsets: Array, nodes: Array) -> Array:
+    def _predict(self, offsets: Array, nodes: Array, replicas: bool) -> tuple[Array, Array | None]:
         bins = _bins(self.card.edges, nodes)
-        return np.exp(_sums(np.log(self._values.ravel())[bins], offsets))
+        return np.exp(_sums(np.log(self.values().ravel())[bins], offsets)), None
 
 
 def _bins(edges: dict[str, tuple[float, ...]], nodes: Array) -> Array:

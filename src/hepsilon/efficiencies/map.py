@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal
 
 import awkward as ak
@@ -15,13 +14,16 @@ from hepsilon.config.learning import MapConfig
 from hepsilon.config.task import Task
 from hepsilon.data.dataset import Columns, check_response
 from hepsilon.data.features import Feature, FeatureSpec, check_categories
-from hepsilon.efficiencies.artifact import Card, SourceFile, read_artifact, versions, write_artifact
+from hepsilon.efficiencies.artifact import Card, SourceFile, versions
 from hepsilon.efficiencies.base import Efficiency
+from hepsilon.efficiencies.saved import SavedArrays
 from hepsilon.errors import ArtifactError, ConfigError, TrainingError
 
 __all__ = ["EfficiencyMap", "MapCard"]
 
 N_REPLICAS = 20
+"""Number of draws from the posterior of all bins."""
+SEED = 1
 Edges = dict[str, tuple[float, ...]]
 
 
@@ -69,7 +71,7 @@ def _bin_numbers(features: FeatureSpec, edges: Edges, nodes: Array) -> Array:
     return flat
 
 
-class EfficiencyMap(Efficiency):
+class EfficiencyMap(SavedArrays[MapCard], Efficiency):
     """Efficiency in bins.
 
     With the weighted sums ``k`` of passed and ``n`` of all objects of a bin, the effective number
@@ -82,21 +84,18 @@ class EfficiencyMap(Efficiency):
     Use :meth:`fit` or :func:`hepsilon.load`.
     """
 
-    def __init__(
-        self, card: MapCard, arrays: dict[str, Array], file_hash: str | None = None
-    ) -> None:
-        self.card = card
-        self.hash = file_hash  # SHA-256 of the file it was loaded from
-        shape = _shape(card.features, card.edges)
-        if set(arrays) != {"value", "low", "high", "n_effective"}:
-            raise ArtifactError(f"unknown arrays of a map: {sorted(arrays)}")
-        points = len(card.task.passed.working_points)
-        for name, array in arrays.items():
+    record, group = MapCard, "map"
+
+    def _check(self) -> None:
+        shape = _shape(self.features, self.card.edges)
+        if set(self._arrays) != {"value", "low", "high", "n_effective"}:
+            raise ArtifactError(f"unknown arrays of a map: {sorted(self._arrays)}")
+        points = len(self.working_points)
+        for name, array in self._arrays.items():
             expected = shape if points == 1 or name == "n_effective" else (*shape, points)
             numbers = array.dtype.kind == "f" and array.shape == expected
             if not numbers or not np.isfinite(array).all():
                 raise ArtifactError(f"{name}: expected finite numbers of shape {expected}")
-        self._arrays = arrays
 
     @classmethod
     def fit(
@@ -158,29 +157,6 @@ class EfficiencyMap(Efficiency):
         )
         return cls(card, arrays)
 
-    @classmethod
-    def load(cls, path: str | Path) -> Self:
-        """Read a map file.
-
-        Raises
-        ------
-        ArtifactError
-            If it is missing, damaged or of another kind.
-        """
-        return cls(*read_artifact(path, MapCard, "map"))
-
-    def save(self, path: str | Path) -> Path:
-        """Write the map as one file."""
-        return write_artifact(path, self.card, {"map": self._arrays})
-
-    @property
-    def task(self) -> Task:
-        return self.card.task
-
-    @property
-    def features(self) -> FeatureSpec:
-        return self.card.features
-
     def _bins(self, nodes: Array) -> Array:
         return _bin_numbers(self.features, self.card.edges, nodes)
 
@@ -188,21 +164,21 @@ class EfficiencyMap(Efficiency):
         filled = self._arrays["n_effective"].ravel()[self._bins(nodes)] > 0.0
         return np.asarray(super()._covered(nodes) & filled)
 
-    def _evaluate(self, offsets: Array, nodes: Array) -> Array:
-        return self._of_bins(self._arrays["value"], self._bins(nodes))
-
     def _of_bins(self, table: Array, numbers: Array) -> Array:
         """Rows of a table of all bins (bins..., others...) for the bin number of each object."""
         bins = _shape(self.features, self.card.edges)
         flat = table.reshape(int(np.prod(bins)), *table.shape[len(bins) :])
         return np.asarray(flat[numbers])
 
-    def _evaluate_all(self, offsets: Array, nodes: Array) -> tuple[Array, Array | None]:
-        numbers, draws = self._bins(nodes), self._draws(N_REPLICAS, seed=1)
-        return self._of_bins(self._arrays["value"], numbers), self._of_bins(draws, numbers)
+    def _predict(self, offsets: Array, nodes: Array, replicas: bool) -> tuple[Array, Array | None]:
+        numbers = self._bins(nodes)
+        eps = self._of_bins(self._arrays["value"], numbers)
+        if not replicas:
+            return eps, None
+        return eps, self._of_bins(self._draws(N_REPLICAS, SEED), numbers)
 
     def replicas(
-        self, records: ak.Array, /, *, n_replicas: int = N_REPLICAS, seed: int = 1
+        self, records: ak.Array, /, *, n_replicas: int = N_REPLICAS, seed: int = SEED
     ) -> ak.Array:
         """Efficiencies with the statistical fluctuations of the map, on one more axis.
 

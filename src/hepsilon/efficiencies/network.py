@@ -7,19 +7,18 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-import awkward as ak
 import numpy as np
 from scipy.special import expit, softmax
 
 from hepsilon._system.files import sha256
 from hepsilon.arrays.types import Array
 from hepsilon.config.records import validate
-from hepsilon.config.task import Task
-from hepsilon.data.features import FeatureSpec
 from hepsilon.efficiencies.artifact import read_card
 from hepsilon.efficiencies.base import Efficiency
 from hepsilon.efficiencies.cards import NetworkCard
 from hepsilon.efficiencies.engines.choice import Evaluator, check, make_engine
+from hepsilon.efficiencies.kinds import Options
+from hepsilon.efficiencies.saved import Saved
 from hepsilon.errors import ArtifactError, InputError
 
 __all__ = ["NetworkEfficiency", "to_probability"]
@@ -53,7 +52,7 @@ def to_probability(logits: Array, mu: float) -> Array:
 
 
 @dataclass(frozen=True)
-class NetworkEfficiency(Efficiency):
+class NetworkEfficiency(Saved[NetworkCard], Efficiency):
     """A trained network, or the mean of an ensemble, as an efficiency.
 
     Pickles as path and content hash. The networks are loaded on the first call, once per
@@ -104,16 +103,28 @@ class NetworkEfficiency(Efficiency):
         card = validate(NetworkCard, read_card(path), str(path), ArtifactError)
         return cls(str(Path(path).resolve()), sha256(path), card, backend, device, precision)
 
+    @classmethod
+    def opened(cls, path: str | Path, options: Options) -> NetworkEfficiency:
+        """Read the card for :func:`hepsilon.load`, and check what a lower precision changes.
+
+        Raises
+        ------
+        ArtifactError
+            If the file is missing, damaged or of another kind, or the precision changes too much.
+        ConfigError
+            For a backend or precision that does not exist.
+        """
+        efficiency = cls.load(
+            path, backend=options.backend, device=options.device, precision=options.precision
+        )
+        if options.precision != "float32":
+            from hepsilon.efficiencies.precision import check_precision
+
+            check_precision(efficiency, options.precision_bound)
+        return efficiency
+
     def __reduce__(self) -> Any:
         return _restore, (self.path, self.hash, self.backend, self.device, self.precision)
-
-    @property
-    def task(self) -> Task:
-        return self.card.task
-
-    @property
-    def features(self) -> FeatureSpec:
-        return self.card.features
 
     def _engine(self) -> Evaluator:
         key = self.hash, self.backend, self.device, self.precision
@@ -144,17 +155,9 @@ class NetworkEfficiency(Efficiency):
         mu = self.card.training.mu
         return np.stack([to_probability(x[:, 0] if points == 1 else x, mu) for x in networks], -1)
 
-    def _evaluate(self, offsets: Array, nodes: Array) -> Array:
-        return np.asarray(self.of_members(offsets, nodes).mean(axis=-1))
-
-    def _evaluate_all(self, offsets: Array, nodes: Array) -> tuple[Array, Array | None]:
+    def _predict(self, offsets: Array, nodes: Array, replicas: bool) -> tuple[Array, Array | None]:
         members = self.of_members(offsets, nodes)
-        return members.mean(axis=-1), members if members.shape[-1] > 1 else None
-
-    def replicas(self, records: ak.Array, /) -> ak.Array:
-        """Efficiencies of the single networks, with one more axis, the members."""
-        offsets, nodes = self._columns(records)
-        return self._like_records(self.of_members(offsets, nodes), offsets)
+        return members.mean(axis=-1), members if replicas and members.shape[-1] > 1 else None
 
 
 def _restore(
