@@ -49,19 +49,19 @@ def check_efficiency(
         The records stay what they were.
     repetition
         A second call gives identical numbers.
-    empty events
-        Events without objects have no efficiencies and change nothing for others (efficiencies of
-        objects only).
-    chunks
-        ``eff(a) ++ eff(b) == eff(a ++ b)`` for any split, empty chunks included.
-    order
-        Events, and the objects of an event, keep their efficiencies in another order. An efficiency
-        of events may depend on the order of the objects.
     evaluate
         ``evaluate(records).eps`` is ``efficiency(records)``, and the domain has one bool for each
         number; ``in_domain(records)`` says the same.
     replicas
         One more axis than the efficiencies, of the same length for any records; None if not wanted.
+    chunks
+        ``eff(a) ++ eff(b) == eff(a ++ b)`` for any split, empty chunks included.
+    order
+        Events, and the objects of an event, keep their efficiencies in another order. An efficiency
+        of events may depend on the order of the objects.
+    empty events
+        Events without objects have no efficiencies and change nothing for others (efficiencies of
+        objects only).
     pickling
         What comes out of a pickle gives identical numbers.
 
@@ -353,11 +353,11 @@ CONTRACTS: dict[str, Callable[[_Subject], None]] = {
     "values": _values,
     "mutation": _mutation,
     "repetition": _repetition,
-    "empty events": _empty_events,
-    "chunks": _chunks,
-    "order": _order,
     "evaluate": _evaluate,
     "replicas": _replicas,
+    "chunks": _chunks,
+    "order": _order,
+    "empty events": _empty_events,
     "pickling": _pickling,
 }
 """The contracts by name, in the order in which they are checked."""

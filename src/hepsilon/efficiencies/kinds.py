@@ -83,7 +83,7 @@ def register_kind(kind: str) -> Callable[[ClassT], ClassT]:
     ...     record, group = FlatCard, "flat"
     ...
     ...     def _predict(self, offsets, nodes, replicas):
-    ...         return np.full(len(nodes), self._arrays["value"]), None
+    ...         return np.full(len(nodes), self._arrays["value"][0]), None
     """
 
     def register(cls: ClassT) -> ClassT:
