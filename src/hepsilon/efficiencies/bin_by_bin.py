@@ -27,7 +27,7 @@ class BinByBinCard(Card):
     Attributes
     ----------
     edges : dict of str to tuple of tuple of float
-        For each observable the edges of its axes.
+        Edges of the axes of each observable.
     """
 
     kind: Literal["bin-by-bin"] = "bin-by-bin"
@@ -42,7 +42,7 @@ class BinByBin(SavedArrays[BinByBinCard]):
     whose prior is worth one event at p. It depends on the spectra of the sample it is made from,
     which is what the networks are compared with.
 
-    Use :meth:`fit` or :func:`hepsilon.load`.
+    Use :meth:`fit` or :func:`hepsilon.load_correction`.
     """
 
     record, group = BinByBinCard, "values"
@@ -73,13 +73,19 @@ class BinByBin(SavedArrays[BinByBinCard]):
         Parameters
         ----------
         task : Task
-            Of events.
+            Task whose unit is the event.
         observables : mapping of str to hist.Hist
-            Of the output of :class:`hepsilon.processors.EfficiencyInversion`.
+            Histograms by observable, from the output of
+            :class:`hepsilon.processors.EfficiencyInversion`.
         n_events : int
-            In the sample.
+            Number of events of the sample.
         files : tuple of SourceFile, default ()
-            Noted in the card.
+            Files of the sample, noted in the card.
+
+        Returns
+        -------
+        BinByBin
+            The correction, not yet saved.
 
         Raises
         ------
@@ -119,10 +125,22 @@ class BinByBin(SavedArrays[BinByBinCard]):
     def efficiency(self, name: str, entries: Entries) -> Array:
         """Efficiency of each entry of an observable.
 
+        Parameters
+        ----------
+        name : str
+            Observable.
+        entries : Entries
+            Its entries with their axes.
+
+        Returns
+        -------
+        ndarray of float64, shape (n_entries,)
+            Efficiency of the bin of each entry.
+
         Raises
         ------
         ConfigError
-            For an observable, or a binning, that it was not made for.
+            For an observable, or a binning, that the correction was not made for.
         """
         edges = tuple(tuple(axis.edges.tolist()) for axis in entries.axes)
         if self.card.edges.get(name) != edges:

@@ -33,9 +33,9 @@ class FactorisedCard(Card):
     edges : dict of str to tuple of float
         Bin edges of each binned feature, in order.
     iterations : int
-        Of the fit.
+        Number of iterations of the fit.
     log_likelihood : float
-        Mean per event, at its end.
+        Mean log-likelihood per event at the end of the fit.
     """
 
     kind: Literal["factorised-map"] = "factorised-map"
@@ -45,7 +45,18 @@ class FactorisedCard(Card):
 
 
 def with_axes(config: Config) -> Config:
-    """The configuration whose task has the binned features of the map, to read columns with."""
+    """Replace the features of a configuration's task by those that the map bins.
+
+    Parameters
+    ----------
+    config : Config
+        Configuration, perhaps with a section ``map``.
+
+    Returns
+    -------
+    Config
+        Configuration to read the columns of :meth:`FactorisedMap.fit` with.
+    """
     axes = config.map if "map" in config.model_fields_set else track_axes()
     task = config.task.model_copy(update={"features": tuple(axes.axes), "categorical": {}})
     return config.model_copy(update={"task": task, "map": axes})
@@ -97,13 +108,19 @@ class FactorisedMap(SavedArrays[FactorisedCard], Efficiency):
         Parameters
         ----------
         task : Task
-            Of events, whose features hold the binned ones (see :func:`with_axes`).
+            Task whose unit is the event; its features hold the binned ones (see
+            :func:`with_axes`).
         columns : Columns
             The sample (see :func:`hepsilon.data.dataset.load_columns`).
         config : MapConfig, optional
             Binning; by default that of :func:`track_axes`.
         files : tuple of SourceFile, default ()
-            Noted in the card.
+            Files of the sample, noted in the card.
+
+        Returns
+        -------
+        FactorisedMap
+            The map, not yet saved.
 
         Raises
         ------
@@ -149,7 +166,7 @@ class FactorisedMap(SavedArrays[FactorisedCard], Efficiency):
         return cls(card, {"value": values})
 
     def values(self) -> Array:
-        """Efficiency of a single object in every bin."""
+        """Efficiency of a single object in every bin (float64, one axis per binned feature)."""
         return self._arrays["value"]
 
     def _predict(self, offsets: Array, nodes: Array, replicas: bool) -> tuple[Array, Array | None]:

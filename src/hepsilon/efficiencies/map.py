@@ -110,13 +110,18 @@ class EfficiencyMap(SavedArrays[MapCard], Efficiency):
         Parameters
         ----------
         task : Task
-            With the binned features among its features; its categories give one map each.
+            Task whose features hold the binned ones; each of its categories gets a map.
         columns : Columns
             The sample (see :func:`hepsilon.data.dataset.load_columns`).
         config : MapConfig, optional
             Binning; by default the 19 x 10 bins of the paper's public code in (pt, eta).
         files : tuple of SourceFile, default ()
-            Noted in the card.
+            Files of the sample, noted in the card.
+
+        Returns
+        -------
+        EfficiencyMap
+            The map, not yet saved.
 
         Raises
         ------
@@ -187,19 +192,30 @@ class EfficiencyMap(SavedArrays[MapCard], Efficiency):
 
         Parameters
         ----------
-        records : ak.Array
-            Jagged objects.
-        n_replicas : int, default N_REPLICAS
+        records : ak.Array, jagged
+            Objects such as ``events.Jet``.
+        n_replicas : int, default 20
             Number of draws of the whole map.
         seed : int, default 1
-            Of the draws, which are the same in every call.
+            Seed of the draws, which are the same in every call. With the defaults they are those of
+            :meth:`evaluate`.
+
+        Returns
+        -------
+        ak.Array of float64
+            One more axis than the efficiencies.
         """
         offsets, nodes = self._columns(records)
         rows = self._of_bins(self._draws(n_replicas, seed), self._bins(nodes))
         return self._like_records(rows, offsets)
 
     def _draws(self, n_replicas: int, seed: int) -> Array:
-        """Values of all bins in every replica (bins..., [working points,] replicas)."""
+        """Values of all bins in every replica, shape (bins..., [working points,] replicas).
+
+        The shares of objects between neighbouring working points are drawn from the Dirichlet
+        posterior as normalised gamma variates; their sums from the tightest one are the replicas,
+        which therefore fall from one working point to the next, too.
+        """
         values = self._arrays["value"]
         bins, _ = bins_between(values.reshape(-1, len(self.working_points)), 0.0)
         concentration = (self._arrays["n_effective"].reshape(-1, 1) + 1.0) * bins
@@ -211,7 +227,15 @@ class EfficiencyMap(SavedArrays[MapCard], Efficiency):
         return np.moveaxis(eps, 0, -1).reshape(*values.shape, n_replicas)
 
     def interval(self) -> tuple[Array, Array]:
-        """68 % Clopper-Pearson interval of every bin, on effective counts (low, high)."""
+        """68 % interval of Clopper and Pearson in every bin, on effective counts.
+
+        Returns
+        -------
+        low : ndarray of float64, shape of :meth:`values`
+            Lower ends.
+        high : ndarray of float64, shape of :meth:`values`
+            Upper ends.
+        """
         return self._arrays["low"], self._arrays["high"]
 
     @property
@@ -225,7 +249,13 @@ class EfficiencyMap(SavedArrays[MapCard], Efficiency):
         return int(np.count_nonzero(self._arrays["n_effective"] == 0.0))
 
     def values(self) -> Array:
-        """Efficiency of every bin: categories first, then the binned features."""
+        """Efficiency of every bin.
+
+        Returns
+        -------
+        ndarray of float64, shape (categories..., bins..., [n_working_points])
+            Axes of the categories first, then those of the binned features.
+        """
         return self._arrays["value"]
 
 
@@ -247,7 +277,7 @@ def _map_features(task: Task, edges: Edges) -> FeatureSpec:
 def _posteriors(
     working_points: int, sample: tuple[Array, Array, Array], shape: tuple[int, ...], n_binned: int
 ) -> tuple[dict[str, Array], int]:
-    """:func:`_posterior` of every working point, on one more axis where there are several."""
+    """Posteriors of all working points, on one more axis where there are several."""
     numbers, passed, weights = sample
     found = [
         _posterior(numbers, passed > point, weights, shape, n_binned)
@@ -270,10 +300,16 @@ def _posterior(
 
     Parameters
     ----------
-    numbers, passed, weights : ndarray
-        Flat bin number, response and weight of the objects in the binning.
+    numbers : ndarray of int64, shape (n_objects,)
+        Flat bin number of the objects in the binning.
+    passed : ndarray, shape (n_objects,)
+        Response.
+    weights : ndarray, shape (n_objects,)
+        Weights.
     shape : tuple of int
-        Of the bins; the last ``n_binned`` axes are those of the features.
+        Shape of the bins.
+    n_binned : int
+        Number of binned features, which are the last axes.
     """
     size = int(np.prod(shape))
     n, k, squares = (

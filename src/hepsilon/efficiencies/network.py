@@ -30,14 +30,31 @@ _LOCK = Lock()
 
 
 def to_probability(logits: Array, mu: float) -> Array:
-    """Efficiency from a network's logit, float64 in (0, 1).
+    """Turn a network's logits into efficiencies.
 
-    Of several working points (``n_objects, working_points``) from the logits of the bins between
-    them: the softmax, summed from the tightest one, so that efficiencies fall from one working
-    point to the next by construction.
+    For several working points the logits are those of the bins between them, relative to that of
+    what passes none: their softmax is summed from the tightest one, so that efficiencies fall from
+    one working point to the next by construction.
 
     With objects that did not pass weighted by ``mu`` (paper Eq. 5) the network converges to
     ``eps / (eps + mu (1 - eps))``, whose logit is that of eps minus ``ln mu``.
+
+    Parameters
+    ----------
+    logits : ndarray, shape (n_entries,) or (n_entries, n_working_points)
+        Outputs of one network.
+    mu : float
+        Weight of the objects that did not pass, in the training.
+
+    Returns
+    -------
+    ndarray of float64, shape of logits
+        Efficiencies in (0, 1).
+
+    Raises
+    ------
+    InputError
+        If outputs are NaN or infinite.
     """
     if not np.isfinite(logits).all():
         raise InputError(f"{int((~np.isfinite(logits)).sum())} outputs are NaN or infinite")
@@ -61,17 +78,17 @@ class NetworkEfficiency(Saved[NetworkCard], Efficiency):
     Attributes
     ----------
     path : str
-        The model file, absolute.
+        Absolute path of the model file.
     hash : str
         SHA-256 of its content; a file that has changed is refused.
     card : NetworkCard
-        What it says of itself.
+        Description that the file holds.
     backend : str
-        What evaluates the networks (see :func:`hepsilon.load`).
+        Name of what evaluates the networks (see :func:`hepsilon.load`).
     device : str or None
-        Such as ``"cpu"`` or ``"gpu:0"``; None for a GPU where there is one.
-    precision : str
-        Of the matrix products.
+        Device such as ``"cpu"`` or ``"gpu:0"``; None for a GPU where there is one.
+    precision : {"float32", "bfloat16"}
+        Precision of the matrix products.
     """
 
     path: str
@@ -90,7 +107,23 @@ class NetworkEfficiency(Saved[NetworkCard], Efficiency):
         device: str | None = None,
         precision: str = "float32",
     ) -> NetworkEfficiency:
-        """Read the card of a model file.
+        """Read the card of a model file; the networks are read on the first call.
+
+        Parameters
+        ----------
+        path : str or Path
+            Model file.
+        backend : str, default "auto"
+            Name of what evaluates the networks (see :func:`hepsilon.load`).
+        device : str, optional
+            Device such as ``"cpu"`` or ``"gpu:0"``; None for a GPU where there is one.
+        precision : {"float32", "bfloat16"}, default "float32"
+            Precision of the matrix products. What it changes is not checked here.
+
+        Returns
+        -------
+        NetworkEfficiency
+            Handle of the file.
 
         Raises
         ------
@@ -141,7 +174,20 @@ class NetworkEfficiency(Saved[NetworkCard], Efficiency):
             return _ENGINES[key]
 
     def of_members(self, offsets: Array, nodes: Array) -> Array:
-        """Efficiencies of every object, or event, from every network (entries, ..., members)."""
+        """Efficiencies of every object, or event, from every network.
+
+        Parameters
+        ----------
+        offsets : ndarray of int64, shape (n_events + 1,)
+            Event i has the objects ``offsets[i]:offsets[i + 1]``.
+        nodes : ndarray of float32, shape (n_objects, n_features)
+            Raw features.
+
+        Returns
+        -------
+        ndarray of float64, shape (n_entries, [n_working_points,] n_members)
+            For every object, or every event of a task of events.
+        """
         rows = offsets, nodes
         architecture = self.card.architecture
         objects, points = architecture.objects, architecture.working_points

@@ -46,16 +46,16 @@ class Dense(keras.layers.Dense):  # type: ignore[misc]
 
 
 class Initializers:
-    """Makes the layers with initial kernels that are a function of one seed; zeros without.
+    """Maker of layers whose initial kernels are a function of one seed.
 
     Keras' global seed is left alone.
 
     Parameters
     ----------
     seed : int or None
-        Of all kernels.
-    precision : str, default "float32"
-        Of the matrix products.
+        Seed of all kernels; None for zeros.
+    precision : {"float32", "bfloat16"}, default "float32"
+        Precision of the matrix products.
     """
 
     def __init__(self, seed: int | None, precision: str = "float32") -> None:
@@ -113,7 +113,7 @@ def sum_over_partners(messages: Any, edges: tuple[Any, Any], nodes: Any) -> Any:
 
 
 class FeatureEncoder(keras.layers.Layer):  # type: ignore[misc]
-    """Raw features to network inputs: standardised numbers, one-hot categories.
+    """Encoder of raw features as network inputs: standardised numbers, one-hot categories.
 
     Angles become (cos, sin) with ``periodic_angles``, else they are standardised like numbers.
     The constants come from the training sample and are part of the model.
@@ -139,9 +139,9 @@ class FeatureEncoder(keras.layers.Layer):  # type: ignore[misc]
 
 
 class PairFeatures(keras.layers.Layer):  # type: ignore[misc]
-    """Differences of a pair: d_eta, d_phi wrapped into [-pi, pi], delta R, (edges, 3).
+    """Differences of a pair: d_eta, d_phi wrapped into [-pi, pi], and delta R; shape (edges, 3).
 
-    Invariant under common rotations in phi, and what close-by objects depend on.
+    They are invariant under common rotations in phi, and close-by objects depend on them.
     """
 
     def __init__(self, eta: int, phi: int, **kwargs: Any) -> None:

@@ -30,7 +30,7 @@ def log_odds(log_probability: Any) -> Any:
 
 
 class TrackEncoder(keras.layers.Layer):  # type: ignore[misc]
-    r"""Raw track features to network inputs that know the geometry.
+    r"""Encoder of raw track features as network inputs that know the geometry.
 
     All but azimuth: the logarithm of pt in units of its scale in the training sample, eta,
     harmonics :math:`\cos k\theta, \sin k\theta` of the polar angle, and all other features,
@@ -39,7 +39,7 @@ class TrackEncoder(keras.layers.Layer):  # type: ignore[misc]
     :math:`\kappa_m` [GeV] are learned. Without a feature ``charge`` there is no bending; with
     ``charge_input`` the charge is an input besides.
 
-    From (..., features) to three tensors: (..., d) without azimuth, (..., 2 m harmonics) of the
+    It maps (..., features) to three tensors: (..., d) without azimuth, (..., 2 m harmonics) of the
     azimuths, and the angles (..., 1 + m): eta and the azimuths.
     """
 
@@ -140,7 +140,7 @@ class ProductEfficiency(keras.layers.Layer):  # type: ignore[misc]
     charge acts through the bending only: as an input besides it let trainings end in a local
     minimum.
 
-    From the outputs of :class:`TrackEncoder`, each (events, tracks, ...), to (events, 1).
+    It maps the outputs of :class:`TrackEncoder`, each (events, tracks, ...), to (events, 1).
     """
 
     def __init__(
@@ -190,7 +190,7 @@ class EventProduct(keras.layers.Layer):  # type: ignore[misc]
     r"""Event-level readout of a graph network: :math:`E = \prod_i \sigma(a_i)` over its nodes.
 
     The logarithms are summed over each node's edges, which reach all other objects of its event:
-    every node carries the logit of its event. For any number of objects.
+    every node carries the logit of its event, for any number of objects.
     """
 
     def call(self, inputs: tuple[Any, Any, Any]) -> Any:
