@@ -72,9 +72,8 @@ class Evaluation:
 class SupportsEvaluation(SupportsEfficiency, Protocol):
     """The whole protocol: what every efficiency of hepsilon can do, whatever is behind it.
 
-    A class of your own that has these three besides the call is treated like a network or a map;
-    it need not derive from anything. :func:`hepsilon.testing.check_efficiency` tests that it keeps
-    the contracts.
+    A class of your own keeps to it with these three besides the call, and need not derive from
+    anything; :func:`hepsilon.testing.check_efficiency` tests that it keeps the contracts.
 
     Attributes
     ----------

@@ -18,11 +18,11 @@ class EpochCard(Record):
     Attributes
     ----------
     epoch : int
-        Number of the epoch, from one.
+        Number of the epoch.
     loss : float
-        Mean loss on the training events.
+        Loss per event (paper Eq. 5) on the training events.
     validation_loss : float
-        Mean loss on the validation events.
+        Loss per event on the validation events.
     seconds : float
         Duration, s.
     """

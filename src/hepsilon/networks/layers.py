@@ -117,6 +117,13 @@ class FeatureEncoder(keras.layers.Layer):  # type: ignore[misc]
 
     Angles become (cos, sin) with ``periodic_angles``, else they are standardised like numbers.
     The constants come from the training sample and are part of the model.
+
+    Parameters
+    ----------
+    spec : FeatureSpec
+        Features in the order of the input's columns.
+    periodic_angles : bool
+        Whether angles enter as (cos, sin).
     """
 
     def __init__(self, spec: FeatureSpec, periodic_angles: bool, **kwargs: Any) -> None:
@@ -142,6 +149,13 @@ class PairFeatures(keras.layers.Layer):  # type: ignore[misc]
     """Differences of a pair: d_eta, d_phi wrapped into [-pi, pi], and delta R; shape (edges, 3).
 
     They are invariant under common rotations in phi, and close-by objects depend on them.
+
+    Parameters
+    ----------
+    eta : int
+        Column of eta in the nodes.
+    phi : int
+        Column of phi in the nodes.
     """
 
     def __init__(self, eta: int, phi: int, **kwargs: Any) -> None:
@@ -165,6 +179,15 @@ class FirstPairLayer(keras.layers.Layer):  # type: ignore[misc]
 
     ``W [x_i, x_j, p] = W_a x_i + W_b x_j + W_c p``: the first two products run once per object
     instead of once per pair. One kernel, initialised as that of the plain layer.
+
+    Parameters
+    ----------
+    units : int
+        Width of the output.
+    activation : str
+        Activation of the sum.
+    initializers : Initializers
+        Maker of the initial kernel, with the precision.
     """
 
     def __init__(
@@ -210,6 +233,15 @@ class GNBlock(keras.layers.Layer):  # type: ignore[misc]
     ``2 d_in -> m1 -> m1 -> h`` runs on all ordered pairs and is summed over the partners, then
     ``h -> h -> h``; the object MLP is ``d_in -> m2 -> h``. Both halves are concatenated and
     normalised to unit length; the skip connection is the caller's.
+
+    Parameters
+    ----------
+    d_out : int
+        Width of the output, an even number.
+    activation : str
+        Activation of the hidden layers; the last layer of each MLP has tanh.
+    initializers : Initializers
+        Maker of the layers of the MLPs.
     """
 
     def __init__(

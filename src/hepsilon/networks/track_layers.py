@@ -41,6 +41,24 @@ class TrackEncoder(keras.layers.Layer):  # type: ignore[misc]
 
     It maps (..., features) to three tensors: (..., d) without azimuth, (..., 2 m harmonics) of the
     azimuths, and the angles (..., 1 + m): eta and the azimuths.
+
+    Parameters
+    ----------
+    spec : FeatureSpec
+        Features with px, py, pz or pt, eta, phi among them.
+    harmonics : int
+        Number of harmonics of each azimuth.
+    polar : int
+        Number of harmonics of the polar angle.
+    bendings : int
+        Number of cylinders on which the azimuth is taken.
+    charge_input : bool, default True
+        Whether the charge is an input of its own.
+
+    Raises
+    ------
+    ConfigError
+        If the features give no momentum.
     """
 
     def __init__(
@@ -118,7 +136,7 @@ def harmonics(angle: Any, number: int) -> list[Any]:
 
 
 def pair_differences(first: Any, second: Any) -> Any:
-    """What close-by tracks depend on, symmetric in the two: |d_eta|, |d_phi|, cos, delta R."""
+    """Differences that close-by tracks depend on: |d_eta|, |d_phi|, cos, delta R; symmetric."""
     d_eta = ops.abs(first[..., :1] - second[..., :1])
     d_phi = first[..., 1:] - second[..., 1:]
     d_phi = ops.abs(d_phi - TWO_PI * ops.round(d_phi / TWO_PI))
@@ -141,6 +159,15 @@ class ProductEfficiency(keras.layers.Layer):  # type: ignore[misc]
     minimum.
 
     It maps the outputs of :class:`TrackEncoder`, each (events, tracks, ...), to (events, 1).
+
+    Parameters
+    ----------
+    widths : tuple of int
+        Hidden widths of both networks.
+    activation : str
+        Activation of the hidden layers.
+    init : Initializers
+        Maker of their layers.
     """
 
     def __init__(

@@ -24,7 +24,7 @@ __all__ = ["OnnxEngine", "bfloat16_in_hardware", "is_installed", "onnxruntime", 
 
 Session = Callable[[dict[str, Array]], Array]
 EXTRAS = {"onnxruntime": "onnx", "openvino": "openvino"}
-"""What to install, by the package that is missing."""
+"""Extra of hepsilon that installs a package, by the package."""
 _FIRST_TENSOR = Lock()
 
 

@@ -245,7 +245,7 @@ class _Session:
 
 
 def _client_library(protocol: str) -> tuple[Any, tuple[type[Exception], ...]]:
-    """Asynchronous tritonclient of a protocol, and what it raises when the server is lost."""
+    """Asynchronous tritonclient of a protocol, and its exceptions for a server that is lost."""
     lost: tuple[type[Exception], ...] = OSError, asyncio.TimeoutError
     try:
         if protocol == "grpc":
