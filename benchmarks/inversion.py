@@ -23,10 +23,10 @@ import numpy as np
 import uproot
 
 import hepsilon
-from hepsilon.arrays.keys import event_key
+from hepsilon.arrays.keys import SPLIT_SALT, event_key
 from hepsilon.closure import closure_report, run_closure
 from hepsilon.config import Config, ModelConfig, Recipe, TrainingConfig
-from hepsilon.data.dataset import SPLIT_SALT, Columns, read_columns
+from hepsilon.data.dataset import Columns, read_columns
 from hepsilon.data.features import FeatureSpec, fit_features
 from hepsilon.efficiencies.bin_by_bin import BinByBin
 from hepsilon.efficiencies.engines.keras import Engine, start_backend

@@ -72,7 +72,7 @@ def speed(n_events: int, repeats: int) -> dict[str, Any]:
             "exactly 2": lambda: truth_tag_weight(eps, 2, jets=None),
             "exactly 2: awkward combinations": lambda: by_combinations(eps),
             "exactly 2: explicit enumeration": lambda: by_enumeration(eps),
-            "at least 2": lambda: truth_tag_weight(eps, 2, True, None),
+            "at least 2": lambda: truth_tag_weight(eps, 2, at_least=True, jets=None),
             "exactly 2 of the leading 2": lambda: truth_tag_weight(eps, 2),
             "exactly 2 with scale factors": lambda: truth_tag_weight(
                 eps, 2, jets=None, scale_factors=factors
@@ -119,7 +119,9 @@ def accuracy(n_events: int) -> list[dict[str, Any]]:
                     "eps": scale,
                     "jets": jets,
                     "at_least": n_tags,
-                    "hepsilon": _error(truth_tag_weight(eps, n_tags, True, None), truth),
+                    "hepsilon": _error(
+                        truth_tag_weight(eps, n_tags, at_least=True, jets=None), truth
+                    ),
                     "one_minus_the_others": _error(1.0 - np.asarray(fewer), truth),
                 }
             )

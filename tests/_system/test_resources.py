@@ -191,7 +191,7 @@ def test_a_caller_who_gives_up_leaves_the_threads_to_others() -> None:
 
 FORK = """
 import os
-from hepsilon.resources import threaded
+from hepsilon._system.resources import threaded
 assert list(threaded(abs, [-1, -2, -3], 2)) == [1, 2, 3]
 child = os.fork()
 if not child:

@@ -308,24 +308,24 @@ def test_nth_uniform_is_the_upper_53_bits_of_a_word_of_splitmix64(key: int, n: i
     assert Fraction(float(uniform)) == Fraction(python_key(start) >> 11, 2**53)
 
 
-def nth_uniforms(keys: Array, n: int) -> Array:
-    return np.array([keys.nth_uniform(key, n) for key in keys])
+def nth_uniforms(words: Array, n: int) -> Array:
+    return np.array([keys.nth_uniform(word, n) for word in words])
 
 
 def test_nth_uniform_of_consecutive_events_is_uniform() -> None:
     # Chi-squared tests in 100 bins, false-alarm rate 3 x 3e-7.
-    keys = keys_of(1, 1, np.arange(20_000))
+    words = keys_of(1, 1, np.arange(20_000))
     for n in (0, 1, 17):
-        counts, _ = np.histogram(nth_uniforms(keys, n), bins=100, range=(0.0, 1.0))
+        counts, _ = np.histogram(nth_uniforms(words, n), bins=100, range=(0.0, 1.0))
         assert stats.chisquare(counts).pvalue > 3e-7
 
 
 def test_the_uniform_numbers_of_a_key_are_independent() -> None:
     # Chi-squared tests in 10 x 10 bins, false-alarm rate 3 x 3e-7: of each other, of those of the
     # neighbouring event, and of the number that the key is itself.
-    keys = keys_of(1, 1, np.arange(20_001))
-    first, second = nth_uniforms(keys, 0), nth_uniforms(keys, 1)
-    itself = keys.key_uniform(keys)
+    words = keys_of(1, 1, np.arange(20_001))
+    first, second = nth_uniforms(words, 0), nth_uniforms(words, 1)
+    itself = keys.key_uniform(words)
     for one, other in ((first, second), (second[:-1], first[1:]), (itself, first)):
         counts, _, _ = np.histogram2d(one, other, bins=10, range=[(0, 1), (0, 1)])
         assert stats.chisquare(counts.ravel()).pvalue > 3e-7

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from hepsilon import InputError, Task, TrainingError
-from hepsilon._system import resources
 from hepsilon.arrays.keys import key_uniform
 from hepsilon.config import Config, Cut, InputConfig, Passed
 from hepsilon.data import dataset
@@ -196,7 +195,7 @@ def test_files_are_read_to_disk_as_configured(
     assert list(folder.iterdir()) == []
     assert_same(columns, read(path))
     assert not isinstance(read(path).nodes, np.memmap)
-    monkeypatch.setattr(resources, "usable_memory", lambda: 4 * 1000)
+    monkeypatch.setattr(dataset, "usable_memory", lambda: 4 * 1000)
     assert isinstance(read(path).nodes, np.memmap)
 
 

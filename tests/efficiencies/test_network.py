@@ -55,7 +55,7 @@ def loads(monkeypatch, fresh_cache) -> list[str]:
         found.append(file_hash)
         return original(path, card, file_hash, **options)
 
-    monkeypatch.setattr(choice, "make_engine", make_engine)
+    monkeypatch.setattr(inference, "make_engine", make_engine)
     return found
 
 
@@ -266,7 +266,7 @@ def test_network_is_loaded_once_per_process(ensemble, jets, loads):
 def test_card_is_read_once_per_process(ensemble, fresh_cache, monkeypatch):
     reads = []
     original = artifact.read_card
-    monkeypatch.setattr(artifact, "read_card", lambda path: reads.append(path) or original(path))
+    monkeypatch.setattr(inference, "read_card", lambda path: reads.append(path) or original(path))
     pickled = pickle.dumps(ensemble)
     for _ in range(5):
         pickle.loads(pickled)

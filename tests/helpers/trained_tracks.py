@@ -12,7 +12,7 @@ import pytest
 from hepsilon import Config
 from hepsilon.data.dataset import Columns
 from hepsilon.efficiencies.network import NetworkEfficiency
-from hepsilon.training import gradients, train
+from hepsilon.training import ensemble, train
 from hepsilon.training.gradients import Gradients
 from tests.helpers.track_toys import TRACKS, Sample, columns_of, draw, track_config, write_sample
 
@@ -51,7 +51,7 @@ def train_tracks(tmp_path_factory: pytest.TempPathFactory) -> Train:
         out = tmp_path_factory.mktemp("tracks") / f"{config.model.architecture}.hepsilon"
         with pytest.MonkeyPatch.context() as patch:
             if not compiled:
-                patch.setattr(gradients, "Gradients", interpreted)
+                patch.setattr(ensemble, "Gradients", interpreted)
             return train(config, columns, out).efficiency
 
     return run

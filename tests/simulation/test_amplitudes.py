@@ -18,7 +18,7 @@ from hepsilon.simulation import (
     AMPLITUDES,
     FINAL_STATES,
     Amplitude,
-    Fiducial,
+    FiducialRegion,
     Tracks,
     amplitudes,
     generate_tracks,
@@ -31,7 +31,7 @@ Array = npt.NDArray[Any]
 
 FALSE_ALARM = 1e-6
 PION, KAON = 0.13957, 0.49368
-EVERYWHERE = Fiducial(pt_min=0.0, eta_max=100.0)
+EVERYWHERE = FiducialRegion(pt_min=0.0, eta_max=100.0)
 SIZES = {"phasespace": 8000, "rho": 8000, "pomeron": 8000, "tensor": 12_000}
 ALL = pytest.mark.parametrize("name", AMPLITUDES)
 
@@ -218,7 +218,7 @@ def test_all_tracks_are_inside_the_fiducial_region(
     assert tracks.pt.shape[1] == len(FINAL_STATES[final_state])
     assert tracks.pt.min() > 0.2
     assert np.abs(tracks.eta).max() < 0.9
-    assert Fiducial().contains(tracks).all()
+    assert FiducialRegion().contains(tracks).all()
     assert (np.diff(tracks.pt, axis=1) <= 0.0).all()
 
 
@@ -270,9 +270,9 @@ def test_the_fiducial_region_needs_all_tracks_inside() -> None:
     pt, eta = np.array([[0.3, 0.5], [0.1, 0.5], [0.3, 0.5]]), np.array([[0.8, 0], [0, 0], [0, -1]])
     zeros = np.zeros_like(pt)
     tracks = Tracks(pt, zeros, pt * np.sinh(eta), zeros)
-    assert Fiducial().contains(tracks).tolist() == [True, False, False]
-    assert Fiducial(0.05, 0.85).contains(tracks).tolist() == [True, True, False]
-    assert Fiducial(0.4).contains(tracks).tolist() == [False, False, False]
+    assert FiducialRegion().contains(tracks).tolist() == [True, False, False]
+    assert FiducialRegion(0.05, 0.85).contains(tracks).tolist() == [True, True, False]
+    assert FiducialRegion(0.4).contains(tracks).tolist() == [False, False, False]
 
 
 # seeds and bad arguments
@@ -310,6 +310,6 @@ def test_spectra_that_never_reach_the_region_are_refused(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(amplitudes, "BATCH", 10)
     monkeypatch.setattr(amplitudes, "_decay", collinear)
-    region = Fiducial(pt_min=1.5)
-    with pytest.raises(ValueError, match=r"only 0 of 2010 .* are in Fiducial\(pt_min=1.5"):
+    region = FiducialRegion(pt_min=1.5)
+    with pytest.raises(ValueError, match=r"only 0 of 2010 .* are in FiducialRegion\(pt_min=1.5"):
         generate_tracks(np.random.default_rng(1), 5, AMPLITUDES["phasespace"], fiducial=region)

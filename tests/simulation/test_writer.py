@@ -18,10 +18,9 @@ from hepsilon.simulation import (
     AMPLITUDES,
     Amplitude,
     Detector,
-    Fiducial,
+    FiducialRegion,
     JetColumns,
     Tracks,
-    amplitudes,
     training_jets,
     true_efficiency,
     write_jets,
@@ -287,7 +286,7 @@ def drawn_tracks(
     n_events: int,
     amplitude: Amplitude,
     final_state: str = "pipi",
-    fiducial: Fiducial | None = None,
+    fiducial: FiducialRegion | None = None,
 ) -> Tracks:
     """Tracks without physics, at no cost."""
     shape = (n_events, 4 if final_state == "4pi" else 2)
@@ -297,7 +296,7 @@ def drawn_tracks(
 
 @pytest.fixture
 def cheap_tracks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(amplitudes, "generate_tracks", drawn_tracks)
+    monkeypatch.setattr(writer, "generate_tracks", drawn_tracks)
 
 
 def flat_tracks(records: ak.Array, n: int = 2) -> Tracks:
@@ -340,8 +339,8 @@ def test_events_are_selected_with_their_true_efficiency(tracks: dict[str, Any]) 
     for part in np.array_split(np.argsort(tracks["trueEfficiency"]), 20):
         selected = int(tracks["reco"][part].sum())
         eps = ak.Array([tracks["trueEfficiency"][part]])
-        (at_least,) = truth_tag_weight(eps, selected, True, None)
-        (more,) = truth_tag_weight(eps, selected + 1, True, None)
+        (at_least,) = truth_tag_weight(eps, selected, at_least=True, jets=None)
+        (more,) = truth_tag_weight(eps, selected + 1, at_least=True, jets=None)
         assert min(at_least, 1.0 - more) > 0.5e-6 / 20
 
 
@@ -366,7 +365,7 @@ def test_reconstructed_tracks_are_those_of_their_events(tracks: dict[str, Any]) 
 
 def test_simulated_tracks_are_inside_the_fiducial_region(tracks: dict[str, Any]) -> None:
     generated = flat_tracks(tracks["Track"])
-    assert Fiducial().contains(generated).all()
+    assert FiducialRegion().contains(generated).all()
     assert not generated.charge.sum(axis=1).any()
 
 
@@ -488,8 +487,8 @@ def test_amplitude_final_state_and_region_reach_the_generator(
         asked.append(options)
         return drawn_tracks(rng, n_events, *options)
 
-    monkeypatch.setattr(amplitudes, "generate_tracks", remember)
-    own, region = Amplitude("logarithmic", (0.0, 1.0), "root", 1.0, 0.5), Fiducial(0.1, 2.0)
+    monkeypatch.setattr(writer, "generate_tracks", remember)
+    own, region = Amplitude("logarithmic", (0.0, 1.0), "root", 1.0, 0.5), FiducialRegion(0.1, 2.0)
     write_tracks(tmp_path / "a.root", 5, amplitude="rho", final_state="KK")
     write_tracks(tmp_path / "b.root", 5, amplitude=own)
     track_events(0, 5, 1, RHO, fiducial=region)

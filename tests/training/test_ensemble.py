@@ -6,12 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hepsilon._system import resources
 from hepsilon.config import ModelConfig
 from hepsilon.data.dataset import Columns, read_columns
 from hepsilon.networks.architecture import resolve
 from hepsilon.networks.build import build_model
-from hepsilon.training import Fit, batches, gradients, recipe
+from hepsilon.training import Fit, recipe
 from hepsilon.training import ensemble as members
 from hepsilon.training.batches import Batches, Shape
 from hepsilon.training.ensemble import fit_members
@@ -34,7 +33,7 @@ def _interpreted() -> Iterator[None]:
     """A few steps, which are over before XLA would have compiled them."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            gradients, "Gradients", lambda model, recipe, jit=True: Gradients(model, recipe, False)
+            members, "Gradients", lambda model, recipe, jit=True: Gradients(model, recipe, False)
         )
         yield
 
@@ -72,7 +71,7 @@ def order_of_the_first(monkeypatch):
         *others, seed, bootstrap = arguments
         return Batches(*others, [seed[0], 0, seed[2]], bootstrap)
 
-    monkeypatch.setattr(batches, "Batches", shuffled)
+    monkeypatch.setattr(members, "Batches", shuffled)
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +105,7 @@ def test_each_member_has_its_own_bootstrap_sample_of_the_same_batches(sides, boo
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_number_of_threads_changes_nothing(sides, three, monkeypatch, workers):
-    monkeypatch.setattr(resources, "usable_cpus", lambda: workers)
+    monkeypatch.setattr(members, "usable_cpus", lambda: workers)
     found = fit(sides, (0, 1, 2), bootstrap=True, epochs=3)
     for number in three:
         assert_equal(found[number], three[number])

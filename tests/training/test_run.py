@@ -16,7 +16,7 @@ from hepsilon.efficiencies.artifact import read_arrays
 from hepsilon.efficiencies.engines.keras import Engine
 from hepsilon.efficiencies.network import NetworkEfficiency
 from hepsilon.simulation import write_jets
-from hepsilon.training import ensemble
+from hepsilon.training import run
 from hepsilon.training.loss import cross_entropy
 from hepsilon.training.member import Member
 from tests.helpers.toys import POINTS, TASK, mlp_config, random_jets
@@ -118,7 +118,7 @@ def captured(monkeypatch, config: Config, data, out):
         calls.append((*arguments, options))
         raise ReachedError
 
-    monkeypatch.setattr(ensemble, "fit_members", fit_members)
+    monkeypatch.setattr(run, "fit_members", fit_members)
     with pytest.raises(ReachedError):
         train(config, data, out)
     return calls[0]

@@ -14,12 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from hepsilon.arrays.keys import event_key
-from hepsilon.data.dataset import SPLIT_SALT
+from hepsilon.arrays.keys import REPLICA_SALT, SPLIT_SALT, event_key
 from hepsilon.histograms import Observable, Observable2D, replica_axis
 from hepsilon.histograms.entries import Entries, book_methods
 from hepsilon.uncertainty import bootstrap_counts, bootstrap_key, covariance, fill_replicas
-from hepsilon.uncertainty.bootstrap import SALT
 from tests.helpers import strategies as sts
 
 Array = npt.NDArray[Any]
@@ -83,7 +81,7 @@ def content(histogram: hist.Hist[Any], method: str = "m") -> Array:
 
 def test_the_bootstrap_has_a_salt_of_its_own() -> None:
     columns = [column.astype(np.uint64) for column in ids(100)]
-    np.testing.assert_array_equal(bootstrap_key(*columns), event_key(*columns, SALT))
+    np.testing.assert_array_equal(bootstrap_key(*columns), event_key(*columns, REPLICA_SALT))
     assert not np.isin(keys(100), event_key(*columns, SPLIT_SALT)).any()
 
 

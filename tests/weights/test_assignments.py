@@ -149,7 +149,8 @@ def test_draws_of_two_seeds_and_of_neighbouring_events_are_independent() -> None
     n = 20_000
     eps = many(n, 0.3, 0.6)
     first, second = (
-        ak.to_numpy(sample_tags(eps, ids(n), 0, True, seed=seed)).astype(int) for seed in (1, 2)
+        ak.to_numpy(sample_tags(eps, ids(n), 0, at_least=True, seed=seed)).astype(int)
+        for seed in (1, 2)
     )
     pairs = [
         (first[:, 0], second[:, 0]),

@@ -47,7 +47,9 @@ def test_leading_two_jets_follow_equation_3(n_tags: int, expected: list[float]) 
 
 def test_two_tags_of_the_leading_two_jets_are_the_default() -> None:
     weight = truth_tag_weight(EPS)
-    np.testing.assert_array_equal(weight, truth_tag_weight(EPS, 2, False, slice(0, 2)))
+    np.testing.assert_array_equal(
+        weight, truth_tag_weight(EPS, 2, at_least=False, jets=slice(0, 2))
+    )
 
 
 def test_none_counts_all_jets() -> None:
@@ -170,7 +172,9 @@ def test_an_exclusive_number_is_the_difference_of_two_inclusive_ones(
     columns: tuple[Any, ...], n_tags: int
 ) -> None:
     eps = unflatten(columns[1], columns[0])
-    one, next_one = (truth_tag_weight(eps, n, True, jets=None) for n in (n_tags, n_tags + 1))
+    one, next_one = (
+        truth_tag_weight(eps, n, at_least=True, jets=None) for n in (n_tags, n_tags + 1)
+    )
     exclusive = truth_tag_weight(eps, n_tags, jets=None)
     np.testing.assert_allclose(exclusive, one - next_one, rtol=0.0, atol=1e-14)
 
@@ -180,7 +184,7 @@ def test_more_tags_than_jets_are_impossible(columns: tuple[Any, ...], more: int)
     offsets, eps = columns
     n_tags = int(np.diff(offsets).max(initial=0)) + more
     for or_more in (False, True):
-        weight = truth_tag_weight(unflatten(eps, offsets), n_tags, or_more, jets=None)
+        weight = truth_tag_weight(unflatten(eps, offsets), n_tags, at_least=or_more, jets=None)
         assert weight.tolist() == [0.0] * (len(offsets) - 1)
 
 

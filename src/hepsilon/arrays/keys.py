@@ -12,12 +12,32 @@ from hepsilon.arrays.types import Array
 
 __all__ = [
     "EVENT_NAMES",
+    "MEMBER_SALT",
+    "REPLICA_SALT",
+    "SPLIT_SALT",
+    "TAG_SALT",
     "event_key",
     "fill_replicas",
     "key_uniform",
     "nth_uniform",
     "poisson_counts",
+    "poisson_of",
 ]
+
+
+EVENT_NAMES = ("run", "luminosityBlock", "event")
+"""Numbers that identify an event, by their names in NanoAOD."""
+
+# Salts keep the random numbers of one event for different uses apart. A changed salt changes
+# every draw of its use, so that results of earlier versions are not reproduced.
+SPLIT_SALT = 1
+"""Side of the training and validation split."""
+MEMBER_SALT = 2
+"""Poisson counts of an event in the bootstrap sample of an ensemble's member."""
+REPLICA_SALT = 3
+"""Poisson counts of an event in the bootstrap replicas of histograms."""
+TAG_SALT = 4
+"""Sampled tags of an event's jets."""
 
 
 def _poisson_thresholds() -> Array:
@@ -82,9 +102,8 @@ def nth_uniform(key: Any, n: int) -> float:
 
 
 @njit
-def _poisson(key: Any, replica: int) -> int:
-    """Poisson(1) count of one replica: the number of thresholds that its hash reaches."""
-    bits = _nth_bits(key, replica)
+def _poisson(bits: Any) -> int:
+    """Poisson(1) count of a 64-bit word: the number of thresholds that it reaches."""
     # without branches for the first ones, which are met by all but one key in a million
     count = 0
     for k in range(9):
@@ -101,7 +120,16 @@ def poisson_counts(key: Array, n_replicas: int) -> Array:
     out = np.empty((key.size, n_replicas), np.uint8)
     for i in range(key.size):
         for replica in range(n_replicas):
-            out[i, replica] = _poisson(key[i], replica)
+            out[i, replica] = _poisson(_nth_bits(key[i], replica))
+    return out
+
+
+@njit
+def poisson_of(words: Array) -> Array:
+    """Poisson(1) count of each 64-bit word (uint8), such as a key that is used once."""
+    out = np.empty(words.size, np.uint8)
+    for i in range(words.size):
+        out[i] = _poisson(words[i])
     return out
 
 
@@ -125,8 +153,5 @@ def fill_replicas(
     for i in range(entry_bin.size):
         row = out[entry_bin[i]]
         for replica in range(n_replicas):
-            row[replica] += weight[i] * _poisson(key[i], replica)
+            row[replica] += weight[i] * _poisson(_nth_bits(key[i], replica))
     return out
-
-
-EVENT_NAMES = ("run", "luminosityBlock", "event")

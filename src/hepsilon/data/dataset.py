@@ -16,7 +16,7 @@ from hepsilon._system.progress import progress_bar
 from hepsilon._system.resources import usable_memory
 from hepsilon.arrays.checks import check_finite
 from hepsilon.arrays.columns import flat, object_rows
-from hepsilon.arrays.keys import event_key, key_uniform
+from hepsilon.arrays.keys import SPLIT_SALT, event_key, key_uniform
 from hepsilon.arrays.types import Array
 from hepsilon.config.file import Config
 from hepsilon.config.task import Task
@@ -28,7 +28,6 @@ from hepsilon.errors import InputError, TrainingError
 
 __all__ = ["Columns", "check_response", "load_columns", "read_columns"]
 
-SPLIT_SALT = 1
 BLOCK_OBJECTS = 1 << 20
 logger = logging.getLogger("hepsilon")
 

@@ -4,7 +4,7 @@ from hepsilon.simulation.amplitudes import (
     AMPLITUDES,
     FINAL_STATES,
     Amplitude,
-    Fiducial,
+    FiducialRegion,
     generate_tracks,
 )
 from hepsilon.simulation.detector import ALICE_LIKE, Detector, Sector, Tracks
@@ -20,7 +20,7 @@ __all__ = [
     "FLAVOURS",
     "Amplitude",
     "Detector",
-    "Fiducial",
+    "FiducialRegion",
     "JetColumns",
     "Sector",
     "Tracks",

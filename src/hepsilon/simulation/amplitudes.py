@@ -33,7 +33,7 @@ __all__ = [
     "AMPLITUDES",
     "FINAL_STATES",
     "Amplitude",
-    "Fiducial",
+    "FiducialRegion",
     "check_final_state",
     "generate_tracks",
     "masses",
@@ -50,7 +50,7 @@ BATCH = 50_000  # events per call of phasespace, which compiles for each number 
 
 
 @dataclass(frozen=True)
-class Fiducial:
+class FiducialRegion:
     """Region of all tracks of an event: ``pt > pt_min`` [GeV] and ``|eta| < eta_max``."""
 
     pt_min: float = 0.2
@@ -243,7 +243,7 @@ def generate_tracks(
     n_events: int,
     amplitude: Amplitude,
     final_state: str = "pipi",
-    fiducial: Fiducial | None = None,
+    fiducial: FiducialRegion | None = None,
 ) -> Tracks:
     """Generate events with all tracks inside the fiducial region, tracks ordered by pt.
 
@@ -258,7 +258,7 @@ def generate_tracks(
         two mesons.
     final_state : str, default "pipi"
         One of :data:`FINAL_STATES`.
-    fiducial : Fiducial, optional
+    fiducial : FiducialRegion, optional
         Region of the tracks; by default pt above 0.2 GeV and eta within 0.9.
 
     Raises
@@ -273,7 +273,7 @@ def generate_tracks(
     names = FINAL_STATES[final_state]
     if len(names) > 2:  # the angle of one meson does not describe the decay
         amplitude = replace(amplitude, angular=None)
-    fiducial, threshold = fiducial or Fiducial(), float(masses(final_state).sum())
+    fiducial, threshold = fiducial or FiducialRegion(), float(masses(final_state).sum())
     charge = np.array([1 if name.endswith("+") else -1 for name in names])
     kept: list[Tracks] = []
     found = tried = 0

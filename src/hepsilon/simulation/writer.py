@@ -18,7 +18,7 @@ from hepsilon.simulation.amplitudes import (
     AMPLITUDES,
     FINAL_STATES,
     Amplitude,
-    Fiducial,
+    FiducialRegion,
     check_final_state,
     generate_tracks,
     masses,
@@ -115,7 +115,7 @@ def track_events(
     amplitude: Amplitude,
     final_state: str = "pipi",
     detector: Detector = ALICE_LIKE,
-    fiducial: Fiducial | None = None,
+    fiducial: FiducialRegion | None = None,
 ) -> dict[str, Any]:
     """Branches of one chunk of tracks: a pure function of its arguments.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import logsumexp
 
-from hepsilon.arrays.keys import event_key, key_uniform
+from hepsilon.arrays.keys import MEMBER_SALT, event_key, poisson_of
 from hepsilon.arrays.types import Array
 from hepsilon.data.dataset import Columns
 
@@ -51,6 +51,6 @@ def cross_entropy(logits: Array, columns: Columns, mu: float) -> float:
 def bootstrap_counts(keys: Array, seed: int, member: int) -> Array:
     """Poisson(1) count of each event, a pure function of its key, seed and member (uint8)."""
     zeros = np.zeros(len(keys), np.uint64)
-    key = event_key(keys, zeros + np.uint64(seed), zeros + np.uint64(member), 2)
-    cumulative = np.cumsum(np.exp(-1.0) / np.cumprod([1.0, *range(1, 20)]))
-    return np.searchsorted(cumulative, key_uniform(key), side="right").astype(np.uint8)
+    key = event_key(keys, zeros + np.uint64(seed), zeros + np.uint64(member), MEMBER_SALT)
+    counts: Array = poisson_of(key)
+    return counts

@@ -19,13 +19,11 @@ from hepsilon.histograms.methods import one_method
 
 __all__ = ["bootstrap_counts", "bootstrap_key", "covariance", "fill_replicas"]
 
-SALT = 3
-
 
 def bootstrap_key(run: Array, luminosity_block: Array, event: Array) -> Array:
     """64-bit key of every event, of which all its replicas are a function (uint64)."""
     columns = [np.asarray(c).astype(np.uint64) for c in (run, luminosity_block, event)]
-    key: Array = keys.event_key(columns[0], columns[1], columns[2], SALT)
+    key: Array = keys.event_key(columns[0], columns[1], columns[2], keys.REPLICA_SALT)
     return key
 
 

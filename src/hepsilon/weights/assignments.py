@@ -11,7 +11,6 @@ import numpy as np
 
 from hepsilon.arrays import keys
 from hepsilon.arrays.columns import offsets_of, unflatten
-from hepsilon.arrays.keys import EVENT_NAMES
 from hepsilon.arrays.types import Array
 from hepsilon.errors import InputError
 from hepsilon.weights import kernels as tag_kernels
@@ -20,7 +19,6 @@ from hepsilon.weights.conditions import Condition, as_condition
 
 __all__ = ["MAX_ASSIGNMENTS", "TagAssignments", "enumerate_tags", "sample_tags"]
 
-SALT = 4
 MAX_ASSIGNMENTS = 10_000
 """Largest number of assignments of one event, unless asked for more."""
 MAX_ENTRIES = 200_000_000
@@ -29,8 +27,8 @@ MAX_ENTRIES = 200_000_000
 
 def _columns(events: ak.Array | Sequence[Any], n_events: int) -> list[Array]:
     """run, luminosityBlock and event as unsigned numbers."""
-    if isinstance(events, ak.Array) and set(EVENT_NAMES) <= set(ak.fields(events)):
-        events = [events[name] for name in EVENT_NAMES]
+    if isinstance(events, ak.Array) and set(keys.EVENT_NAMES) <= set(ak.fields(events)):
+        events = [events[name] for name in keys.EVENT_NAMES]
     try:
         columns = [np.asarray(ak.to_numpy(c, allow_missing=False)) for c in events]
     except (TypeError, ValueError):
@@ -49,9 +47,9 @@ def sample_tags(
     eps: PerWorkingPoint,
     events: ak.Array | Sequence[Any],
     n_tags: int | Condition = 2,
+    *,
     at_least: bool = False,
     jets: slice | ak.Array | None = slice(0, 2),
-    *,
     seed: int = 1,
     **options: Any,
 ) -> ak.Array:
@@ -90,7 +88,7 @@ def sample_tags(
     bins = TagBins.of(eps, jets=jets, **options)
     bins.warn()
     run, lumi, event = _columns(events, len(bins.offsets) - 1)
-    key = keys.event_key(run, lumi, event, keys.event_key(*_seed(seed), SALT)[0])
+    key = keys.event_key(run, lumi, event, keys.event_key(*_seed(seed), keys.TAG_SALT)[0])
     table = condition.transitions(bins.working_points)
     drawn = tag_kernels.sample_bins(bins.offsets, bins.weights, table, key)
     return bins.jagged(_as_tags(bins, np.maximum(drawn, 0)), fill=0)
@@ -150,9 +148,9 @@ class TagAssignments:
 def enumerate_tags(
     eps: PerWorkingPoint,
     n_tags: int | Condition = 2,
+    *,
     at_least: bool = False,
     jets: slice | ak.Array | None = slice(0, 2),
-    *,
     max_assignments: int = MAX_ASSIGNMENTS,
     **options: Any,
 ) -> TagAssignments:

@@ -194,7 +194,7 @@ class TagScaleFactors:
 
     def _factors(self, jets: ak.Array, columns: list[Arguments], kind: Kind) -> ScaleFactors:
         offsets, parts = offsets_of(jets), self._parts()
-        chunk = _Chunk.of(self, jets, columns)
+        chunk = _JetInputs.of(self, jets, columns)
         nominal = chunk.factors(self.nominal)
         variations = {}
         for part in parts.values():
@@ -212,7 +212,7 @@ class TagScaleFactors:
 
 
 @dataclass(frozen=True)
-class _Chunk:
+class _JetInputs:
     """The jets of a chunk as flat arrays.
 
     Attributes
@@ -239,7 +239,7 @@ class _Chunk:
     moved: dict[str, Array]
 
     @classmethod
-    def of(cls, options: TagScaleFactors, jets: ak.Array, columns: list[Arguments]) -> _Chunk:
+    def of(cls, options: TagScaleFactors, jets: ak.Array, columns: list[Arguments]) -> _JetInputs:
         """Take from the jets what the corrections need."""
         parts, named = options._parts(), options.corrections
         flavours = flat(field(jets, options.category), np.int32, name=options.category)

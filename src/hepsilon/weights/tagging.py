@@ -22,9 +22,9 @@ __all__ = ["direct_tag_weight", "joint_probability", "probability", "truth_tag_w
 def truth_tag_weight(
     eps: PerWorkingPoint,
     n_tags: int | Condition = 2,
+    *,
     at_least: bool = False,
     jets: slice | ak.Array | None = slice(0, 2),
-    *,
     working_points: Sequence[str] | None = None,
     scale_factors: PerWorkingPoint | ScaleFactors | None = None,
     direct: ak.Array | None = None,

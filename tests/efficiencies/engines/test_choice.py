@@ -19,7 +19,6 @@ from hepsilon import ArtifactError, ConfigError, load
 from hepsilon.efficiencies import network as inference
 from hepsilon.efficiencies.artifact import read_blob
 from hepsilon.efficiencies.engines import choice as backends
-from hepsilon.efficiencies.engines import onnx
 from hepsilon.efficiencies.engines import onnx as runtimes
 from hepsilon.efficiencies.engines.choice import ONNX, chosen
 from tests.helpers.network_toys import interpreted
@@ -47,7 +46,7 @@ def installed(monkeypatch):
     def only(*packages, bfloat16=False, gpu=False):
         for module in (backends, runtimes):
             monkeypatch.setattr(module, "is_installed", lambda name: name in packages)
-        monkeypatch.setattr(onnx, "bfloat16_in_hardware", lambda: bfloat16)
+        monkeypatch.setattr(backends, "bfloat16_in_hardware", lambda: bfloat16)
         monkeypatch.setattr("hepsilon.efficiencies.engines.keras.has_nvidia_gpu", lambda: gpu)
 
     return only
@@ -125,7 +124,7 @@ def test_what_is_not_installed_is_refused(full, installed, monkeypatch, backend)
 
 def test_keras_on_another_backend_is_refused(full, monkeypatch):
     """The test process runs on TensorFlow."""
-    monkeypatch.setattr(onnx, "is_installed", lambda name: True)
+    monkeypatch.setattr(backends, "is_installed", lambda name: True)
     monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
     with pytest.raises(ConfigError, match=r"'jax'.*already started on 'tensorflow'.*KERAS_BACKEND"):
         load(full.path, backend="jax")(random_jets([1]))
@@ -248,7 +247,7 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 import numpy as np
-from hepsilon import runtimes
+from hepsilon.efficiencies.engines import onnx as runtimes
 
 faulthandler.dump_traceback_later(60, exit=True)
 sys.setswitchinterval(1e-6)
