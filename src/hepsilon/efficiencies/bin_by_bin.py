@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import hist
 import numpy as np
-from typing_extensions import Self
 
 from hepsilon.arrays.types import Array
 from hepsilon.config.task import Task
