@@ -8,6 +8,7 @@ PYTEST := -m pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-res
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint light lowest docs fidelity speed clean
+.PRECIOUS: %/bin/python
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
