@@ -14,6 +14,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from hepsilon._system.extras import needs
 from hepsilon.errors import ConfigError
 
 __all__ = ["closure", "convert", "demo", "export", "info", "make_map", "say", "simulate", "train"]
@@ -62,6 +63,7 @@ def simulate(args: argparse.Namespace) -> None:
             raise ConfigError(f"{names} are options of 'simulate tracks'")
         options["kind"] = args.kind
     else:
+        needs("simulating tracks", "particle", "phasespace")
         amplitude = AMPLITUDES[args.amplitude or "phasespace"]
         spectrum = {name: getattr(args, name) for name in SPECTRUM if name in given}
         if "mass_range" in spectrum:
@@ -82,6 +84,7 @@ def convert(args: argparse.Namespace) -> None:
     from hepsilon._system.progress import progress_bar
     from hepsilon.simulation.reference_csv import convert_csv
 
+    needs("converting tracks", "particle")
     with progress_bar("converting", None) as advance:
         convert_csv(args.file, args.out, particle=args.particle, progress=advance)
     say(f"wrote {args.out}")

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from itertools import pairwise
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import BaseModel, Field, StrictFloat, StrictInt, model_validator
-from typing_extensions import Self
 
 from hepsilon.config.records import Record
 
 __all__ = ["Cut", "Fiducial", "Passed", "Task"]
 
-
-if sys.version_info >= (3, 11):
-    pass
-else:
-    pass
 if TYPE_CHECKING:
     from pydantic._internal._model_construction import ModelMetaclass
 else:

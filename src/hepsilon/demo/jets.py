@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hepsilon._system.extras import needs
 from hepsilon._system.files import write_text
 from hepsilon._system.progress import progress_bar
 from hepsilon.closure import closure_report, run_closure
@@ -37,6 +38,7 @@ from hepsilon.training.run import train
 __all__ = ["NANOAOD_FILE", "DemoResult", "nanoaod_path", "nanoaod_task", "run_demo", "toy_task"]
 
 logger = logging.getLogger("hepsilon")
+PACKAGES = ("keras", "tensorflow", "phasespace", "particle", "skhep_testdata")
 NANOAOD_FILE = "nanoAOD_2015_CMS_Open_Data_ttbar.root"
 WORKERS = 2
 
@@ -169,7 +171,13 @@ def run_demo(
         Of everything.
     members : int, default 3
         Networks of the graph network's ensemble for jets.
+
+    Raises
+    ------
+    ConfigError
+        If a package is missing that the demo needs.
     """
+    needs("the demo", *PACKAGES, extra="demo")
     out = Path(out)
     samples = _simulate(out, n_events, seed)
     save_figure(plot_simulated_efficiency(), out / "simulated_efficiency.png")

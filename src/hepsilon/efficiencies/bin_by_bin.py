@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 import hist
 import numpy as np
-from typing_extensions import Self
 
 from hepsilon.arrays.types import Array
 from hepsilon.config.task import Task

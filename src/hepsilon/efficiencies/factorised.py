@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
-from typing_extensions import Self
 
 from hepsilon.arrays.types import Array
 from hepsilon.config.file import Config

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
 import awkward as ak
 import numpy as np
-from typing_extensions import Self
 
 from hepsilon.arrays.kernels import bins_between
 from hepsilon.arrays.types import Array

@@ -5,9 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar, Generic, TypeVar
-
-from typing_extensions import Self
+from typing import ClassVar, Generic, Self, TypeVar
 
 from hepsilon.arrays.types import Array
 from hepsilon.config.task import Task

@@ -26,6 +26,7 @@ import numpy as np
 import vector
 from scipy.special import eval_legendre
 
+from hepsilon._system.extras import needs
 from hepsilon.arrays.types import Array
 from hepsilon.simulation.detector import Tracks
 
@@ -134,6 +135,7 @@ def check_final_state(final_state: str) -> None:
 
 @cache
 def _particle(name: str) -> Any:
+    needs("the mass of a particle", "particle")
     from particle import Particle
 
     return Particle.from_name(name)
@@ -196,6 +198,7 @@ def _system(rng: np.random.Generator, amplitude: Amplitude, n: int, threshold: f
 @cache
 def _generator(final_state: str) -> tuple[Any, Any]:
     """The n-body decay and its random numbers; kept, since new ones would be compiled again."""
+    needs("simulating tracks", "phasespace")
     import phasespace
     from phasespace.random import get_rng
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow.csv
-from particle import ParticleNotFound
 
+from hepsilon._system.extras import needs
 from hepsilon.arrays.types import Array
 from hepsilon.errors import InputError
 from hepsilon.simulation.amplitudes import meson_mass
@@ -85,10 +85,15 @@ def convert_csv(
 
     Raises
     ------
+    ConfigError
+        If the package ``particle`` is not installed.
     InputError
         For another layout, values that are no numbers or not finite, or a response that is neither
         0 nor 1.
     """
+    needs("converting tracks", "particle")
+    from particle import ParticleNotFound
+
     source = Path(source)
     try:
         mass = meson_mass(particle)

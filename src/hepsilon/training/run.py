@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from hepsilon._system.extras import needs
 from hepsilon._system.progress import progress_bar
 from hepsilon.config.file import Config
 from hepsilon.config.learning import Recipe
@@ -189,11 +190,14 @@ def train(
 
     Raises
     ------
+    ConfigError
+        If Keras or its backend is not installed.
     InputError
         For files or columns that do not have what the task needs.
     TrainingError
         For too few events, constant features or a loss that is not finite.
     """
+    needs("training", "keras", keras_backend())
     folder = Path(out).absolute().parent  # has room for what does not fit into memory
     columns = (
         data

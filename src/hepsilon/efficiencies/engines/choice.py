@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any, Protocol
 
+from hepsilon._system.extras import how_to_install, is_installed
 from hepsilon.arrays.types import Array
 from hepsilon.efficiencies.artifact import read_arrays, read_blob
 from hepsilon.efficiencies.cards import NetworkCard
@@ -16,7 +17,6 @@ from hepsilon.efficiencies.engines.keras import Engine, on_gpu, start_backend
 from hepsilon.efficiencies.engines.onnx import (
     OnnxEngine,
     bfloat16_in_hardware,
-    is_installed,
     onnxruntime,
     openvino,
 )
@@ -210,8 +210,10 @@ def _keras_engine(
     device: str | None,
     precision: str,
 ) -> Engine:
-    if not is_installed(backend):
-        raise ConfigError(f"the backend {backend!r} is not installed; pip install {backend}")
+    for package in (backend, "keras"):
+        if not is_installed(package):
+            remedy = how_to_install(package)
+            raise ConfigError(f"the backend {backend!r} is not installed; {remedy}")
     if "keras" not in sys.modules:
         os.environ["KERAS_BACKEND"] = backend
     if keras_backend() != backend:

@@ -7,7 +7,6 @@ multiplicity (see :class:`hepsilon.networks.graphs.Neighbours`): nothing is padd
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from importlib.util import find_spec
 from queue import SimpleQueue
 from threading import Lock
 from types import ModuleType
@@ -15,22 +14,18 @@ from typing import Any
 
 import numpy as np
 
+from hepsilon._system.extras import is_installed
 from hepsilon._system.resources import threaded, usable_cpus
 from hepsilon.arrays.types import Array
 from hepsilon.errors import ConfigError
 from hepsilon.networks.graphs import Neighbours, neighbour_batches, row_batches
 
-__all__ = ["OnnxEngine", "bfloat16_in_hardware", "is_installed", "onnxruntime", "openvino"]
+__all__ = ["OnnxEngine", "bfloat16_in_hardware", "onnxruntime", "openvino"]
 
 Session = Callable[[dict[str, Array]], Array]
 EXTRAS = {"onnxruntime": "onnx", "openvino": "openvino"}
 """Extra of hepsilon that installs a package, by the package."""
 _FIRST_TENSOR = Lock()
-
-
-def is_installed(package: str) -> bool:
-    """Whether a package can be imported, without importing it."""
-    return find_spec(package) is not None
 
 
 def _require(package: str) -> None:

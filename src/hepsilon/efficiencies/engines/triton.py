@@ -258,7 +258,7 @@ def _client_library(protocol: str) -> tuple[Any, tuple[type[Exception], ...]]:
     except (ImportError, RuntimeError) as error:  # RuntimeError where a protocol is left out
         raise ConfigError(
             f"tritonclient with {protocol} is needed for a Triton server ({error}): "
-            f"pip install 'hepsilon[triton]'{' grpcio protobuf' if protocol == 'grpc' else ''}"
+            "pip install 'hepsilon[triton]'"
         ) from error
     return api, lost
 
