@@ -14,14 +14,17 @@ from matplotlib.ticker import LogFormatter
 
 from hepsilon._system.files import atomic_path
 from hepsilon.arrays.types import Array
+from hepsilon.errors import InputError
 from hepsilon.histograms.differential import unit_of
 from hepsilon.histograms.methods import ALL, DIRECT, GENERATED, SELECTED, TRUTH
+from hepsilon.processors.outputs import Output, TruthHistograms
 
 __all__ = [
     "COLOURS",
     "LABELS",
     "bin_width",
     "filled_range",
+    "known_truth",
     "log_scale",
     "method_colours",
     "ratio_of",
@@ -99,6 +102,19 @@ def filled_range(edges: Array, values: Array) -> tuple[float, float]:
     filled = np.flatnonzero(values)
     first, last = (filled[0], filled[-1]) if len(filled) else (0, len(values) - 1)
     return float(edges[first]), float(edges[last + 1])
+
+
+def known_truth(output: Output) -> TruthHistograms:
+    """Distance of every method to the truth.
+
+    Raises
+    ------
+    InputError
+        If the task does not name the truth.
+    """
+    if output.truth is None:
+        raise InputError("expected an output of a task that names the true efficiency")
+    return output.truth
 
 
 def log_scale(*panels: Axes, plain: bool = False) -> None:

@@ -74,7 +74,7 @@ def collection(
         field.removeprefix(prefix): field for field in fields if field.startswith(prefix)
     }
     special = {"run", "luminosityBlock", "event", task.weight}
-    if task.level == "event":
+    if task.of_events:
         special |= {task.passed.field, *task.truth_fields}
     branches |= {k: v for k, v in config.branches.items() if k not in special}
     wanted = column_names(branches.values())
