@@ -321,8 +321,8 @@ class Closure(ClosureRecord):
         Names of the files of the sample.
     versions : dict of str to str
         Versions of the software.
-    model_hash : dict of str to str
-        Hash of every efficiency that has one, by name.
+    model_hash : dict of str to str or None
+        Hash of every artifact, by name; None for one that was not saved.
     """
 
     task: Annotated[Task, PlainSerializer(_plain_task)]
@@ -331,7 +331,7 @@ class Closure(ClosureRecord):
     n_objects: Count
     files: list[str]
     versions: dict[str, str]
-    model_hash: dict[str, str]
+    model_hash: dict[str, str | None]
 
 
 class TaggingClosure(Closure):
@@ -369,15 +369,20 @@ class InversionClosure(Closure):
 
 
 def closure_schema() -> dict[str, Any]:
-    """JSON schema of ``closure.json``: truth tagging or efficiency inversion.
+    """JSON schema of ``closure.json``: of truth tagging or of efficiency inversion.
 
     Returns
     -------
     dict
-        Schema in the dialect of JSON Schema 2020-12.
+        Schema in the dialect of JSON Schema 2020-12. Parts of closures are described by the first
+        line of their documentation.
     """
     models = (TaggingClosure, InversionClosure)
     references, schema = models_json_schema([(model, "validation") for model in models])
+    for name, part in schema["$defs"].items():
+        text = part.pop("description", "")
+        if name in __all__:
+            part["description"] = text.splitlines()[0]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "closure.json",

@@ -66,7 +66,7 @@ class InversionFilling:
         self.replicas = book(corrected, replica_axis(replicas)) if replicas else None
         method = hist.axis.StrCategory(corrected, name="method")
         bins = hist.axis.Regular(60, -4.0, 0.0, name="x", label=r"$\log_{10} E$")
-        self.efficiencies: Any = hist.Hist(method, bins, storage=hist.storage.Double())
+        self.efficiencies = hist.Hist(method, bins, storage=hist.storage.Double())
         label = r"$(E - E_{true}) / E_{true}$"
         self.truth = TruthHistograms.book([method], label) if has_truth else None
         self.clipped: dict[str, int] = {}
@@ -93,7 +93,7 @@ class InversionFilling:
         self.clipped[method] = inverse.n_clipped
         self.clipped_weight[method] = float(corrected[inverse.clipped].sum())
         logarithm = np.log10(np.maximum(eps, 1e-99))
-        self.efficiencies.fill(method=method, x=logarithm, weight=weights)
+        _fill(self.efficiencies, method, x=logarithm, weight=weights)
         if spread is not None:
             self.jensen[method] = float(np.sum(corrected * spread * inverse.weight**2))
 
@@ -101,12 +101,11 @@ class InversionFilling:
         """Fill the distance of one method to the truth, over all generated events."""
         if self.truth is None:
             return
-        filled: Any = self.truth
         positive = true > 0.0  # a relative residual needs one
         residual = (eps - true)[positive] / true[positive]
-        filled.residuals.fill(method=method, x=residual)
-        filled.residual_moments.fill(method=method, sample=residual)
-        filled.divergence.fill(method=method, sample=bernoulli_divergence(true, eps))
+        _fill(self.truth.residuals, method, x=residual)
+        _fill(self.truth.residual_moments, method, sample=residual)
+        _fill(self.truth.divergence, method, sample=bernoulli_divergence(true, eps))
         bounded = np.maximum(eps, self.floor)
         self.bias[method] = float(np.sum(weights * (true / bounded - 1.0)))
 
@@ -212,3 +211,9 @@ class InversionFilling:
             methods=self.methods,
             **({} if self.truth is None else vars(self.truth)),
         )
+
+
+def _fill(histogram: Any, method: str, **values: Array) -> None:
+    """Fill one method; without entries nothing is filled (hist would count the method once)."""
+    if all(map(len, values.values())):
+        histogram.fill(method=method, **values)
