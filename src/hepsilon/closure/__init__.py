@@ -76,7 +76,7 @@ def run_closure(
     ConfigError
         For arguments that the processor refuses.
     InputError
-        Without files or events, or for a file that lacks what the task needs.
+        If there are no files or no events, or for a file that lacks what the task needs.
     """
     config = config or InputConfig(schema="nanoaod")
     instance = use_case(task).processor(task, efficiencies, config=config, **options)

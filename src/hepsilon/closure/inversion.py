@@ -171,6 +171,7 @@ def inversion_closure(
     Returns
     -------
     InversionClosure
+        Content of ``closure.json``.
     """
     return InversionClosure(
         task=task,

@@ -39,6 +39,7 @@ def effective_sizes(totals: Mapping[str, Any]) -> dict[str, float]:
     Returns
     -------
     dict of str to float
+        Effective numbers by observable.
     """
     return {k: float(effective_sample_size(t.value, t.variance)) for k, t in totals.items()}
 
@@ -56,6 +57,7 @@ def truth_distance(divergence: Any, residual: Any) -> TruthDistance | None:
     Returns
     -------
     TruthDistance or None
+        Numbers for ``closure.json``.
     """
     if not divergence.count > 0:
         return None

@@ -133,6 +133,7 @@ def compare(edges: Array, observed: Array, expected: Array, variance: Array) -> 
     Returns
     -------
     Comparison
+        Pulls of the bins, and chi2 over joined bins.
     """
 
     def enough(_: float, v: float) -> bool:
@@ -158,6 +159,7 @@ def compare_inversion(
     Returns
     -------
     Comparison
+        Pulls of the bins, and chi2 over joined bins.
     """
 
     def enough(n: float, v: float) -> bool:

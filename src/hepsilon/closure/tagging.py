@@ -141,6 +141,7 @@ def tagging_closure(
     Returns
     -------
     TaggingClosure
+        Content of ``closure.json``.
     """
     methods = next(iter(output.observables.values())).axes["method"]
     return TaggingClosure(

@@ -64,6 +64,7 @@ def plot_corrected(output: InversionOutput, name: str) -> Figure:
     Returns
     -------
     Figure
+        Distribution, with ratios and pulls below for simulated events.
     """
     histogram, methods = output.observables[name], _labels(output)
     simulated = output.exact is not None
@@ -154,6 +155,7 @@ def plot_cross_section(
     Returns
     -------
     Figure
+        Points of all efficiencies beside each other.
     """
     methods = [label for label in _labels(output) if label != TRUTH]
     colours = method_colours(methods)
@@ -196,6 +198,7 @@ def plot_pulls_2d(output: InversionOutput, name: str) -> Figure:
     Returns
     -------
     Figure
+        One panel for the generated events and one for each method.
     """
     methods = output.methods
     generated = one_method(output.observables[name], GENERATED)

@@ -1,4 +1,4 @@
-"""What all plots share: colours, labels, ratios."""
+"""Colours, labels and ratios that all plots share."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ LABELS = {
 def stacked_panels(height: float, ratios: Sequence[float]) -> tuple[Figure, list[Axes]]:
     """Panels on top of each other with one horizontal axis, in a figure of that height [inch].
 
-    Their margins are fixed: to fit them to the labels takes most of the time of a picture.
+    The margins are fixed: to fit them to the labels takes most of the time of a picture.
     """
     width, (left, right, top, bottom) = 6.4, (1.0, 0.2, 0.35, 0.55)
     margins = {
@@ -90,7 +90,7 @@ def ratio_of(values: Array, reference: Array) -> Array:
 
 
 def bin_width(axis: Any) -> tuple[Array, str]:
-    """What to divide entries by: one for equal bins, else the width of each bin; and its name."""
+    """Divisor of the entries (one for equal bins, else the width of each bin), and its name."""
     width = np.diff(axis.edges)
     if np.allclose(width, width[0]):
         return np.ones_like(width), "bin"

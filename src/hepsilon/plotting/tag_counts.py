@@ -40,6 +40,7 @@ def plot_tag_counts(output: TaggingOutput) -> Figure:
     Returns
     -------
     Figure
+        One column of two panels for each category that has events.
     """
     histogram = output.observables[TAG_COUNTS]
     categories = [
@@ -108,6 +109,7 @@ def plot_gain(output: TaggingOutput, name: str, category: str = ALL) -> Figure:
     Returns
     -------
     Figure
+        Effective events, and below them the ratio to direct tagging.
     """
     histogram = part_of(output.observables[name], category=category)
     methods = _methods(histogram)

@@ -43,6 +43,7 @@ def plot_observable(output: TaggingOutput, name: str, category: str = ALL) -> Fi
     Returns
     -------
     Figure
+        Distribution, and below it ratios to the truth, or to direct tagging.
     """
     histogram = part_of(output.observables[name], category=category)
     methods = [m for m in histogram.axes["method"] if m not in (ALL, DIRECT)]
@@ -92,6 +93,7 @@ def plot_profile(output: TaggingOutput, name: str) -> Figure:
     Returns
     -------
     Figure
+        One panel for each category.
     """
     profile = output.profiles[name]
     categories = [c for c in profile.axes["category"] if c != OTHER] or [OTHER]

@@ -192,6 +192,7 @@ class InversionFilling:
         Returns
         -------
         InversionOutput
+            Output of the chunk.
         """
         return InversionOutput(
             observables=self.observables,

@@ -40,7 +40,7 @@ class TruthHistograms:
     residuals : Hist
         Relative residuals (E - E_true) / E_true.
     residual_moments : Hist
-        Their mean and spread.
+        Mean and spread of these residuals.
     divergence : Hist
         Mean Kullback-Leibler divergence of the true response from the predicted one [nats].
     """
@@ -63,6 +63,7 @@ class TruthHistograms:
         Returns
         -------
         TruthHistograms
+            Histograms without entries.
         """
         axis = hist.axis.Regular(120, -0.6, 0.6, name="x", label=label)
         moments, divergence = (hist.Hist(*axes, storage=hist.storage.Mean()) for _ in range(2))
@@ -127,7 +128,7 @@ class Output(Mapping[str, Any]):
     @property
     @abstractmethod
     def histograms(self) -> Mapping[str, Any]:
-        """Histograms that ``histograms.json`` holds, by kind and name."""
+        """All histograms that ``histograms.json`` holds, by kind and name."""
 
     def __add__(self, other: Self) -> Self:
         return self._combined(other, add)
@@ -296,6 +297,7 @@ class InversionOutput(Output):
         Returns
         -------
         ndarray of float64, shape of the bins
+            Variances, without flow.
         """
         known = None if method.reconstructed else self.exact
         found = self.horvitz_thompson if known is None else known

@@ -58,7 +58,7 @@ def run_processor(
     Raises
     ------
     InputError
-        Without files or events, or for a file that lacks what the task needs.
+        If there are no files or no events, or for a file that lacks what the task needs.
     """
     if not files:
         raise InputError("expected at least one file")

@@ -58,6 +58,7 @@ class Selections:
         Returns
         -------
         Selections
+            Checked conditions.
 
         Raises
         ------
@@ -115,6 +116,7 @@ class TagProbabilities:
         Returns
         -------
         TagProbabilities
+            Probabilities of objects and of conditions.
         """
         every = TagBins.of_rows(offsets, objects, selections.working_points)
         leading = probability(every.only(slice(0, 2)), selections.leading)

@@ -22,7 +22,7 @@ __all__ = ["CONDITIONS", "EVENTS", "OBJECTS", "UNITS", "Unit"]
 
 
 class Unit(ABC):
-    """What one entry of a histogram stands for, and so its weight, category and selections."""
+    """Kind of thing that one entry stands for; it decides on weight, category and selections."""
 
     @abstractmethod
     def selections(self, selections: Selections) -> list[str]:
@@ -50,6 +50,7 @@ class Unit(ABC):
         Returns
         -------
         ndarray of float64, shape (n_units,)
+            Weight of every unit.
         """
 
     @abstractmethod
@@ -66,6 +67,7 @@ class Unit(ABC):
         Returns
         -------
         ndarray of int64, shape (n_units,)
+            Number of the category, -1 for none.
         """
 
     @abstractmethod

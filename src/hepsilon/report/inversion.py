@@ -95,6 +95,7 @@ def inversion_body(closure: InversionClosure, summary: str) -> str:
     Returns
     -------
     str
+        HTML of text and tables.
     """
     header = ["method", "corrected", "HT error", "Poisson error", "generated", "bias", "Jensen"]
     header += ["effective events", "clipped (share of the weight)", "out of domain"]

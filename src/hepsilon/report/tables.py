@@ -16,7 +16,7 @@ __all__ = ["PRESENTATIONS", "Presentation", "presentation", "summary_rows"]
 
 @dataclass(frozen=True)
 class Presentation:
-    """How the closures of one use case are shown.
+    """Tables that show the closures of one use case.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ PRESENTATIONS: Final[dict[type[Closure], Presentation]] = {
 
 
 def presentation(closure: Closure) -> Presentation:
-    """How a closure is shown."""
+    """Tables of the use case of a closure."""
     return PRESENTATIONS[type(closure)]
 
 

@@ -72,6 +72,7 @@ def tagging_body(closure: TaggingClosure, summary: str) -> str:
     Returns
     -------
     str
+        HTML of text and tables.
     """
     details = [
         [name, f"{e.overall.observed:.1f}", f"{e.overall.expected:.1f}", outside_text(e)]
