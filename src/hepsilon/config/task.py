@@ -129,6 +129,11 @@ class Task(Record):
     truth: str | Annotated[tuple[str, ...], Field(min_length=2)] | None = None
 
     @property
+    def of_events(self) -> bool:
+        """Whether there is one efficiency for all objects of an event together."""
+        return self.level == "event"
+
+    @property
     def truth_fields(self) -> tuple[str, ...]:
         """Fields with the true efficiency, one for each working point; none without truth."""
         return (self.truth,) if isinstance(self.truth, str) else self.truth or ()
@@ -143,11 +148,11 @@ class Task(Record):
             if not values or len(set(values)) != len(values):
                 raise ValueError(f"expected distinct categories of {name!r}, received {values}")
         points = self.passed.working_points
-        if len(points) > 1 and self.level == "event":
+        if len(points) > 1 and self.of_events:
             raise ValueError('several working points are for level = "object" only')
         if self.truth is not None and len(self.truth_fields) != len(points):
             raise ValueError(f"expected truth fields for {len(points)} working points")
-        if self.level == "object":
+        if not self.of_events:
             given = [n for n in ("objects", "order_by", "fiducial") if getattr(self, n) is not None]
             if given:
                 raise ValueError(f'{given} are for level = "event" only')

@@ -15,7 +15,7 @@ from typing import Any
 from hepsilon._system.extras import needs
 from hepsilon._system.files import write_text
 from hepsilon._system.progress import progress_bar
-from hepsilon.closure import closure_report, run_closure
+from hepsilon.closure import Closure, closure_report, run_closure
 from hepsilon.config.file import Config, InputConfig
 from hepsilon.config.learning import ModelConfig, TrainingConfig
 from hepsilon.config.task import Cut, Passed, Task
@@ -51,12 +51,12 @@ class DemoResult:
     ----------
     tables : dict of str to tuple of (list of str, list of list of str)
         For each sample the header and the rows of its closure table.
-    reports : dict of str to dict of str to object
+    reports : dict of str to Closure
         For each sample the content of its closure.json.
     """
 
     tables: dict[str, tuple[list[str], list[list[str]]]]
-    reports: dict[str, dict[str, Any]]
+    reports: dict[str, Closure]
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -132,7 +132,7 @@ def _learn(
 
 def _close(
     file: Path, task: Task, efficiencies: Mapping[str, SupportsEfficiency], out: Path
-) -> dict[str, Any]:
+) -> Closure:
     """Run the processor with two workers and write the closure and the histograms."""
     executor = local_executor(WORKERS)
     output = run_closure([file], task, efficiencies, executor=executor, chunksize=20_000)
@@ -141,7 +141,7 @@ def _close(
     return report
 
 
-def _real(toy: Mapping[str, Efficiency], out: Path, seed: int) -> dict[str, dict[str, Any]]:
+def _real(toy: Mapping[str, Efficiency], out: Path, seed: int) -> dict[str, Closure]:
     """Map and small network of the real file, beside the efficiencies of the toy."""
     file = nanoaod_path()
     if file is None:

@@ -86,7 +86,7 @@ def executor(kind: str, workers: int = 2, scheduler: str | None = None) -> Itera
 
 
 def _user_error(error: BaseException) -> errors.HepsilonError | None:
-    """The hepsilon error behind what coffea raised, if there is one.
+    """Find the hepsilon error behind an error of coffea, if there is one.
 
     coffea wraps errors of ``process()``; from another process only the text arrives.
     """
