@@ -33,6 +33,7 @@ myst_heading_anchors = 4
 autodoc_mock_imports = api_pages.missing_extras()
 autodoc_typehints = "none"  # the docstrings name the types, with shapes and units
 autodoc_member_order = "bysource"
+toc_object_entries_show_parents = "hide"
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
 

@@ -11,6 +11,7 @@ import inspect
 import pkgutil
 from collections.abc import Iterator
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -77,10 +78,12 @@ class Reference:
         for found in self.rooms.values():
             for module, name, thing in self._exported(found):
                 self._enter(found, module, name, thing)
-        for module, name, thing in self._exported([self.top, *sum(self.rooms.values(), [])]):
+        for module, name, thing in self._exported([self.top, *chain(*self.rooms.values())]):
             if (name, id(thing)) in self.entries:
                 entry = self.entries[name, id(thing)]
-                self.paths |= dict.fromkeys((f"{module}.{name}", f"{entry.module}.{name}"), entry.path)
+                self.paths |= dict.fromkeys(
+                    (f"{module}.{name}", f"{entry.module}.{name}"), entry.path
+                )
 
     def _exported(self, found: list[ModuleType]) -> Iterator[tuple[str, str, Any]]:
         for module in found:
@@ -89,7 +92,7 @@ class Reference:
 
     def _enter(self, found: list[ModuleType], module: str, name: str, thing: Any) -> None:
         """Note an object that is at home in this room."""
-        homes = [m.__name__ for m in found if getattr(m, name, None) is thing]
+        homes = [m for m, known, other in self._exported(found) if known == name and other is thing]
         owner = getattr(thing, "__module__", None) if described(thing) else homes[-1]
         if owner in homes and (name, id(thing)) not in self.entries:
             public = getattr(self.top, name, None) is thing and name in self.top.__all__
@@ -106,7 +109,7 @@ class Reference:
         yield from heading("Reference", "=")
         yield "What can be imported from ``hepsilon`` itself, by the room in which it lives."
         yield ""
-        for room, found in self.rooms.items():
+        for found in self.rooms.values():
             names = [e for e in self._of(found) if e.path.count(".") == 1]
             if names:
                 yield from heading(f"``{found[0].__name__}``", "-")
@@ -114,7 +117,9 @@ class Reference:
         yield "``hepsilon.__version__`` is the version of the package."
         yield ""
         yield from heading("Rooms", "-")
-        yield from table((f":doc:`hepsilon.{r} <{r}>`", summary(f[0])) for r, f in self.rooms.items())
+        yield from table(
+            (f":doc:`hepsilon.{r} <{r}>`", summary(f[0])) for r, f in self.rooms.items()
+        )
         yield from [".. toctree::", "   :hidden:", ""]
         yield from (f"   hepsilon.{room} <{room}>" for room in self.rooms)
 
@@ -125,7 +130,9 @@ class Reference:
         exported = [(f"{top.__name__}.{name}", thing) for _, name, thing in self._exported([top])]
         if len(found) > 1 and exported:
             yield from [f"Names to import from ``{top.__name__}``:", ""]
-            rows = ((reference(self.paths.get(p, p), thing, p), summary(thing)) for p, thing in exported)
+            rows = (
+                (reference(self.paths.get(p, p), thing, p), summary(thing)) for p, thing in exported
+            )
             yield from table(rows)
         for module in found:
             entries = [e for e in self._of(found) if e.module == module.__name__]
@@ -151,7 +158,7 @@ def heading(text: str, line: str) -> list[str]:
 
 def table(rows: Any) -> Iterator[str]:
     """Two columns: a reference and its summary."""
-    yield from [".. list-table::", "   :widths: 35 65", "   :class: names", ""]
+    yield from [".. list-table::", "   :widths: auto", "   :class: names", ""]
     for left, right in rows:
         yield from (f"   * - {left}", f"     - {right}")
     yield ""
@@ -172,7 +179,8 @@ def directive(entry: Entry) -> Iterator[str]:
     elif described(entry.thing):
         yield f".. autofunction:: {entry.path}"
     else:
-        yield f".. py:data:: {entry.path}"
+        module, _, name = entry.path.rpartition(".")
+        yield from [f".. py:data:: {name}", f"   :module: {module}"]
         value = repr(entry.thing)
         yield from [f"   :value: {value}"] * (len(value) <= 80 and "0x" not in value)
     yield ""

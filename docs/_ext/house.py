@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -18,12 +17,22 @@ ROLES = {
         "#c9b6e8",
         "weights histograms uncertainty analysis_tools processors",
     ),
-    "all of it": ("#e3e3de", ""),
+    "all three": ("#e3e3de", ""),
 }
+HEAD = """\
+<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {w} {h}" width="{w}" height="{h}"
+  font-family="sans-serif" font-size="14" role="img">
+<title>The rooms of src/hepsilon, one floor for each layer</title>
+<rect width="{w}" height="{h}" fill="#fff"/>"""
+TOP = """\
+<path d="M{left} {y} L{middle} {left} L{right} {y} Z" fill="#fbfaf6" stroke="#444"/>
+<text x="{middle}" y="{base}" text-anchor="middle" font-weight="bold">hepsilon</text>"""
 
 
 def layers() -> list[list[str]]:
     """Rooms of every row, highest first."""
+    import tomllib
+
     with (ROOT / "pyproject.toml").open("rb") as file:
         contracts = tomllib.load(file)["tool"]["importlinter"]["contracts"]
     (rows,) = (contract["layers"] for contract in contracts if contract["type"] == "layers")
@@ -33,7 +42,7 @@ def layers() -> list[list[str]]:
 def colour(room: str) -> str:
     """Fill of a room by what it does."""
     found = (fill for fill, rooms in ROLES.values() if room in rooms.split())
-    return next(found, ROLES["all of it"][0])
+    return next(found, ROLES["all three"][0])
 
 
 def box(x: float, y: float, width: float, fill: str, text: str) -> str:
@@ -50,23 +59,17 @@ def picture() -> str:
     floors = layers()
     height = ROOF + FLOOR * len(floors) + 2 * LEGEND + 2 * MARGIN
     inner = WIDTH - 2 * MARGIN
-    lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
-        f'width="{WIDTH}" height="{height}" font-family="sans-serif" font-size="14" role="img">',
-        "<title>The rooms of src/hepsilon, one floor for each layer</title>",
-        f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>',
-        f'<path d="M{MARGIN} {ROOF} L{WIDTH / 2:.0f} {MARGIN} L{WIDTH - MARGIN} {ROOF} Z" '
-        'fill="#fbfaf6" stroke="#444"/>',
-        f'<text x="{WIDTH / 2:.0f}" y="{ROOF - 10}" text-anchor="middle" font-weight="bold">'
-        "hepsilon</text>",
-    ]
+    middle = {"left": MARGIN, "middle": WIDTH // 2, "right": WIDTH - MARGIN}
+    lines = [HEAD.format(w=WIDTH, h=height), TOP.format(**middle, y=ROOF, base=ROOF - 10)]
     for number, rooms in enumerate(floors):
         y, width = ROOF + MARGIN / 2 + FLOOR * number, inner / len(rooms)
         for i, room in enumerate(rooms):
             lines.append(box(MARGIN + i * width + 2, y, width - 4, colour(room), room))
     for i, (role, (fill, _)) in enumerate(ROLES.items()):
         x, y = MARGIN + (i % 2) * inner / 2, height - 2 * LEGEND + (i // 2) * 24
-        lines.append(f'<rect x="{x:.0f}" y="{y}" width="16" height="16" fill="{fill}" stroke="#444"/>')
+        lines.append(
+            f'<rect x="{x:.0f}" y="{y}" width="16" height="16" fill="{fill}" stroke="#444"/>'
+        )
         lines.append(f'<text x="{x + 24:.0f}" y="{y + 13}">{role}</text>')
     return "\n".join([*lines, "</svg>"]) + "\n"
 
