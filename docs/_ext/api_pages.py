@@ -112,7 +112,8 @@ class Reference:
         for found in self.rooms.values():
             names = [e for e in self._of(found) if e.path.count(".") == 1]
             if names:
-                yield from heading(f"``{found[0].__name__}``", "-")
+                yield from heading(found[0].__name__, "-")
+                names.sort(key=lambda e: e.path.lower())
                 yield from table((reference(e.path, e.thing), summary(e.thing)) for e in names)
         yield "``hepsilon.__version__`` is the version of the package."
         yield ""
@@ -128,12 +129,12 @@ class Reference:
         yield from heading(top.__name__, "=")
         yield from [f".. module:: {top.__name__}", "", inspect.getdoc(top) or "", ""]
         exported = [(f"{top.__name__}.{name}", thing) for _, name, thing in self._exported([top])]
-        if len(found) > 1 and exported:
-            yield from [f"Names to import from ``{top.__name__}``:", ""]
-            rows = (
-                (reference(self.paths.get(p, p), thing, p), summary(thing)) for p, thing in exported
-            )
-            yield from table(rows)
+        public = [(e.path, e.thing) for e in self._of(found) if e.path.count(".") == 1]
+        listed = exported or public
+        if len(found) > 1 and listed:
+            yield from [f"Names to import from ``{listed[0][0].rpartition('.')[0]}``:", ""]
+            listed.sort(key=lambda row: row[0].lower())
+            yield from table((reference(self.paths.get(p, p), x), summary(x)) for p, x in listed)
         for module in found:
             entries = [e for e in self._of(found) if e.module == module.__name__]
             if entries and module is not top:
@@ -164,10 +165,10 @@ def table(rows: Any) -> Iterator[str]:
     yield ""
 
 
-def reference(path: str, thing: Any, shown: str | None = None) -> str:
+def reference(path: str, thing: Any) -> str:
     """Link to where an object is described."""
     role = "class" if inspect.isclass(thing) else "func" if described(thing) else "data"
-    return f":py:{role}:`{(shown or path).rpartition('.')[2]} <{path}>`"
+    return f":py:{role}:`{path.rpartition('.')[2]} <{path}>`"
 
 
 def directive(entry: Entry) -> Iterator[str]:
@@ -175,7 +176,8 @@ def directive(entry: Entry) -> Iterator[str]:
     if inspect.isclass(entry.thing):
         kind = "exception" if issubclass(entry.thing, BaseException) else "class"
         yield from [f".. auto{kind}:: {entry.path}", "   :show-inheritance:"]
-        yield from ["   :members:"] * (kind == "class")
+        if kind == "class":
+            yield from ["   :members:", "   :exclude-members: model_config"]
     elif described(entry.thing):
         yield f".. autofunction:: {entry.path}"
     else:
