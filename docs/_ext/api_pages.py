@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+import textwrap
 from collections.abc import Iterator
 from importlib.util import find_spec
 from itertools import chain
@@ -21,6 +22,7 @@ from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.ext.autodoc.mock import mock
+from sphinx.pycode import ModuleAnalyzer
 
 EXTRAS = (
     *("dask", "distributed", "jax", "keras", "onnx", "onnxruntime", "openvino", "particle"),
@@ -48,10 +50,16 @@ def modules(room: str) -> list[ModuleType]:
     return [top, *map(importlib.import_module, names)]
 
 
-def summary(thing: Any) -> str:
-    """First paragraph of a docstring; empty for plain data."""
-    text = inspect.getdoc(thing) if inspect.ismodule(thing) or described(thing) else None
+def summary(text: str | None) -> str:
+    """First paragraph of a docstring, in one line."""
     return " ".join((text or "").split("\n\n")[0].split())
+
+
+def text_of(thing: Any, module: str, name: str) -> str:
+    """Docstring of an object; of plain data the one below its assignment."""
+    if described(thing):
+        return inspect.getdoc(thing) or ""
+    return "\n".join(ModuleAnalyzer.for_module(module).find_attr_docs().get(("", name), []))
 
 
 def described(thing: Any) -> bool:
@@ -65,6 +73,16 @@ class Entry(NamedTuple):
     thing: Any
     module: str
     path: str
+    text: str
+
+    @property
+    def row(self) -> tuple[str, str]:
+        """Link and summary for a table."""
+        kind = (
+            "class" if inspect.isclass(self.thing) else "func" if described(self.thing) else "data"
+        )
+        name = self.path.rpartition(".")[2]
+        return f":py:{kind}:`{name} <{self.path}>`", summary(self.text)
 
 
 class Reference:
@@ -96,9 +114,8 @@ class Reference:
         owner = getattr(thing, "__module__", None) if described(thing) else homes[-1]
         if owner in homes and (name, id(thing)) not in self.entries:
             public = getattr(self.top, name, None) is thing and name in self.top.__all__
-            self.entries[name, id(thing)] = Entry(
-                thing, owner, f"hepsilon.{name}" if public else f"{module}.{name}"
-            )
+            path = f"hepsilon.{name}" if public else f"{module}.{name}"
+            self.entries[name, id(thing)] = Entry(thing, owner, path, text_of(thing, owner, name))
 
     def pages(self) -> dict[str, str]:
         """Text of every page by name."""
@@ -113,14 +130,13 @@ class Reference:
             names = [e for e in self._of(found) if e.path.count(".") == 1]
             if names:
                 yield from heading(found[0].__name__, "-")
-                names.sort(key=lambda e: e.path.lower())
-                yield from table((reference(e.path, e.thing), summary(e.thing)) for e in names)
+                yield from table(sorted(names, key=lambda entry: entry.path.lower()))
         yield "``hepsilon.__version__`` is the version of the package."
         yield ""
         yield from heading("Rooms", "-")
-        yield from table(
-            (f":doc:`hepsilon.{r} <{r}>`", summary(f[0])) for r, f in self.rooms.items()
-        )
+        for room, found in self.rooms.items():
+            yield f"- :doc:`hepsilon.{room} <{room}>`: {summary(found[0].__doc__)}"
+        yield ""
         yield from [".. toctree::", "   :hidden:", ""]
         yield from (f"   hepsilon.{room} <{room}>" for room in self.rooms)
 
@@ -128,13 +144,14 @@ class Reference:
         top = found[0]
         yield from heading(top.__name__, "=")
         yield from [f".. module:: {top.__name__}", "", inspect.getdoc(top) or "", ""]
-        exported = [(f"{top.__name__}.{name}", thing) for _, name, thing in self._exported([top])]
-        public = [(e.path, e.thing) for e in self._of(found) if e.path.count(".") == 1]
-        listed = exported or public
-        if len(found) > 1 and listed:
-            yield from [f"Names to import from ``{listed[0][0].rpartition('.')[0]}``:", ""]
-            listed.sort(key=lambda row: row[0].lower())
-            yield from table((reference(self.paths.get(p, p), x), summary(x)) for p, x in listed)
+        keys = [(name, id(thing)) for _, name, thing in self._exported([top])]
+        exported = [self.entries[key] for key in keys if key in self.entries]
+        public = [entry for entry in self._of(found) if entry.path.count(".") == 1]
+        if len(found) > 1 and (exported or public):
+            yield f"Names to import from ``{top.__name__ if exported else 'hepsilon'}``:"
+            yield ""
+            by_name = sorted(exported or public, key=lambda e: e.path.rpartition(".")[2].lower())
+            yield from table(by_name)
         for module in found:
             entries = [e for e in self._of(found) if e.module == module.__name__]
             if entries and module is not top:
@@ -157,18 +174,12 @@ def heading(text: str, line: str) -> list[str]:
     return [text, line * len(text), ""]
 
 
-def table(rows: Any) -> Iterator[str]:
-    """Two columns: a reference and its summary."""
+def table(entries: list[Entry]) -> Iterator[str]:
+    """Two columns: links and summaries."""
     yield from [".. list-table::", "   :widths: auto", "   :class: names", ""]
-    for left, right in rows:
+    for left, right in (entry.row for entry in entries):
         yield from (f"   * - {left}", f"     - {right}")
     yield ""
-
-
-def reference(path: str, thing: Any) -> str:
-    """Link to where an object is described."""
-    role = "class" if inspect.isclass(thing) else "func" if described(thing) else "data"
-    return f":py:{role}:`{path.rpartition('.')[2]} <{path}>`"
 
 
 def directive(entry: Entry) -> Iterator[str]:
@@ -185,6 +196,7 @@ def directive(entry: Entry) -> Iterator[str]:
         yield from [f".. py:data:: {name}", f"   :module: {module}"]
         value = repr(entry.thing)
         yield from [f"   :value: {value}"] * (len(value) <= 80 and "0x" not in value)
+        yield from ["", textwrap.indent(entry.text, "   ")]
     yield ""
 
 
