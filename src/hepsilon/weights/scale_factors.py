@@ -65,16 +65,17 @@ class TagScaleFactors:
     out_of_range : {"raise", "clamp"}
         Treatment of jets outside the bins of the file.
 
-    Examples
-    --------
-    The file in this example is one of the CMS collaboration for b-tagging:
+    Notes
+    -----
+    With a file of the CMS collaboration for b-tagging, and the efficiencies ``eps`` of the jets at
+    the same working points::
 
-    >>> factors = TagScaleFactors.load(
-    ...     "btagging.json.gz",
-    ...     {5: "deepJet_comb", 4: "deepJet_comb", 0: "deepJet_incl"},
-    ...     working_points=("L", "M"),
-    ... )  # doctest: +SKIP
-    >>> weight = truth_tag_weight(eps, 2, scale_factors=factors(jets))  # doctest: +SKIP
+        factors = TagScaleFactors.load(
+            "btagging.json.gz",
+            {5: "deepJet_comb", 4: "deepJet_comb", 0: "deepJet_incl"},
+            working_points=("L", "M"),
+        )
+        weight = truth_tag_weight(eps, 2, scale_factors=factors(jets))
     """
 
     path: str
