@@ -5,11 +5,10 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, Self
 
 import hist
 from coffea.processor.accumulator import add, iadd
-from typing_extensions import Self
 
 from hepsilon.arrays.types import Array
 from hepsilon.errors import InputError
