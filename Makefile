@@ -2,39 +2,63 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+LIGHT := $(VENV)-light
+LOWEST := $(VENV)-lowest
+PYTEST := -m pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fidelity speed clean
+.PHONY: help demo test lint light lowest docs fidelity speed clean
+.PRECIOUS: %/bin/python
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
-# The stamp is renewed when the dependencies change; an editable install needs no other renewal.
-$(VENV)/.installed: pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable ".[test,lint]"
+%/bin/python:
+	$(PYTHON) -m venv $*
+	$@ -m pip install --quiet --upgrade pip
+
+# The stamp of an extra is renewed when the dependencies change; an editable install needs no other
+# renewal.
+$(VENV)/.with-%: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable ".[$*]"
 	@touch $@
 
-demo: $(VENV)/.installed ## simulate, train, compare and apply: writes hepsilon-demo/
+demo: $(VENV)/.with-demo ## simulate, train, compare and apply: writes hepsilon-demo/
 	$(BIN)/hepsilon demo --out hepsilon-demo
 
-test: $(VENV)/.installed ## run the tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 1
+test: $(VENV)/.with-test ## run the tests
+	$(BIN)/python $(PYTEST)
 
-lint: $(VENV)/.installed ## style, types and the order of the layers
+lint: $(VENV)/.with-lint ## style, spelling, docstrings, types and the order of the layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
+	$(BIN)/numpydoc lint $$(find src -name '*.py')
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-fidelity: $(VENV)/.installed ## how close maps and networks come to the truth (about an hour)
+light: $(VENV)/.with-test | $(LIGHT)/bin/python ## apply what was trained, without any extra
+	$(LIGHT)/bin/python -m pip install --quiet --force-reinstall --no-deps .
+	$(LIGHT)/bin/python -m pip install --quiet .
+	HEPSILON_LIGHT_PYTHON=$(abspath $(LIGHT))/bin/python $(BIN)/python -m pytest -rP tests/light
+
+# Newer packages warn of what the oldest ones call: that is theirs to settle.
+lowest: | $(LOWEST)/bin/python ## test the oldest versions that pyproject.toml declares
+	$(LOWEST)/bin/python -m pip install --quiet uv
+	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python \
+		--resolution lowest-direct --editable ".[test]"
+	$(LOWEST)/bin/python $(PYTEST) -W default::DeprecationWarning $(TESTS)
+
+docs: $(VENV)/.with-docs ## build the documentation; a warning is an error
+	$(BIN)/sphinx-build -W --keep-going -b html docs build/docs
+
+fidelity: $(VENV)/.with-test ## how close maps and networks come to the truth (about an hour)
 	$(BIN)/python benchmarks/fidelity.py --out benchmarks/results/fidelity.json
 
-speed: $(VENV)/.installed ## inference, training and whole analyses (about half an hour)
+speed: $(VENV)/.with-test ## inference, training and whole analyses (about half an hour)
 	$(BIN)/python -m pytest benchmarks --benchmark-json=benchmarks/results/speed.json
 	$(BIN)/python benchmarks/table.py benchmarks/results/speed.json
 	$(BIN)/python benchmarks/tagging.py --out benchmarks/results/tagging.json
 
-clean: ## remove the environment and the demo's output
-	rm -rf $(VENV) hepsilon-demo
+clean: ## remove the environments, the documentation and the demo's output
+	rm -rf $(VENV) $(LIGHT) $(LOWEST) build hepsilon-demo

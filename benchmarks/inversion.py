@@ -25,6 +25,7 @@ import uproot
 import hepsilon
 from hepsilon.arrays.keys import SPLIT_SALT, event_key
 from hepsilon.closure import closure_report, run_closure
+from hepsilon.closure.model import InversionEntry
 from hepsilon.config import Config, ModelConfig, Recipe, TrainingConfig
 from hepsilon.data.dataset import Columns, read_columns
 from hepsilon.data.features import FeatureSpec, fit_features
@@ -110,7 +111,7 @@ def baselines(work: Path, config: Config, file: Path) -> dict[str, Any]:
 
     def bins(path: Path) -> None:
         output = run_closure([file], config.task, {})
-        BinByBin.fit(config.task, output["observables"], output["n_events"]).save(path)
+        BinByBin.fit(config.task, output.observables, output.n_events).save(path)
 
     makers = {"factorised": factorised, "bin-by-bin": bins}
     files = {name: work / f"{name}.hepsilon" for name in makers}
@@ -139,20 +140,18 @@ def networks(
     return results
 
 
-def summary(entry: dict[str, Any]) -> dict[str, Any]:
+def summary(entry: InversionEntry) -> dict[str, Any]:
     """What is published of one efficiency on one sample."""
     one, two = mean_chi2(entry)
     return {
         "chi2_ndf_1d": one,
         "chi2_ndf_2d": two,
-        "chi2_ndf": {n: f["chi2"] / f["ndf"] for n, f in entry["observables"].items()},
-        "naive_chi2_ndf": {
-            n: f["naive_chi2"] / f["naive_ndf"] for n, f in entry["observables"].items()
-        },
-        "overall": entry["overall"],
-        "clipped": entry["clipped"],
-        "jensen": entry.get("jensen"),
-        "divergence": entry.get("truth", {}).get("all", {}).get("divergence"),
+        "chi2_ndf": {n: f.chi2 / f.ndf for n, f in entry.observables.items()},
+        "naive_chi2_ndf": {n: f.naive_chi2 / f.naive_ndf for n, f in entry.observables.items()},
+        "overall": entry.overall.as_dict(),
+        "clipped": entry.clipped.as_dict(),
+        "jensen": entry.jensen,
+        "divergence": entry.truth["all"].divergence if entry.truth else None,
     }
 
 
@@ -169,7 +168,7 @@ def closures(work: Path, config: Config, paths: dict[str, Path], names: list[str
             output = run_closure([paths[name]], config.task, efficiencies, **options)
             report = closure_report(output, config.task, efficiencies, [paths[name]])
             write_closure(out, output, report)
-            found = {n: summary(entry) for n, entry in report["efficiency"].items()}
+            found = {n: summary(entry) for n, entry in report.efficiency.items()}
             write_text(done, json.dumps({"efficiency": found, "seconds": perf_counter() - start}))
         results[name] = json.loads(done.read_text())
         for method, entry in results[name]["efficiency"].items():

@@ -77,7 +77,8 @@ def main() -> None:
         for sample, (kind, seed) in SAMPLES.items():
             files = [write_jets(folder / f"{sample}.root", 2 * args.events, kind=kind, seed=seed)]
             output = run_closure(files, config.task, efficiencies, executor=local_executor(1))
-            result[sample] = summary(closure_report(output, config.task, efficiencies, files))
+            report = closure_report(output, config.task, efficiencies, files)
+            result[sample] = summary(report.as_dict())
     write_text(args.out, json.dumps(result, indent=1) + "\n")
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 from hepsilon.closure import run_processor
 from hepsilon.config import Cut, Fiducial, InputConfig, Passed, Task
@@ -20,7 +19,7 @@ from hepsilon.demo.samples import sample_path
 from hepsilon.histograms.tracks import track_observables
 from hepsilon.plotting import plot_cross_section
 from hepsilon.plotting.inversion import inversion_figures
-from hepsilon.processors import EfficiencyInversion
+from hepsilon.processors import EfficiencyInversion, InversionOutput
 from hepsilon.processors.executors import add_executor_options, executor
 from hepsilon.report import save_figure
 from hepsilon.simulation import Detector
@@ -70,7 +69,7 @@ OBSERVABLES = track_observables(
 )
 
 
-def run(args: argparse.Namespace) -> dict[str, Any]:
+def run(args: argparse.Namespace) -> InversionOutput:
     """Run the processor over the files and write pictures."""
     processor = EfficiencyInversion(
         TASK,
@@ -89,9 +88,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     for name, figure in inversion_figures(output).items():
         save_figure(figure, args.out / f"{name}.png")
     save_figure(plot_cross_section(output, "M", args.luminosity, "pb"), args.out / "section.png")
-    corrected = output["observables"]["M"][{"method": "detector"}].sum(flow=True).value
+    corrected = output.observables["M"][{"method": "detector"}].sum(flow=True).value
     print(
-        f"{output['n_selected']} of {output['n_events']} events in the fiducial region, "
+        f"{output.n_selected} of {output.n_events} events in the fiducial region, "
         f"corrected for the efficiency {corrected:.1f}"
     )
     return output

@@ -17,15 +17,15 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 import hepsilon
 from hepsilon.closure import closure_report, run_closure
+from hepsilon.processors import TaggingOutput
 from hepsilon.processors.executors import add_executor_options, executor
 from hepsilon.report import write_closure
 
 
-def run(args: argparse.Namespace) -> dict[str, Any]:
+def run(args: argparse.Namespace) -> TaggingOutput:
     """Run the processor over the files and write all results."""
     config = hepsilon.load_config(args.config)
     efficiencies = {

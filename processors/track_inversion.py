@@ -21,19 +21,19 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 import hepsilon
 from hepsilon.closure import closure_report, run_closure
 from hepsilon.plotting import plot_cross_section
+from hepsilon.processors import InversionOutput
 from hepsilon.processors.executors import add_executor_options, executor
 from hepsilon.report import save_figure, write_closure
 from hepsilon.uncertainty import covariance
 
 
-def run(args: argparse.Namespace) -> dict[str, Any]:
+def run(args: argparse.Namespace) -> InversionOutput:
     """Run the processor over the files and write all results."""
     config = hepsilon.load_config(args.config)
     efficiencies = {
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     section = plot_cross_section(output, "M", args.luminosity)
     save_figure(section, args.out / "cross_section_M.png")
     for name in efficiencies if args.replicas > 1 else ():
-        errors = np.sqrt(np.diag(covariance(output["replicas"]["M"], name)))
+        errors = np.sqrt(np.diag(covariance(output.replicas["M"], name)))
         print(f"{name}: bootstrap errors of M from {errors.min():.1f} to {errors.max():.1f} events")
     return output
 

@@ -33,3 +33,12 @@ def test_error_inside_gets_through(capfd):
     with pytest.raises(KeyboardInterrupt):
         interrupted()
     assert "10/10" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("silent", [{"show": False}, {}])
+def test_bars_can_be_silenced(capfd, monkeypatch, silent):
+    if not silent:
+        monkeypatch.setenv("HEPSILON_PROGRESS", "0")
+    with progress_bar("counting", 10.0, **silent) as advance:
+        advance(4, note="half way")
+    assert capfd.readouterr() == ("", "")

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 import zipfile
 
 import awkward as ak
@@ -9,6 +12,7 @@ import pytest
 import uproot
 
 from hepsilon import load, plotting
+from hepsilon.cli import commands
 from hepsilon.cli import parser as cli
 from hepsilon.simulation import writer
 
@@ -389,8 +393,8 @@ def test_interrupted_simulation_leaves_no_file(run, tmp_path, monkeypatch):
 
     monkeypatch.setattr(writer, "CHUNK_EVENTS", 100)
     monkeypatch.setattr(writer, "jet_events", jet_events)
-    with pytest.raises(KeyboardInterrupt):
-        run("simulate", "jets", "-n", 300, "--out", tmp_path / "toy.root")
+    code, _, err = run("simulate", "jets", "-n", 300, "--out", tmp_path / "toy.root")
+    assert (code, err.splitlines()[-1]) == (130, "hepsilon: interrupted")
     assert len(chunks) == 1
     assert not list(tmp_path.iterdir())
 
@@ -406,3 +410,47 @@ def test_efficiency_of_another_cut_is_told(run, folder, tmp_path, monkeypatch):
         assert code == 0
         said[config.stem] = "map was learned for another response than the task's" in err
     assert said == {"other": True, "config": False}
+
+
+INTERRUPTED = """
+import os, signal, sys
+from hepsilon import cli
+from hepsilon.training.member import Member
+original = Member.finish_epoch
+
+def finish_epoch(self, epoch, weights):
+    original(self, epoch, weights)
+    os.kill(os.getpid(), signal.SIGINT)
+
+Member.finish_epoch = finish_epoch
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+def test_ctrl_c_ends_a_training_with_one_line_and_keeps_its_state(folder, tmp_path):
+    """A real signal after the first epoch; TensorFlow starts without its own lines."""
+    out = tmp_path / "mlp.hepsilon"
+    command = ["train", str(folder / "config.toml"), str(folder / "toy.root"), "--out", str(out)]
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, *command],
+        env={k: v for k, v in os.environ.items() if k != "HEPSILON_QUIET_START"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 130, done.stderr
+    assert done.stdout == ""
+    *bars, last = done.stderr.splitlines()
+    assert last == "hepsilon: interrupted; the same command goes on from the last epoch"
+    assert all(line.startswith(("reading events", "training")) for line in bars)
+    assert (tmp_path / "mlp.hepsilon.partial" / "member-0.npz").exists()
+
+
+def test_ctrl_c_of_other_commands_is_one_line(monkeypatch, folder, capfd):
+    def interrupted(args):
+        """Be interrupted."""
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(commands, "info", interrupted)
+    assert cli.main(["info", str(folder / "map.hepsilon")]) == 130
+    assert capfd.readouterr() == ("", "hepsilon: interrupted\n")

@@ -100,7 +100,7 @@ def test_reports_are_the_files(result):
     out, demo_result = result
     for name, content in demo_result.reports.items():
         written = json.loads((out / name / "closure.json").read_text())
-        assert written == json.loads(json.dumps(content))
+        assert written == content.as_dict()
 
 
 def test_truth_closes_on_both_samples(result):

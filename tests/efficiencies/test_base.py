@@ -31,9 +31,9 @@ class Logistic(Efficiency):
         )
     )
 
-    def _evaluate(self, offsets: Array, nodes: Array) -> Array:
+    def _predict(self, offsets: Array, nodes: Array, replicas: bool) -> tuple[Array, Array | None]:
         assert offsets[-1] == len(nodes)
-        return 1.0 / (1.0 + np.exp(1.0 - nodes[:, 0].astype(np.float64) / 1000.0))
+        return 1.0 / (1.0 + np.exp(1.0 - nodes[:, 0].astype(np.float64) / 1000.0)), None
 
 
 def logistic(pt: float) -> float:
@@ -228,13 +228,10 @@ class Replicated(Logistic):
 
     task = Logistic.task.model_copy(update={"passed": Passed(field="tag", above=(0.1, 0.2))})
 
-    def _evaluate(self, offsets: Array, nodes: Array) -> Array:
-        eps = super()._evaluate(offsets, nodes)
-        return np.stack([eps, eps**2], axis=1)
-
-    def _evaluate_all(self, offsets: Array, nodes: Array) -> tuple[Array, Array | None]:
-        eps = self._evaluate(offsets, nodes)
-        return eps, eps[..., None] * np.array([0.5, 1.5])
+    def _predict(self, offsets: Array, nodes: Array, replicas: bool) -> tuple[Array, Array | None]:
+        eps, _ = super()._predict(offsets, nodes, replicas)
+        eps = np.stack([eps, eps**2], axis=1)
+        return eps, eps[..., None] * np.array([0.5, 1.5]) if replicas else None
 
 
 def constants(*values: float) -> Any:

@@ -36,6 +36,7 @@ from hepsilon.config import MapConfig
 from hepsilon.data.dataset import Columns
 from hepsilon.efficiencies import factorised as module
 from hepsilon.efficiencies.factorised import FactorisedMap, track_axes, with_axes
+from hepsilon.testing import check_efficiency
 from tests.helpers.track_toys import PAIRS, TRACKS, columns_of, draw, random_tracks, task_with
 
 Array = npt.NDArray[Any]
@@ -325,6 +326,12 @@ def test_map_survives_the_round_trip_through_a_file(fitted: FactorisedMap, path:
 def test_map_pickles(fitted: FactorisedMap) -> None:
     tracks = random_tracks([2] * 6)
     assert pickle.loads(pickle.dumps(fitted))(tracks).to_list() == fitted(tracks).to_list()
+
+
+def test_map_keeps_the_contracts(fitted: FactorisedMap) -> None:
+    check_efficiency(fitted, random_tracks([2] * 6))
+    alone = fitted.replicas(random_tracks([2] * 6))
+    assert str(alone.type) == "6 * 1 * float64"  # without an uncertainty of its own
 
 
 def test_card_says_what_the_map_was_made_from(fitted: FactorisedMap, columns: Columns) -> None:

@@ -53,7 +53,8 @@ def with_card(source, target, **changes):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"kind": "forest"}, "'network' or 'map', received 'forest'"),
+        ({"kind": "forest"}, r"'map', 'network'\], received 'forest'"),
+        ({"kind": ["map"]}, r"received \['map'\]"),
         ({"format": "other"}, "not a hepsilon file"),
         ({"version": 99}, "version 1, received 99"),
         ({"surprise": 1}, "surprise"),

@@ -221,7 +221,7 @@ def test_map_is_refused(toy_map, tmp_path, run):
 def test_without_the_converter_it_says_what_to_install(bare, tmp_path, monkeypatch):
     for package in ("tensorflow", "tf2onnx", "onnxruntime"):
         monkeypatch.setattr(onnx, "is_installed", lambda name, missing=package: name != missing)
-        with pytest.raises(ConfigError, match=r"hepsilon\[onnx\]"):
+        with pytest.raises(ConfigError, match=r"hepsilon\[train\]"):
             formats.export(bare.path, "onnx", tmp_path / "x.onnx")
     assert not list(tmp_path.iterdir())
 

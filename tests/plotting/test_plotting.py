@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import awkward as ak
 import numpy as np
@@ -102,8 +103,7 @@ def test_all_figures_of_a_closure(output):
 
 @pytest.mark.parametrize("plot", [plot_observable, plot_gain])
 def test_long_labels_fit_into_the_margins(output, plot):
-    many = dict(output)
-    many["observables"] = {"pt": 12345.0 * output["observables"]["pt"]}
+    many = replace(output, observables={"pt": 12345.0 * output["observables"]["pt"]})
     figure = draw(plot(many, "pt"))
     (left, bottom), (right, top) = figure.get_tightbbox().get_points()
     width, height = figure.get_size_inches()

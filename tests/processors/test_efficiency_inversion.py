@@ -13,6 +13,7 @@ from coffea import processor
 
 from hepsilon import ConfigError, InputError
 from hepsilon.closure import closure_report, run_closure, run_processor
+from hepsilon.closure.model import InversionEntry, InversionObservable, InversionOverall, Share
 from hepsilon.config import Cut, Fiducial, Passed, Task
 from hepsilon.efficiencies.bin_by_bin import BinByBin
 from hepsilon.histograms import Observable, Observable2D, one_method
@@ -312,7 +313,7 @@ def test_measured_events_have_a_report_and_plots(zmumu_path, tmp_path):
     assert overall["expected"] is None
     assert overall["observed"] > overall["horvitz_thompson_error"] > 0
     write_closure(tmp_path, output, report)
-    assert json.loads((tmp_path / "closure.json").read_text()) == json.loads(json.dumps(report))
+    assert json.loads((tmp_path / "closure.json").read_text()) == report.as_dict()
     assert (tmp_path / "M.png").stat().st_size > 0
 
 
@@ -344,11 +345,28 @@ def test_naive_chi2_is_too_small_for_the_truth(file, output):
 
 
 def test_means_are_over_observables_of_each_dimension():
-    line = {"edges": [0, 1], "chi2": 2.0, "ndf": 1}
-    plane = {"edges": [[0, 1], [0, 1]], "chi2": 3.0, "ndf": 2}
-    empty = line | {"ndf": 0}
-    assert mean_chi2({"observables": {"a": line, "b": plane, "c": empty}}) == (2.0, 1.5)
-    assert mean_chi2({"observables": {}}) == (None, None)
+    bins = {key: [1.0] for key in ("observed", "expected", "variance", "pull")}
+    numbers = {"p_value": 0.1, "naive_chi2": 0.0, "naive_ndf": 0}
+    line = InversionObservable(edges=[0, 1], chi2=2.0, ndf=1, **bins, **numbers)
+    plane = line.model_copy(update={"edges": [[0, 1], [0, 1]], "chi2": 3.0, "ndf": 2})
+    empty = line.model_copy(update={"ndf": 0})
+
+    def means(**observables):
+        share = Share(count=0, share=0.0)
+        overall = InversionOverall(
+            expected=1.0, observed=1.0, pull=0.0, poisson_error=1.0, horvitz_thompson_error=1.0
+        )
+        entry = InversionEntry(
+            overall=overall,
+            observables=observables,
+            clipped=share,
+            out_of_domain=share,
+            effective_sample_size={},
+        )
+        return mean_chi2(entry)
+
+    assert means(a=line, b=plane, c=empty) == (2.0, 1.5)
+    assert means() == (None, None)
 
 
 def test_cross_section_has_units(output):

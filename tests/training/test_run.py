@@ -172,7 +172,7 @@ def partial(folder):
 
 
 def test_interrupted_training_goes_on_and_leaves_only_the_artifact(
-    files, result, monkeypatch, tmp_path
+    files, result, monkeypatch, tmp_path, caplog
 ):
     out = tmp_path / "two.hepsilon"
     with monkeypatch.context() as patch:
@@ -180,7 +180,10 @@ def test_interrupted_training_goes_on_and_leaves_only_the_artifact(
         with pytest.raises(KeyboardInterrupt):
             train(two_members(), files, out)
     assert partial(tmp_path) == ["two.hepsilon.partial"]
+    caplog.clear()
     efficiency = train(two_members(), files, out).efficiency
+    epochs = two_members().training.epochs
+    assert f"going on after epoch 1 of {epochs}" in caplog.messages
     assert partial(tmp_path) == ["two.hepsilon"]
     first = weights(efficiency)["member-0"]
     np.testing.assert_equal(first, weights(result.efficiency)["member-0"])

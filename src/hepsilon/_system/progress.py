@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -27,9 +28,17 @@ class Advance(Protocol):
         ...
 
 
+def _nothing(amount: float = 1.0, /, note: str | None = None) -> None:
+    """Move no bar on."""
+
+
 @contextmanager
-def progress_bar(label: str, total: float | None, *, count: bool = True) -> Iterator[Advance]:
+def progress_bar(
+    label: str, total: float | None, *, count: bool = True, show: bool = True
+) -> Iterator[Advance]:
     """Show a bar with the time left.
+
+    No bar is shown where the environment variable ``HEPSILON_PROGRESS`` is 0.
 
     Parameters
     ----------
@@ -39,7 +48,12 @@ def progress_bar(label: str, total: float | None, *, count: bool = True) -> Iter
         Amount of work; None where it is not known.
     count : bool, default True
         Show done/total as whole numbers.
+    show : bool, default True
+        Show anything at all.
     """
+    if not show or os.environ.get("HEPSILON_PROGRESS") == "0":
+        yield _nothing
+        return
     counter = [MofNCompleteColumn()] if count else []
     columns = [TextColumn("{task.description}"), BarColumn(), *counter, TimeElapsedColumn()]
     columns += [TextColumn("eta"), TimeRemainingColumn(), TextColumn("{task.fields[note]}")]

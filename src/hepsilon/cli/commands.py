@@ -14,6 +14,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from hepsilon._system.extras import needs
 from hepsilon.errors import ConfigError
 
 __all__ = ["closure", "convert", "demo", "export", "info", "make_map", "say", "simulate", "train"]
@@ -62,6 +63,7 @@ def simulate(args: argparse.Namespace) -> None:
             raise ConfigError(f"{names} are options of 'simulate tracks'")
         options["kind"] = args.kind
     else:
+        needs("simulating tracks", "particle", "phasespace")
         amplitude = AMPLITUDES[args.amplitude or "phasespace"]
         spectrum = {name: getattr(args, name) for name in SPECTRUM if name in given}
         if "mass_range" in spectrum:
@@ -82,6 +84,7 @@ def convert(args: argparse.Namespace) -> None:
     from hepsilon._system.progress import progress_bar
     from hepsilon.simulation.reference_csv import convert_csv
 
+    needs("converting tracks", "particle")
     with progress_bar("converting", None) as advance:
         convert_csv(args.file, args.out, particle=args.particle, progress=advance)
     say(f"wrote {args.out}")
@@ -116,10 +119,10 @@ def make_map(args: argparse.Namespace) -> Any:
 
     config = load_config(args.config)
     if args.bin_by_bin:
-        if config.task.level != "event":
+        if not config.task.of_events:
             raise ConfigError('--bin-by-bin needs a task with level = "event"')
         return _bin_by_bin(args, config)
-    return (_factorised if config.task.level == "event" else _map)(args, config)
+    return (_factorised if config.task.of_events else _map)(args, config)
 
 
 def _map(args: argparse.Namespace, config: Any) -> Any:
@@ -173,7 +176,7 @@ def _bin_by_bin(args: argparse.Namespace, config: Any) -> Any:
         args.files, config.task, {}, config=config.input, executor=local_executor(1)
     )
     files = tuple(map(SourceFile.of, args.files))
-    correction = BinByBin.fit(config.task, output["observables"], output["n_events"], files)
+    correction = BinByBin.fit(config.task, output.observables, output.n_events, files)
     correction.save(args.out)
     if args.json:
         return {"path": str(args.out)} | _plain(correction.card)
@@ -202,10 +205,10 @@ def closure(args: argparse.Namespace) -> Any:
             )
     given = {n: getattr(args, n) for n in ("floor", "replicas", "reconstructed")}
     options = {name: value for name, value in given.items() if value is not None}
-    if options and config.task.level == "object":
+    if options and not config.task.of_events:
         raise ConfigError(f'{sorted(options)} are for tasks with level = "event"')
     if args.working_point is not None:
-        if config.task.level == "event":
+        if config.task.of_events:
             raise ConfigError('working_point is for tasks with level = "object"')
         points = config.task.passed.working_points
         numbers = {str(i): i for i in range(len(points))} | {str(p): p for p in points}
@@ -223,7 +226,7 @@ def closure(args: argparse.Namespace) -> Any:
     report = closure_report(output, config.task, efficiencies, args.files)
     write_closure(args.out, output, report)
     say(f"wrote {args.out}/closure.json, report.html and pictures")
-    return report if args.json else [_table("closure chi2/ndf", *summary_rows(report))]
+    return report.as_dict() if args.json else [_table("closure chi2/ndf", *summary_rows(report))]
 
 
 def info(args: argparse.Namespace) -> Any:

@@ -15,6 +15,7 @@ from typing import Any
 from rich.console import Console
 from rich.logging import RichHandler
 
+from hepsilon._system.quiet import as_command
 from hepsilon._version import __version__
 from hepsilon.cli import commands
 from hepsilon.errors import HepsilonError
@@ -81,7 +82,7 @@ def _add_command(
         epilog="example:\n" + textwrap.indent(textwrap.dedent(EXAMPLES[name]), "  "),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.set_defaults(function=function, json=False)
+    parser.set_defaults(function=function, json=False, resumes="")
     return parser
 
 
@@ -152,6 +153,8 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("--out", type=Path, required=True, help="model file to write")
     _json_option(command)
 
+    command.set_defaults(resumes="; the same command goes on from the last epoch")
+
     command = _add_command(parsers, "map", commands.make_map)
     _config_and_files(command)
     command.add_argument("--out", type=Path, required=True, help="map file to write")
@@ -199,14 +202,24 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code (0: done, 2: bad usage or input)."""
+    """Run the command line.
+
+    Returns
+    -------
+    int
+        The exit code: 0 for work that is done, 2 for bad usage or input, 130 after Ctrl-C.
+    """
     args = build_parser().parse_args(argv)
+    as_command()
     handler = RichHandler(console=Console(stderr=True), show_path=False, show_time=False)
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler])
     try:
         # progress bars of coffea go to standard output; keep that for results
         with contextlib.redirect_stdout(sys.stderr):
             result = args.function(args)
+    except KeyboardInterrupt:
+        commands.say(f"hepsilon: interrupted{args.resumes}")
+        return 130
     except (HepsilonError, OSError) as error:  # OSError: an output that cannot be written
         commands.say(f"hepsilon: error: {error}")
         return 2

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hepsilon.closure.inversion import inversion_report
+from hepsilon.closure.model import Closure, InversionClosure, TaggingClosure, closure_schema
 from hepsilon.closure.statistic import (
     MIN_INFORMATION,
     MIN_VARIANCE,
@@ -14,18 +14,21 @@ from hepsilon.closure.statistic import (
     compare,
     compare_inversion,
 )
-from hepsilon.closure.tagging import tagging_report
+from hepsilon.closure.use_cases import use_case
 from hepsilon.config.file import InputConfig
 from hepsilon.config.task import Task
-from hepsilon.processors.efficiency_inversion import EfficiencyInversion
+from hepsilon.processors.outputs import Output
 from hepsilon.processors.runner import run_processor
-from hepsilon.processors.truth_tagging import TruthTagging
 
 __all__ = [
     "MIN_INFORMATION",
     "MIN_VARIANCE",
+    "Closure",
     "Comparison",
+    "InversionClosure",
+    "TaggingClosure",
     "closure_report",
+    "closure_schema",
     "compare",
     "compare_inversion",
     "run_closure",
@@ -42,44 +45,66 @@ def run_closure(
     executor: Any = None,
     chunksize: int = 100_000,
     **options: Any,
-) -> dict[str, Any]:
+) -> Any:
     """Run the processor of a task over files as one dataset, through a coffea executor.
 
     Parameters
     ----------
     files : sequence of str or Path
-        The sample.
+        Files of the sample.
     task : Task
-        Of the efficiencies: of objects (:class:`~hepsilon.processors.TruthTagging`) or of events
-        (:class:`~hepsilon.processors.EfficiencyInversion`).
-    efficiencies : mapping of str to object
-        By name.
+        Task of the efficiencies: of objects (:class:`~hepsilon.processors.TruthTagging`) or of
+        events (:class:`~hepsilon.processors.EfficiencyInversion`).
+    efficiencies : mapping of str to SupportsEfficiency or BinByBin
+        Efficiencies by name.
     config : InputConfig, optional
-        Where the columns are.
-    executor : object, optional
-        Coffea executor; IterativeExecutor by default.
+        Places of the columns in the files.
+    executor : coffea executor, optional
+        Executor to run with; IterativeExecutor by default.
     chunksize : int, default 100000
         Events per chunk.
-    options : object
+    **options
         Further arguments of the processor.
 
     Returns
     -------
-    dict
+    TaggingOutput or InversionOutput
         Output of the processor for the dataset.
+
+    Raises
+    ------
+    ConfigError
+        For arguments that the processor refuses.
+    InputError
+        If there are no files or no events, or for a file that lacks what the task needs.
     """
     config = config or InputConfig(schema="nanoaod")
-    kind = TruthTagging if task.level == "object" else EfficiencyInversion
-    instance = kind(task, efficiencies, config=config, **options)
+    instance = use_case(task).processor(task, efficiencies, config=config, **options)
     return run_processor(files, instance, task, config, executor=executor, chunksize=chunksize)
 
 
 def closure_report(
-    output: Mapping[str, Any],
+    output: Output,
     task: Task,
     efficiencies: Mapping[str, Any],
     files: Sequence[str | Path],
-) -> dict[str, Any]:
-    """Content of ``closure.json`` from the output of the task's processor for one dataset."""
-    report = tagging_report if task.level == "object" else inversion_report
-    return report(output, task, efficiencies, files)
+) -> Closure:
+    """Compare what efficiencies predict with what was observed.
+
+    Parameters
+    ----------
+    output : TaggingOutput or InversionOutput
+        Output of :func:`run_closure`.
+    task : Task
+        Task of the efficiencies.
+    efficiencies : mapping of str to SupportsEfficiency or BinByBin
+        Efficiencies by name; their hashes are noted.
+    files : sequence of str or Path
+        Files of the sample.
+
+    Returns
+    -------
+    TaggingClosure or InversionClosure
+        Content of ``closure.json``; ``as_dict`` gives it as plain dictionaries.
+    """
+    return use_case(task).close(output, task, efficiencies, files)

@@ -1,4 +1,4 @@
-"""What truth tagging gains in statistics, and what the efficiency's own uncertainty leaves of it.
+"""Statistics that truth tagging gains, and what the efficiency's own uncertainty leaves of it.
 
 A sum of weights S with the variance V is worth as much as ``S^2 / V`` events of equal weight. For
 direct tagging V is the sum of the squared weights of the tagged events. For truth tagging it is
@@ -9,94 +9,110 @@ a bin together, so it does not shrink with their number.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from hepsilon.arrays.statistics import effective_sample_size
 from hepsilon.arrays.types import Array
-from hepsilon.histograms.methods import ALL, DIRECT, TAG_COUNTS
+from hepsilon.closure.model import Gain, TotalGain
+from hepsilon.histograms.methods import ALL, DIRECT, TAG_COUNTS, part_of
+from hepsilon.processors.outputs import TaggingOutput
 
-__all__ = ["effective_events", "efficiency_variance", "n_replicas", "statistics_gain"]
+__all__ = ["efficiency_variance", "n_replicas", "statistics_gain"]
 
-
-def effective_events(values: Array, variances: Array) -> Array:
-    """``S^2 / V``, 0 where there is no variance."""
-    out = np.zeros(np.shape(values))
-    np.divide(np.square(values), variances, out=out, where=np.asarray(variances) > 0.0)
-    return out
+Sums = tuple[Array, Array]
+"""Values and variances."""
 
 
 def efficiency_variance(
-    output: Mapping[str, Any], method: str, name: str, category: str = ALL, *, total: bool = False
+    output: TaggingOutput, method: str, name: str, category: str = ALL, *, total: bool = False
 ) -> Array:
     """Variance of the bins of an observable (or of their sum) over a method's replicas.
 
-    Zero for methods that know no uncertainty of their own.
-
     Parameters
     ----------
-    output : mapping of str to object
-        Of :class:`hepsilon.processors.TruthTagging` for one dataset.
-    method, name, category : str or str, default ALL
-        Of the histogram.
+    output : TaggingOutput
+        Output of :class:`hepsilon.processors.TruthTagging` for one dataset.
+    method, name : str
+        Method and observable.
+    category : str, default ALL
+        Category or selection.
     total : bool, default False
-        The sum over all bins, flow included, as one bin.
+        Whether to take the sum of all bins, flow included, as one bin.
+
+    Returns
+    -------
+    ndarray of float64, shape of the bins, or (1,)
+        Zero for methods that know no uncertainty of their own.
     """
-    replicas = output["efficiency_replicas"].get(method)
+    replicas = output.efficiency_replicas.get(method)
     if replicas is None:
-        shape = output["observables"][name][{"method": method, "category": category}].shape
+        shape = part_of(output.observables[name], method=method, category=category).shape
         return np.zeros(1 if total else shape)
-    filled = replicas[name][{"category": category}]
+    filled = part_of(replicas[name], category=category)
     values = filled.values(flow=total)
     if total:
         values = values.sum(axis=1, keepdims=True)
     return np.asarray(np.var(values, axis=0, ddof=1))
 
 
-def statistics_gain(output: Mapping[str, Any], method: str) -> dict[str, Any]:
+def statistics_gain(output: TaggingOutput, method: str) -> dict[str, Gain]:
     """Effective events of direct and of truth tagging in every bin, and of all bins together.
+
+    Parameters
+    ----------
+    output : TaggingOutput
+        Output of :class:`hepsilon.processors.TruthTagging` for one dataset.
+    method : str
+        Efficiency.
 
     Returns
     -------
-    dict
-        For every ``OBSERVABLE`` and ``OBSERVABLE|CATEGORY`` the lists ``direct``, ``truth_tagged``
-        and ``weights_only`` (without the efficiency's uncertainty), and ``total``, the same of the
-        sum with the ratio ``gain`` (None without direct tags).
+    dict of str to Gain
+        Numbers for every ``OBSERVABLE`` and ``OBSERVABLE|CATEGORY``; those of the numbers of tags
+        have no total, because their bins share events.
     """
-    found: dict[str, Any] = {}
-    for name, filled in output["observables"].items():
+    found = {}
+    for name, filled in output.observables.items():
         for category in filled.axes["category"]:
             key = name if category == ALL else f"{name}|{category}"
-            direct, tagged = (filled[{"method": m, "category": category}] for m in (DIRECT, method))
-            bins = _entry(
+            direct, tagged = (
+                part_of(filled, method=m, category=category) for m in (DIRECT, method)
+            )
+            bins = _effective(
                 (direct.values(), direct.variances()),
                 (tagged.values(), tagged.variances()),
                 efficiency_variance(output, method, name, category),
             )
-            found[key] = {k: v.tolist() for k, v in bins.items()}
-            if name == TAG_COUNTS:  # its bins share events
+            plain = {kind: numbers.tolist() for kind, numbers in bins.items()}
+            if name == TAG_COUNTS:
+                found[key] = Gain(**plain)
                 continue
-            sums = [h.sum(flow=True) for h in (direct, tagged)]
-            before, after = ((np.array([s.value]), np.array([s.variance])) for s in sums)
+            before, after = (_total(h) for h in (direct, tagged))
             spread = efficiency_variance(output, method, name, category, total=True)
-            total = {k: float(v[0]) for k, v in _entry(before, after, spread).items()}
+            total = {k: float(v[0]) for k, v in _effective(before, after, spread).items()}
             gain = total["truth_tagged"] / total["direct"] if total["direct"] else None
-            found[key]["total"] = total | {"gain": gain}
+            found[key] = Gain(**plain, total=TotalGain(**total, gain=gain))
     return found
 
 
-def n_replicas(output: Mapping[str, Any], method: str) -> int:
+def n_replicas(output: TaggingOutput, method: str) -> int:
     """Number of replicas of a method; 0 if its own uncertainty is not known."""
-    replicas = output["efficiency_replicas"].get(method, {})
+    replicas = output.efficiency_replicas.get(method, {})
     return int(next((h.axes["replica"].size for h in replicas.values()), 0))
 
 
-def _entry(
-    direct: tuple[Array, Array], tagged: tuple[Array, Array], spread: Array
-) -> dict[str, Array]:
+def _total(histogram: Any) -> Sums:
+    """Sum of all bins, flow included, as one bin."""
+    total = histogram.sum(flow=True)
+    return np.array([total.value]), np.array([total.variance])
+
+
+def _effective(direct: Sums, tagged: Sums, spread: Array) -> dict[str, Array]:
+    """Effective events of each kind in :class:`Gain`."""
     return {
-        "direct": effective_events(*direct),
-        "truth_tagged": effective_events(tagged[0], tagged[1] + spread),
-        "weights_only": effective_events(*tagged),
+        "direct": effective_sample_size(*direct),
+        "truth_tagged": effective_sample_size(tagged[0], tagged[1] + spread),
+        "weights_only": effective_sample_size(*tagged),
     }

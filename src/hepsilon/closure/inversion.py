@@ -8,13 +8,22 @@ from typing import Any
 
 import numpy as np
 
+from hepsilon.closure.model import (
+    InversionClosure,
+    InversionEntry,
+    InversionObservable,
+    InversionOverall,
+    Share,
+    TruthDistance,
+)
+from hepsilon.closure.parts import effective_sizes, pull_of, share_of, truth_distance
 from hepsilon.closure.statistic import compare_inversion
 from hepsilon.config.task import Task
 from hepsilon.efficiencies.artifact import provenance
-from hepsilon.histograms.methods import GENERATED, SELECTED, TRUTH
-from hepsilon.processors.efficiency_inversion import BUILT_IN
+from hepsilon.histograms.methods import ALL, GENERATED, SELECTED, TRUTH, one_method
+from hepsilon.processors.outputs import CorrectionMethod, InversionOutput
 
-__all__ = ["inversion_report", "naive_chi2"]
+__all__ = ["inversion_closure", "naive_chi2"]
 
 
 def naive_chi2(corrected: Any, generated: Any) -> tuple[float, int]:
@@ -22,6 +31,18 @@ def naive_chi2(corrected: Any, generated: Any) -> tuple[float, int]:
 
     The statistic of the reference code, for comparison only: both histograms hold the same events,
     so a perfect efficiency gives about (1 - E) / (1 + E) instead of one.
+
+    Parameters
+    ----------
+    corrected, generated : Hist
+        Histograms of one method each, with sums of squared weights.
+
+    Returns
+    -------
+    chi2 : float
+        Sum over the bins in which both are positive.
+    ndf : int
+        Number of these bins.
     """
     filled = (generated.values() > 0) & (corrected.values() > 0)
     difference = (corrected.values() - generated.values())[filled]
@@ -29,117 +50,136 @@ def naive_chi2(corrected: Any, generated: Any) -> tuple[float, int]:
     return float(np.sum(difference**2 / variance)), int(filled.sum())
 
 
-def _observables(output: Mapping[str, Any], method: str) -> dict[str, Any]:
-    found = {}
-    for name, histogram in output["observables"].items():
-        generated, corrected = (histogram[{"method": m}] for m in (GENERATED, method))
-        # of reconstructed momenta there is no exact variance: that of the selected events
-        exact = "horvitz_thompson" if "@" in method else "exact"
-        variance = output[exact][name][{"method": method}].variances()
+def _observables(
+    output: InversionOutput, method: CorrectionMethod
+) -> dict[str, InversionObservable]:
+    """Comparison of every observable; none of measured events."""
+    found: dict[str, InversionObservable] = {}
+    if output.exact is None:
+        return found
+    for name, histogram in output.observables.items():
+        generated, corrected = (one_method(histogram, m) for m in (GENERATED, method.label))
         edges = tuple(axis.edges for axis in generated.axes)
         comparison = compare_inversion(
             edges[0] if len(edges) == 1 else edges,
             corrected.values(),
             generated.values(),
-            variance,
+            output.variance(name, method),
         )
         naive, naive_ndf = naive_chi2(corrected, generated)
-        found[name] = comparison.as_dict() | {"naive_chi2": naive, "naive_ndf": naive_ndf}
+        found[name] = InversionObservable(
+            **comparison.plain(), naive_chi2=naive, naive_ndf=naive_ndf
+        )
     return found
 
 
-def _total(histogram: Any, method: str) -> Any:
-    return histogram[{"method": method}].sum(flow=True)
+def _total(histogram: Any, label: str) -> Any:
+    """Sum of everything of one method, flow included."""
+    return one_method(histogram, label).sum(flow=True)
 
 
-def _overall(output: Mapping[str, Any], method: str) -> dict[str, Any]:
-    """Totals, flow included, of the first observable of events; None where nothing is known."""
-    (name,) = output["reference"]
-    total = _total(output["observables"][name], method)
-    overall: dict[str, Any] = {
-        "observed": float(total.value),
+def _totals(output: InversionOutput, label: str) -> dict[str, Any]:
+    """Sum of everything of every observable."""
+    return {name: _total(histogram, label) for name, histogram in output.observables.items()}
+
+
+def _overall(output: InversionOutput, label: str) -> InversionOverall:
+    """Totals, flow included, of the first observable of events."""
+    name = output.reference
+    total = _total(output.observables[name], label)
+    observed = float(total.value)
+    measured = {
+        "observed": observed,
         "poisson_error": float(total.variance**0.5),
         "horvitz_thompson_error": float(
-            _total(output["horvitz_thompson"][name], method).variance ** 0.5
+            _total(output.horvitz_thompson[name], label).variance ** 0.5
         ),
     }
-    if "exact" not in output:
-        return overall | {"expected": None, "pull": None}
-    generated = float(_total(output["observables"][name], GENERATED).value)
-    variance = float(_total(output["exact"][name], method).variance)
-    pull = (overall["observed"] - generated) / variance**0.5 if variance > 0 else None
-    bias = output["bias"].get(method)
-    return overall | {
-        "expected": generated,
-        "pull": pull,
-        "relative_difference": overall["observed"] / generated - 1.0 if generated else None,
-        "relative_error": variance**0.5 / generated if generated else None,
+    if output.exact is None:
+        return InversionOverall(**measured, expected=None, pull=None)
+    generated = float(_total(output.observables[name], GENERATED).value)
+    variance = float(_total(output.exact[name], label).variance)
+    bias = output.bias.get(label)
+    return InversionOverall(
+        **measured,
+        expected=generated,
+        pull=pull_of(observed, generated, variance),
+        relative_difference=observed / generated - 1.0 if generated else None,
+        relative_error=variance**0.5 / generated if generated else None,
         # without the noise of the responses, where the truth is known
-        "relative_bias": bias / generated if bias is not None and generated else None,
-    }
-
-
-def _clipped(output: Mapping[str, Any], method: str, total: float) -> dict[str, Any]:
-    weight = output["clipped_weight"].get(method, 0.0)
-    count = output["clipped"].get(method, 0)
-    return {"count": count, "share": weight / total if total else 0.0}
-
-
-def _truth_distance(output: Mapping[str, Any], method: str) -> dict[str, Any]:
-    """Divergence from the truth and relative residuals."""
-    if "divergence" not in output or method not in output["divergence"].axes["method"]:
-        return {}
-    divergence, residual = (
-        output[key][{"method": method}] for key in ("divergence", "residual_moments")
+        relative_bias=bias / generated if bias is not None and generated else None,
     )
-    if not divergence.count > 0:
-        return {}
-    spread = float(np.sqrt(residual.variance)) if residual.count > 1 else None
-    mean = residual.value if residual.count > 0 else None
-    found = {"divergence": divergence.value, "residual_mean": mean, "residual_rms": spread}
-    return {"truth": {"all": found}}
 
 
-def inversion_report(
-    output: Mapping[str, Any],
+def _clipped(output: InversionOutput, label: str, total: float) -> Share:
+    """Events below the floor, with their share of the weight."""
+    weight = output.clipped_weight.get(label, 0.0)
+    return share_of(output.clipped.get(label, 0), weight, total)
+
+
+def _truth_distance(output: InversionOutput, label: str) -> dict[str, TruthDistance] | None:
+    """Distance to the truth of all events; None where it is not known."""
+    truth = output.truth
+    if truth is None or label == TRUTH:
+        return None
+    means = (
+        one_method(histogram, label) for histogram in (truth.divergence, truth.residual_moments)
+    )
+    distance = truth_distance(*means)
+    return None if distance is None else {ALL: distance}
+
+
+def _entry(output: InversionOutput, method: CorrectionMethod) -> InversionEntry:
+    """Closure of one way to correct."""
+    label = method.label
+    overall = _overall(output, label)
+    outside = output.out_of_domain.get(label, 0)
+    n_asked = output.n_selected if method.reconstructed else output.n_events
+    optional: dict[str, Any] = {
+        "jensen": output.jensen.get(label),
+        "truth": _truth_distance(output, label),
+    }
+    return InversionEntry(
+        overall=overall,
+        observables=_observables(output, method),
+        clipped=_clipped(output, label, overall.observed),
+        out_of_domain=share_of(outside, outside, n_asked),
+        effective_sample_size=effective_sizes(_totals(output, label)),
+        **{name: value for name, value in optional.items() if value is not None},
+    )
+
+
+def inversion_closure(
+    output: InversionOutput,
     task: Task,
     efficiencies: Mapping[str, Any],
     files: Sequence[str | Path],
-) -> dict[str, Any]:
-    """Content of ``closure.json`` from the output of :class:`EfficiencyInversion`."""
-    methods = next(iter(output["observables"].values())).axes["method"]
-    report = {}
-    for method in methods:
-        if method in BUILT_IN:
-            continue
-        overall = _overall(output, method)
-        outside = output["out_of_domain"].get(method, 0)
-        n_asked = output["n_selected" if "@" in method else "n_events"]
-        report[method] = {
-            "overall": overall,
-            "observables": _observables(output, method) if "exact" in output else {},
-            "clipped": _clipped(output, method, overall["observed"]),
-            "out_of_domain": {"count": outside, "share": outside / n_asked if n_asked else 0.0},
-            "effective_sample_size": _effective_size(output, method),
-            **({"jensen": output["jensen"][method]} if method in output["jensen"] else {}),
-            **(_truth_distance(output, method) if method != TRUTH else {}),
-        }
-    return {
-        "task": task.model_dump(mode="json", exclude_none=True),
-        "efficiency": report,
-        "n_events": output["n_events"],
-        "n_objects": output["n_events"],
-        "n_selected": output["n_selected"],
-        "n_outside": output["n_outside"],
-        "selected_effective_sample_size": _effective_size(output, SELECTED),
+) -> InversionClosure:
+    """Closure of efficiency inversion from the output of its processor.
+
+    Parameters
+    ----------
+    output : InversionOutput
+        Output of :class:`~hepsilon.processors.EfficiencyInversion` for one dataset.
+    task : Task
+        Task of the efficiencies.
+    efficiencies : mapping of str to SupportsEfficiency or BinByBin
+        Efficiencies by name; their hashes are noted.
+    files : sequence of str or Path
+        Files of the sample.
+
+    Returns
+    -------
+    InversionClosure
+        Content of ``closure.json``.
+    """
+    return InversionClosure(
+        task=task,
+        efficiency={method.label: _entry(output, method) for method in output.methods},
+        n_events=output.n_events,
+        n_objects=output.n_events,
+        n_selected=output.n_selected,
+        n_outside=output.n_outside,
+        selected_effective_sample_size=effective_sizes(_totals(output, SELECTED)),
         **provenance(efficiencies, files),
-    }
-
-
-def _effective_size(output: Mapping[str, Any], method: str) -> dict[str, float]:
-    """(sum w)^2 / sum w^2 of every observable's entries."""
-    sizes = {}
-    for name, histogram in output["observables"].items():
-        total = _total(histogram, method)
-        sizes[name] = float(total.value**2 / total.variance) if total.variance > 0 else 0.0
-    return sizes
+    )

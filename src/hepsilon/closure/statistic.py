@@ -19,6 +19,7 @@ import numpy as np
 from scipy.stats import chi2
 
 from hepsilon.arrays.types import Array
+from hepsilon.closure.model import ObservableClosure
 
 __all__ = ["MIN_INFORMATION", "MIN_VARIANCE", "Comparison", "compare", "compare_inversion"]
 
@@ -27,7 +28,7 @@ MIN_VARIANCE = 5.0
 """Neighbouring bins are joined for the chi2 until each holds this variance: with fewer expected
 tags the difference is not Gaussian, and the chi2 not distributed as one."""
 MIN_INFORMATION = 25.0
-"""The same for inverted efficiencies, whose variance does not count events: bins are joined until
+"""For inverted efficiencies, whose variance does not count events, bins are joined until
 ``expected^2 / variance``, the effective number of selected events, reaches this."""
 
 
@@ -37,12 +38,20 @@ class Comparison:
 
     Attributes
     ----------
-    edges : ndarray or tuple of ndarray
-        Bin edges (``n + 1``), of two axes for two dimensions; flow is not shown.
-    observed, expected, variance, pull : ndarray
-        Per bin; the pull is NaN where the variance is zero.
-    chi2, ndf, p_value : float or int
-        Over bins joined to enough statistics.
+    edges : ndarray of float64, shape (n + 1,), or tuple of them
+        Bin edges of the axis, or of each of two axes; flow is not compared.
+    observed, expected : ndarray of float64, shape of the bins
+        Weighted sums.
+    variance : ndarray of float64, shape of the bins
+        Variance of their difference if the expectation is true.
+    pull : ndarray of float64, shape of the bins
+        Difference in units of its error; NaN where the variance is zero.
+    chi2 : float
+        Sum over bins that are joined until each holds enough statistics.
+    ndf : int
+        Number of these bins.
+    p_value : float
+        Chance of a larger chi2; NaN without bins.
     """
 
     edges: Array | tuple[Array, ...]
@@ -54,9 +63,13 @@ class Comparison:
     ndf: int
     p_value: float
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain lists and numbers, None for NaN."""
+    def plain(self) -> dict[str, Any]:
+        """Plain lists and numbers, None for NaN: the fields of :class:`ObservableClosure`."""
         return {name: _plain(value) for name, value in vars(self).items()}
+
+    def record(self) -> ObservableClosure:
+        """The part of ``closure.json`` that holds this comparison."""
+        return ObservableClosure(**self.plain())
 
 
 def _plain(value: Any) -> Any:
@@ -110,12 +123,17 @@ def compare(edges: Array, observed: Array, expected: Array, variance: Array) -> 
 
     Parameters
     ----------
-    edges : ndarray
-        Bin edges (``n + 1``).
-    observed, expected : ndarray
-        Weighted sums per bin (``n``).
-    variance : ndarray
-        Of their difference if the expectation is true (``n``).
+    edges : ndarray of float64, shape (n + 1,)
+        Bin edges.
+    observed, expected : ndarray of float64, shape (n,)
+        Weighted sums in the bins.
+    variance : ndarray of float64, shape (n,)
+        Variance of their difference if the expectation is true.
+
+    Returns
+    -------
+    Comparison
+        Pulls of the bins, and chi2 over joined bins.
     """
 
     def enough(_: float, v: float) -> bool:
@@ -131,12 +149,17 @@ def compare_inversion(
 
     Parameters
     ----------
-    edges : ndarray or tuple of ndarray
-        Bin edges, one array for each dimension.
-    corrected, generated : ndarray
-        Weighted sums per bin.
-    variance : ndarray
-        Of their difference if E is true.
+    edges : ndarray of float64, shape (n + 1,), or tuple of them
+        Bin edges, of two dimensions one array for each.
+    corrected, generated : ndarray of float64, shape of the bins
+        Weighted sums in the bins.
+    variance : ndarray of float64, shape of the bins
+        Variance of their difference if E is true.
+
+    Returns
+    -------
+    Comparison
+        Pulls of the bins, and chi2 over joined bins.
     """
 
     def enough(n: float, v: float) -> bool:

@@ -6,139 +6,149 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from hepsilon.closure.gain import n_replicas, statistics_gain
+from hepsilon.closure.model import (
+    ObservableClosure,
+    Overall,
+    TagCount,
+    TaggingClosure,
+    TaggingEntry,
+    TruthDistance,
+)
+from hepsilon.closure.parts import effective_sizes, pull_of, share_of, truth_distance
 from hepsilon.closure.statistic import compare
 from hepsilon.config.task import Task
 from hepsilon.efficiencies.artifact import provenance
-from hepsilon.efficiencies.base import SupportsEfficiency
-from hepsilon.histograms.methods import ALL, DIRECT, TAG_COUNTS, TRUTH
+from hepsilon.histograms.methods import ALL, DIRECT, TAG_COUNTS, TRUTH, part_of
+from hepsilon.processors.outputs import Histogram, TaggingOutput
 
-__all__ = ["tagging_report"]
+__all__ = ["tagging_closure"]
 
 
-def _overall(output: Mapping[str, Any], method: str) -> dict[str, float | None]:
+def _total(histogram: Histogram, method: str) -> Any:
+    """Sum of everything of one method, flow included."""
+    return part_of(histogram, method=method, category=ALL).sum(flow=True)
+
+
+def _overall(output: TaggingOutput, method: str) -> Overall:
     """Sums over all objects (events, if no observable is one of objects), flow included."""
-    name = next(iter(output["profiles"] or output["observables"]))
-    filled, binomial = output["observables"][name], output["binomial"][name]
-    observed = float(filled[{"method": DIRECT, "category": ALL}].sum(flow=True).value)
-    expected = float(filled[{"method": method, "category": ALL}].sum(flow=True).value)
-    variance = float(binomial[{"method": method, "category": ALL}].sum(flow=True).variance)
-    pull = (observed - expected) / variance**0.5 if variance > 0 else None
-    return {"expected": expected, "observed": observed, "pull": pull}
+    name = next(iter(output.profiles or output.observables))
+    filled = output.observables[name]
+    observed, expected = (float(_total(filled, m).value) for m in (DIRECT, method))
+    variance = float(_total(output.binomial[name], method).variance)
+    pull = pull_of(observed, expected, variance)
+    return Overall(expected=expected, observed=observed, pull=pull)
 
 
-def _effective_size(output: Mapping[str, Any], method: str) -> dict[str, float]:
-    """(sum w)^2 / sum w^2 of every observable's entries, direct tagging for comparison."""
-    sizes = {}
-    for name, filled in output["observables"].items():
-        if name == TAG_COUNTS:  # its bins share events
-            continue
-        total = filled[{"method": method, "category": ALL}].sum(flow=True)
-        sizes[name] = float(total.value**2 / total.variance) if total.variance > 0 else 0.0
-    return sizes
+def _totals(output: TaggingOutput, method: str) -> dict[str, Any]:
+    """Sum of everything of every observable but the numbers of tags, whose bins share events."""
+    observables = output.observables.items()
+    return {name: _total(filled, method) for name, filled in observables if name != TAG_COUNTS}
 
 
-def _truth_distance(output: Mapping[str, Any], method: str) -> dict[str, Any]:
-    """Divergence from the truth and relative residuals, overall and by category."""
-    if "divergence" not in output or method == TRUTH:
-        return {}
-
-    def moments(key: str) -> dict[str, Any]:
-        return {
-            name: output[key][{"method": method, "category": name}]
-            for name in output[key].axes["category"]
-        } | {ALL: output[key][{"method": method, "category": sum}]}
-
-    residual, divergence = moments("residual_moments"), moments("divergence")
-    filled = [name for name, m in divergence.items() if m.count > 0]
-    return {
-        "truth": {
-            name: {
-                "divergence": (  # infinite where what happens is said to be impossible
-                    divergence[name].value if np.isfinite(divergence[name].value) else None
-                ),
-                "residual_mean": residual[name].value if residual[name].count > 0 else None,
-                "residual_rms": (
-                    float(np.sqrt(residual[name].variance)) if residual[name].count > 1 else None
-                ),
-            }
-            for name in filled
-        }
-    }
-
-
-def _observables(output: Mapping[str, Any], method: str) -> dict[str, Any]:
+def _truth_distances(output: TaggingOutput, method: str) -> dict[str, TruthDistance] | None:
+    """Distance to the truth by category and of all objects; None where it is not known."""
+    truth = output.truth
+    if truth is None or method == TRUTH:
+        return None
+    scopes = {name: name for name in truth.divergence.axes["category"]} | {ALL: sum}
     found = {}
-    for name, filled in output["observables"].items():
+    for name, scope in scopes.items():
+        cell = {"method": method, "category": scope}
+        distance = truth_distance(
+            part_of(truth.divergence, **cell), part_of(truth.residual_moments, **cell)
+        )
+        if distance is not None:
+            found[name] = distance
+    return found
+
+
+def _observables(output: TaggingOutput, method: str) -> dict[str, ObservableClosure]:
+    """Comparison of every observable, and of every category and selection of it."""
+    found = {}
+    for name, filled in output.observables.items():
         if name == TAG_COUNTS:
             continue
         edges = filled.axes["x"].edges
         for category in filled.axes["category"]:
-            observed = filled[{"method": DIRECT, "category": category}].values()
-            expected = filled[{"method": method, "category": category}].values()
-            variance = output["binomial"][name][{"method": method, "category": category}]
+            observed = part_of(filled, method=DIRECT, category=category).values()
+            expected = part_of(filled, method=method, category=category).values()
+            variance = part_of(output.binomial[name], method=method, category=category)
             key = name if category == ALL else f"{name}|{category}"
-            found[key] = compare(edges, observed, expected, variance.variances()).as_dict()
+            found[key] = compare(edges, observed, expected, variance.variances()).record()
     return found
 
 
-def _tag_counts(output: Mapping[str, Any], method: str) -> dict[str, Any]:
+def _tag_counts(output: TaggingOutput, method: str) -> dict[str, dict[str, TagCount]] | None:
     """Events in which each condition holds, by category of the leading pair."""
-    if TAG_COUNTS not in output["observables"]:
-        return {}
-    filled, binomial = output["observables"][TAG_COUNTS], output["binomial"][TAG_COUNTS]
-    found: dict[str, Any] = {}
-    for category in filled.axes["category"]:
-        found[category] = {}
-        for tags in filled.axes["tags"]:
-            cell = {"category": category, "tags": tags}
-            observed = float(filled[{"method": DIRECT, **cell}].value)
-            expected = float(filled[{"method": method, **cell}].value)
-            variance = float(binomial[{"method": method, **cell}].variance)
-            pull = (observed - expected) / variance**0.5 if variance > 0 else None
-            found[category][tags] = {
-                "observed": observed,
-                "expected": expected,
-                "variance": variance,
-                "pull": pull,
-            }
-    return {TAG_COUNTS: found}
+    if TAG_COUNTS not in output.observables:
+        return None
+    filled, binomial = output.observables[TAG_COUNTS], output.binomial[TAG_COUNTS]
 
+    def count(category: str, tags: str) -> TagCount:
+        cell = {"category": category, "tags": tags}
+        observed, expected = (
+            float(part_of(filled, method=m, **cell).value) for m in (DIRECT, method)
+        )
+        variance = float(part_of(binomial, method=method, **cell).variance)
+        pull = pull_of(observed, expected, variance)
+        return TagCount(observed=observed, expected=expected, variance=variance, pull=pull)
 
-def tagging_report(
-    output: Mapping[str, Any],
-    task: Task,
-    efficiencies: Mapping[str, SupportsEfficiency],
-    files: Sequence[str | Path],
-) -> dict[str, Any]:
-    """Content of ``closure.json`` from the output of :class:`TruthTagging` for one dataset."""
-    methods = list(output["observables"][next(iter(output["observables"]))].axes["method"])
-    report = {}
-    for method in methods:
-        if method in (ALL, DIRECT):
-            continue
-        outside = output["out_of_domain"].get(method, 0)
-        report[method] = {
-            "overall": _overall(output, method),
-            "observables": _observables(output, method),
-            "clipped": {"count": 0, "share": 0.0},
-            "out_of_domain": {
-                "count": outside,
-                "share": outside / output["n_objects"] if output["n_objects"] else 0.0,
-            },
-            "effective_sample_size": _effective_size(output, method),
-            "statistics_gain": statistics_gain(output, method),
-            "n_replicas": n_replicas(output, method),
-            **_tag_counts(output, method),
-            **_truth_distance(output, method),
-        }
     return {
-        "task": task.model_dump(mode="json", exclude_none=True),
-        "efficiency": report,
-        "n_events": output["n_events"],
-        "n_objects": output["n_objects"],
-        "direct_effective_sample_size": _effective_size(output, DIRECT),
-        **provenance(efficiencies, files),
+        category: {tags: count(category, tags) for tags in filled.axes["tags"]}
+        for category in filled.axes["category"]
     }
+
+
+def _entry(output: TaggingOutput, method: str) -> TaggingEntry:
+    """Closure of one efficiency."""
+    outside = output.out_of_domain.get(method, 0)
+    optional: dict[str, Any] = {
+        "tag_counts": _tag_counts(output, method),
+        "truth": _truth_distances(output, method),
+    }
+    return TaggingEntry(
+        overall=_overall(output, method),
+        observables=_observables(output, method),
+        clipped=share_of(0, 0.0, 0.0),
+        out_of_domain=share_of(outside, outside, output.n_objects),
+        effective_sample_size=effective_sizes(_totals(output, method)),
+        statistics_gain=statistics_gain(output, method),
+        n_replicas=n_replicas(output, method),
+        **{name: value for name, value in optional.items() if value is not None},
+    )
+
+
+def tagging_closure(
+    output: TaggingOutput,
+    task: Task,
+    efficiencies: Mapping[str, Any],
+    files: Sequence[str | Path],
+) -> TaggingClosure:
+    """Closure of truth tagging from the output of its processor.
+
+    Parameters
+    ----------
+    output : TaggingOutput
+        Output of :class:`~hepsilon.processors.TruthTagging` for one dataset.
+    task : Task
+        Task of the efficiencies.
+    efficiencies : mapping of str to SupportsEfficiency
+        Efficiencies by name; their hashes are noted.
+    files : sequence of str or Path
+        Files of the sample.
+
+    Returns
+    -------
+    TaggingClosure
+        Content of ``closure.json``.
+    """
+    methods = next(iter(output.observables.values())).axes["method"]
+    return TaggingClosure(
+        task=task,
+        efficiency={m: _entry(output, m) for m in methods if m not in (ALL, DIRECT)},
+        n_events=output.n_events,
+        n_objects=output.n_objects,
+        direct_effective_sample_size=effective_sizes(_totals(output, DIRECT)),
+        **provenance(efficiencies, files),
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,11 +12,6 @@ from hepsilon.config.learning import MapConfig, ModelConfig, TrainingConfig
 from hepsilon.config.records import Record, validate
 from hepsilon.config.task import Task
 from hepsilon.errors import ConfigError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 __all__ = ["Config", "InputConfig", "load_config"]
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from pydantic import Field, StrictBool, StrictFloat, StrictInt, model_validator
-from typing_extensions import Self
 
 from hepsilon.config.records import Record
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 from contextvars import ContextVar
-from typing import Any, get_args
+from typing import Any, Self, get_args
 
 from pydantic import (
     BaseModel,
@@ -16,7 +16,6 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from typing_extensions import Self
 
 from hepsilon.errors import ConfigError, HepsilonError
 

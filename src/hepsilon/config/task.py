@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from itertools import pairwise
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import BaseModel, Field, StrictFloat, StrictInt, model_validator
-from typing_extensions import Self
 
 from hepsilon.config.records import Record
 
 __all__ = ["Cut", "Fiducial", "Passed", "Task"]
 
-
-if sys.version_info >= (3, 11):
-    pass
-else:
-    pass
 if TYPE_CHECKING:
     from pydantic._internal._model_construction import ModelMetaclass
 else:
@@ -136,6 +129,11 @@ class Task(Record):
     truth: str | Annotated[tuple[str, ...], Field(min_length=2)] | None = None
 
     @property
+    def of_events(self) -> bool:
+        """Whether there is one efficiency for all objects of an event together."""
+        return self.level == "event"
+
+    @property
     def truth_fields(self) -> tuple[str, ...]:
         """Fields with the true efficiency, one for each working point; none without truth."""
         return (self.truth,) if isinstance(self.truth, str) else self.truth or ()
@@ -150,11 +148,11 @@ class Task(Record):
             if not values or len(set(values)) != len(values):
                 raise ValueError(f"expected distinct categories of {name!r}, received {values}")
         points = self.passed.working_points
-        if len(points) > 1 and self.level == "event":
+        if len(points) > 1 and self.of_events:
             raise ValueError('several working points are for level = "object" only')
         if self.truth is not None and len(self.truth_fields) != len(points):
             raise ValueError(f"expected truth fields for {len(points)} working points")
-        if self.level == "object":
+        if not self.of_events:
             given = [n for n in ("objects", "order_by", "fiducial") if getattr(self, n) is not None]
             if given:
                 raise ValueError(f'{given} are for level = "event" only')

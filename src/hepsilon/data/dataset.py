@@ -225,6 +225,7 @@ def read_columns(
     *,
     folder: Path | None = None,
     memory_limit: int | None = None,
+    progress: bool = True,
 ) -> Columns:
     """Columns of all files, with a progress bar (see :func:`load_columns`)."""
     n_read = 0
@@ -234,7 +235,7 @@ def read_columns(
         n_read += n_events
         advance(n_events)
 
-    with progress_bar("reading events", None) as advance:
+    with progress_bar("reading events", None, show=progress) as advance:
         chunks = read_chunks(files, config.task, config.input)
         columns = load_columns(chunks, config.task, count, folder=folder, memory_limit=memory_limit)
     if config.task.fiducial is not None and columns.n_events < n_read:

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hepsilon._system.extras import needs
 from hepsilon._system.files import write_text
 from hepsilon._system.progress import progress_bar
-from hepsilon.closure import closure_report, run_closure
+from hepsilon.closure import Closure, closure_report, run_closure
 from hepsilon.config.file import Config, InputConfig
 from hepsilon.config.learning import ModelConfig, TrainingConfig
 from hepsilon.config.task import Cut, Passed, Task
@@ -38,6 +39,7 @@ from hepsilon.training.run import train
 __all__ = ["NANOAOD_FILE", "DemoResult", "nanoaod_path", "nanoaod_task", "run_demo", "toy_task"]
 
 logger = logging.getLogger("hepsilon")
+PACKAGES = ("keras", "tensorflow", "phasespace", "particle", "skhep_testdata")
 NANOAOD_FILE = "nanoAOD_2015_CMS_Open_Data_ttbar.root"
 WORKERS = 2
 
@@ -50,12 +52,12 @@ class DemoResult:
     ----------
     tables : dict of str to tuple of (list of str, list of list of str)
         Header and rows of the closure table, by sample.
-    reports : dict of str to dict
+    reports : dict of str to Closure
         Content of closure.json, by sample.
     """
 
     tables: dict[str, tuple[list[str], list[list[str]]]]
-    reports: dict[str, dict[str, Any]]
+    reports: dict[str, Closure]
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -142,7 +144,7 @@ def _learn(
 
 def _close(
     file: Path, task: Task, efficiencies: Mapping[str, SupportsEfficiency], out: Path
-) -> dict[str, Any]:
+) -> Closure:
     """Run the processor with two workers and write the closure and the histograms."""
     executor = local_executor(WORKERS)
     output = run_closure([file], task, efficiencies, executor=executor, chunksize=20_000)
@@ -151,7 +153,7 @@ def _close(
     return report
 
 
-def _real(toy: Mapping[str, Efficiency], out: Path, seed: int) -> dict[str, dict[str, Any]]:
+def _real(toy: Mapping[str, Efficiency], out: Path, seed: int) -> dict[str, Closure]:
     """Close a map and a small network on the real file, beside the efficiencies of the toy."""
     file = nanoaod_path()
     if file is None:
@@ -186,7 +188,13 @@ def run_demo(
     -------
     DemoResult
         Closure tables and reports of all samples.
+
+    Raises
+    ------
+    ConfigError
+        If a package is missing that the demo needs.
     """
+    needs("the demo", *PACKAGES, extra="demo")
     out = Path(out)
     samples = _simulate(out, n_events, seed)
     save_figure(plot_simulated_efficiency(), out / "simulated_efficiency.png")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from hepsilon._system.extras import needs
 from hepsilon.errors import InputError
 
 __all__ = ["sample_path"]
@@ -25,9 +26,12 @@ def sample_path(name: str) -> Path:
 
     Raises
     ------
+    ConfigError
+        If the package scikit-hep-testdata is not installed.
     InputError
         If it is neither there nor can be downloaded.
     """
+    needs("a sample of scikit-hep-testdata", "skhep_testdata")
     from skhep_testdata import data_path
 
     try:

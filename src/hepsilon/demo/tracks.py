@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from hepsilon._system.progress import progress_bar
-from hepsilon.closure import closure_report, run_closure
+from hepsilon.closure import Closure, closure_report, run_closure
 from hepsilon.config.file import Config, InputConfig
 from hepsilon.config.learning import ModelConfig, TrainingConfig
 from hepsilon.data.dataset import read_columns
@@ -46,14 +46,14 @@ def _learn(config: Config, file: Path, out: Path, workers: int) -> dict[str, Any
     factorised = FactorisedMap.fit(axes.task, read_columns([file], axes), axes.map)
     factorised.save(out / "factorised.hepsilon")
     filled = run_closure([file], config.task, {}, executor=local_executor(workers))
-    bins = BinByBin.fit(config.task, filled["observables"], filled["n_events"])
+    bins = BinByBin.fit(config.task, filled.observables, filled.n_events)
     bins.save(out / "bins.hepsilon")
     result = train(config, [file], out / "network.hepsilon")
     save_figure(plot_history(result.efficiency.card), out / "network.history.png")
     return {"bin-by-bin": bins, "factorised": factorised, "network": result.efficiency}
 
 
-def track_reports(out: Path, n_events: int, seed: int, workers: int) -> dict[str, dict[str, Any]]:
+def track_reports(out: Path, n_events: int, seed: int, workers: int) -> dict[str, Closure]:
     """Train on phase space, close on every amplitude, and write all of it into a folder.
 
     Parameters
@@ -69,7 +69,7 @@ def track_reports(out: Path, n_events: int, seed: int, workers: int) -> dict[str
 
     Returns
     -------
-    dict of str to dict
+    dict of str to Closure
         Content of closure.json, by amplitude.
     """
     files = _simulate(out, 3 * n_events, n_events, seed)

@@ -39,42 +39,55 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)  # the same content gives the same bytes
 
 
 class SourceFile(Record):
-    """A file the artifact was made from."""
+    """A file that an artifact was made from.
+
+    Attributes
+    ----------
+    name : str
+        Name without folder.
+    sha256 : str
+        Hash of the content.
+    """
 
     name: str
     sha256: str
 
     @classmethod
     def of(cls, path: str | Path) -> SourceFile:
-        """Name (without folder) and content hash of a file."""
+        """Describe a file by its name (without folder) and the hash of its content."""
         return cls(name=Path(path).name, sha256=sha256(path))
 
 
 class Card(Record):
-    """What every artifact says of itself; each kind adds its own fields.
+    """Description that every artifact carries; each kind adds its own fields.
 
     Attributes
     ----------
-    format, version : {"hepsilon"} or {1}
-        Of this file layout.
+    format : {"hepsilon"}
+        Name of the file layout.
+    version : {1}
+        Version of the file layout.
     kind : str
-        ``"network"`` or ``"map"``.
+        Kind of artifact, such as ``"network"`` or ``"map"``; it decides which class reads the file
+        (see :mod:`hepsilon.efficiencies.kinds`).
     task : Task
-        What it is an efficiency of.
+        Objects or events, their features and what "passed" means.
     features : FeatureSpec
-        With the ranges that the training sample covered.
-    n_events, n_objects : int
-        In the sample it was made from.
+        Features with the moments and ranges of the training sample.
+    n_events : int
+        Number of events of the training sample.
+    n_objects : int
+        Number of objects of the training sample.
     passed_rate : float
         Weighted share of the objects that passed (the loosest working point).
     files : tuple of SourceFile
-        That sample.
+        Files of the training sample.
     versions : dict of str to str
-        Of Python and the packages that made it.
+        Versions of Python and of the packages that made the artifact.
     arrays : tuple of str
         Names of the array groups in the file.
-    blobs : tuple of {"model.onnx"}
-        Other content by its name in the file, such as ``model.onnx``; data, never code.
+    blobs : tuple of str
+        Names of other content in the file, such as ``model.onnx``; data, never code.
     """
 
     format: Literal["hepsilon"] = "hepsilon"
@@ -95,7 +108,18 @@ CardT = TypeVar("CardT", bound=Card)
 
 
 def versions(packages: Iterable[str] = ()) -> dict[str, str]:
-    """Versions of Python, of hepsilon and of the named packages that are installed."""
+    """Versions of Python, of hepsilon and of what it stands on, as far as they are installed.
+
+    Parameters
+    ----------
+    packages : iterable of str, default ()
+        Further packages to look for.
+
+    Returns
+    -------
+    dict of str to str
+        Version by package.
+    """
     found = {"python": platform.python_version()}
     for package in ("hepsilon", "numpy", "awkward", "coffea", "hist", "uproot", *packages):
         try:
@@ -117,9 +141,30 @@ def write_artifact(
     arrays: Mapping[str, Mapping[str, Array]],
     blobs: Mapping[str, bytes] | None = None,
 ) -> Path:
-    """Write card, groups of named arrays and blobs; the file appears only when complete.
+    """Write card, groups of named arrays and blobs; the file appears only when it is complete.
 
     The same content gives the same bytes.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    card : Card
+        Description, which names the groups and the blobs.
+    arrays : mapping of str to mapping of str to ndarray
+        Arrays by group and name.
+    blobs : mapping of str to bytes, optional
+        Other content by name.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    ArtifactError
+        If the card names other groups or blobs.
     """
     blobs = blobs or {}
     if (tuple(arrays), tuple(blobs)) != (card.arrays, card.blobs):
@@ -149,7 +194,17 @@ def _open(path: Path) -> zipfile.ZipFile:
 
 
 def read_card(path: str | Path) -> dict[str, Any]:
-    """The card as plain data; check it with the record of its kind.
+    """Read the card as plain data, to be checked with the record of its kind.
+
+    Parameters
+    ----------
+    path : str or Path
+        The artifact.
+
+    Returns
+    -------
+    dict of str to object
+        Content of ``card.json``.
 
     Raises
     ------
@@ -173,16 +228,21 @@ def read_card(path: str | Path) -> dict[str, Any]:
 
 
 def read_arrays(path: str | Path, card: Card, expected_hash: str) -> dict[str, dict[str, Array]]:
-    """All arrays, by group and name.
+    """Read all arrays of an artifact.
 
     Parameters
     ----------
     path : str or Path
         The artifact.
     card : Card
-        Its card.
+        Card of the artifact.
     expected_hash : str
         SHA-256 of the file when its card was read.
+
+    Returns
+    -------
+    dict of str to dict of str to ndarray
+        Arrays by group and name.
 
     Raises
     ------
@@ -212,7 +272,7 @@ def read_arrays(path: str | Path, card: Card, expected_hash: str) -> dict[str, d
 
 @contextmanager
 def _unchanged(path: Path, expected_hash: str) -> Iterator[zipfile.ZipFile]:
-    """The open file, which must have that hash."""
+    """Open the file, which must have that hash."""
     with _open(path) as archive:
         if sha256(path) != expected_hash:
             raise ArtifactError(f"{path} changed since it was loaded (hash {expected_hash[:12]})")
@@ -220,12 +280,28 @@ def _unchanged(path: Path, expected_hash: str) -> Iterator[zipfile.ZipFile]:
 
 
 def read_blob(path: str | Path, card: Card, name: str, expected_hash: str) -> bytes:
-    """Other content, such as ``model.onnx`` (see :func:`read_arrays`).
+    """Read content that is no array, such as ``model.onnx``.
+
+    Parameters
+    ----------
+    path : str or Path
+        The artifact.
+    card : Card
+        Card of the artifact.
+    name : str
+        Name of the content in the file.
+    expected_hash : str
+        SHA-256 of the file when its card was read.
+
+    Returns
+    -------
+    bytes
+        The content.
 
     Raises
     ------
     ArtifactError
-        If the file changed, is damaged, or does not have it.
+        If the file changed, is damaged, or does not have that content.
     """
     if name not in card.blobs:
         raise ArtifactError(f"{path} holds no {name}; it has {[*card.arrays, *card.blobs]}")
@@ -239,7 +315,25 @@ def read_blob(path: str | Path, card: Card, name: str, expected_hash: str) -> by
 def read_artifact(
     path: str | Path, record: type[CardT], group: str
 ) -> tuple[CardT, dict[str, Array], str]:
-    """Card, arrays and content hash of an artifact that has one group of arrays.
+    """Read an artifact that has one group of arrays.
+
+    Parameters
+    ----------
+    path : str or Path
+        The artifact.
+    record : type of Card
+        Type that its card must fit.
+    group : str
+        Name of the group of arrays.
+
+    Returns
+    -------
+    card : Card
+        The card, of the type ``record``.
+    arrays : dict of str to ndarray
+        Arrays by name.
+    file_hash : str
+        SHA-256 of the file.
 
     Raises
     ------
@@ -255,7 +349,20 @@ def read_artifact(
 
 
 def provenance(efficiencies: Mapping[str, Any], files: Sequence[str | Path]) -> dict[str, Any]:
-    """What a closure was made from: files, versions of the software, hashes of the artifacts."""
+    """Provenance of a closure: its files, versions of the software, hashes of the artifacts.
+
+    Parameters
+    ----------
+    efficiencies : mapping of str to object
+        Efficiencies by name; those that were loaded have a hash.
+    files : sequence of str or Path
+        Files that were evaluated.
+
+    Returns
+    -------
+    dict of str to object
+        ``files``, ``versions`` and ``model_hash``.
+    """
     return {
         "files": [Path(file).name for file in files],
         "versions": versions(),

@@ -18,12 +18,22 @@ SAMPLE = "sample"
 
 
 def sample_of(efficiency: NetworkEfficiency) -> dict[str, Array]:
-    """Validation events kept in the artifact: offsets, nodes, weights (see Columns).
+    """Read the validation events that an artifact keeps.
+
+    Parameters
+    ----------
+    efficiency : NetworkEfficiency
+        Network whose artifact is read.
+
+    Returns
+    -------
+    dict of str to ndarray
+        ``offsets``, ``nodes`` and ``weights`` (see :class:`hepsilon.data.dataset.Columns`).
 
     Raises
     ------
     ArtifactError
-        If it has none, as those of earlier releases.
+        If the artifact keeps none, as those of earlier releases.
     """
     arrays = read_arrays(efficiency.path, efficiency.card, efficiency.hash)
     if SAMPLE not in arrays:
@@ -36,7 +46,24 @@ def sample_of(efficiency: NetworkEfficiency) -> dict[str, Array]:
 def rewritten(
     efficiency: NetworkEfficiency, out: str | Path, blobs: dict[str, bytes], **update: Any
 ) -> NetworkEfficiency:
-    """The artifact with other blobs and more in its card."""
+    """Write the artifact with other blobs and other fields of its card.
+
+    Parameters
+    ----------
+    efficiency : NetworkEfficiency
+        Network whose artifact is read; its arrays stay what they are.
+    out : str or Path
+        File to write; it may be the artifact itself, whose handles are then refused.
+    blobs : dict of str to bytes
+        All content besides the arrays.
+    **update : object
+        Fields of the card.
+
+    Returns
+    -------
+    NetworkEfficiency
+        Handle of the new file, with the same backend, device and precision.
+    """
     card: NetworkCard = efficiency.card.model_copy(update={"blobs": tuple(blobs), **update})
     write_artifact(out, card, read_arrays(efficiency.path, efficiency.card, efficiency.hash), blobs)
     return NetworkEfficiency.load(
@@ -48,11 +75,24 @@ def rewritten(
 
 
 def blobs_of(efficiency: NetworkEfficiency) -> dict[str, bytes]:
-    """Content of the artifact besides its arrays."""
+    """Read all content of the artifact besides its arrays, by name."""
     card = efficiency.card
     return {n: read_blob(efficiency.path, card, n, efficiency.hash) for n in card.blobs}
 
 
 def values_on(efficiency: NetworkEfficiency, sample: dict[str, Array]) -> Array:
-    """Efficiencies of all networks on a sample (entries, ..., members)."""
+    """Efficiencies of all networks on a sample.
+
+    Parameters
+    ----------
+    efficiency : NetworkEfficiency
+        Network or ensemble.
+    sample : dict of str to ndarray
+        Events from :func:`sample_of`.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_entries, [n_working_points,] n_members)
+        For every object, or every event of a task of events.
+    """
     return efficiency.of_members(sample["offsets"], sample["nodes"])

@@ -1,7 +1,8 @@
-"""The protocol of an efficiency, and what all of them share: columns, domain, checks."""
+"""The protocol of an efficiency, and the columns, domain and checks that all of them share."""
 
 from __future__ import annotations
 
+import sys
 import warnings
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -17,12 +18,23 @@ from hepsilon.config.task import Task
 from hepsilon.data.features import FeatureSpec, event_matrix
 from hepsilon.errors import DomainError, InputError, OutOfDomainWarning
 
-__all__ = ["Efficiency", "Evaluation", "OutOfDomain", "SupportsEfficiency"]
+__all__ = [
+    "Efficiency",
+    "Evaluation",
+    "OutOfDomain",
+    "SupportsEfficiency",
+    "SupportsEvaluation",
+    "check_policy",
+]
 
 
 @runtime_checkable
 class SupportsEfficiency(Protocol):
-    """Anything that maps jagged records to one probability per object, or one per event."""
+    """Anything that maps jagged records to one probability per object, or one per event.
+
+    This much is asked of a user's own function. All classes of hepsilon can do more, see
+    :class:`SupportsEvaluation`.
+    """
 
     def __call__(self, records: ak.Array, /) -> ak.Array:
         """Efficiency of every object, jagged like ``records``, or of every event; float64."""
@@ -31,6 +43,73 @@ class SupportsEfficiency(Protocol):
 
 POLICIES = ("warn", "raise", "ignore")
 OutOfDomain: TypeAlias = Literal["warn", "raise", "ignore"] | SupportsEfficiency
+"""Policy for objects outside the domain; an efficiency is evaluated for them instead."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Efficiencies, their replicas and the domain, jagged like the records or one per event.
+
+    Attributes
+    ----------
+    eps : ak.Array of float64
+        Values in (0, 1); several working points lie on one more axis.
+    replicas : ak.Array of float64, or None
+        Other values that the efficiency could have come out with as well, on one more axis after
+        that of the working points: the networks of an ensemble, or draws from a map's posterior.
+        Their number is a constant of the efficiency. None where they were not asked for, and where
+        the efficiency knows no uncertainty of its own.
+    in_domain : ak.Array of bool
+        True inside the region that the training sample covered.
+    """
+
+    eps: ak.Array
+    replicas: ak.Array | None
+    in_domain: ak.Array
+
+
+@runtime_checkable
+class SupportsEvaluation(SupportsEfficiency, Protocol):
+    """The whole protocol: what every efficiency of hepsilon can do, whatever is behind it.
+
+    A class of your own keeps to it with these three besides the call, and need not derive from
+    anything; :func:`hepsilon.testing.check_efficiency` tests that it keeps the contracts.
+
+    Attributes
+    ----------
+    working_points : tuple of int or str
+        Names (or numbers) of the working points, from the loosest to the tightest.
+    """
+
+    @property
+    def working_points(self) -> tuple[int | str, ...]:
+        """Names (or numbers) of the working points, from the loosest to the tightest."""
+        ...
+
+    def evaluate(
+        self, records: ak.Array, /, *, out_of_domain: OutOfDomain = "warn", replicas: bool = True
+    ) -> Evaluation:
+        """Efficiency, replicas (all there are, or None) and domain in one pass."""
+        ...
+
+    def in_domain(self, records: ak.Array, /) -> ak.Array:
+        """Whether each object, or event, is inside the region that is known; bool."""
+        ...
+
+
+def check_policy(out_of_domain: OutOfDomain) -> None:
+    """Refuse a policy for objects out of domain that does not exist.
+
+    Raises
+    ------
+    InputError
+        With the policies that exist.
+    """
+    if not callable(out_of_domain) and out_of_domain not in POLICIES:
+        raise InputError(
+            f"out_of_domain: expected one of {POLICIES} or an efficiency, "
+            f"received {out_of_domain!r}"
+        )
 
 
 def _fallback(
@@ -50,37 +129,42 @@ def _replaced(values: Array, other: Array, outside: Array) -> Array:
     return np.where(outside.reshape(-1, *[1] * (values.ndim - 1)), other, values)
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """What an efficiency says of records, jagged like them, or one per event.
-
-    Attributes
-    ----------
-    eps : ak.Array
-        float64 in (0, 1); of several working points with one more axis.
-    replicas : ak.Array or None
-        With one more axis after that, as the efficiency could have come out as well: the networks
-        of an ensemble, or draws from a map's posterior; None where it knows no uncertainty of its
-        own.
-    in_domain : ak.Array
-        True inside the region that the training sample covered.
-    """
-
-    eps: ak.Array
-    replicas: ak.Array | None
-    in_domain: ak.Array
+def _warn(message: str) -> None:
+    """Warn where this module was called, through however many of its own functions."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_code.co_filename == __file__:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, OutOfDomainWarning, stacklevel=level)
 
 
 class Efficiency(ABC):
-    """An efficiency learned on a sample: knows its task and the domain of that sample.
+    """An efficiency learned on a sample: it knows its task and the domain of that sample.
 
-    Subclasses give :attr:`task`, :attr:`features` and :meth:`_evaluate`.
+    Subclasses give :attr:`task`, :attr:`features` and :meth:`_predict`; checks, the domain and the
+    shapes of the answers come from here. It keeps to :class:`SupportsEvaluation`.
+
+    Examples
+    --------
+    A class of your own needs one method and two attributes:
+
+    >>> import numpy as np
+    >>> from hepsilon import Efficiency, Task
+    >>> from hepsilon.config import Passed
+    >>> from hepsilon.data.features import Feature, FeatureSpec
+    >>> class TurnOn(Efficiency):
+    ...     task = Task(features=("pt",), passed=Passed(field="fired"))
+    ...     features = FeatureSpec(
+    ...         features=(Feature(name="pt", kind="numeric", low=20.0, high=500.0),)
+    ...     )
+    ...
+    ...     def _predict(self, offsets, nodes, replicas):
+    ...         return 0.5 + 0.4 * np.tanh((nodes[:, 0].astype(float) - 50.0) / 10.0), None
     """
 
     @property
     @abstractmethod
     def task(self) -> Task:
-        """What it is an efficiency of."""
+        """The task: objects or events, their features and what "passed" means."""
 
     @property
     @abstractmethod
@@ -93,15 +177,25 @@ class Efficiency(ABC):
         return self.task.passed.working_points
 
     @abstractmethod
-    def _evaluate(self, offsets: Array, nodes: Array) -> Array:
-        """Efficiency of every object, or of every event, float64 in (0, 1).
+    def _predict(self, offsets: Array, nodes: Array, replicas: bool) -> tuple[Array, Array | None]:
+        """Efficiencies and replicas of flat columns: all that a subclass must be able to do.
 
-        Of several working points (entries, working points).
+        Parameters
+        ----------
+        offsets : ndarray of int64, shape (n_events + 1,)
+            Event i has the objects ``offsets[i]:offsets[i + 1]``.
+        nodes : ndarray of float32, shape (n_objects, n_features)
+            Raw features in the order of :attr:`features`.
+        replicas : bool
+            Whether the replicas are wanted.
+
+        Returns
+        -------
+        eps : ndarray of float64, shape (n_entries,) or (n_entries, n_working_points)
+            In (0, 1), for every object or, of a task of events, every event.
+        replicas : ndarray of float64, shape of eps and (n_replicas,), or None
+            None where they are not wanted, or no uncertainty is known.
         """
-
-    def _evaluate_all(self, offsets: Array, nodes: Array) -> tuple[Array, Array | None]:
-        """The same, and its replicas with one more axis; None where no uncertainty is known."""
-        return self._evaluate(offsets, nodes), None
 
     def _covered(self, nodes: Array) -> Array:
         """True for each object inside the domain."""
@@ -128,21 +222,29 @@ class Efficiency(ABC):
 
         Parameters
         ----------
-        records : ak.Array
-            Jagged objects such as ``events.Jet``. The other objects of an event may matter: give
-            the same selection as in the training (``task.selection``).
-        out_of_domain : OutOfDomain, default "warn"
-            What to do with objects (events) outside the region that the sample covered: ``"warn"``
-            with the count, ``"raise"`` a DomainError, ``"ignore"``, or another efficiency that is
+        records : ak.Array, jagged
+            Objects such as ``events.Jet``. The other objects of an event may matter: give the same
+            selection as in the training (``task.selection``).
+        out_of_domain : {"warn", "raise", "ignore"} or an efficiency, default "warn"
+            Policy for objects (events) outside the region that the sample covered: ``"warn"`` with
+            the count, ``"raise"`` a DomainError, ``"ignore"``, or another efficiency that is
             evaluated for them instead.
 
         Returns
         -------
-        ak.Array
-            Jagged like ``records``, or one per event; float64 in (0, 1). Of several working.
-        points with one more axis, from the loosest to the tightest.
+        ak.Array of float64
+            Values in (0, 1), jagged like ``records``, or one per event. Several working points lie
+            on one more axis, from the loosest to the tightest.
+
+        Raises
+        ------
+        InputError
+            If a field is missing or not finite, events are option-typed, the policy does not exist,
+            or the other efficiency answers for other objects.
+        DomainError
+            For objects outside the domain with ``out_of_domain="raise"``.
         """
-        return self._evaluation(records, out_of_domain, False).eps
+        return self.evaluate(records, out_of_domain=out_of_domain, replicas=False).eps
 
     def evaluate(
         self, records: ak.Array, /, *, out_of_domain: OutOfDomain = "warn", replicas: bool = True
@@ -151,49 +253,78 @@ class Efficiency(ABC):
 
         Parameters
         ----------
-        records, out_of_domain : ak.Array or OutOfDomain, default "warn"
-            As for a call. Where another efficiency is evaluated instead, so are all replicas.
+        records : ak.Array, jagged
+            Objects such as ``events.Jet``, selected as in the training.
+        out_of_domain : {"warn", "raise", "ignore"} or an efficiency, default "warn"
+            Policy for objects (events) outside the domain, as for a call. The values of another
+            efficiency take the place of all replicas, too.
         replicas : bool, default True
-            Whether they are wanted.
-        """
-        return self._evaluation(records, out_of_domain, replicas)
+            Whether the replicas are wanted. Their number belongs to the efficiency (networks of an
+            ensemble, 20 draws of a map) and does not depend on the records.
 
-    def _evaluation(
-        self, records: ak.Array, out_of_domain: OutOfDomain, with_replicas: bool
-    ) -> Evaluation:
-        if not callable(out_of_domain) and out_of_domain not in POLICIES:
-            raise InputError(
-                f"out_of_domain: expected one of {POLICIES} or an efficiency, "
-                f"received {out_of_domain!r}"
-            )
+        Returns
+        -------
+        Evaluation
+            ``eps``, ``replicas`` (None without an uncertainty of its own) and ``in_domain``.
+
+        Raises
+        ------
+        InputError, DomainError
+            For the same reasons as a call.
+        """
+        check_policy(out_of_domain)
         offsets, nodes = self._columns(records)
         inside = self._inside(offsets, nodes)
         some_outside = not inside.all()
         if out_of_domain == "raise" and some_outside:
             raise DomainError(self._describe(nodes, ~inside))
-        values, replicas = (
-            self._evaluate_all(offsets, nodes)
-            if with_replicas
-            else (self._evaluate(offsets, nodes), None)
-        )
+        eps, drawn = self._predict(offsets, nodes, replicas)
         if callable(out_of_domain) and some_outside:
             other = _fallback(out_of_domain, records, offsets, self.task.level)
-            if values[:1].size != other[:1].size:
+            if eps[:1].size != other[:1].size:
                 raise InputError("the fallback has another number of working points")
-            other = other.reshape(values.shape)
-            values = _replaced(values, other, ~inside)
-            if replicas is not None:
-                replicas = _replaced(replicas, other[..., None], ~inside)
+            other = other.reshape(eps.shape)
+            eps = _replaced(eps, other, ~inside)
+            drawn = None if drawn is None else _replaced(drawn, other[..., None], ~inside)
         elif out_of_domain == "warn" and some_outside:
-            warnings.warn(self._describe(nodes, ~inside), OutOfDomainWarning, stacklevel=3)
+            _warn(self._describe(nodes, ~inside))
         return Evaluation(
-            self._like_records(values, offsets),
-            None if replicas is None else self._like_records(replicas, offsets),
+            self._like_records(eps, offsets),
+            None if drawn is None else self._like_records(drawn, offsets),
             self._like_records(inside, offsets),
         )
 
-    def in_domain(self, records: ak.Array) -> ak.Array:
-        """For each object, or event, whether the sample covered it (bool)."""
+    def replicas(self, records: ak.Array, /) -> ak.Array:
+        """Replicas of the efficiencies whatever the domain, always with their axis.
+
+        Parameters
+        ----------
+        records : ak.Array, jagged
+            Objects such as ``events.Jet``, selected as in the training.
+
+        Returns
+        -------
+        ak.Array of float64
+            One more axis than the efficiencies. An efficiency that knows no uncertainty of its own
+            is its only replica.
+        """
+        offsets, nodes = self._columns(records)
+        eps, drawn = self._predict(offsets, nodes, True)
+        return self._like_records(eps[..., None] if drawn is None else drawn, offsets)
+
+    def in_domain(self, records: ak.Array, /) -> ak.Array:
+        """Whether the sample covered each object; of a task of events, each event.
+
+        Parameters
+        ----------
+        records : ak.Array, jagged
+            Objects such as ``events.Jet``, selected as in the training.
+
+        Returns
+        -------
+        ak.Array of bool
+            Jagged like ``records``, or one per event. An event is covered if all its objects are.
+        """
         offsets, nodes = self._columns(records)
         return self._like_records(self._inside(offsets, nodes), offsets)
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import hist
 import numpy as np
-from typing_extensions import Self
 
 from hepsilon.arrays.types import Array
 from hepsilon.config.task import Task
 from hepsilon.data.features import FeatureSpec
-from hepsilon.efficiencies.artifact import Card, SourceFile, read_artifact, versions, write_artifact
+from hepsilon.efficiencies.artifact import Card, SourceFile, versions
+from hepsilon.efficiencies.saved import SavedArrays
 from hepsilon.errors import ArtifactError, ConfigError, InputError
 from hepsilon.histograms.entries import Entries
 from hepsilon.histograms.methods import GENERATED, SELECTED, one_method
@@ -27,14 +26,14 @@ class BinByBinCard(Card):
     Attributes
     ----------
     edges : dict of str to tuple of tuple of float
-        For each observable the edges of its axes.
+        Edges of the axes of each observable.
     """
 
     kind: Literal["bin-by-bin"] = "bin-by-bin"
     edges: dict[str, tuple[tuple[float, ...], ...]]
 
 
-class BinByBin:
+class BinByBin(SavedArrays[BinByBinCard]):
     """Accepted over generated events in the bins of each observable, flow bins included.
 
     With k accepted of n generated events in a bin (effective numbers for weighted events), and
@@ -42,24 +41,23 @@ class BinByBin:
     whose prior is worth one event at p. It depends on the spectra of the sample it is made from,
     which is what the networks are compared with.
 
-    Use :meth:`fit` or :func:`hepsilon.load`.
+    Use :meth:`fit` or :func:`hepsilon.load_correction`.
     """
 
-    def __init__(
-        self, card: BinByBinCard, values: Mapping[str, Array], file_hash: str | None = None
-    ) -> None:
-        if set(values) != set(card.edges):
-            raise ArtifactError(f"expected the observables {list(card.edges)}, got {list(values)}")
-        for name, array in values.items():
-            shape = tuple(len(e) + 1 for e in card.edges[name])
+    record, group = BinByBinCard, "values"
+
+    def _check(self) -> None:
+        edges = self.card.edges
+        if set(self._arrays) != set(edges):
+            raise ArtifactError(f"expected the observables {list(edges)}, got {list(self._arrays)}")
+        for name, array in self._arrays.items():
+            shape = tuple(len(e) + 1 for e in edges[name])
             numbers = array.dtype.kind == "f" and array.shape == shape
             if not numbers or not ((array > 0.0) & (array < 1.0)).all():
                 raise ArtifactError(f"{name}: expected efficiencies in (0, 1) of shape {shape}")
-        self.card, self.hash = card, file_hash
-        self._values = dict(values)
 
     def __repr__(self) -> str:
-        return f"BinByBin({list(self._values)})"
+        return f"BinByBin({list(self._arrays)})"
 
     @classmethod
     def fit(
@@ -74,13 +72,19 @@ class BinByBin:
         Parameters
         ----------
         task : Task
-            Of events.
+            Task whose unit is the event.
         observables : mapping of str to hist.Hist
-            Of the output of :class:`hepsilon.processors.EfficiencyInversion`.
+            Histograms by observable, from the output of
+            :class:`hepsilon.processors.EfficiencyInversion`.
         n_events : int
-            In the sample.
+            Number of events of the sample.
         files : tuple of SourceFile, default ()
-            Noted in the card.
+            Files of the sample, noted in the card.
+
+        Returns
+        -------
+        BinByBin
+            The correction, not yet saved.
 
         Raises
         ------
@@ -117,33 +121,25 @@ class BinByBin:
         )
         return cls(card, values)
 
-    @classmethod
-    def load(cls, path: str | Path) -> Self:
-        """Read a file.
-
-        Raises
-        ------
-        ArtifactError
-            If it is missing, damaged or of another kind.
-        """
-        return cls(*read_artifact(path, BinByBinCard, "values"))
-
-    def save(self, path: str | Path) -> Path:
-        """Write all corrections as one file."""
-        return write_artifact(path, self.card, {"values": self._values})
-
-    @property
-    def task(self) -> Task:
-        """What it is an efficiency of."""
-        return self.card.task
-
     def efficiency(self, name: str, entries: Entries) -> Array:
         """Efficiency of each entry of an observable.
+
+        Parameters
+        ----------
+        name : str
+            Observable.
+        entries : Entries
+            Its entries with their axes.
+
+        Returns
+        -------
+        ndarray of float64, shape (n_entries,)
+            Efficiency of the bin of each entry.
 
         Raises
         ------
         ConfigError
-            For an observable, or a binning, that it was not made for.
+            For an observable, or a binning, that the correction was not made for.
         """
         edges = tuple(tuple(axis.edges.tolist()) for axis in entries.axes)
         if self.card.edges.get(name) != edges:
@@ -151,4 +147,4 @@ class BinByBin:
                 f"the bin-by-bin correction was not made for {name!r} with this binning; "
                 f"it has {list(self.card.edges)}"
             )
-        return np.asarray(self._values[name].ravel()[entries.bins])
+        return np.asarray(self._arrays[name].ravel()[entries.bins])

@@ -1,4 +1,4 @@
-"""What an artifact with networks says of itself."""
+"""Cards of artifacts with networks: their architecture, training and measurements."""
 
 from __future__ import annotations
 
@@ -13,7 +13,19 @@ __all__ = ["EpochCard", "MemberCard", "NetworkCard", "ParityCard", "PrecisionCar
 
 
 class EpochCard(Record):
-    """One epoch of the history (see :class:`hepsilon.training.Epoch`)."""
+    """One epoch of the history of a training.
+
+    Attributes
+    ----------
+    epoch : int
+        Number of the epoch.
+    loss : float
+        Loss per event (paper Eq. 5) on the training events.
+    validation_loss : float
+        Loss per event on the validation events.
+    seconds : float
+        Duration, s.
+    """
 
     epoch: int
     loss: float
@@ -22,25 +34,35 @@ class EpochCard(Record):
 
 
 class MemberCard(Record):
-    """History of one network of the ensemble and the epoch that was kept."""
+    """History of one network of an ensemble.
+
+    Attributes
+    ----------
+    best_epoch : int
+        Epoch whose weights were kept.
+    history : tuple of EpochCard
+        All epochs.
+    """
 
     best_epoch: int
     history: tuple[EpochCard, ...]
 
 
 class ParityCard(Record):
-    """What ``model.onnx`` gives beside Keras, on the sample in the artifact.
+    """Agreement of ``model.onnx`` with Keras on the validation events in the artifact.
 
     Attributes
     ----------
-    runtime, version : str
-        That evaluated it.
+    runtime : str
+        Package that evaluated the graph.
+    version : str
+        Version of that package.
     opset : int
-        Of ONNX.
+        Operator set of ONNX that the graph uses.
     n_objects : int
-        That were compared.
+        Number of objects (events) that were compared.
     largest_difference : float
-        Of an efficiency.
+        Largest difference of an efficiency.
     """
 
     runtime: str
@@ -51,18 +73,21 @@ class ParityCard(Record):
 
 
 class PrecisionCard(Record):
-    """What a lower precision changes, measured on the sample in the artifact.
+    """Change by a lower precision, measured on the validation events in the artifact.
 
     Attributes
     ----------
     backend : str
-        That computed in this precision.
+        Backend that computed in this precision.
     n_objects : int
-        That were compared.
-    largest_difference, rms_difference : float
-        Of an efficiency, to float32.
+        Number of objects (events) that were compared.
+    largest_difference : float
+        Largest difference of an efficiency to float32.
+    rms_difference : float
+        Root mean square of these differences.
     closure_change : float
-        Relative change of the expected number of passed objects.
+        Relative change of the expected number of passed objects; the largest one of all working
+        points.
     """
 
     backend: str
@@ -73,16 +98,23 @@ class PrecisionCard(Record):
 
 
 class NetworkCard(Card):
-    """Card of a network or an ensemble of them.
+    """Card of a network or an ensemble of networks.
 
     Attributes
     ----------
+    model : ModelConfig
+        Model as the configuration asked for it.
+    architecture : Architecture
+        Every width, from which the network is rebuilt.
+    training : Recipe
+        Options of the training.
     members : tuple of MemberCard
         History of each network.
     onnx : ParityCard or None
-        How well ``model.onnx`` agrees; None where the artifact has none.
+        Agreement of ``model.onnx``; None where the artifact has none.
     bfloat16 : PrecisionCard or None
-        What that precision changes; None as long as nobody has enabled it.
+        Change by bfloat16; None until it is noted
+        (:func:`hepsilon.efficiencies.precision.note_precision`).
     """
 
     kind: Literal["network"] = "network"

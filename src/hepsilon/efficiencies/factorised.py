@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
-from typing_extensions import Self
 
 from hepsilon.arrays.types import Array
 from hepsilon.config.file import Config
@@ -14,8 +12,9 @@ from hepsilon.config.learning import BinAxis, MapConfig
 from hepsilon.config.task import Task
 from hepsilon.data.dataset import Columns, check_response
 from hepsilon.data.features import Feature, FeatureSpec
-from hepsilon.efficiencies.artifact import Card, SourceFile, read_artifact, versions, write_artifact
+from hepsilon.efficiencies.artifact import Card, SourceFile, versions
 from hepsilon.efficiencies.base import Efficiency
+from hepsilon.efficiencies.saved import SavedArrays
 from hepsilon.errors import ArtifactError, ConfigError, TrainingError
 
 __all__ = ["FactorisedCard", "FactorisedMap", "track_axes", "with_axes"]
@@ -33,9 +32,9 @@ class FactorisedCard(Card):
     edges : dict of str to tuple of float
         Bin edges of each binned feature, in order.
     iterations : int
-        Of the fit.
+        Number of iterations of the fit.
     log_likelihood : float
-        Mean per event, at its end.
+        Mean log-likelihood per event at the end of the fit.
     """
 
     kind: Literal["factorised-map"] = "factorised-map"
@@ -45,7 +44,18 @@ class FactorisedCard(Card):
 
 
 def with_axes(config: Config) -> Config:
-    """The configuration whose task has the binned features of the map, to read columns with."""
+    """Replace the features of a configuration's task by those that the map bins.
+
+    Parameters
+    ----------
+    config : Config
+        Configuration, perhaps with a section ``map``.
+
+    Returns
+    -------
+    Config
+        Configuration to read the columns of :meth:`FactorisedMap.fit` with.
+    """
     axes = config.map if "map" in config.model_fields_set else track_axes()
     task = config.task.model_copy(update={"features": tuple(axes.axes), "categorical": {}})
     return config.model_copy(update={"task": task, "map": axes})
@@ -62,7 +72,7 @@ def track_axes() -> MapConfig:
     )
 
 
-class FactorisedMap(Efficiency):
+class FactorisedMap(SavedArrays[FactorisedCard], Efficiency):
     r"""Efficiency of an event as a product of one map over its objects: :math:`E = \prod e(x_i)`.
 
     The response of single objects is not known, only that of the event; the map is the maximum
@@ -73,13 +83,16 @@ class FactorisedMap(Efficiency):
     Use :meth:`fit` or :func:`hepsilon.load`.
     """
 
-    def __init__(self, card: FactorisedCard, values: Array, file_hash: str | None = None) -> None:
-        shape = tuple(len(e) - 1 for e in card.edges.values())
+    record, group = FactorisedCard, "map"
+
+    def _check(self) -> None:
+        if list(self._arrays) != ["value"]:
+            raise ArtifactError("expected the values of one map")
+        shape = tuple(len(e) - 1 for e in self.card.edges.values())
+        values = self.values()
         numbers = values.dtype.kind == "f" and values.shape == shape
         if not numbers or not ((values > 0.0) & (values < 1.0)).all():
             raise ArtifactError(f"expected efficiencies in (0, 1) of shape {shape}")
-        self.card, self.hash = card, file_hash
-        self._values = values
 
     @classmethod
     def fit(
@@ -94,13 +107,19 @@ class FactorisedMap(Efficiency):
         Parameters
         ----------
         task : Task
-            Of events, whose features hold the binned ones (see :func:`with_axes`).
+            Task whose unit is the event; its features hold the binned ones (see
+            :func:`with_axes`).
         columns : Columns
             The sample (see :func:`hepsilon.data.dataset.load_columns`).
         config : MapConfig, optional
             Binning; by default that of :func:`track_axes`.
         files : tuple of SourceFile, default ()
-            Noted in the card.
+            Files of the sample, noted in the card.
+
+        Returns
+        -------
+        FactorisedMap
+            The map, not yet saved.
 
         Raises
         ------
@@ -143,41 +162,15 @@ class FactorisedMap(Efficiency):
             iterations=iterations,
             log_likelihood=likelihood,
         )
-        return cls(card, values)
-
-    @classmethod
-    def load(cls, path: str | Path) -> Self:
-        """Read a map file.
-
-        Raises
-        ------
-        ArtifactError
-            If it is missing, damaged or of another kind.
-        """
-        card, arrays, file_hash = read_artifact(path, FactorisedCard, "map")
-        if list(arrays) != ["value"]:
-            raise ArtifactError(f"{path}: expected the values of one map")
-        return cls(card, arrays["value"], file_hash)
-
-    def save(self, path: str | Path) -> Path:
-        """Write the map as one file."""
-        return write_artifact(path, self.card, {"map": {"value": self._values}})
-
-    @property
-    def task(self) -> Task:
-        return self.card.task
-
-    @property
-    def features(self) -> FeatureSpec:
-        return self.card.features
+        return cls(card, {"value": values})
 
     def values(self) -> Array:
-        """Efficiency of a single object in every bin."""
-        return self._values
+        """Efficiency of a single object in every bin (float64, one axis per binned feature)."""
+        return self._arrays["value"]
 
-    def _evaluate(self, offsets: Array, nodes: Array) -> Array:
+    def _predict(self, offsets: Array, nodes: Array, replicas: bool) -> tuple[Array, Array | None]:
         bins = _bins(self.card.edges, nodes)
-        return np.exp(_sums(np.log(self._values.ravel())[bins], offsets))
+        return np.exp(_sums(np.log(self.values().ravel())[bins], offsets)), None
 
 
 def _bins(edges: dict[str, tuple[float, ...]], nodes: Array) -> Array:

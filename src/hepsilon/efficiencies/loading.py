@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from hepsilon.efficiencies.artifact import read_card
-from hepsilon.efficiencies.base import Efficiency
-from hepsilon.efficiencies.network import NetworkEfficiency
-from hepsilon.efficiencies.precision import PRECISION_BOUND, accepted
+from hepsilon.efficiencies.base import Efficiency, SupportsEfficiency
+from hepsilon.efficiencies.kinds import PRECISION_BOUND, Options, class_of_kind
 from hepsilon.errors import ArtifactError
 
 if TYPE_CHECKING:
@@ -27,68 +26,72 @@ def load(
 ) -> Efficiency:
     """Load a network, an ensemble or a map.
 
-    Lazy: a network's weights are read, and what evaluates them starts, on the first call.
+    Lazy: a network's weights are read, and what evaluates them starts, on the first call. Nothing
+    is ever written.
 
     Parameters
     ----------
     path : str or Path
         Artifact written by ``hepsilon train`` or ``hepsilon map``.
     backend : str, default "auto"
-        What evaluates networks: ``"onnxruntime"`` or ``"openvino"`` (they start fast, and need the
-        graph that the training adds where it can), ``"tensorflow"``, ``"jax"`` or ``"torch"``
-        through Keras, ``triton+grpc://HOST:PORT/MODEL[?timeout=30&retries=5]`` for a Triton server,
-        or ``"auto"``. All give the same efficiencies within 1e-5.
+        Name of what evaluates networks: ``"onnxruntime"`` or ``"openvino"`` (they start fast, and
+        need the graph that the training adds where it can), ``"tensorflow"``, ``"jax"`` or
+        ``"torch"`` through Keras, ``triton+grpc://HOST:PORT/MODEL[?timeout=30&retries=5]`` for a
+        Triton server, or ``"auto"``. All give the same efficiencies within 1e-5.
     device : str, optional
-        For networks, such as ``"cpu"`` or ``"gpu:0"``; None for a GPU where there is one.
-    precision : str, default "float32"
-        Of a network's matrix products, ``"float32"`` or ``"bfloat16"``. What bfloat16 changes is
-        measured when it is first used, and noted in the card.
-    precision_bound : float, default PRECISION_BOUND
+        Device of networks, such as ``"cpu"`` or ``"gpu:0"``; None for a GPU where there is one.
+    precision : {"float32", "bfloat16"}, default "float32"
+        Precision of a network's matrix products. By how much bfloat16 changes the efficiencies is
+        read from the card, or else measured once in each process (see
+        :func:`hepsilon.efficiencies.precision.note_precision`, which writes it into the card).
+    precision_bound : float, default 0.01
         Largest change of an efficiency that is accepted.
+
+    Returns
+    -------
+    Efficiency
+        Of the class that the file's kind stands for; it pickles.
 
     Raises
     ------
     ArtifactError
-        If the file is missing, damaged, or not a hepsilon artifact, or if the precision changes an
-        efficiency by more than the bound.
+        If the file is missing, damaged, or not a hepsilon artifact, is of an unknown kind, or if
+        the precision changes an efficiency by more than the bound.
     ConfigError
         For a backend or precision that does not exist; on the first call, for a backend that is not
         installed.
     """
     kind = read_card(path).get("kind")
-    if kind == "network":
-        efficiency = NetworkEfficiency.load(
-            path, backend=backend, device=device, precision=precision
-        )
-        return accepted(efficiency, precision_bound)
-    if kind == "map":  # imported here: a worker with a network starts faster without
-        from hepsilon.efficiencies.map import EfficiencyMap
-
-        return EfficiencyMap.load(path)
-    if kind == "factorised-map":
-        from hepsilon.efficiencies.factorised import FactorisedMap
-
-        return FactorisedMap.load(path)
-    if kind == "bin-by-bin":
+    found = class_of_kind(kind, path)
+    if not issubclass(found, SupportsEfficiency):
         raise ArtifactError(
-            f"{path} holds bin-by-bin corrections, which are no function of the records; "
+            f"{path} is of the kind {kind!r}, which is no function of the records; "
             "read it with hepsilon.load_correction"
         )
-    raise ArtifactError(f"{path}: expected the kind 'network' or 'map', received {kind!r}")
+    return cast(
+        Efficiency, found.opened(path, Options(backend, device, precision, precision_bound))
+    )
 
 
 def load_correction(path: str | Path, **options: Any) -> Efficiency | BinByBin:
     """Load anything that :class:`hepsilon.processors.EfficiencyInversion` corrects with.
 
-    With the options of :func:`load`.
+    Parameters
+    ----------
+    path : str or Path
+        Artifact of any kind, that of bin-by-bin corrections included.
+    **options : str, float or None
+        Options of :func:`load`.
+
+    Returns
+    -------
+    Efficiency or BinByBin
+        Of the class that the file's kind stands for.
 
     Raises
     ------
     ArtifactError
         If the file is missing, damaged, or not a hepsilon artifact.
     """
-    if read_card(path).get("kind") == "bin-by-bin":
-        from hepsilon.efficiencies.bin_by_bin import BinByBin
-
-        return BinByBin.load(path)
-    return load(path, **options)
+    found = class_of_kind(read_card(path).get("kind"), path)
+    return cast("Efficiency | BinByBin", found.opened(path, Options(**options)))

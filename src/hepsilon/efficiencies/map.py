@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import awkward as ak
 import numpy as np
-from typing_extensions import Self
 
 from hepsilon.arrays.kernels import bins_between
 from hepsilon.arrays.types import Array
@@ -15,13 +13,16 @@ from hepsilon.config.learning import MapConfig
 from hepsilon.config.task import Task
 from hepsilon.data.dataset import Columns, check_response
 from hepsilon.data.features import Feature, FeatureSpec, check_categories
-from hepsilon.efficiencies.artifact import Card, SourceFile, read_artifact, versions, write_artifact
+from hepsilon.efficiencies.artifact import Card, SourceFile, versions
 from hepsilon.efficiencies.base import Efficiency
+from hepsilon.efficiencies.saved import SavedArrays
 from hepsilon.errors import ArtifactError, ConfigError, TrainingError
 
 __all__ = ["EfficiencyMap", "MapCard"]
 
 N_REPLICAS = 20
+"""Number of draws from the posterior of all bins."""
+SEED = 1
 Edges = dict[str, tuple[float, ...]]
 
 
@@ -69,7 +70,7 @@ def _bin_numbers(features: FeatureSpec, edges: Edges, nodes: Array) -> Array:
     return flat
 
 
-class EfficiencyMap(Efficiency):
+class EfficiencyMap(SavedArrays[MapCard], Efficiency):
     """Efficiency in bins.
 
     With the weighted sums ``k`` of passed and ``n`` of all objects of a bin, the effective number
@@ -82,21 +83,18 @@ class EfficiencyMap(Efficiency):
     Use :meth:`fit` or :func:`hepsilon.load`.
     """
 
-    def __init__(
-        self, card: MapCard, arrays: dict[str, Array], file_hash: str | None = None
-    ) -> None:
-        self.card = card
-        self.hash = file_hash  # SHA-256 of the file it was loaded from
-        shape = _shape(card.features, card.edges)
-        if set(arrays) != {"value", "low", "high", "n_effective"}:
-            raise ArtifactError(f"unknown arrays of a map: {sorted(arrays)}")
-        points = len(card.task.passed.working_points)
-        for name, array in arrays.items():
+    record, group = MapCard, "map"
+
+    def _check(self) -> None:
+        shape = _shape(self.features, self.card.edges)
+        if set(self._arrays) != {"value", "low", "high", "n_effective"}:
+            raise ArtifactError(f"unknown arrays of a map: {sorted(self._arrays)}")
+        points = len(self.working_points)
+        for name, array in self._arrays.items():
             expected = shape if points == 1 or name == "n_effective" else (*shape, points)
             numbers = array.dtype.kind == "f" and array.shape == expected
             if not numbers or not np.isfinite(array).all():
                 raise ArtifactError(f"{name}: expected finite numbers of shape {expected}")
-        self._arrays = arrays
 
     @classmethod
     def fit(
@@ -111,13 +109,18 @@ class EfficiencyMap(Efficiency):
         Parameters
         ----------
         task : Task
-            With the binned features among its features; its categories give one map each.
+            Task whose features hold the binned ones; each of its categories gets a map.
         columns : Columns
             The sample (see :func:`hepsilon.data.dataset.load_columns`).
         config : MapConfig, optional
             Binning; by default the 19 x 10 bins of the paper's public code in (pt, eta).
         files : tuple of SourceFile, default ()
-            Noted in the card.
+            Files of the sample, noted in the card.
+
+        Returns
+        -------
+        EfficiencyMap
+            The map, not yet saved.
 
         Raises
         ------
@@ -158,29 +161,6 @@ class EfficiencyMap(Efficiency):
         )
         return cls(card, arrays)
 
-    @classmethod
-    def load(cls, path: str | Path) -> Self:
-        """Read a map file.
-
-        Raises
-        ------
-        ArtifactError
-            If it is missing, damaged or of another kind.
-        """
-        return cls(*read_artifact(path, MapCard, "map"))
-
-    def save(self, path: str | Path) -> Path:
-        """Write the map as one file."""
-        return write_artifact(path, self.card, {"map": self._arrays})
-
-    @property
-    def task(self) -> Task:
-        return self.card.task
-
-    @property
-    def features(self) -> FeatureSpec:
-        return self.card.features
-
     def _bins(self, nodes: Array) -> Array:
         return _bin_numbers(self.features, self.card.edges, nodes)
 
@@ -188,21 +168,21 @@ class EfficiencyMap(Efficiency):
         filled = self._arrays["n_effective"].ravel()[self._bins(nodes)] > 0.0
         return np.asarray(super()._covered(nodes) & filled)
 
-    def _evaluate(self, offsets: Array, nodes: Array) -> Array:
-        return self._of_bins(self._arrays["value"], self._bins(nodes))
-
     def _of_bins(self, table: Array, numbers: Array) -> Array:
         """Rows of a table of all bins (bins..., others...) for the bin number of each object."""
         bins = _shape(self.features, self.card.edges)
         flat = table.reshape(int(np.prod(bins)), *table.shape[len(bins) :])
         return np.asarray(flat[numbers])
 
-    def _evaluate_all(self, offsets: Array, nodes: Array) -> tuple[Array, Array | None]:
-        numbers, draws = self._bins(nodes), self._draws(N_REPLICAS, seed=1)
-        return self._of_bins(self._arrays["value"], numbers), self._of_bins(draws, numbers)
+    def _predict(self, offsets: Array, nodes: Array, replicas: bool) -> tuple[Array, Array | None]:
+        numbers = self._bins(nodes)
+        eps = self._of_bins(self._arrays["value"], numbers)
+        if not replicas:
+            return eps, None
+        return eps, self._of_bins(self._draws(N_REPLICAS, SEED), numbers)
 
     def replicas(
-        self, records: ak.Array, /, *, n_replicas: int = N_REPLICAS, seed: int = 1
+        self, records: ak.Array, /, *, n_replicas: int = N_REPLICAS, seed: int = SEED
     ) -> ak.Array:
         """Efficiencies with the statistical fluctuations of the map, on one more axis.
 
@@ -211,19 +191,30 @@ class EfficiencyMap(Efficiency):
 
         Parameters
         ----------
-        records : ak.Array
-            Jagged objects.
-        n_replicas : int, default N_REPLICAS
+        records : ak.Array, jagged
+            Objects such as ``events.Jet``.
+        n_replicas : int, default 20
             Number of draws of the whole map.
         seed : int, default 1
-            Of the draws, which are the same in every call.
+            Seed of the draws, which are the same in every call. With the defaults they are those of
+            :meth:`evaluate`.
+
+        Returns
+        -------
+        ak.Array of float64
+            One more axis than the efficiencies.
         """
         offsets, nodes = self._columns(records)
         rows = self._of_bins(self._draws(n_replicas, seed), self._bins(nodes))
         return self._like_records(rows, offsets)
 
     def _draws(self, n_replicas: int, seed: int) -> Array:
-        """Values of all bins in every replica (bins..., [working points,] replicas)."""
+        """Values of all bins in every replica, shape (bins..., [working points,] replicas).
+
+        The shares of objects between neighbouring working points are drawn from the Dirichlet
+        posterior as normalised gamma variates; their sums from the tightest one are the replicas,
+        which therefore fall from one working point to the next, too.
+        """
         values = self._arrays["value"]
         bins, _ = bins_between(values.reshape(-1, len(self.working_points)), 0.0)
         concentration = (self._arrays["n_effective"].reshape(-1, 1) + 1.0) * bins
@@ -235,7 +226,15 @@ class EfficiencyMap(Efficiency):
         return np.moveaxis(eps, 0, -1).reshape(*values.shape, n_replicas)
 
     def interval(self) -> tuple[Array, Array]:
-        """68 % Clopper-Pearson interval of every bin, on effective counts (low, high)."""
+        """68 % interval of Clopper and Pearson in every bin, on effective counts.
+
+        Returns
+        -------
+        low : ndarray of float64, shape of :meth:`values`
+            Lower ends.
+        high : ndarray of float64, shape of :meth:`values`
+            Upper ends.
+        """
         return self._arrays["low"], self._arrays["high"]
 
     @property
@@ -249,7 +248,13 @@ class EfficiencyMap(Efficiency):
         return int(np.count_nonzero(self._arrays["n_effective"] == 0.0))
 
     def values(self) -> Array:
-        """Efficiency of every bin: categories first, then the binned features."""
+        """Efficiency of every bin.
+
+        Returns
+        -------
+        ndarray of float64, shape (categories..., bins..., [n_working_points])
+            Axes of the categories first, then those of the binned features.
+        """
         return self._arrays["value"]
 
 
@@ -271,7 +276,7 @@ def _map_features(task: Task, edges: Edges) -> FeatureSpec:
 def _posteriors(
     working_points: int, sample: tuple[Array, Array, Array], shape: tuple[int, ...], n_binned: int
 ) -> tuple[dict[str, Array], int]:
-    """:func:`_posterior` of every working point, on one more axis where there are several."""
+    """Posteriors of all working points, on one more axis where there are several."""
     numbers, passed, weights = sample
     found = [
         _posterior(numbers, passed > point, weights, shape, n_binned)
@@ -294,10 +299,16 @@ def _posterior(
 
     Parameters
     ----------
-    numbers, passed, weights : ndarray
-        Flat bin number, response and weight of the objects in the binning.
+    numbers : ndarray of int64, shape (n_objects,)
+        Flat bin number of the objects in the binning.
+    passed : ndarray, shape (n_objects,)
+        Response.
+    weights : ndarray, shape (n_objects,)
+        Weights.
     shape : tuple of int
-        Of the bins; the last ``n_binned`` axes are those of the features.
+        Shape of the bins.
+    n_binned : int
+        Number of binned features, which are the last axes.
     """
     size = int(np.prod(shape))
     n, k, squares = (

@@ -7,19 +7,18 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-import awkward as ak
 import numpy as np
 from scipy.special import expit, softmax
 
 from hepsilon._system.files import sha256
 from hepsilon.arrays.types import Array
 from hepsilon.config.records import validate
-from hepsilon.config.task import Task
-from hepsilon.data.features import FeatureSpec
 from hepsilon.efficiencies.artifact import read_card
 from hepsilon.efficiencies.base import Efficiency
 from hepsilon.efficiencies.cards import NetworkCard
 from hepsilon.efficiencies.engines.choice import Evaluator, check, make_engine
+from hepsilon.efficiencies.kinds import Options
+from hepsilon.efficiencies.saved import Saved
 from hepsilon.errors import ArtifactError, InputError
 
 __all__ = ["NetworkEfficiency", "to_probability"]
@@ -31,14 +30,31 @@ _LOCK = Lock()
 
 
 def to_probability(logits: Array, mu: float) -> Array:
-    """Efficiency from a network's logit, float64 in (0, 1).
+    """Turn a network's logits into efficiencies.
 
-    Of several working points (``n_objects, working_points``) from the logits of the bins between
-    them: the softmax, summed from the tightest one, so that efficiencies fall from one working
-    point to the next by construction.
+    For several working points the logits are those of the bins between them, relative to that of
+    what passes none: their softmax is summed from the tightest one, so that efficiencies fall from
+    one working point to the next by construction.
 
     With objects that did not pass weighted by ``mu`` (paper Eq. 5) the network converges to
     ``eps / (eps + mu (1 - eps))``, whose logit is that of eps minus ``ln mu``.
+
+    Parameters
+    ----------
+    logits : ndarray, shape (n_entries,) or (n_entries, n_working_points)
+        Outputs of one network.
+    mu : float
+        Weight of the objects that did not pass, in the training.
+
+    Returns
+    -------
+    ndarray of float64, shape of logits
+        Efficiencies in (0, 1).
+
+    Raises
+    ------
+    InputError
+        If outputs are NaN or infinite.
     """
     if not np.isfinite(logits).all():
         raise InputError(f"{int((~np.isfinite(logits)).sum())} outputs are NaN or infinite")
@@ -53,7 +69,7 @@ def to_probability(logits: Array, mu: float) -> Array:
 
 
 @dataclass(frozen=True)
-class NetworkEfficiency(Efficiency):
+class NetworkEfficiency(Saved[NetworkCard], Efficiency):
     """A trained network, or the mean of an ensemble, as an efficiency.
 
     Pickles as path and content hash. The networks are loaded on the first call, once per
@@ -62,17 +78,17 @@ class NetworkEfficiency(Efficiency):
     Attributes
     ----------
     path : str
-        The model file, absolute.
+        Absolute path of the model file.
     hash : str
         SHA-256 of its content; a file that has changed is refused.
     card : NetworkCard
-        What it says of itself.
+        Description that the file holds.
     backend : str
-        What evaluates the networks (see :func:`hepsilon.load`).
+        Name of what evaluates the networks (see :func:`hepsilon.load`).
     device : str or None
-        Such as ``"cpu"`` or ``"gpu:0"``; None for a GPU where there is one.
-    precision : str
-        Of the matrix products.
+        Device such as ``"cpu"`` or ``"gpu:0"``; None for a GPU where there is one.
+    precision : {"float32", "bfloat16"}
+        Precision of the matrix products.
     """
 
     path: str
@@ -91,7 +107,23 @@ class NetworkEfficiency(Efficiency):
         device: str | None = None,
         precision: str = "float32",
     ) -> NetworkEfficiency:
-        """Read the card of a model file.
+        """Read the card of a model file; the networks are read on the first call.
+
+        Parameters
+        ----------
+        path : str or Path
+            Model file.
+        backend : str, default "auto"
+            Name of what evaluates the networks (see :func:`hepsilon.load`).
+        device : str, optional
+            Device such as ``"cpu"`` or ``"gpu:0"``; None for a GPU where there is one.
+        precision : {"float32", "bfloat16"}, default "float32"
+            Precision of the matrix products. What it changes is not checked here.
+
+        Returns
+        -------
+        NetworkEfficiency
+            Handle of the file.
 
         Raises
         ------
@@ -104,16 +136,28 @@ class NetworkEfficiency(Efficiency):
         card = validate(NetworkCard, read_card(path), str(path), ArtifactError)
         return cls(str(Path(path).resolve()), sha256(path), card, backend, device, precision)
 
+    @classmethod
+    def opened(cls, path: str | Path, options: Options) -> NetworkEfficiency:
+        """Read the card for :func:`hepsilon.load`, and check what a lower precision changes.
+
+        Raises
+        ------
+        ArtifactError
+            If the file is missing, damaged or of another kind, or the precision changes too much.
+        ConfigError
+            For a backend or precision that does not exist.
+        """
+        efficiency = cls.load(
+            path, backend=options.backend, device=options.device, precision=options.precision
+        )
+        if options.precision != "float32":
+            from hepsilon.efficiencies.precision import check_precision
+
+            check_precision(efficiency, options.precision_bound)
+        return efficiency
+
     def __reduce__(self) -> Any:
         return _restore, (self.path, self.hash, self.backend, self.device, self.precision)
-
-    @property
-    def task(self) -> Task:
-        return self.card.task
-
-    @property
-    def features(self) -> FeatureSpec:
-        return self.card.features
 
     def _engine(self) -> Evaluator:
         key = self.hash, self.backend, self.device, self.precision
@@ -130,7 +174,20 @@ class NetworkEfficiency(Efficiency):
             return _ENGINES[key]
 
     def of_members(self, offsets: Array, nodes: Array) -> Array:
-        """Efficiencies of every object, or event, from every network (entries, ..., members)."""
+        """Efficiencies of every object, or event, from every network.
+
+        Parameters
+        ----------
+        offsets : ndarray of int64, shape (n_events + 1,)
+            Event i has the objects ``offsets[i]:offsets[i + 1]``.
+        nodes : ndarray of float32, shape (n_objects, n_features)
+            Raw features.
+
+        Returns
+        -------
+        ndarray of float64, shape (n_entries, [n_working_points,] n_members)
+            For every object, or every event of a task of events.
+        """
         rows = offsets, nodes
         architecture = self.card.architecture
         objects, points = architecture.objects, architecture.working_points
@@ -144,17 +201,9 @@ class NetworkEfficiency(Efficiency):
         mu = self.card.training.mu
         return np.stack([to_probability(x[:, 0] if points == 1 else x, mu) for x in networks], -1)
 
-    def _evaluate(self, offsets: Array, nodes: Array) -> Array:
-        return np.asarray(self.of_members(offsets, nodes).mean(axis=-1))
-
-    def _evaluate_all(self, offsets: Array, nodes: Array) -> tuple[Array, Array | None]:
+    def _predict(self, offsets: Array, nodes: Array, replicas: bool) -> tuple[Array, Array | None]:
         members = self.of_members(offsets, nodes)
-        return members.mean(axis=-1), members if members.shape[-1] > 1 else None
-
-    def replicas(self, records: ak.Array, /) -> ak.Array:
-        """Efficiencies of the single networks, with one more axis, the members."""
-        offsets, nodes = self._columns(records)
-        return self._like_records(self.of_members(offsets, nodes), offsets)
+        return members.mean(axis=-1), members if replicas and members.shape[-1] > 1 else None
 
 
 def _restore(

@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hepsilon._system.extras import is_installed
 from hepsilon.efficiencies.artifact_edits import rewritten, sample_of, values_on
 from hepsilon.efficiencies.cards import ParityCard
 from hepsilon.efficiencies.engines.choice import ONNX, keras_backend, read_weights
 from hepsilon.efficiencies.engines.keras import start_backend
-from hepsilon.efficiencies.engines.onnx import is_installed
 from hepsilon.efficiencies.network import NetworkEfficiency
 from hepsilon.errors import ArtifactError, ConfigError
 from hepsilon.networks.build import build_model
@@ -41,7 +41,7 @@ PARITY = 1e-5
 
 def can_export() -> bool:
     """Whether this process can make ONNX graphs and check them."""
-    packages = "tensorflow", "tf2onnx", "onnxruntime"
+    packages = "keras", "tensorflow", "tf2onnx", "onnxruntime"
     return keras_backend() == "tensorflow" and all(map(is_installed, packages))
 
 
@@ -74,7 +74,8 @@ def make_graph(efficiency: NetworkEfficiency) -> bytes:
     """
     if not can_export():
         raise ConfigError(
-            "the export to ONNX needs TensorFlow as Keras' backend and pip install 'hepsilon[onnx]'"
+            "the export to ONNX needs TensorFlow as Keras' backend, and the extra 'train': "
+            "pip install 'hepsilon[train]'"
         )
     start_backend()
     import onnx

@@ -15,6 +15,7 @@ __all__ = [
     "TAG_COUNTS",
     "TRUTH",
     "one_method",
+    "part_of",
     "replica_axis",
 ]
 
@@ -42,3 +43,22 @@ def replica_axis(replicas: int) -> hist.axis.Integer:
 def one_method(histogram: hist.Hist[Any], method: str) -> Any:
     """The histogram of one method."""
     return histogram[{"method": method}]
+
+
+def part_of(histogram: hist.Hist[Any], **bins: Any) -> Any:
+    """Part of a histogram in one bin, such as a category, of each axis that is named.
+
+    Parameters
+    ----------
+    histogram : Hist
+        Histogram of named axes.
+    **bins
+        Bin by name of the axis; ``sum`` for all of them.
+
+    Returns
+    -------
+    Hist or accumulator
+        Histogram of the other axes; the content of the bin if there are none.
+    """
+    index: Any = bins
+    return histogram[index]

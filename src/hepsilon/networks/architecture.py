@@ -1,4 +1,4 @@
-"""Sizes of a network: presets, and what a configuration makes of them."""
+"""Sizes of a network: presets, and the changes that a configuration makes to them."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ class Architecture(Record):
     Attributes
     ----------
     blocks : tuple of int
-        Output widths of the GN blocks; empty without any.
+        Output widths of the GN blocks; empty for a network without them.
     head : tuple of int
         Widths of the hidden layers after the blocks.
     activation : str
-        Of the hidden layers.
+        Activation of the hidden layers.
     pair_features : bool
-        The pair MLP sees the differences of the pair.
+        Whether the pair MLP sees the differences of the pair.
     periodic_angles : bool
-        Angles enter as (cos, sin).
+        Whether angles enter as (cos, sin).
     level : {"object", "event"}
-        One output per object or per event.
+        Whether there is one output per object or per event.
     working_points : int
         Number of outputs: for each bin above a working point its logit relative to the bin of what
         passes none.
@@ -36,11 +36,16 @@ class Architecture(Record):
         Number of objects of an event that form one row of the input; None where every object is a
         row of its own.
     product : bool
-        The event's efficiency is a product over its objects and pairs; ``head`` are then the hidden
-        widths of both factors.
-    harmonics, polar, bendings : int
-        Of azimuth and polar angle, for charged tracks (see
-        :class:`hepsilon.networks.track_layers.TrackEncoder`); no harmonics: features as they are.
+        Whether the event's efficiency is a product over its objects and pairs; ``head`` are then
+        the hidden widths of both factors.
+    harmonics : int
+        Number of harmonics of azimuth for charged tracks (see
+        :class:`hepsilon.networks.track_layers.TrackEncoder`); with none the features enter
+        unchanged.
+    polar : int
+        Number of harmonics of the polar angle for charged tracks.
+    bendings : int
+        Number of cylinders on which the azimuth of a bent track is taken.
     """
 
     blocks: tuple[int, ...]
@@ -103,7 +108,19 @@ MOMENTA = ({"px", "py", "pz"}, {"pt", "eta", "phi"})
 
 
 def resolve(config: ModelConfig, task: Task) -> Architecture:
-    """The architecture of a configuration: its preset with the given sizes put in.
+    """Make the architecture of a configuration: its preset with the given sizes put in.
+
+    Parameters
+    ----------
+    config : ModelConfig
+        Name of the architecture, preset and sizes.
+    task : Task
+        Features, working points and level.
+
+    Returns
+    -------
+    Architecture
+        Every width of the network.
 
     Raises
     ------
@@ -131,7 +148,7 @@ def resolve(config: ModelConfig, task: Task) -> Architecture:
 
 
 def _of_events(config: ModelConfig, preset: Architecture, task: Task) -> dict[str, Any]:
-    """What a task of events changes."""
+    """Fields of the architecture that a task of events changes."""
     if task.level == "object":
         if preset.product:
             raise ConfigError('the product architecture is for level = "event" only')
@@ -151,6 +168,6 @@ def _of_events(config: ModelConfig, preset: Architecture, task: Task) -> dict[st
 
 
 def _encodes_tracks(config: ModelConfig, task: Task) -> bool:
-    """The network knows that the objects are tracks, and computes their angles itself."""
+    """Whether the network knows that the objects are tracks, and computes their angles itself."""
     momentum = any(names <= set(task.features) for names in MOMENTA)
     return task.level == "event" and config.preset == "fast" and momentum

@@ -1,4 +1,4 @@
-"""From a configuration to a network."""
+"""Construction of a Keras model from an architecture and the features of a task."""
 
 from __future__ import annotations
 
@@ -31,14 +31,20 @@ def build_model(
     spec : FeatureSpec
         Features of an object with the constants of the training sample.
     seed : int or None
-        Of the initial weights; None where weights are loaded anyway.
+        Seed of the initial weights; None where weights are loaded anyway.
     neighbours : bool, default False
-        Take pairs as rows of partners (see :class:`hepsilon.networks.graphs.Neighbours`): the
-        inputs are then x and senders, without GN blocks x alone.
-    precision : str, default "float32"
-        Of the matrix products, ``"float32"`` or ``"bfloat16"``; weights and all else are float32.
+        Whether pairs are given as rows of partners (see
+        :class:`hepsilon.networks.graphs.Neighbours`): the inputs are then x and senders, without GN
+        blocks x alone.
+    precision : {"float32", "bfloat16"}, default "float32"
+        Precision of the matrix products; weights and all else are float32.
     name : str, default "efficiency"
-        Of the model.
+        Name of the model.
+
+    Returns
+    -------
+    keras.Model
+        Function of ``{"x", "receivers", "senders"}`` that gives logits, one row per node.
     """
     import keras
 
@@ -87,7 +93,7 @@ def _product(architecture: Architecture, spec: FeatureSpec, init: Any, x: Any) -
 def _graph(
     architecture: Architecture, spec: FeatureSpec, init: Any, x: Any, receivers: Any, senders: Any
 ) -> Any:
-    """GN blocks on the flat edge list; of a task of events, the product over its nodes."""
+    """GN blocks on the flat edge list; for a task of events, the product over their nodes."""
     import keras
 
     from hepsilon.networks import layers

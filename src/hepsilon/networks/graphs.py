@@ -8,6 +8,17 @@ they cannot change a result. Any mixture of multiplicities: for what is compiled
 Neighbours (:class:`Neighbours`): events of equal multiplicity n, and for each node the row of its
 n - 1 partners. Nothing is padded, and the sum over partners is over an axis: for runtimes that
 take any shape.
+
+How events are packed. Events keep their order and are cut greedily: a batch takes events until
+the next one would exceed its budget of nodes or of edges (:func:`pack_events`, a binary search in
+the running sums, so that a chunk costs one search per batch). A batch with N nodes and E edges is
+then padded to the smallest capacity (64 * 4^k nodes, three times as many edges) that holds N + 1
+nodes and E edges: a chunk of any size leads to a handful of shapes, each of which a network is
+compiled for once. The one node more is what makes padding harmless: every padding edge joins that
+last node with itself, so its messages are summed where no object is, and rows of padding are
+dropped by ``index``. Within a batch the edges are sorted by receiver, object after object with
+all its partners in order, which makes the sum over partners a sum over contiguous segments, in
+the same order whatever else is in the batch: chunks change results by round-off at most.
 """
 
 from __future__ import annotations
@@ -46,17 +57,19 @@ _SMALLEST = 64
 
 @dataclass(frozen=True)
 class Graph:
-    """One batch.
+    """A batch of events as one disconnected graph, padded to a capacity.
 
     Attributes
     ----------
-    x : ndarray
-        float32 (nodes, features), zero for padding.
-    receivers, senders : ndarray
-        int32 (edges), sorted by receiver: the pair MLP of edge e updates node ``receivers[e]`` with
-        its partner ``senders[e]``.
-    index : ndarray
-        int64 (nodes), position of the node in the flat columns, -1 for padding.
+    x : ndarray of float32, shape (n_nodes, n_features)
+        Raw features, zero for padding.
+    receivers : ndarray of int32, shape (n_edges,)
+        Node that each edge updates, in rising order.
+    senders : ndarray of int32, shape (n_edges,)
+        Partner that it is updated with: the pair MLP of edge e updates node ``receivers[e]`` with
+        ``senders[e]``.
+    index : ndarray of int64, shape (n_nodes,)
+        Position of the node in the flat columns, -1 for padding.
     """
 
     x: Array
@@ -66,7 +79,7 @@ class Graph:
 
     @property
     def inputs(self) -> dict[str, Array]:
-        """Inputs of a network (see :mod:`hepsilon.networks`)."""
+        """Inputs of a network by name (see :mod:`hepsilon.networks`)."""
         return {"x": self.x, "receivers": self.receivers, "senders": self.senders}
 
 
@@ -78,9 +91,24 @@ def edge_counts(offsets: Array) -> Array:
 
 
 def gather(offsets: Array, nodes: Array, events: Array, capacity: tuple[int, int]) -> Graph:
-    """The chosen events as one graph of the given (node, edge) capacity.
+    """Make one graph of chosen events, padded to a capacity.
 
-    An edge capacity of zero is for networks without edges.
+    Parameters
+    ----------
+    offsets : ndarray of int64, shape (n_events + 1,)
+        Event i has the objects ``offsets[i]:offsets[i + 1]``.
+    nodes : ndarray, shape (n_objects, n_features)
+        Raw features of all objects.
+    events : ndarray of int64
+        Numbers of the chosen events.
+    capacity : tuple of int
+        Number of nodes, of which one more than the objects, and of edges; zero edges for networks
+        without them.
+
+    Returns
+    -------
+    Graph
+        The batch.
     """
     counts = offsets[events + 1] - offsets[events]
     total, padding = int(counts.sum()), capacity[0] - 1
@@ -98,10 +126,23 @@ def gather(offsets: Array, nodes: Array, events: Array, capacity: tuple[int, int
 
 
 def pack_events(offsets: Array, max_nodes: int, max_edges: int | None = None) -> list[int]:
-    """Cut events, in order, into batches within a node and, if given, an edge budget.
+    """Cut events, in order, into batches within a budget of nodes and of edges.
 
-    Returns the bounds (batch b holds events ``bounds[b]:bounds[b + 1]``). A batch holds at least
-    one event, so an event beyond the budget stands alone.
+    A batch holds at least one event, so an event beyond the budget stands alone.
+
+    Parameters
+    ----------
+    offsets : ndarray of int64, shape (n_events + 1,)
+        Event i has the objects ``offsets[i]:offsets[i + 1]``.
+    max_nodes : int
+        Most nodes of a batch.
+    max_edges : int, optional
+        Most edges of a batch; any number by default.
+
+    Returns
+    -------
+    list of int
+        Bounds: batch b holds the events ``bounds[b]:bounds[b + 1]``.
     """
     bounds, budgets = [0], [(offsets, max_nodes)]
     if max_edges is not None:
@@ -113,10 +154,24 @@ def pack_events(offsets: Array, max_nodes: int, max_edges: int | None = None) ->
 
 
 def capacity_for(offsets: Array, batch_events: int, parts: int = 1) -> tuple[int, int]:
-    """Capacity of each of the parts of batches of ``batch_events`` random events.
+    """Capacity that holds nearly every batch of random events, cut into parts.
 
-    The mean plus three standard deviations of the batch, shared by the parts, and one large event
-    for what is left at the end of each; never more than the largest possible batch needs.
+    It is the mean plus three standard deviations of the batch, shared by the parts, and one large
+    event for what is left at the end of each; never more than the largest possible batch needs.
+
+    Parameters
+    ----------
+    offsets : ndarray of int64, shape (n_events + 1,)
+        All events that batches are drawn from.
+    batch_events : int
+        Number of events of a batch.
+    parts : int, default 1
+        Number of parts of a batch.
+
+    Returns
+    -------
+    tuple of int
+        Nodes and edges of a part, rounded up to multiples of 64.
     """
     counts = np.diff(offsets)
     sizes = []
@@ -130,7 +185,18 @@ def capacity_for(offsets: Array, batch_events: int, parts: int = 1) -> tuple[int
 
 
 def needed_capacity(counts: Array) -> tuple[int, int]:
-    """Nodes (with one for padding) and edges of events with so many objects, rounded up."""
+    """Capacity of one graph of given events.
+
+    Parameters
+    ----------
+    counts : ndarray of int64, shape (n_events,)
+        Number of objects of each event.
+
+    Returns
+    -------
+    tuple of int
+        Nodes (with one for padding) and edges, rounded up to multiples of 64.
+    """
     edges = int((counts * (counts - 1)).sum())
     return _round_up(int(counts.sum()) + 1, 64), _round_up(edges, 64)
 
@@ -148,7 +214,22 @@ def _size_class(nodes: int, edges: int) -> tuple[int, int]:
 
 
 def packed_graphs(offsets: Array, nodes: Array, max_nodes: int | None = None) -> Iterator[Graph]:
-    """All events, in order, packed into graphs of a few fixed capacities (for inference)."""
+    """Pack all events, in order, into graphs of a few fixed capacities (for inference).
+
+    Parameters
+    ----------
+    offsets : ndarray of int64, shape (n_events + 1,)
+        Event i has the objects ``offsets[i]:offsets[i + 1]``.
+    nodes : ndarray of float32, shape (n_objects, n_features)
+        Raw features.
+    max_nodes : int, optional
+        Most nodes of a graph; 1024 by default.
+
+    Yields
+    ------
+    Graph
+        Batches that hold every object once.
+    """
     max_nodes = max_nodes or MAX_NODES
     bounds = pack_events(offsets, max_nodes - 1, EDGES_PER_NODE * max_nodes)
     for first, last in pairwise(bounds):
@@ -161,7 +242,20 @@ def packed_graphs(offsets: Array, nodes: Array, max_nodes: int | None = None) ->
 
 
 def packed_rows(nodes: Array, max_rows: int = MAX_ROWS) -> Iterator[Graph]:
-    """All objects, in order, in batches of a few fixed sizes, for networks without edges."""
+    """Pack all objects, in order, into batches of a few fixed sizes, for networks without edges.
+
+    Parameters
+    ----------
+    nodes : ndarray of float32, shape (n_objects, n_features)
+        Raw features.
+    max_rows : int, default 16384
+        Most objects of a batch.
+
+    Yields
+    ------
+    Graph
+        Batches without edges that hold every object once.
+    """
     no_edges = np.zeros(0, np.int32)
     for batch in row_batches(nodes, max_rows):
         capacity = _SMALLEST
@@ -176,17 +270,17 @@ def packed_rows(nodes: Array, max_rows: int = MAX_ROWS) -> Iterator[Graph]:
 
 @dataclass(frozen=True)
 class Neighbours:
-    """Events of equal multiplicity.
+    """A batch of events of equal multiplicity, without padding.
 
     Attributes
     ----------
-    x : ndarray
-        float32 (nodes, features).
-    senders : ndarray
-        int32 (nodes, partners), for each node the rows of the other objects of its event; its own
-        row stands for no partner, so that no array is ever empty.
-    index : ndarray
-        int64 (nodes), position of the node in the flat columns.
+    x : ndarray of float32, shape (n_nodes, n_features)
+        Raw features.
+    senders : ndarray of int32, shape (n_nodes, n_partners)
+        For each node the rows of the other objects of its event; its own row stands for no partner,
+        so that no array is ever empty.
+    index : ndarray of int64, shape (n_nodes,)
+        Position of the node in the flat columns.
     """
 
     x: Array
@@ -197,9 +291,23 @@ class Neighbours:
 def neighbour_batches(
     offsets: Array, nodes: Array, max_pairs: int = MAX_PAIRS
 ) -> Iterator[Neighbours]:
-    """All events with objects, by multiplicity, in batches of at most so many pairs.
+    """Batch all events with objects by their multiplicity.
 
-    An event beyond the budget stands alone.
+    An event beyond the budget of pairs stands alone.
+
+    Parameters
+    ----------
+    offsets : ndarray of int64, shape (n_events + 1,)
+        Event i has the objects ``offsets[i]:offsets[i + 1]``.
+    nodes : ndarray of float32, shape (n_objects, n_features)
+        Raw features.
+    max_pairs : int, default 1024
+        Most ordered pairs of a batch.
+
+    Yields
+    ------
+    Neighbours
+        Batches that hold every object once.
     """
     counts = np.diff(offsets)
     if not counts.any():
@@ -217,7 +325,7 @@ def neighbour_batches(
 
 
 def _partners(n: int) -> Array:
-    """Of each of ``n`` objects all others, in their order; a single one has its own row."""
+    """Numbers of the partners of each of ``n`` objects, in order; a single object has itself."""
     if n < 2:
         return np.zeros((n, 1), np.int32)
     others = np.arange(n - 1, dtype=np.int32)
@@ -225,7 +333,20 @@ def _partners(n: int) -> Array:
 
 
 def row_batches(nodes: Array, max_rows: int = MAX_ROWS) -> Iterator[Neighbours]:
-    """All objects, in order, for networks that do not look at partners."""
+    """Batch all objects, in order, for networks that do not look at partners.
+
+    Parameters
+    ----------
+    nodes : ndarray of float32, shape (n_objects, n_features)
+        Raw features.
+    max_rows : int, default 16384
+        Most objects of a batch.
+
+    Yields
+    ------
+    Neighbours
+        Batches without partners that hold every object once.
+    """
     for first in range(0, len(nodes), max_rows):
         x = nodes[first : first + max_rows]
         yield Neighbours(x, np.zeros((len(x), 0), np.int32), np.arange(first, first + len(x)))

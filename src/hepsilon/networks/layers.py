@@ -46,16 +46,16 @@ class Dense(keras.layers.Dense):  # type: ignore[misc]
 
 
 class Initializers:
-    """Makes the layers with initial kernels that are a function of one seed; zeros without.
+    """Maker of layers whose initial kernels are a function of one seed.
 
     Keras' global seed is left alone.
 
     Parameters
     ----------
     seed : int or None
-        Of all kernels.
-    precision : str, default "float32"
-        Of the matrix products.
+        Seed of all kernels; None for zeros.
+    precision : {"float32", "bfloat16"}, default "float32"
+        Precision of the matrix products.
     """
 
     def __init__(self, seed: int | None, precision: str = "float32") -> None:
@@ -113,10 +113,17 @@ def sum_over_partners(messages: Any, edges: tuple[Any, Any], nodes: Any) -> Any:
 
 
 class FeatureEncoder(keras.layers.Layer):  # type: ignore[misc]
-    """Raw features to network inputs: standardised numbers, one-hot categories.
+    """Encoder of raw features as network inputs: standardised numbers, one-hot categories.
 
     Angles become (cos, sin) with ``periodic_angles``, else they are standardised like numbers.
     The constants come from the training sample and are part of the model.
+
+    Parameters
+    ----------
+    spec : FeatureSpec
+        Features in the order of the input's columns.
+    periodic_angles : bool
+        Whether angles enter as (cos, sin).
     """
 
     def __init__(self, spec: FeatureSpec, periodic_angles: bool, **kwargs: Any) -> None:
@@ -139,9 +146,16 @@ class FeatureEncoder(keras.layers.Layer):  # type: ignore[misc]
 
 
 class PairFeatures(keras.layers.Layer):  # type: ignore[misc]
-    """Differences of a pair: d_eta, d_phi wrapped into [-pi, pi], delta R, (edges, 3).
+    """Differences of a pair: d_eta, d_phi wrapped into [-pi, pi], and delta R; shape (edges, 3).
 
-    Invariant under common rotations in phi, and what close-by objects depend on.
+    They are invariant under common rotations in phi, and close-by objects depend on them.
+
+    Parameters
+    ----------
+    eta : int
+        Column of eta in the nodes.
+    phi : int
+        Column of phi in the nodes.
     """
 
     def __init__(self, eta: int, phi: int, **kwargs: Any) -> None:
@@ -165,6 +179,15 @@ class FirstPairLayer(keras.layers.Layer):  # type: ignore[misc]
 
     ``W [x_i, x_j, p] = W_a x_i + W_b x_j + W_c p``: the first two products run once per object
     instead of once per pair. One kernel, initialised as that of the plain layer.
+
+    Parameters
+    ----------
+    units : int
+        Width of the output.
+    activation : str
+        Activation of the sum.
+    initializers : Initializers
+        Maker of the initial kernel, with the precision.
     """
 
     def __init__(
@@ -210,6 +233,15 @@ class GNBlock(keras.layers.Layer):  # type: ignore[misc]
     ``2 d_in -> m1 -> m1 -> h`` runs on all ordered pairs and is summed over the partners, then
     ``h -> h -> h``; the object MLP is ``d_in -> m2 -> h``. Both halves are concatenated and
     normalised to unit length; the skip connection is the caller's.
+
+    Parameters
+    ----------
+    d_out : int
+        Width of the output, an even number.
+    activation : str
+        Activation of the hidden layers; the last layer of each MLP has tanh.
+    initializers : Initializers
+        Maker of the layers of the MLPs.
     """
 
     def __init__(

@@ -24,7 +24,18 @@ class BinCrossentropy(keras.losses.Loss):  # type: ignore[misc]
 
 
 def tag_loss(working_points: int) -> keras.losses.Loss:
-    """The loss of a network with that many outputs, summed over the batch."""
+    """Make the loss of a network, summed over the batch.
+
+    Parameters
+    ----------
+    working_points : int
+        Number of outputs.
+
+    Returns
+    -------
+    keras.losses.Loss
+        Cross-entropy on logits, binary for one working point.
+    """
     if working_points == 1:
         return keras.losses.BinaryCrossentropy(from_logits=True, reduction="sum")
     return BinCrossentropy(reduction="sum")

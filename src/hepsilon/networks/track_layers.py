@@ -30,7 +30,7 @@ def log_odds(log_probability: Any) -> Any:
 
 
 class TrackEncoder(keras.layers.Layer):  # type: ignore[misc]
-    r"""Raw track features to network inputs that know the geometry.
+    r"""Encoder of raw track features as network inputs that know the geometry.
 
     All but azimuth: the logarithm of pt in units of its scale in the training sample, eta,
     harmonics :math:`\cos k\theta, \sin k\theta` of the polar angle, and all other features,
@@ -39,8 +39,26 @@ class TrackEncoder(keras.layers.Layer):  # type: ignore[misc]
     :math:`\kappa_m` [GeV] are learned. Without a feature ``charge`` there is no bending; with
     ``charge_input`` the charge is an input besides.
 
-    From (..., features) to three tensors: (..., d) without azimuth, (..., 2 m harmonics) of the
+    It maps (..., features) to three tensors: (..., d) without azimuth, (..., 2 m harmonics) of the
     azimuths, and the angles (..., 1 + m): eta and the azimuths.
+
+    Parameters
+    ----------
+    spec : FeatureSpec
+        Features with px, py, pz or pt, eta, phi among them.
+    harmonics : int
+        Number of harmonics of each azimuth.
+    polar : int
+        Number of harmonics of the polar angle.
+    bendings : int
+        Number of cylinders on which the azimuth is taken.
+    charge_input : bool, default True
+        Whether the charge is an input of its own.
+
+    Raises
+    ------
+    ConfigError
+        If the features give no momentum.
     """
 
     def __init__(
@@ -118,7 +136,7 @@ def harmonics(angle: Any, number: int) -> list[Any]:
 
 
 def pair_differences(first: Any, second: Any) -> Any:
-    """What close-by tracks depend on, symmetric in the two: |d_eta|, |d_phi|, cos, delta R."""
+    """Differences that close-by tracks depend on: |d_eta|, |d_phi|, cos, delta R; symmetric."""
     d_eta = ops.abs(first[..., :1] - second[..., :1])
     d_phi = first[..., 1:] - second[..., 1:]
     d_phi = ops.abs(d_phi - TWO_PI * ops.round(d_phi / TWO_PI))
@@ -140,7 +158,16 @@ class ProductEfficiency(keras.layers.Layer):  # type: ignore[misc]
     charge acts through the bending only: as an input besides it let trainings end in a local
     minimum.
 
-    From the outputs of :class:`TrackEncoder`, each (events, tracks, ...), to (events, 1).
+    It maps the outputs of :class:`TrackEncoder`, each (events, tracks, ...), to (events, 1).
+
+    Parameters
+    ----------
+    widths : tuple of int
+        Hidden widths of both networks.
+    activation : str
+        Activation of the hidden layers.
+    init : Initializers
+        Maker of their layers.
     """
 
     def __init__(
@@ -190,7 +217,7 @@ class EventProduct(keras.layers.Layer):  # type: ignore[misc]
     r"""Event-level readout of a graph network: :math:`E = \prod_i \sigma(a_i)` over its nodes.
 
     The logarithms are summed over each node's edges, which reach all other objects of its event:
-    every node carries the logit of its event. For any number of objects.
+    every node carries the logit of its event, for any number of objects.
     """
 
     def call(self, inputs: tuple[Any, Any, Any]) -> Any:

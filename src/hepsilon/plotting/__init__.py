@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
 from matplotlib.figure import Figure
 
@@ -17,6 +17,7 @@ from hepsilon.plotting.inversion import (
 from hepsilon.plotting.models import plot_history, plot_map, plot_simulated_efficiency
 from hepsilon.plotting.tag_counts import plot_gain, plot_tag_counts
 from hepsilon.plotting.tagging import plot_observable, plot_profile, plot_residuals, tagging_figures
+from hepsilon.processors.outputs import InversionOutput, Output, TaggingOutput
 
 __all__ = [
     "closure_figures",
@@ -35,6 +36,24 @@ __all__ = [
 ]
 
 
-def closure_figures(output: Mapping[str, Any]) -> dict[str, Figure]:
-    """All figures of a closure by file name (without suffix)."""
-    return tagging_figures(output) if "profiles" in output else inversion_figures(output)
+FIGURES: Final[dict[type[Output], Callable[[Any], dict[str, Figure]]]] = {
+    TaggingOutput: tagging_figures,
+    InversionOutput: inversion_figures,
+}
+"""Function that draws all figures of a closure, by the type of the output."""
+
+
+def closure_figures(output: Output) -> dict[str, Figure]:
+    """All figures of a closure.
+
+    Parameters
+    ----------
+    output : TaggingOutput or InversionOutput
+        Output of the task's processor for one dataset.
+
+    Returns
+    -------
+    dict of str to Figure
+        Figures by file name (without suffix).
+    """
+    return FIGURES[type(output)](output)

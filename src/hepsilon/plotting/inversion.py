@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import mplhep
@@ -17,10 +16,12 @@ from hepsilon.plotting.style import (
     LABELS,
     bin_width,
     filled_range,
+    known_truth,
     method_colours,
     ratio_of,
     stacked_panels,
 )
+from hepsilon.processors.outputs import CorrectionMethod, InversionOutput
 
 __all__ = [
     "inversion_figures",
@@ -33,36 +34,40 @@ __all__ = [
 MARKERS = ("o", "s", "^", "D", "v", "P")
 
 
-def _corrected(output: Mapping[str, Any], name: str) -> list[str]:
-    methods = output["observables"][name].axes["method"]
-    return [m for m in methods if m not in (GENERATED, SELECTED)]
+def _labels(output: InversionOutput) -> list[str]:
+    """Labels of all methods that correct."""
+    return [method.label for method in output.methods]
 
 
-def _pulls(output: Mapping[str, Any], name: str, method: str) -> Array:
+def _pulls(output: InversionOutput, name: str, method: CorrectionMethod) -> Array:
     """(corrected - generated) in units of the exact error; NaN in empty bins."""
-    histogram = output["observables"][name]
-    generated, corrected = (one_method(histogram, m).values() for m in (GENERATED, method))
-    exact = "horvitz_thompson" if "@" in method else "exact"
-    variance = one_method(output[exact][name], method).variances()
+    histogram = output.observables[name]
+    generated, corrected = (one_method(histogram, m).values() for m in (GENERATED, method.label))
+    variance = output.variance(name, method)
     out = np.full(variance.shape, np.nan)
     np.divide(corrected - generated, np.sqrt(variance), out=out, where=variance > 0)
     return out
 
 
-def plot_corrected(output: Mapping[str, Any], name: str) -> Figure:
+def plot_corrected(output: InversionOutput, name: str) -> Figure:
     """One observable: generated, selected and corrected events; below ratios and pulls.
 
     Errors are those of the Horvitz-Thompson estimate; measured events have no ratios.
 
     Parameters
     ----------
-    output : mapping of str to object
-        Of :class:`hepsilon.processors.EfficiencyInversion` for one dataset.
+    output : InversionOutput
+        Output of :class:`hepsilon.processors.EfficiencyInversion` for one dataset.
     name : str
-        Of an observable in one dimension.
+        Observable in one dimension.
+
+    Returns
+    -------
+    Figure
+        Distribution, with ratios and pulls below for simulated events.
     """
-    histogram, methods = output["observables"][name], _corrected(output, name)
-    simulated = "exact" in output
+    histogram, methods = output.observables[name], _labels(output)
+    simulated = output.exact is not None
     rows = [3.0, 1.2, 1.2] if simulated else [3.0]
     figure, panels = stacked_panels(6.6 if simulated else 4.4, rows)
     axis = one_method(histogram, SELECTED).axes[0]
@@ -78,23 +83,23 @@ def plot_corrected(output: Mapping[str, Any], name: str) -> Figure:
     panels[0].set_ylabel(f"events / {unit}")
     panels[0].set_ylim(bottom=0)
     panels[0].set_xlim(*filled_range(axis.edges, shown))
-    panels[0].set_title(f"{output['n_selected']:,} selected events", loc="right", fontsize=10)
+    panels[0].set_title(f"{output.n_selected:,} selected events", loc="right", fontsize=10)
     panels[0].legend(fontsize=9)
     if simulated:
         _ratios(panels[1], output, name, methods)
-        _pull_lines(panels[2], output, name, methods)
+        _pull_lines(panels[2], output, name)
     panels[-1].set_xlabel(axis.label)
     return figure
 
 
 def _points(
-    axes: Axes, output: Mapping[str, Any], name: str, methods: list[str], width: Array
+    axes: Axes, output: InversionOutput, name: str, methods: list[str], width: Array
 ) -> None:
     """Corrected events with their errors, slightly beside each other."""
     colours = method_colours(methods)
     for number, method in enumerate(methods):
-        corrected = one_method(output["observables"][name], method)
-        error = np.sqrt(one_method(output["horvitz_thompson"][name], method).variances())
+        corrected = one_method(output.observables[name], method)
+        error = np.sqrt(one_method(output.horvitz_thompson[name], method).variances())
         edges = corrected.axes[0].edges
         shift = (number + 1) / (len(methods) + 1)
         axes.errorbar(
@@ -109,8 +114,8 @@ def _points(
         )
 
 
-def _ratios(axes: Axes, output: Mapping[str, Any], name: str, methods: list[str]) -> None:
-    histogram, colours = output["observables"][name], method_colours(methods)
+def _ratios(axes: Axes, output: InversionOutput, name: str, methods: list[str]) -> None:
+    histogram, colours = output.observables[name], method_colours(methods)
     generated = one_method(histogram, GENERATED)
     for method in methods:
         ratio = ratio_of(one_method(histogram, method).values(), generated.values())
@@ -121,38 +126,45 @@ def _ratios(axes: Axes, output: Mapping[str, Any], name: str, methods: list[str]
     axes.set_ylabel("corrected /\ngenerated")
 
 
-def _pull_lines(axes: Axes, output: Mapping[str, Any], name: str, methods: list[str]) -> None:
-    colours, edges = method_colours(methods), output["observables"][name].axes[1].edges
+def _pull_lines(axes: Axes, output: InversionOutput, name: str) -> None:
+    colours, edges = method_colours(_labels(output)), output.observables[name].axes[1].edges
     axes.axhspan(-1.0, 1.0, color="0.9", zorder=0)
-    for method in methods:
-        pulls = _pulls(output, name, method)
-        mplhep.histplot(pulls, edges, ax=axes, color=colours[method], edges=False, linewidth=1.2)
+    for method in output.methods:
+        pulls, colour = _pulls(output, name, method), colours[method.label]
+        mplhep.histplot(pulls, edges, ax=axes, color=colour, edges=False, linewidth=1.2)
     axes.set_ylim(-5.0, 5.0)
     axes.set_ylabel("pull")
 
 
 def plot_cross_section(
-    output: Mapping[str, Any], name: str, luminosity: float | None = None, unit: str = "nb"
+    output: InversionOutput, name: str, luminosity: float | None = None, unit: str = "nb"
 ) -> Figure:
     """Differential cross section from all efficiencies, with Horvitz-Thompson errors.
 
     Parameters
     ----------
-    output : mapping of str to object
-        Of :class:`hepsilon.processors.EfficiencyInversion` for one dataset.
+    output : InversionOutput
+        Output of :class:`hepsilon.processors.EfficiencyInversion` for one dataset.
     name : str
-        Of an observable in one dimension.
-    luminosity, unit : float, optional or str, default "nb"
-        See :func:`hepsilon.histograms.differential.differential`.
+        Observable in one dimension.
+    luminosity : float, optional
+        Integrated luminosity [1 / unit]; without it the distribution of events is drawn.
+    unit : str, default "nb"
+        Unit of the cross section.
+
+    Returns
+    -------
+    Figure
+        Points of all efficiencies beside each other.
     """
-    methods = [m for m in _corrected(output, name) if m != TRUTH]
+    methods = [label for label in _labels(output) if label != TRUTH]
     colours = method_colours(methods)
     figure = Figure(figsize=(6.4, 4.6), layout="constrained")
     axes = figure.subplots()
     label = ""
     for number, method in enumerate(methods):
-        errors = one_method(output["horvitz_thompson"][name], method)
-        corrected = one_method(output["observables"][name], method)
+        errors = one_method(output.horvitz_thompson[name], method)
+        corrected = one_method(output.observables[name], method)
         section: Any = differential(corrected, luminosity, unit, variances=errors)
         label = str(section.label)
         edges = section.axes[0].edges
@@ -173,10 +185,23 @@ def plot_cross_section(
     return figure
 
 
-def plot_pulls_2d(output: Mapping[str, Any], name: str) -> Figure:
-    """Pulls of every method in the bins of two observables, beside the generated events."""
-    methods = _corrected(output, name)
-    generated = one_method(output["observables"][name], GENERATED)
+def plot_pulls_2d(output: InversionOutput, name: str) -> Figure:
+    """Pulls of every method in the bins of two observables, beside the generated events.
+
+    Parameters
+    ----------
+    output : InversionOutput
+        Output of :class:`hepsilon.processors.EfficiencyInversion` for one dataset.
+    name : str
+        Observable in two dimensions.
+
+    Returns
+    -------
+    Figure
+        One panel for the generated events and one for each method.
+    """
+    methods = output.methods
+    generated = one_method(output.observables[name], GENERATED)
     x, y = (axis.edges for axis in generated.axes)
     labels = [axis.label for axis in generated.axes]
     figure = Figure(figsize=(3.4 * (len(methods) + 1), 3.4), layout="constrained")
@@ -188,7 +213,7 @@ def plot_pulls_2d(output: Mapping[str, Any], name: str) -> Figure:
     for axes, method in zip(panels[1:], methods, strict=True):
         pulls = _pulls(output, name, method)
         mesh = axes.pcolormesh(x, y, pulls.T, cmap="RdBu_r", vmin=-5, vmax=5, rasterized=True)
-        axes.set_title(f"pull, {LABELS.get(method, method)}", fontsize=10)
+        axes.set_title(f"pull, {LABELS.get(method.label, method.label)}", fontsize=10)
     figure.colorbar(mesh, ax=panels[-1], extend="both")
     for axes in panels:
         axes.set_xlabel(labels[0])
@@ -196,9 +221,9 @@ def plot_pulls_2d(output: Mapping[str, Any], name: str) -> Figure:
     return figure
 
 
-def plot_weights(output: Mapping[str, Any]) -> Figure:
+def plot_weights(output: InversionOutput) -> Figure:
     """Distribution of E of the selected events: the tail to the left carries large weights."""
-    histogram = output["efficiencies"]
+    histogram = output.efficiencies
     figure = Figure(figsize=(6.0, 4.0), layout="constrained")
     axes = figure.subplots()
     methods = list(histogram.axes["method"])
@@ -215,9 +240,10 @@ def plot_weights(output: Mapping[str, Any]) -> Figure:
     return figure
 
 
-def _plot_residuals(output: Mapping[str, Any]) -> Figure:
+def _plot_residuals(output: InversionOutput) -> Figure:
     """Relative residuals of each efficiency to the truth, with mean and RMS."""
-    residuals, moments = output["residuals"], output["residual_moments"]
+    truth = known_truth(output)
+    residuals, moments = truth.residuals, truth.residual_moments
     figure = Figure(figsize=(6.0, 4.0), layout="constrained")
     axes = figure.subplots()
     methods = list(residuals.axes["method"])
@@ -238,20 +264,15 @@ def _plot_residuals(output: Mapping[str, Any]) -> Figure:
     return figure
 
 
-def inversion_figures(output: Mapping[str, Any]) -> dict[str, Figure]:
+def inversion_figures(output: InversionOutput) -> dict[str, Figure]:
     """All figures of a closure by file name (without suffix)."""
     figures = {}
-    for name, histogram in output["observables"].items():
+    for name, histogram in output.observables.items():
         if len(histogram.axes) == 2:
             figures[name] = plot_corrected(output, name)
-        elif "exact" in output:
+        elif output.exact is not None:
             figures[f"pulls_{name}"] = plot_pulls_2d(output, name)
     figures["weights"] = plot_weights(output)
-    if "residuals" in output and one_method_filled(output["divergence"]):
+    if output.truth is not None and np.any(output.truth.divergence.counts() > 0):
         figures["residuals"] = _plot_residuals(output)
     return figures
-
-
-def one_method_filled(moments: Any) -> bool:
-    """Whether any method has entries."""
-    return bool(np.any(moments.counts() > 0))

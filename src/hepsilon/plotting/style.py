@@ -1,4 +1,4 @@
-"""What all plots share: colours, labels, ratios."""
+"""Colours, labels and ratios that all plots share."""
 
 from __future__ import annotations
 
@@ -14,14 +14,17 @@ from matplotlib.ticker import LogFormatter
 
 from hepsilon._system.files import atomic_path
 from hepsilon.arrays.types import Array
+from hepsilon.errors import InputError
 from hepsilon.histograms.differential import unit_of
 from hepsilon.histograms.methods import ALL, DIRECT, GENERATED, SELECTED, TRUTH
+from hepsilon.processors.outputs import Output, TruthHistograms
 
 __all__ = [
     "COLOURS",
     "LABELS",
     "bin_width",
     "filled_range",
+    "known_truth",
     "log_scale",
     "method_colours",
     "ratio_of",
@@ -58,7 +61,7 @@ LABELS = {
 def stacked_panels(height: float, ratios: Sequence[float]) -> tuple[Figure, list[Axes]]:
     """Panels on top of each other with one horizontal axis, in a figure of that height [inch].
 
-    Their margins are fixed: to fit them to the labels takes most of the time of a picture.
+    The margins are fixed: to fit them to the labels takes most of the time of a picture.
     """
     width, (left, right, top, bottom) = 6.4, (1.0, 0.2, 0.35, 0.55)
     margins = {
@@ -87,7 +90,7 @@ def ratio_of(values: Array, reference: Array) -> Array:
 
 
 def bin_width(axis: Any) -> tuple[Array, str]:
-    """What to divide entries by: one for equal bins, else the width of each bin; and its name."""
+    """Divisor of the entries (one for equal bins, else the width of each bin), and its name."""
     width = np.diff(axis.edges)
     if np.allclose(width, width[0]):
         return np.ones_like(width), "bin"
@@ -99,6 +102,19 @@ def filled_range(edges: Array, values: Array) -> tuple[float, float]:
     filled = np.flatnonzero(values)
     first, last = (filled[0], filled[-1]) if len(filled) else (0, len(values) - 1)
     return float(edges[first]), float(edges[last + 1])
+
+
+def known_truth(output: Output) -> TruthHistograms:
+    """Distance of every method to the truth.
+
+    Raises
+    ------
+    InputError
+        If the task does not name the truth.
+    """
+    if output.truth is None:
+        raise InputError("expected an output of a task that names the true efficiency")
+    return output.truth
 
 
 def log_scale(*panels: Axes, plain: bool = False) -> None:

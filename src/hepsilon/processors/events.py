@@ -1,4 +1,4 @@
-"""What all processors share: schema, collections and numbers of the events."""
+"""Schema, collections and numbers of the events, for all processors."""
 
 from __future__ import annotations
 
@@ -51,16 +51,21 @@ def collection(
     events : ak.Array
         A chunk.
     task : Task
-        Of whose collection, unless ``name`` is another one.
+        Task whose collection is wanted, unless ``name`` is another one.
     config : InputConfig
-        Where the columns are.
+        Places of the columns.
     name : str, optional
-        Of the collection.
+        Name of another collection.
+
+    Returns
+    -------
+    ak.Array of records, jagged
+        Objects of every event.
 
     Raises
     ------
     InputError
-        If there is neither.
+        If the events have neither the collection nor such branches.
     """
     fields, name = ak.fields(events), name or task.collection
     if name in fields:
@@ -74,7 +79,7 @@ def collection(
         field.removeprefix(prefix): field for field in fields if field.startswith(prefix)
     }
     special = {"run", "luminosityBlock", "event", task.weight}
-    if task.level == "event":
+    if task.of_events:
         special |= {task.passed.field, *task.truth_fields}
     branches |= {k: v for k, v in config.branches.items() if k not in special}
     wanted = column_names(branches.values())
@@ -93,7 +98,7 @@ def collection(
 
 
 def event_column(events: ak.Array, name: str, config: InputConfig) -> Array:
-    """One number of every event.
+    """Column with one number for every event.
 
     Raises
     ------
@@ -121,12 +126,12 @@ def event_weights(events: ak.Array, task: Task, config: InputConfig) -> Array:
 
 
 def event_ids(events: ak.Array, config: InputConfig) -> tuple[Array, Array, Array]:
-    """run, luminosityBlock and event; zero where flat events have no such column.
+    """Columns run, luminosityBlock and event; zero where flat events have no such column.
 
     Raises
     ------
     InputError
-        Without event numbers, which replicas are a function of.
+        If the events have no event numbers, which replicas are a function of.
     """
     zero = np.zeros(len(events), np.uint64)
     columns = []

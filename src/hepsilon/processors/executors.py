@@ -12,6 +12,7 @@ from typing import Any
 from coffea import processor
 
 from hepsilon import errors
+from hepsilon._system.extras import needs
 from hepsilon._system.resources import usable_cpus
 
 __all__ = ["add_executor_options", "executor", "local_executor", "user_errors"]
@@ -70,6 +71,7 @@ def executor(kind: str, workers: int = 2, scheduler: str | None = None) -> Itera
     if kind != "dask":
         yield local_executor(1 if kind == "iterative" else workers)
         return
+    needs("the executor 'dask'", "distributed")
     from dask.distributed import Client, LocalCluster
 
     if scheduler is not None:
@@ -84,7 +86,7 @@ def executor(kind: str, workers: int = 2, scheduler: str | None = None) -> Itera
 
 
 def _user_error(error: BaseException) -> errors.HepsilonError | None:
-    """The hepsilon error behind what coffea raised, if there is one.
+    """Find the hepsilon error behind an error of coffea, if there is one.
 
     coffea wraps errors of ``process()``; from another process only the text arrives.
     """

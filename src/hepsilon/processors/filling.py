@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,21 +11,31 @@ import numpy as np
 from hepsilon.arrays.types import Array
 from hepsilon.histograms.categories import CategorisedEntries, book_categories
 from hepsilon.histograms.methods import ALL, DIRECT
-from hepsilon.processors.selections import Method, Selections
+from hepsilon.processors.outputs import Histogram
+from hepsilon.processors.selections import Selections, TagProbabilities
+from hepsilon.processors.units import Unit
 
-__all__ = ["Filled", "TagSample"]
+__all__ = ["ObservableEntries", "TagSample"]
 
 
 @dataclass(frozen=True)
-class Filled:
-    """Entries of one observable, and the level at which it is weighted: object, event or tags."""
+class ObservableEntries:
+    """Entries of one observable, and what each of them stands for.
+
+    Attributes
+    ----------
+    entries : CategorisedEntries
+        Bins and categories of the entries.
+    unit : Unit
+        Objects, events, or conditions on events.
+    """
 
     entries: CategorisedEntries
-    level: str
+    unit: Unit
 
     @cached_property
     def index(self) -> Array | slice:
-        """Position of each entry among all that the level has; a slice if it is that of all."""
+        """Position of each entry among all units; a slice if every unit has one."""
         found = self.entries.entries.index
         assert found is not None
         in_place = len(found) > 0 and np.array_equal(found, np.arange(len(found)))
@@ -39,57 +48,29 @@ class TagSample:
 
     Attributes
     ----------
-    weights : ndarray
-        Of the events.
-    offsets : ndarray
-        Of the objects of each event.
-    methods : dict of str to Method
-        By name.
-    replicas : dict of str to list of Method
-        Of the methods that know their own uncertainty.
+    weights : ndarray of float64, shape (n_events,)
+        Weights of the events.
+    offsets : ndarray of int64, shape (n_events + 1,)
+        Position of the first object of each event.
+    methods : dict of str to TagProbabilities
+        Probabilities by method.
+    replicas : dict of str to list of TagProbabilities
+        Replicas of the methods that know their own uncertainty.
     selections : Selections
-        What is asked for.
+        Conditions that are asked for.
     """
 
     weights: Array
     offsets: Array
-    methods: dict[str, Method]
-    replicas: dict[str, list[Method]]
+    methods: dict[str, TagProbabilities]
+    replicas: dict[str, list[TagProbabilities]]
     selections: Selections
 
-    def fill(self, observables: Mapping[str, Filled]) -> dict[str, Any]:
-        """All histograms of :class:`hepsilon.processors.TruthTagging`, by kind and observable."""
-        return {
-            "observables": {k: self._observable(filled) for k, filled in observables.items()},
-            "binomial": {k: self._binomial(filled) for k, filled in observables.items()},
-            "efficiency_replicas": {
-                name: {k: self._replicas(filled, found) for k, filled in observables.items()}
-                for name, found in self.replicas.items()
-            },
-        }
-
-    def _weights(self, filled: Filled) -> Array:
-        """Event weight of each entry."""
-        weights = self.weights
-        if filled.level == "object":
-            weights = np.repeat(weights, np.diff(self.offsets))
-        elif filled.level == "tags":
-            weights = np.tile(weights, len(self.selections.conditions))
-        return np.asarray(weights[filled.index])
-
-    def _book(self, filled: Filled, **options: Any) -> Any:
-        categories = [*filled.entries.names, *self.selections.names(filled.level)]
-        return book_categories(filled.entries.entries.axes, categories, **options)
-
-    def _columns(self, method: Method, filled: Filled) -> tuple[Array, dict[str, Array]]:
-        """Probability of each entry, and those of further selections."""
-        own, others = method.columns(filled.level, self.selections)
-        return own[filled.index], {name: p[filled.index] for name, p in others.items()}
-
-    def _observable(self, filled: Filled) -> Any:
+    def observable(self, filled: ObservableEntries) -> Histogram:
+        """Sums of weights of everything, and of every method, with squared weights."""
         histogram = self._book(filled, methods=[ALL, *self.methods])
         weights = self._weights(filled)
-        everything = dict.fromkeys(self.selections.names(filled.level), weights)
+        everything = dict.fromkeys(filled.unit.selections(self.selections), weights)
         filled.entries.fill(histogram, ALL, weights, everything)
         for name, method in self.methods.items():
             own, others = self._columns(method, filled)
@@ -97,7 +78,8 @@ class TagSample:
             filled.entries.fill(histogram, name, weights * own, weighted)
         return histogram
 
-    def _binomial(self, filled: Filled) -> Any:
+    def binomial(self, filled: ObservableEntries) -> Histogram:
+        """Variances ``sum w^2 p (1 - p)`` of every method but direct tagging."""
         names = [name for name in self.methods if name != DIRECT]
         histogram = self._book(filled, methods=names)
         weights = np.abs(self._weights(filled))
@@ -107,11 +89,29 @@ class TagSample:
             filled.entries.fill(histogram, name, weights * np.sqrt(own * (1.0 - own)), spread)
         return histogram
 
-    def _replicas(self, filled: Filled, replicas: list[Method]) -> Any:
+    def efficiency_replicas(self, method: str, filled: ObservableEntries) -> Histogram:
+        """Sums of weights of every replica of one method."""
+        replicas = self.replicas[method]
         histogram = self._book(filled, replicas=len(replicas))
         weights = self._weights(filled)
-        for number, method in enumerate(replicas):
-            own, others = self._columns(method, filled)
+        for number, replica in enumerate(replicas):
+            own, others = self._columns(replica, filled)
             weighted = {key: weights * p for key, p in others.items()}
             filled.entries.fill_replica(histogram, number, weights * own, weighted)
         return histogram
+
+    def _weights(self, filled: ObservableEntries) -> Array:
+        """Event weight of each entry."""
+        weights = filled.unit.weights(self.weights, self.offsets, self.selections)
+        return np.asarray(weights[filled.index])
+
+    def _book(self, filled: ObservableEntries, **options: Any) -> Histogram:
+        categories = [*filled.entries.names, *filled.unit.selections(self.selections)]
+        return book_categories(filled.entries.entries.axes, categories, **options)
+
+    def _columns(
+        self, method: TagProbabilities, filled: ObservableEntries
+    ) -> tuple[Array, dict[str, Array]]:
+        """Probability of each entry, and those of further selections."""
+        own, others = filled.unit.probabilities(method, self.selections)
+        return own[filled.index], {name: p[filled.index] for name, p in others.items()}

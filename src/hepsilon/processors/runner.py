@@ -29,26 +29,36 @@ def run_processor(
     *,
     executor: Any = None,
     chunksize: int = 100_000,
-) -> dict[str, Any]:
+) -> Any:
     """Run a processor over files as one dataset, through a coffea executor.
 
     Parameters
     ----------
     files : sequence of str or Path
-        The sample.
+        Files of the sample.
     instance : processor.ProcessorABC
         The processor.
-    task, config : Task or InputConfig
-        What it needs of the files, and where it is: checked before any work.
-    executor : object, optional
-        Coffea executor; IterativeExecutor by default.
+    task : Task
+        Task of the processor, checked against every file before any work.
+    config : InputConfig
+        Places of the columns in the files.
+    executor : coffea executor, optional
+        Executor to run with; IterativeExecutor by default.
     chunksize : int, default 100000
         Events per chunk.
 
     Returns
     -------
-    dict
-        Output of the processor for the dataset.
+    Output
+        Output of the processor for the dataset: a
+        :class:`~hepsilon.processors.outputs.TaggingOutput` or
+        :class:`~hepsilon.processors.outputs.InversionOutput`, or what a processor of one's own
+        gives.
+
+    Raises
+    ------
+    InputError
+        If there are no files or no events, or for a file that lacks what the task needs.
     """
     if not files:
         raise InputError("expected at least one file")
@@ -65,4 +75,4 @@ def run_processor(
         result = runner(fileset, instance)
     if "sample" not in result:
         raise InputError(f"the files {[str(f) for f in files]} hold no events")
-    return dict(result["sample"])
+    return result["sample"]

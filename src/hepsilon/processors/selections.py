@@ -1,23 +1,21 @@
-"""Probabilities of one tagging method: of every object, and of every condition on the event."""
+"""Conditions that a processor asks for, and the probabilities that one method gives them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from hepsilon.arrays.types import Array
 from hepsilon.weights.bins import TagBins
 from hepsilon.weights.conditions import Condition, at_least, exactly
 from hepsilon.weights.tagging import joint_probability, probability
 
-__all__ = ["Method", "Selections"]
+__all__ = ["Selections", "TagProbabilities"]
 
 
 @dataclass(frozen=True)
 class Selections:
-    """What a processor asks of objects and events.
+    """Working points of objects, and conditions on the tags of events.
 
     Attributes
     ----------
@@ -26,9 +24,9 @@ class Selections:
     working_point : int
         Number of the one that counts.
     leading : Condition
-        Of the leading two objects (paper Eq. 3).
+        Condition on the leading two objects (paper Eq. 3).
     conditions : dict of str to Condition
-        By name, of all objects.
+        Further conditions on all objects of an event, by name.
     """
 
     working_points: tuple[int | str, ...]
@@ -44,12 +42,28 @@ class Selections:
         n_tags: int,
         conditions: Mapping[str, Condition] | None,
     ) -> Selections:
-        """The given conditions, or the numbers of tags 0, 1, 2, two and more, three and more.
+        """Check the given conditions, or make the usual ones.
+
+        Parameters
+        ----------
+        working_points : sequence of int or str
+            All working points of the task.
+        working_point : int or str
+            Name or number of the one that counts.
+        n_tags : int
+            Tags asked of the leading two objects.
+        conditions : mapping of str to Condition, or None
+            Further conditions; None for the numbers of tags 0, 1, 2, two and more, three and more.
+
+        Returns
+        -------
+        Selections
+            Checked conditions.
 
         Raises
         ------
         InputError
-            For a working point that there is not.
+            For a working point that the task does not have.
         """
         leading = exactly(n_tags, working_point)
         if conditions is None:
@@ -61,28 +75,25 @@ class Selections:
         number = names.index(working_point) if isinstance(working_point, str) else working_point
         return cls(names, number % len(names), leading, dict(conditions))
 
-    def names(self, level: str) -> list[str]:
-        """Names of the further selections of :meth:`Method.columns`."""
-        return {"object": self.others, "event": list(self.conditions), "tags": []}[level]
-
     @property
-    def others(self) -> list[str]:
-        """Names of the other working points."""
-        return [str(w) for i, w in enumerate(self.working_points) if i != self.working_point]
+    def others(self) -> dict[str, int]:
+        """Number of every other working point, by name."""
+        numbered = enumerate(self.working_points)
+        return {str(name): i for i, name in numbered if i != self.working_point}
 
 
 @dataclass(frozen=True)
-class Method:
-    """Probabilities of direct tagging (0 or 1), or of one efficiency.
+class TagProbabilities:
+    """Probabilities of one method: direct tagging (0 or 1), or an efficiency.
 
     Attributes
     ----------
-    objects : ndarray
-        To pass each working point (objects, working points).
-    leading : ndarray
-        Of each event to meet the condition on its leading objects.
-    conditions : dict of str to ndarray
-        Of each event to meet every other condition, by name.
+    objects : ndarray of float64, shape (n_objects, n_working_points)
+        Probability of each object to pass each working point.
+    leading : ndarray of float64, shape (n_events,)
+        Probability that the leading objects of each event meet their condition.
+    conditions : dict of str to ndarray of float64, shape (n_events,)
+        Probability of each event to meet every other condition, by name.
     """
 
     objects: Array
@@ -90,17 +101,22 @@ class Method:
     conditions: dict[str, Array]
 
     @classmethod
-    def of(cls, offsets: Array, objects: Array, selections: Selections) -> Method:
-        """Sum over all assignments of tags.
+    def of(cls, offsets: Array, objects: Array, selections: Selections) -> TagProbabilities:
+        """Sum over all assignments of tags to the objects.
 
         Parameters
         ----------
-        offsets : ndarray
-            Of the objects of each event.
-        objects : ndarray
-            Probabilities (objects, working points).
+        offsets : ndarray of int64, shape (n_events + 1,)
+            Position of the first object of each event.
+        objects : ndarray of float64, shape (n_objects, n_working_points)
+            Probability of each object to pass each working point.
         selections : Selections
-            What is asked for.
+            Conditions that are asked for.
+
+        Returns
+        -------
+        TagProbabilities
+            Probabilities of objects and of conditions.
         """
         every = TagBins.of_rows(offsets, objects, selections.working_points)
         leading = probability(every.only(slice(0, 2)), selections.leading)
@@ -108,19 +124,3 @@ class Method:
             return cls(objects, leading, {})
         found = joint_probability(every, list(selections.conditions.values()))
         return cls(objects, leading, dict(zip(selections.conditions, found, strict=True)))
-
-    def columns(self, level: str, selections: Selections) -> tuple[Array, dict[str, Array]]:
-        """What entries of a level are weighted with, and that of further selections by name.
-
-        Level ``"tags"`` has one entry for each condition and event, condition by condition.
-        """
-        if level == "tags":
-            return np.concatenate(list(self.conditions.values())), {}
-        if level == "event":
-            return self.leading, self.conditions
-        others = {
-            str(name): self.objects[:, i]
-            for i, name in enumerate(selections.working_points)
-            if i != selections.working_point
-        }
-        return self.objects[:, selections.working_point], others

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import awkward as ak
@@ -21,24 +22,38 @@ from hepsilon.data.selection import passed, select
 from hepsilon.efficiencies.base import Efficiency, SupportsEfficiency
 from hepsilon.efficiencies.field import FieldEfficiency
 from hepsilon.errors import ConfigError, InputError
-from hepsilon.histograms.categories import (
-    CategorisedEntries,
-    category_names,
-    fill_rows,
-    object_categories,
-    pair_categories,
-    pair_names,
-)
+from hepsilon.histograms.categories import CategorisedEntries, category_names, fill_rows
 from hepsilon.histograms.entries import Entries
 from hepsilon.histograms.jets import JET_OBSERVABLES
 from hepsilon.histograms.methods import ALL, DIRECT, OTHER, TAG_COUNTS, TRUTH
 from hepsilon.histograms.observables import Observable
 from hepsilon.processors.events import collection, event_weights
-from hepsilon.processors.filling import Filled, TagSample
-from hepsilon.processors.selections import Method, Selections
+from hepsilon.processors.filling import ObservableEntries, TagSample
+from hepsilon.processors.outputs import Histograms, TaggingOutput, TruthHistograms
+from hepsilon.processors.selections import Selections, TagProbabilities
+from hepsilon.processors.units import CONDITIONS, EVENTS, OBJECTS, UNITS, Unit
 from hepsilon.weights.conditions import Condition
 
 __all__ = ["TruthTagging"]
+
+
+@dataclass(frozen=True)
+class _Prediction:
+    """Probabilities that one method gives the objects of a chunk.
+
+    Attributes
+    ----------
+    eps : ndarray of float64, shape (n_objects, n_working_points)
+        Probability to pass each working point.
+    replicas : ndarray of float64, shape (n_objects, n_working_points, n_replicas), or None
+        Replicas of an efficiency that knows its own uncertainty.
+    n_outside : int or None
+        Number of objects out of domain, of an efficiency that knows its own.
+    """
+
+    eps: Array
+    replicas: Array | None = None
+    n_outside: int | None = None
 
 
 class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
@@ -52,48 +67,31 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
     pair; further categories are other selections: of objects the other working points, of events
     the ``conditions`` on all objects (by default 0, 1, 2, two and more, three and more tags).
 
-    The output for each dataset:
-
-    ``observables``
-        name: histogram.
-    ``binomial``
-        name: histogram whose *variances* are the sums of ``w^2 p (1 - p)``, the variance of
-        (direct - expected) if p is the true probability.
-    ``efficiency_replicas``
-        method: name: histogram with the axis ``replica`` in place of ``method``, of methods that
-        know their own uncertainty: the members of an ensemble, draws from a map's posterior.
-    ``tag_counts``
-        one more name in each of these three: the sums over events in which the conditions hold,
-        with the axes ``method``, ``category`` (of the leading pair) and ``tags``.
-    ``profiles``
-        name: histogram of the mean (and spread) of the efficiency per method in bins of the
-        observable, objects only.
-    ``residuals``, ``residual_moments``, ``divergence``
-        if the truth is known: (eps - true) / true, its mean and spread, and the mean
-        Kullback-Leibler divergence of the true response from that of eps per object [nats].
-    ``out_of_domain``
-        method: number of objects outside the region its training sample covered.
-    ``n_events``, ``n_objects``
-        numbers processed.
+    The output for each dataset is a :class:`~hepsilon.processors.outputs.TaggingOutput`.
 
     Parameters
     ----------
     task : Task
-        What the efficiencies are efficiencies of; its selection is applied.
+        Task of objects that the efficiencies are efficiencies of; its selection is applied.
     efficiencies : mapping of str to SupportsEfficiency
-        By name; handles from :func:`hepsilon.load` or any callable that pickles.
+        Efficiencies by name: handles from :func:`hepsilon.load`, or any callables that pickle.
     observables : sequence of Observable, default JET_OBSERVABLES
-        What to fill.
+        Observables to fill.
     n_tags : int, default 2
         Tags asked of the leading two objects for observables of events.
     working_point : int or str, default 0
-        Name or number of the one that counts.
+        Name or number of the working point that counts.
     conditions : mapping of str to Condition, optional
         Further conditions on events, by name.
     replicas : bool, default True
         Whether to fill the replicas of efficiencies that know their own uncertainty.
     config : InputConfig, optional
-        Where the columns are in events without collections.
+        Places of the columns in events without collections.
+
+    Raises
+    ------
+    ConfigError
+        For a task of events, or a name that is reserved or used twice.
     """
 
     def __init__(
@@ -108,7 +106,7 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
         replicas: bool = True,
         config: InputConfig | None = None,
     ) -> None:
-        if task.level != "object":
+        if task.of_events:
             raise ConfigError('truth tagging needs a task with level = "object"')
         reserved = {ALL, DIRECT, TRUTH} & set(efficiencies)
         if reserved:
@@ -128,116 +126,143 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
 
     def _check_names(self) -> None:
         """Refuse selections with the name of a category: one of the two would be lost."""
-        known = {"object": category_names(self.values), "event": pair_names(self.values)}
-        for level, categories in known.items():
-            same = {ALL, *categories} & set(self.selections.names(level))
+        for unit in UNITS.values():
+            known = {ALL, *unit.category_names(self.values)}
+            same = known & set(unit.selections(self.selections))
             if same:
                 raise ConfigError(
                     f"the names {sorted(same)} of working points or conditions are those of "
                     "categories; choose others (task.passed.names, conditions)"
                 )
 
-    def process(self, events: ak.Array) -> dict[str, Any]:
-        """Fill all histograms with one chunk."""
+    def process(self, events: ak.Array) -> dict[str, TaggingOutput]:
+        """Fill all histograms with one chunk.
+
+        Parameters
+        ----------
+        events : ak.Array
+            A chunk with the dataset's name in its metadata, as coffea gives it.
+
+        Returns
+        -------
+        dict of str to TaggingOutput
+            The output by dataset.
+        """
         records = select(collection(events, self.task, self.config), self.task)
-        weights = event_weights(events, self.task, self.config)
         offsets = offsets_of(records)
-        sample = TagSample(weights, offsets, {}, {}, self.selections)
-        outside = {}
-        for name, (eps, replicas, n_outside) in self._evaluate(records, offsets).items():
-            sample.methods[name] = Method.of(offsets, eps, self.selections)
-            if replicas is not None:
-                rows = np.moveaxis(replicas, -1, 0)
-                sample.replicas[name] = [Method.of(offsets, r, self.selections) for r in rows]
-            if n_outside is not None:
-                outside[name] = n_outside
-        output: dict[str, Any] = {
-            "n_events": len(events),
-            "n_objects": int(offsets[-1]),
-            "out_of_domain": outside,
-            "profiles": self._profiles(records, sample.methods),
-            **sample.fill(self._entries(records)),
-        }
-        if self.task.truth:
-            output |= self._compare(records, sample.methods)
+        predictions = self._predictions(records, offsets)
+        sample = self._sample(events, offsets, predictions)
+        entries = self._entries(records)
+        truth = self._compare(records, sample.methods) if self.task.truth else None
+        output = TaggingOutput(
+            n_events=len(events),
+            n_objects=int(offsets[-1]),
+            out_of_domain={
+                k: p.n_outside for k, p in predictions.items() if p.n_outside is not None
+            },
+            profiles=self._profiles(records, sample.methods),
+            observables={key: sample.observable(filled) for key, filled in entries.items()},
+            binomial={key: sample.binomial(filled) for key, filled in entries.items()},
+            efficiency_replicas={
+                name: {key: sample.efficiency_replicas(name, e) for key, e in entries.items()}
+                for name in sample.replicas
+            },
+            **({} if truth is None else vars(truth)),
+        )
         return {events.metadata["dataset"]: output}
 
-    def postprocess(self, accumulator: dict[str, Any]) -> dict[str, Any]:
-        """Leave the accumulated output as it is."""
+    def postprocess(self, accumulator: dict[str, TaggingOutput]) -> dict[str, TaggingOutput]:
+        """Leave the accumulated output unchanged."""
         return accumulator
 
-    def _evaluate(
-        self, records: ak.Array, offsets: Array
-    ) -> dict[str, tuple[Array, Array | None, int | None]]:
-        """Direct tagging and every efficiency: (objects, working points), replicas, domain.
-
-        The replicas, (objects, working points, replicas), are those of efficiencies that know
-        their own uncertainty; the number of objects out of domain of those that know theirs.
-        """
+    def _predictions(self, records: ak.Array, offsets: Array) -> dict[str, _Prediction]:
+        """Direct tagging, and every efficiency, by method."""
         n_points = len(self.selections.working_points)
         response = flat(ak.values_astype(passed(records, self.task), np.int64))
         direct = (response[:, None] > np.arange(n_points)).astype(np.float64)
-        found: dict[str, Any] = {DIRECT: (direct, None, None)}
+        found = {DIRECT: _Prediction(direct)}
         for name, efficiency in self.efficiencies.items():
-            replicas, n_outside = None, None
-            if isinstance(efficiency, Efficiency):
-                evaluated = efficiency.evaluate(
-                    records, out_of_domain="ignore", replicas=self.replicas
-                )
-                eps, n_outside = evaluated.eps, int(ak.sum(~evaluated.in_domain))
-                replicas = evaluated.replicas
-            else:
-                eps = efficiency(records)
-            there, rows = flat_rows(eps, name=name)
-            if not len(rows):  # their type need not say how many columns they have
-                rows = np.empty((0, n_points))
-            if not np.array_equal(there, offsets) or rows.shape[1] != n_points:
-                raise InputError(
-                    f"{name}: expected one efficiency for each object of each event and each of "
-                    f"{n_points} working point(s), received {eps.type}"
-                )
-            if replicas is not None:
-                replicas = _replica_rows(replicas, n_points)
-            found[name] = probabilities(rows, name), replicas, n_outside
+            found[name] = self._prediction(name, efficiency, records, offsets)
         return found
 
-    def _categories(self, records: ak.Array, level: str) -> tuple[Array, list[str]]:
-        if self.category is None:
-            size = len(records) if level == "event" else int(offsets_of(records)[-1])
-            return np.full(size, -1), []
-        codes = records[self.category]
-        if level == "event":
-            return pair_categories(codes, self.values), pair_names(self.values)
-        return object_categories(codes, self.values), category_names(self.values)
+    def _prediction(
+        self, name: str, efficiency: SupportsEfficiency, records: ak.Array, offsets: Array
+    ) -> _Prediction:
+        """One efficiency of all objects, checked."""
+        n_points = len(self.selections.working_points)
+        replicas, n_outside = None, None
+        if isinstance(efficiency, Efficiency):
+            evaluated = efficiency.evaluate(records, out_of_domain="ignore", replicas=self.replicas)
+            eps, n_outside = evaluated.eps, int(ak.sum(~evaluated.in_domain))
+            replicas = evaluated.replicas
+        else:
+            eps = efficiency(records)
+        there, rows = flat_rows(eps, name=name)
+        if not len(rows):  # their type need not say how many columns they have
+            rows = np.empty((0, n_points))
+        if not np.array_equal(there, offsets) or rows.shape[1] != n_points:
+            raise InputError(
+                f"{name}: expected one efficiency for each object of each event and each of "
+                f"{n_points} working point(s), received {eps.type}"
+            )
+        if replicas is not None:
+            replicas = _replica_rows(replicas, n_points)
+        return _Prediction(probabilities(rows, name), replicas, n_outside)
 
-    def _entries(self, records: ak.Array) -> dict[str, Filled]:
+    def _sample(
+        self, events: ak.Array, offsets: Array, predictions: Mapping[str, _Prediction]
+    ) -> TagSample:
+        """Probabilities of all conditions, from those of the objects."""
+
+        def tags(eps: Array) -> TagProbabilities:
+            return TagProbabilities.of(offsets, eps, self.selections)
+
+        methods = {name: tags(found.eps) for name, found in predictions.items()}
+        replicas = {
+            name: [tags(rows) for rows in np.moveaxis(found.replicas, -1, 0)]
+            for name, found in predictions.items()
+            if found.replicas is not None
+        }
+        weights = event_weights(events, self.task, self.config)
+        return TagSample(weights, offsets, methods, replicas, self.selections)
+
+    def _categories(self, records: ak.Array, unit: Unit) -> tuple[Array, list[str]]:
+        """Category of every unit, and the names; none if the task has no categories."""
+        if self.category is None:
+            weights = unit.weights(np.ones(len(records)), offsets_of(records), self.selections)
+            return np.full(len(weights), -1), []
+        codes = records[self.category]
+        return unit.categories(codes, self.values), unit.category_names(self.values)
+
+    def _entries(self, records: ak.Array) -> dict[str, ObservableEntries]:
         """Entries of all observables, and of the conditions on events."""
         found = {}
         for observable in self.observables:
-            category, names = self._categories(records, observable.level)
+            unit = UNITS[observable.level]
+            category, names = self._categories(records, unit)
             entries = Entries.of(observable, records)
             categorised = CategorisedEntries(entries, category[entries.index], names)
-            found[observable.name] = Filled(categorised, observable.level)
+            found[observable.name] = ObservableEntries(categorised, unit)
         if self.selections.conditions:
             found[TAG_COUNTS] = self._tag_counts(records)
         return found
 
-    def _tag_counts(self, records: ak.Array) -> Filled:
+    def _tag_counts(self, records: ak.Array) -> ObservableEntries:
         """One entry for each condition and event."""
         names, n_events = list(self.selections.conditions), len(records)
-        category, pairs = self._categories(records, "event")
+        category, pairs = self._categories(records, EVENTS)
         axis = hist.axis.StrCategory(names, name="tags", label="tags")
         event = np.tile(np.arange(n_events), len(names))
         values = np.repeat(np.array(names), n_events)
         entries = Entries([axis], [values], event, np.arange(len(event)))
-        return Filled(CategorisedEntries(entries, category[event], pairs), "tags")
+        return ObservableEntries(CategorisedEntries(entries, category[event], pairs), CONDITIONS)
 
-    def _profiles(self, records: ak.Array, methods: dict[str, Method]) -> dict[str, Any]:
+    def _profiles(self, records: ak.Array, methods: Mapping[str, TagProbabilities]) -> Histograms:
         """Mean and spread of the efficiency in bins of the observables of objects."""
-        categories = self._categories(records, "object")[0]
-        found = {}
+        categories = self._categories(records, OBJECTS)[0]
+        found: Histograms = {}
         for observable in self.observables:
-            if observable.level == "object":
+            if UNITS[observable.level] is OBJECTS:
                 axes = [*self._method_axes(methods), observable.axis]
                 found[observable.name] = profile = hist.Hist(*axes, storage=hist.storage.Mean())
                 values = flat(observable.function(records), name=observable.name)
@@ -246,36 +271,30 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
                     fill_rows(profile, name, categories + 1, values, sample=eps)
         return found
 
-    def _method_axes(self, methods: Mapping[str, Any]) -> list[Any]:
+    def _method_axes(self, methods: Iterable[str]) -> list[Any]:
         return [
             hist.axis.StrCategory(list(methods), name="method"),
             hist.axis.StrCategory([OTHER, *category_names(self.values)], name="category"),
         ]
 
-    def _compare(self, records: ak.Array, methods: dict[str, Method]) -> dict[str, Any]:
+    def _compare(
+        self, records: ak.Array, methods: Mapping[str, TagProbabilities]
+    ) -> TruthHistograms:
         """Distance of every efficiency to the truth, object by object."""
-        rows = self._categories(records, "object")[0] + 1
+        rows = self._categories(records, OBJECTS)[0] + 1
         compared = {k: m.objects for k, m in methods.items() if k not in (DIRECT, TRUTH)}
-        axes = self._method_axes(compared)
-        axis = hist.axis.Regular(
-            120, -0.6, 0.6, name="x", label=r"$(\epsilon - \epsilon_{true}) / \epsilon_{true}$"
-        )
-        residuals = hist.Hist(*axes, axis, storage=hist.storage.Int64())
-        moments, divergence = (hist.Hist(*axes, storage=hist.storage.Mean()) for _ in range(2))
+        label = r"$(\epsilon - \epsilon_{true}) / \epsilon_{true}$"
+        filled = TruthHistograms.book(self._method_axes(compared), label)
         point, truth = self.selections.working_point, methods[TRUTH].objects
         positive = truth[:, point] > 0.0  # a relative residual needs one
         true = truth[positive, point]
         for name, eps in compared.items():
             residual = (eps[positive, point] - true) / true
-            fill_rows(residuals, name, rows[positive], residual)
-            fill_rows(moments, name, rows[positive], sample=residual)
+            fill_rows(filled.residuals, name, rows[positive], residual)
+            fill_rows(filled.residual_moments, name, rows[positive], sample=residual)
             distance = rel_entr(*(bins_between(x, 0.0)[0] for x in (truth, eps))).sum(axis=1)
-            fill_rows(divergence, name, rows, sample=distance)
-        return {
-            "residuals": residuals,
-            "residual_moments": moments,
-            "divergence": divergence,
-        }
+            fill_rows(filled.divergence, name, rows, sample=distance)
+        return filled
 
 
 def _replica_rows(replicas: ak.Array, n_points: int) -> Array:

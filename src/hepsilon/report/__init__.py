@@ -2,7 +2,8 @@
 
 from hepsilon._system.files import write_text
 from hepsilon.plotting.style import save_figure
-from hepsilon.report.tables import mean_chi2, summary_rows
+from hepsilon.report.inversion import mean_chi2
+from hepsilon.report.tables import summary_rows
 from hepsilon.report.writer import write_closure
 
 __all__ = ["mean_chi2", "save_figure", "summary_rows", "write_closure", "write_text"]

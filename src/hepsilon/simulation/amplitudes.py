@@ -26,6 +26,7 @@ import numpy as np
 import vector
 from scipy.special import eval_legendre
 
+from hepsilon._system.extras import needs
 from hepsilon.arrays.types import Array
 from hepsilon.simulation.detector import Tracks
 
@@ -167,6 +168,7 @@ def check_final_state(final_state: str) -> None:
 
 @cache
 def _particle(name: str) -> Any:
+    needs("the mass of a particle", "particle")
     from particle import Particle
 
     return Particle.from_name(name)
@@ -251,6 +253,7 @@ def _system(rng: np.random.Generator, amplitude: Amplitude, n: int, threshold: f
 @cache
 def _generator(final_state: str) -> tuple[Any, Any]:
     """Decay of phasespace with its random numbers; kept, since a new one is compiled again."""
+    needs("simulating tracks", "phasespace")
     import phasespace
     from phasespace.random import get_rng
 

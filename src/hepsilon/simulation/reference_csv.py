@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow.csv
-from particle import ParticleNotFound
 
+from hepsilon._system.extras import needs
 from hepsilon.arrays.types import Array
 from hepsilon.errors import InputError
 from hepsilon.simulation.amplitudes import meson_mass
@@ -90,10 +90,15 @@ def convert_csv(
 
     Raises
     ------
+    ConfigError
+        If the package ``particle`` is not installed.
     InputError
         If the file is missing, empty or of another layout, a value is not a finite number, the
         response ``reco`` is neither 0 nor 1, or the particle is unknown.
     """
+    needs("converting tracks", "particle")
+    from particle import ParticleNotFound
+
     source = Path(source)
     try:
         mass = meson_mass(particle)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
@@ -25,6 +26,8 @@ from hepsilon.training.member import Member
 from hepsilon.training.state import Epoch, Fit
 
 __all__ = ["fit_member", "fit_members"]
+
+logger = logging.getLogger("hepsilon")
 
 OnBatch = Callable[[float], None]
 
@@ -157,6 +160,10 @@ def fit_members(
     for member in ensemble.members:
         for epoch in member.fit.history if member.fit and on_epoch else []:
             on_epoch(member.number, epoch)  # type: ignore[misc]
+    left = [m.next_epoch for m in ensemble.members if m.next_epoch]
+    done = min(left, default=recipe.epochs + 1) - 1
+    if done and any(m.fit for m in ensemble.members):
+        logger.info("going on after epoch %d of %d", done, recipe.epochs)
     while left := [m.next_epoch for m in ensemble.members if m.next_epoch]:
         for member, epoch in ensemble.epoch(min(left), on_batch):
             if on_epoch is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -137,10 +138,8 @@ def compile_step(
     if backend == "tensorflow":
         import tensorflow as tf
 
-        @tf.function(jit_compile=True)  # type: ignore[untyped-decorator, unused-ignore]
-        def apply(gradients: Sequence[Any]) -> None:
-            optimizer.apply(gradients, variables)
-
+        # a closure of each member would count as one function that is retraced
+        apply = tf.function(partial(_apply, optimizer, variables), jit_compile=True)
         return lambda gradients: apply([tf.constant(g) for g in gradients])
     if backend == "jax":
         return _jax_step(optimizer, variables)
@@ -149,6 +148,14 @@ def compile_step(
         optimizer.apply([keras.ops.convert_to_tensor(g) for g in gradients], variables)
 
     return step
+
+
+def _apply(
+    optimizer: keras.optimizers.Optimizer,
+    variables: Sequence[keras.Variable],
+    gradients: Sequence[Any],
+) -> None:
+    optimizer.apply(gradients, variables)
 
 
 def _jax_step(optimizer: keras.optimizers.Optimizer, variables: Sequence[Any]) -> Step:

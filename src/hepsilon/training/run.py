@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from hepsilon._system.extras import needs
 from hepsilon._system.progress import progress_bar
 from hepsilon.config.file import Config
 from hepsilon.config.learning import Recipe
@@ -87,11 +88,12 @@ def _fit(
     spec: FeatureSpec,
     sides: tuple[Columns, Columns],
     folder: Path,
+    progress: bool,
 ) -> list[Fit]:
     """Train all members with a progress bar."""
     states = {m: folder / f"member-{m}.npz" for m in range(config.model.members)}
     many = f" of {len(states)} members" if len(states) > 1 else ""
-    with progress_bar(f"training{many}", float(full.epochs), count=False) as advance:
+    with progress_bar(f"training{many}", float(full.epochs), count=False, show=progress) as advance:
 
         def on_epoch(member: int, epoch: Epoch) -> None:
             advance(0.0, note=f"epoch {epoch.epoch} validation {epoch.validation_loss:.5f}")
@@ -163,7 +165,13 @@ def _card(
     )
 
 
-def train(config: Config, data: Sequence[str | Path] | Columns, out: str | Path) -> TrainingResult:
+def train(
+    config: Config,
+    data: Sequence[str | Path] | Columns,
+    out: str | Path,
+    *,
+    progress: bool = True,
+) -> TrainingResult:
     """Train a network, or an ensemble, and write it as one file.
 
     The state after every epoch is kept beside ``out`` until that file is written: the same call
@@ -177,16 +185,25 @@ def train(config: Config, data: Sequence[str | Path] | Columns, out: str | Path)
         ROOT or parquet files, or columns that are already in memory.
     out : str or Path
         The artifact to write.
+    progress : bool, default True
+        Show progress bars on standard error.
 
     Raises
     ------
+    ConfigError
+        If Keras or its backend is not installed.
     InputError
         For files or columns that do not have what the task needs.
     TrainingError
         For too few events, constant features or a loss that is not finite.
     """
+    needs("training", "keras", keras_backend())
     folder = Path(out).absolute().parent  # has room for what does not fit into memory
-    columns = data if isinstance(data, Columns) else read_columns(data, config, folder=folder)
+    columns = (
+        data
+        if isinstance(data, Columns)
+        else read_columns(data, config, folder=folder, progress=progress)
+    )
     files = () if isinstance(data, Columns) else tuple(map(SourceFile.of, data))
     check_response(columns, config.task)
     sides = columns.split(config.training.validation)
@@ -201,7 +218,7 @@ def train(config: Config, data: Sequence[str | Path] | Columns, out: str | Path)
     sample = _sample(validation)
     start_backend()
     folder = _state_folder(Path(out), _fingerprint(config, *sides))
-    fits = _fit(config, full, spec, sides, folder)
+    fits = _fit(config, full, spec, sides, folder, progress)
     card = _card(config, full, spec, columns, fits, files)
     arrays = [*(_weights(architecture, spec, fit) for fit in fits), sample]
     write_artifact(out, card, dict(zip(card.arrays, arrays, strict=True)))

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hepsilon.arrays.checks import checked_events
+from hepsilon.arrays.statistics import effective_sample_size
 from hepsilon.arrays.types import Array
 from hepsilon.errors import InputError
 
@@ -61,8 +62,7 @@ class InversionWeight:
     @property
     def effective_sample_size(self) -> float:
         """Number of events of equal weight that are worth as much, ``(sum w)^2 / sum w^2``."""
-        squares = float(np.square(self.weight).sum())
-        return float(self.weight.sum()) ** 2 / squares if squares else 0.0
+        return float(effective_sample_size(self.weight.sum(), np.square(self.weight).sum()))
 
 
 def inversion_weight(efficiency: ak.Array | Array, floor: float = FLOOR) -> InversionWeight:

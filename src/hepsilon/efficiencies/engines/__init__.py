@@ -1,1 +1,1 @@
-"""Engines that evaluate the networks of an artifact."""
+"""Engines that evaluate the networks of an artifact: Keras, ONNX Runtime, OpenVINO, Triton."""

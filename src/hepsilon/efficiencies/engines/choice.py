@@ -1,4 +1,4 @@
-"""What evaluates the networks of an artifact: Keras, ONNX Runtime, OpenVINO or a Triton server."""
+"""Choice of the engine for the networks of an artifact: Keras, ONNX Runtime, OpenVINO, Triton."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any, Protocol
 
+from hepsilon._system.extras import how_to_install, is_installed
 from hepsilon.arrays.types import Array
 from hepsilon.efficiencies.artifact import read_arrays, read_blob
 from hepsilon.efficiencies.cards import NetworkCard
@@ -16,7 +17,6 @@ from hepsilon.efficiencies.engines.keras import Engine, on_gpu, start_backend
 from hepsilon.efficiencies.engines.onnx import (
     OnnxEngine,
     bfloat16_in_hardware,
-    is_installed,
     onnxruntime,
     openvino,
 )
@@ -46,16 +46,36 @@ class Evaluator(Protocol):
     """Anything that gives the logits of all networks of an artifact."""
 
     def logits(self, offsets: Array, nodes: Array, /) -> Array:
-        """As :meth:`hepsilon.efficiencies.engines.keras.Engine.logits`."""
+        """Logits of every object.
+
+        Parameters
+        ----------
+        offsets : ndarray of int64, shape (n_events + 1,)
+            Event i has the objects ``offsets[i]:offsets[i + 1]``.
+        nodes : ndarray of float32, shape (n_objects, n_features)
+            Raw features.
+
+        Returns
+        -------
+        ndarray of float64, shape (n_objects, n_members * n_working_points)
+            Logits in the order of ``nodes``; all working points of the first network come first.
+        """
 
 
 def check(backend: str, precision: str) -> None:
     """Refuse names that do not exist, and precisions that a backend does not have.
 
+    Parameters
+    ----------
+    backend : str
+        Name of a backend (see :func:`hepsilon.load`).
+    precision : str
+        Precision of the matrix products.
+
     Raises
     ------
     ConfigError
-        Naming what exists.
+        With the names that exist.
     """
     if backend not in BACKENDS and not backend.startswith("triton+"):
         raise ConfigError(
@@ -89,6 +109,22 @@ def chosen(card: NetworkCard, backend: str, device: str | None, precision: str) 
     On a GPU Keras; for bfloat16 OpenVINO where the CPU multiplies in it, else Keras; for float32
     ONNX Runtime where it is installed and the artifact has a graph for it: it starts fastest and
     was as fast as any in every measurement (see docs/measurements.md).
+
+    Parameters
+    ----------
+    card : NetworkCard
+        Card of the artifact.
+    backend : str
+        Name of a backend; any but ``"auto"`` is returned unchanged.
+    device : str or None
+        Device, such as ``"gpu:0"``; None for a GPU where there is one.
+    precision : str
+        Precision of the matrix products.
+
+    Returns
+    -------
+    str
+        Name of a backend other than ``"auto"``.
     """
     if backend != "auto":
         return backend
@@ -110,6 +146,26 @@ def make_engine(
     precision: str = "float32",
 ) -> Evaluator:
     """Read the networks of an artifact and make them ready.
+
+    Parameters
+    ----------
+    path : str
+        The artifact.
+    card : NetworkCard
+        Card of the artifact.
+    expected_hash : str
+        SHA-256 of the file when its card was read.
+    backend : str, default "auto"
+        Name of a backend (see :func:`hepsilon.load`).
+    device : str, optional
+        Device, such as ``"gpu:0"``; None for a GPU where there is one.
+    precision : str, default "float32"
+        Precision of the matrix products.
+
+    Returns
+    -------
+    Evaluator
+        Engine of all networks of the artifact.
 
     Raises
     ------
@@ -154,8 +210,10 @@ def _keras_engine(
     device: str | None,
     precision: str,
 ) -> Engine:
-    if not is_installed(backend):
-        raise ConfigError(f"the backend {backend!r} is not installed; pip install {backend}")
+    for package in (backend, "keras"):
+        if not is_installed(package):
+            remedy = how_to_install(package)
+            raise ConfigError(f"the backend {backend!r} is not installed; {remedy}")
     if "keras" not in sys.modules:
         os.environ["KERAS_BACKEND"] = backend
     if keras_backend() != backend:
@@ -170,6 +228,22 @@ def _keras_engine(
 
 def read_weights(path: str, card: NetworkCard, expected_hash: str, model: Any) -> list[list[Array]]:
     """Weights of every member in the order of the model's variables.
+
+    Parameters
+    ----------
+    path : str
+        The artifact.
+    card : NetworkCard
+        Card of the artifact.
+    expected_hash : str
+        SHA-256 of the file when its card was read.
+    model : keras.Model
+        Model that the card describes.
+
+    Returns
+    -------
+    list of list of ndarray
+        For each network its weights.
 
     Raises
     ------

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hepsilon._system.quiet import quiet_start
 from hepsilon._system.resources import has_nvidia_gpu, threaded, usable_cpus
 from hepsilon.arrays.types import Array
 from hepsilon.networks.graphs import MAX_NODES, MAX_ROWS, Graph, packed_graphs, packed_rows
@@ -29,11 +30,12 @@ def start_backend() -> None:
     """Import Keras with its backend, within the CPUs and GPU memory that this process may use."""
     # without an NVIDIA driver TensorFlow reports its absence as errors: not worth alarming anybody
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if has_nvidia_gpu() else "3")
-    import keras
+    with quiet_start():
+        import keras
 
+        if keras.backend.backend() == "tensorflow":
+            import tensorflow as tf
     if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
         try:
             tf.config.threading.set_intra_op_parallelism_threads(usable_cpus())
             for gpu in tf.config.list_physical_devices("GPU"):
@@ -43,7 +45,13 @@ def start_backend() -> None:
 
 
 def on_gpu(device: str | None) -> bool:
-    """Whether networks run on a GPU: where asked for, or where there is one."""
+    """Whether networks run on a GPU: one that was asked for, or any that there is.
+
+    Parameters
+    ----------
+    device : str or None
+        Device such as ``"cpu"`` or ``"gpu:0"``; None for a GPU where there is one.
+    """
     return has_nvidia_gpu() if device is None else device.startswith(("gpu", "cuda"))
 
 
@@ -104,12 +112,12 @@ class Engine:
     model : keras.Model
         Network from :func:`hepsilon.networks.build_model`.
     members : sequence of sequence of ndarray, optional
-        For each network of the ensemble its weights, in the order of ``model.trainable_variables``;
-        None for those in the model, as they are at each call.
+        Weights of each network of the ensemble, in the order of ``model.trainable_variables``; None
+        for the weights that the model has at each call.
     device : str, optional
         Keras device such as ``"cpu"`` or ``"gpu:0"``; None for the backend's choice.
-    precision : str, default "float32"
-        That the model was built with.
+    precision : {"float32", "bfloat16"}, default "float32"
+        Precision that the model was built with.
     """
 
     def __init__(
@@ -134,7 +142,13 @@ class Engine:
         self._has_edges = any(isinstance(layer, GNBlock) for layer in model.layers)
 
     def set_members(self, members: Sequence[Sequence[Array]]) -> None:
-        """Evaluate other networks of the same architecture, without compiling anything anew."""
+        """Evaluate other networks of the same architecture, without compiling anything anew.
+
+        Parameters
+        ----------
+        members : sequence of sequence of ndarray
+            Weights of each network.
+        """
         self._members = self._tensors(members)
 
     def _tensors(self, members: Sequence[Sequence[Array]]) -> list[Weights]:
@@ -156,16 +170,19 @@ class Engine:
         return packed_rows(nodes, GPU_NODES if self._gpu else MAX_ROWS)
 
     def logits(self, offsets: Array, nodes: Array) -> Array:
-        """Logits of every object, float64 (``n_objects, members * working_points``).
-
-        In the order of ``nodes``; all working points of the first network first.
+        """Logits of every object.
 
         Parameters
         ----------
-        offsets : ndarray
-            int64 (``n_events + 1``).
-        nodes : ndarray
-            Raw features, float32 (``n_objects, n_features``).
+        offsets : ndarray of int64, shape (n_events + 1,)
+            Event i has the objects ``offsets[i]:offsets[i + 1]``.
+        nodes : ndarray of float32, shape (n_objects, n_features)
+            Raw features.
+
+        Returns
+        -------
+        ndarray of float64, shape (n_objects, n_members * n_working_points)
+            Logits in the order of ``nodes``; all working points of the first network come first.
         """
         members = self._members
         if members is None:

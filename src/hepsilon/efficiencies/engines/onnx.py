@@ -7,7 +7,6 @@ multiplicity (see :class:`hepsilon.networks.graphs.Neighbours`): nothing is padd
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from importlib.util import find_spec
 from queue import SimpleQueue
 from threading import Lock
 from types import ModuleType
@@ -15,22 +14,18 @@ from typing import Any
 
 import numpy as np
 
+from hepsilon._system.extras import is_installed
 from hepsilon._system.resources import threaded, usable_cpus
 from hepsilon.arrays.types import Array
 from hepsilon.errors import ConfigError
 from hepsilon.networks.graphs import Neighbours, neighbour_batches, row_batches
 
-__all__ = ["OnnxEngine", "bfloat16_in_hardware", "is_installed", "onnxruntime", "openvino"]
+__all__ = ["OnnxEngine", "bfloat16_in_hardware", "onnxruntime", "openvino"]
 
 Session = Callable[[dict[str, Array]], Array]
 EXTRAS = {"onnxruntime": "onnx", "openvino": "openvino"}
-"""What to install, by the package that is missing."""
+"""Extra of hepsilon that installs a package, by the package."""
 _FIRST_TENSOR = Lock()
-
-
-def is_installed(package: str) -> bool:
-    """Whether a package can be imported, without importing it."""
-    return find_spec(package) is not None
 
 
 def _require(package: str) -> None:
@@ -45,12 +40,12 @@ class OnnxEngine:
 
     Parameters
     ----------
-    session : Session
-        Evaluates the graph on inputs by their names; called from several threads.
+    session : callable
+        Function of the inputs by name that evaluates the graph; it is called from several threads.
     outputs : int
-        Columns of its result, ``members * working_points``.
+        Number of columns of its result, ``n_members * n_working_points``.
     has_edges : bool
-        The networks look at pairs, and take ``senders`` besides ``x``.
+        Whether the networks look at pairs, and take ``senders`` besides ``x``.
     """
 
     def __init__(self, session: Session, outputs: int, has_edges: bool) -> None:
@@ -60,9 +55,19 @@ class OnnxEngine:
         return neighbour_batches(offsets, nodes) if self._has_edges else row_batches(nodes)
 
     def logits(self, offsets: Array, nodes: Array) -> Array:
-        """Logits of every object, float64 (``n_objects, members * working_points``).
+        """Logits of every object.
 
-        As :meth:`hepsilon.efficiencies.engines.keras.Engine.logits`.
+        Parameters
+        ----------
+        offsets : ndarray of int64, shape (n_events + 1,)
+            Event i has the objects ``offsets[i]:offsets[i + 1]``.
+        nodes : ndarray of float32, shape (n_objects, n_features)
+            Raw features.
+
+        Returns
+        -------
+        ndarray of float64, shape (n_objects, n_members * n_working_points)
+            Logits in the order of ``nodes``; all working points of the first network come first.
         """
         out = np.full((len(nodes), self._outputs), np.nan)
 
@@ -78,7 +83,19 @@ class OnnxEngine:
 
 
 def onnxruntime(graph: bytes, gpu: int | None = None) -> Session:
-    """ONNX Runtime; on the GPU of that number by its CUDA provider.
+    """Start ONNX Runtime with a graph.
+
+    Parameters
+    ----------
+    graph : bytes
+        Graph in ONNX's format.
+    gpu : int, optional
+        Number of a GPU, for the CUDA provider; None for the CPU.
+
+    Returns
+    -------
+    callable
+        Function of the inputs by name that gives the logits.
 
     Raises
     ------
@@ -125,7 +142,19 @@ def _make_element_types(ov: ModuleType) -> None:
 
 
 def openvino(graph: bytes, precision: str = "float32") -> Session:
-    """OpenVINO on the CPU, one stream for each worker thread.
+    """Start OpenVINO with a graph on the CPU, one stream for each worker thread.
+
+    Parameters
+    ----------
+    graph : bytes
+        Graph in ONNX's format.
+    precision : {"float32", "bfloat16"}, default "float32"
+        Precision of the matrix products.
+
+    Returns
+    -------
+    callable
+        Function of the inputs by name that gives the logits.
 
     Raises
     ------

@@ -44,16 +44,16 @@ class TritonEngine:
         encrypt. Without a version the server's choice, which may change during a run. A query such
         as ``?timeout=60&retries=8`` goes before the parameters.
     outputs : int
-        Logits of every object.
+        Number of logits of every object.
     has_edges : bool
         Whether the network looks at partners.
     timeout : float, default 30.0
-        Seconds until a request is given up.
+        Time until a request is given up, s.
     retries : int, default 5
-        Repetitions of a request when the server is not reachable, is busy or times out, after 0.5
-        to 1, 1 to 2, ... 8 to 16 seconds.
+        Number of repetitions of a request when the server is not reachable, is busy or times out,
+        after 0.5 to 1, 1 to 2, ... 8 to 16 seconds.
     sleep : callable, default asyncio.sleep
-        Called with these seconds.
+        Coroutine function that waits for a number of seconds.
 
     Raises
     ------
@@ -85,16 +85,19 @@ class TritonEngine:
         return self.__dict__ | {"_served": None}  # each process looks for itself
 
     def logits(self, offsets: Array, nodes: Array) -> Array:
-        """Logits of every object, float64 (``n_objects, outputs``), in the order of ``nodes``.
-
-        They may be NaN or infinite: that is the caller's to judge.
+        """Logits of every object; the caller has to judge those that are NaN or infinite.
 
         Parameters
         ----------
-        offsets : ndarray
-            int64 (``n_events + 1``).
-        nodes : ndarray
-            Raw features, float32 (``n_objects, n_features``).
+        offsets : ndarray of int64, shape (n_events + 1,)
+            Event i has the objects ``offsets[i]:offsets[i + 1]``.
+        nodes : ndarray of float32, shape (n_objects, n_features)
+            Raw features.
+
+        Returns
+        -------
+        ndarray of float64, shape (n_objects, n_members * n_working_points)
+            Logits in the order of ``nodes``; all working points of the first network come first.
 
         Raises
         ------
@@ -242,7 +245,7 @@ class _Session:
 
 
 def _client_library(protocol: str) -> tuple[Any, tuple[type[Exception], ...]]:
-    """Asynchronous tritonclient of a protocol, and what it raises when the server is lost."""
+    """Asynchronous tritonclient of a protocol, and its exceptions for a server that is lost."""
     lost: tuple[type[Exception], ...] = OSError, asyncio.TimeoutError
     try:
         if protocol == "grpc":
@@ -255,7 +258,7 @@ def _client_library(protocol: str) -> tuple[Any, tuple[type[Exception], ...]]:
     except (ImportError, RuntimeError) as error:  # RuntimeError where a protocol is left out
         raise ConfigError(
             f"tritonclient with {protocol} is needed for a Triton server ({error}): "
-            f"pip install 'hepsilon[triton]'{' grpcio protobuf' if protocol == 'grpc' else ''}"
+            "pip install 'hepsilon[triton]'"
         ) from error
     return api, lost
 

@@ -1,0 +1,391 @@
+"""Records of ``closure.json``.
+
+Fields that are not set are left out of the file; numbers that do not exist are ``null``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import Field, PlainSerializer
+from pydantic.json_schema import models_json_schema
+
+from hepsilon.config.records import Record
+from hepsilon.config.task import Task
+
+__all__ = [
+    "Bins",
+    "Closure",
+    "Entry",
+    "Gain",
+    "InversionClosure",
+    "InversionEntry",
+    "InversionObservable",
+    "InversionOverall",
+    "ObservableClosure",
+    "Overall",
+    "Share",
+    "TagCount",
+    "TaggingClosure",
+    "TaggingEntry",
+    "TotalGain",
+    "TruthDistance",
+    "closure_schema",
+]
+
+Bins = list[float] | list[list[float]]
+"""One number for each bin, nested for two dimensions."""
+UncertainBins = list[float | None] | list[list[float | None]]
+Count = Annotated[int, Field(ge=0)]
+
+
+def _plain_task(task: Task) -> dict[str, Any]:
+    return task.model_dump(mode="json", exclude_none=True)
+
+
+class ClosureRecord(Record):
+    """Base of the parts: read as attributes, or by the keys of the file."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Content as it is written: plain lists, dictionaries, numbers and text."""
+        return self.model_dump(mode="json", exclude_unset=True)
+
+    def __getitem__(self, key: str) -> Any:
+        if key not in self:
+            raise KeyError(key)
+        return getattr(self, key)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.model_fields_set
+
+
+class Overall(ClosureRecord):
+    """Totals, flow included.
+
+    Attributes
+    ----------
+    expected : float or None
+        Sum that the efficiency predicts (of inversion: generated events; None for data).
+    observed : float
+        Sum that was observed (of inversion: corrected events).
+    pull : float or None
+        (observed - expected) in units of its exact error; None where that is zero.
+    """
+
+    expected: float | None
+    observed: float
+    pull: float | None
+
+
+class InversionOverall(Overall):
+    """Totals of efficiency inversion; the last three are for simulated events.
+
+    Attributes
+    ----------
+    poisson_error : float
+        Error of the sum of weights, from the sum of their squares.
+    horvitz_thompson_error : float
+        Error of the corrected number, given the generated events.
+    relative_difference : float or None
+        observed / expected - 1.
+    relative_error : float or None
+        Exact error of the difference over expected.
+    relative_bias : float or None
+        Bias of the total over expected, without the noise of the responses; None where the truth
+        is not known.
+    """
+
+    poisson_error: float
+    horvitz_thompson_error: float
+    relative_difference: float | None = None
+    relative_error: float | None = None
+    relative_bias: float | None = None
+
+
+class ObservableClosure(ClosureRecord):
+    """Comparison in the bins of one observable, by the exact statistic.
+
+    Attributes
+    ----------
+    edges : list of float, or two such lists
+        Bin edges of each dimension.
+    observed, expected, variance : list of float
+        Sums in every bin and the variance of their difference; nested for two dimensions.
+    pull : list of float or None
+        Difference in units of its error; None without variance.
+    chi2 : float
+        Sum over bins that are joined until each holds enough statistics.
+    ndf : int
+        Number of these bins.
+    p_value : float or None
+        Chance of a larger chi2; None without bins.
+    """
+
+    edges: Bins
+    observed: Bins
+    expected: Bins
+    variance: Bins
+    pull: UncertainBins
+    chi2: float
+    ndf: Count
+    p_value: float | None
+
+    @property
+    def dimensions(self) -> int:
+        """Number of axes, one or two."""
+        return 2 if self.edges and isinstance(self.edges[0], list) else 1
+
+
+class InversionObservable(ObservableClosure):
+    """Comparison in the bins of one observable, with the statistic of the reference code beside.
+
+    Attributes
+    ----------
+    naive_chi2 : float
+        chi2 as if the corrected and the generated events were independent.
+    naive_ndf : int
+        Number of bins in it.
+    """
+
+    naive_chi2: float
+    naive_ndf: Count
+
+
+class Share(ClosureRecord):
+    """Number of objects or events, and their share.
+
+    Attributes
+    ----------
+    count : int
+        Number of objects (tagging) or events (inversion).
+    share : float
+        Share of all of them; of clipped events that of the sum of weights.
+    """
+
+    count: Count
+    share: float
+
+
+class TruthDistance(ClosureRecord):
+    """Distance of an efficiency to the true one.
+
+    Attributes
+    ----------
+    divergence : float or None
+        Mean Kullback-Leibler divergence of the truth from the efficiency [nats]; None where it is
+        infinite.
+    residual_mean, residual_rms : float or None
+        Mean and spread of (E - E_true) / E_true; None without entries.
+    """
+
+    divergence: float | None
+    residual_mean: float | None
+    residual_rms: float | None
+
+
+class TotalGain(ClosureRecord):
+    """Effective numbers of events of all bins together.
+
+    Attributes
+    ----------
+    direct, truth_tagged, weights_only : float
+        Numbers as in :class:`Gain`.
+    gain : float or None
+        truth_tagged / direct; None without direct tags.
+    """
+
+    direct: float
+    truth_tagged: float
+    weights_only: float
+    gain: float | None
+
+
+class Gain(ClosureRecord):
+    """Effective numbers of events in every bin.
+
+    Attributes
+    ----------
+    direct : list of float
+        Effective events of direct tagging.
+    truth_tagged : list of float
+        Effective events of truth tagging, the uncertainty of the efficiency included.
+    weights_only : list of float
+        Effective events of truth tagging without that uncertainty.
+    total : TotalGain
+        Numbers of all bins together; left out where bins share events.
+    """
+
+    direct: list[float]
+    truth_tagged: list[float]
+    weights_only: list[float]
+    total: TotalGain | None = None
+
+
+class TagCount(ClosureRecord):
+    """Events in which one condition on the tags holds.
+
+    Attributes
+    ----------
+    observed, expected, variance : float
+        Sums of weights, and the variance of their difference.
+    pull : float or None
+        Difference in units of its error; None without variance.
+    """
+
+    observed: float
+    expected: float
+    variance: float
+    pull: float | None
+
+
+class Entry(ClosureRecord):
+    """Closure of one method, common to both use cases.
+
+    Attributes
+    ----------
+    overall : Overall
+        Totals.
+    observables : mapping of str to ObservableClosure
+        Comparisons by observable.
+    clipped : Share
+        Events whose efficiency was below the floor, with their share of the weight.
+    out_of_domain : Share
+        Objects or events outside the domain of the efficiency.
+    effective_sample_size : dict of str to float
+        ``(sum w)^2 / sum w^2`` of every observable's entries.
+    truth : dict of str to TruthDistance
+        Distance to the truth, of ``all`` and by category; left out where it is not known.
+    """
+
+    overall: Overall
+    observables: Mapping[str, ObservableClosure]
+    clipped: Share
+    out_of_domain: Share
+    effective_sample_size: dict[str, float]
+    truth: dict[str, TruthDistance] | None = None
+
+
+class TaggingEntry(Entry):
+    """Closure of one efficiency in truth tagging.
+
+    Attributes
+    ----------
+    observables : dict of str to ObservableClosure
+        Comparisons by ``OBSERVABLE`` and ``OBSERVABLE|CATEGORY``.
+    statistics_gain : dict of str to Gain
+        Effective numbers of events by ``OBSERVABLE`` and ``OBSERVABLE|CATEGORY``.
+    n_replicas : int
+        Number of replicas of the efficiency; 0 if it does not know its own uncertainty.
+    tag_counts : dict of str to dict of str to TagCount
+        Events by category of the leading pair and condition on the tags; left out without
+        conditions.
+    """
+
+    observables: dict[str, ObservableClosure]
+    statistics_gain: dict[str, Gain]
+    n_replicas: Count
+    tag_counts: dict[str, dict[str, TagCount]] | None = None
+
+
+class InversionEntry(Entry):
+    """Closure of one way to correct selected events.
+
+    Attributes
+    ----------
+    overall : InversionOverall
+        Totals of all events.
+    observables : dict of str to InversionObservable
+        Comparisons by observable; none of measured events.
+    jensen : float
+        Upward bias of 1/E of an ensemble that averaging its members leaves; left out for others.
+    """
+
+    overall: InversionOverall
+    observables: dict[str, InversionObservable]
+    jensen: float | None = None
+
+
+class Closure(ClosureRecord):
+    """Content of ``closure.json`` that both use cases have.
+
+    Attributes
+    ----------
+    task : Task
+        Task of the efficiencies.
+    efficiency : mapping of str to Entry
+        Closure of every method, by its label.
+    n_events, n_objects : int
+        Numbers of events and objects processed.
+    files : list of str
+        Names of the files of the sample.
+    versions : dict of str to str
+        Versions of the software.
+    model_hash : dict of str to str or None
+        Hash of every artifact, by name; None for one that was not saved.
+    """
+
+    task: Annotated[Task, PlainSerializer(_plain_task)]
+    efficiency: Mapping[str, Entry]
+    n_events: Count
+    n_objects: Count
+    files: list[str]
+    versions: dict[str, str]
+    model_hash: dict[str, str | None]
+
+
+class TaggingClosure(Closure):
+    """Content of ``closure.json`` of truth tagging.
+
+    Attributes
+    ----------
+    efficiency : dict of str to TaggingEntry
+        Closure of every efficiency, by name.
+    direct_effective_sample_size : dict of str to float
+        Effective numbers of direct tags in every observable.
+    """
+
+    efficiency: dict[str, TaggingEntry]
+    direct_effective_sample_size: dict[str, float]
+
+
+class InversionClosure(Closure):
+    """Content of ``closure.json`` of efficiency inversion.
+
+    Attributes
+    ----------
+    efficiency : dict of str to InversionEntry
+        Closure of every way to correct, by the method's label.
+    n_selected, n_outside : int
+        Numbers of events: selected, and outside the fiducial region.
+    selected_effective_sample_size : dict of str to float
+        Effective numbers of selected events in every observable.
+    """
+
+    efficiency: dict[str, InversionEntry]
+    n_selected: Count
+    n_outside: Count
+    selected_effective_sample_size: dict[str, float]
+
+
+def closure_schema() -> dict[str, Any]:
+    """JSON schema of ``closure.json``: of truth tagging or of efficiency inversion.
+
+    Returns
+    -------
+    dict
+        Schema in the dialect of JSON Schema 2020-12. Parts of closures are described by the first
+        line of their documentation.
+    """
+    models = (TaggingClosure, InversionClosure)
+    references, schema = models_json_schema([(model, "validation") for model in models])
+    for name, part in schema["$defs"].items():
+        text = part.pop("description", "")
+        if name in __all__:
+            part["description"] = text.splitlines()[0]
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "closure.json",
+        "anyOf": [references[model, "validation"] for model in models],
+        **schema,
+    }

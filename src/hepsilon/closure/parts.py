@@ -1,0 +1,68 @@
+"""Parts of a closure that both use cases share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from hepsilon.arrays.statistics import effective_sample_size
+from hepsilon.closure.model import Share, TruthDistance
+
+__all__ = ["effective_sizes", "number", "pull_of", "share_of", "truth_distance"]
+
+
+def number(value: Any) -> float | None:
+    """A finite number; None for NaN and infinity, which JSON does not have."""
+    return float(value) if np.isfinite(value) else None
+
+
+def pull_of(observed: float, expected: float, variance: float) -> float | None:
+    """Difference in units of its error; None without variance."""
+    return (observed - expected) / variance**0.5 if variance > 0 else None
+
+
+def share_of(count: int, part: float, total: float) -> Share:
+    """A count, and the share ``part / total``; zero of nothing."""
+    return Share(count=count, share=part / total if total else 0.0)
+
+
+def effective_sizes(totals: Mapping[str, Any]) -> dict[str, float]:
+    """Effective number of entries of every observable.
+
+    Parameters
+    ----------
+    totals : mapping of str to hist.accumulators.WeightedSum
+        Sum of all weights of each observable, flow included.
+
+    Returns
+    -------
+    dict of str to float
+        Effective numbers by observable.
+    """
+    return {k: float(effective_sample_size(t.value, t.variance)) for k, t in totals.items()}
+
+
+def truth_distance(divergence: Any, residual: Any) -> TruthDistance | None:
+    """Distance to the truth from two means; None without entries.
+
+    Parameters
+    ----------
+    divergence : hist.accumulators.Mean
+        Mean divergence; infinite where what happens is said to be impossible.
+    residual : hist.accumulators.Mean
+        Mean relative residual.
+
+    Returns
+    -------
+    TruthDistance or None
+        Numbers for ``closure.json``.
+    """
+    if not divergence.count > 0:
+        return None
+    return TruthDistance(
+        divergence=number(divergence.value),
+        residual_mean=number(residual.value) if residual.count > 0 else None,
+        residual_rms=number(np.sqrt(residual.variance)) if residual.count > 1 else None,
+    )

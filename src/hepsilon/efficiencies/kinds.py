@@ -1,0 +1,127 @@
+"""The kinds of artifacts that can be loaded: one registry from the kind in a card to its class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, TypeVar
+
+from hepsilon.errors import ArtifactError
+
+__all__ = ["PRECISION_BOUND", "Options", "class_of_kind", "register_kind"]
+
+PRECISION_BOUND = 0.01
+"""Largest change of an efficiency at which a lower precision is accepted."""
+
+# By name, so that a worker imports only the class that its artifact needs.
+_KINDS: dict[str, str | type[Any]] = {
+    "bin-by-bin": "hepsilon.efficiencies.bin_by_bin:BinByBin",
+    "factorised-map": "hepsilon.efficiencies.factorised:FactorisedMap",
+    "map": "hepsilon.efficiencies.map:EfficiencyMap",
+    "network": "hepsilon.efficiencies.network:NetworkEfficiency",
+}
+ClassT = TypeVar("ClassT", bound=type[Any])
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of :func:`hepsilon.load`, which describes them; a kind takes those that it knows.
+
+    Attributes
+    ----------
+    backend : str
+        Name of what evaluates networks.
+    device : str or None
+        Device of the backend, such as ``"gpu:0"``; None for its choice.
+    precision : {"float32", "bfloat16"}
+        Precision of a network's matrix products.
+    precision_bound : float
+        Largest change of an efficiency that is accepted from a lower precision.
+    """
+
+    backend: str = "auto"
+    device: str | None = None
+    precision: str = "float32"
+    precision_bound: float = PRECISION_BOUND
+
+
+def register_kind(kind: str) -> Callable[[ClassT], ClassT]:
+    """Class decorator that lets :func:`hepsilon.load` read a kind of artifact of your own.
+
+    The class has to be imported wherever such an artifact is loaded, in workers, too.
+
+    Parameters
+    ----------
+    kind : str
+        Name that stands as ``kind`` in the cards of these artifacts.
+
+    Returns
+    -------
+    callable
+        Decorator of a class with the class method ``opened(path, options)``; a subclass of
+        :class:`hepsilon.efficiencies.saved.SavedArrays` has it.
+
+    Raises
+    ------
+    ArtifactError
+        If another class has the name.
+
+    Examples
+    --------
+    >>> from typing import Literal
+    >>> import numpy as np
+    >>> from hepsilon import Efficiency
+    >>> from hepsilon.efficiencies.artifact import Card
+    >>> from hepsilon.efficiencies.kinds import register_kind
+    >>> from hepsilon.efficiencies.saved import SavedArrays
+    >>> class FlatCard(Card):
+    ...     kind: Literal["flat"] = "flat"
+    >>> @register_kind("flat")
+    ... class Flat(SavedArrays[FlatCard], Efficiency):
+    ...     record, group = FlatCard, "flat"
+    ...
+    ...     def _predict(self, offsets, nodes, replicas):
+    ...         return np.full(len(nodes), self._arrays["value"][0]), None
+    """
+
+    def register(cls: ClassT) -> ClassT:
+        known = _name(_KINDS.get(kind, cls))
+        if known != _name(cls):
+            raise ArtifactError(f"the kind {kind!r} is that of {known} already")
+        _KINDS[kind] = cls
+        return cls
+
+    return register
+
+
+def _name(entry: str | type[Any]) -> str:
+    return entry if isinstance(entry, str) else f"{entry.__module__}:{entry.__qualname__}"
+
+
+def class_of_kind(kind: Any, path: str | Path) -> Any:
+    """The class that reads artifacts of a kind, imported when it is first asked for.
+
+    Parameters
+    ----------
+    kind : str
+        Content of ``kind`` in the card of the artifact.
+    path : str or Path
+        The artifact, for the error.
+
+    Raises
+    ------
+    ArtifactError
+        For an unknown kind, with those that are known.
+    """
+    found = _KINDS.get(kind) if isinstance(kind, str) else None
+    if found is None:
+        raise ArtifactError(
+            f"{path}: expected a kind of {sorted(_KINDS)}, received {kind!r}; a kind of your own "
+            "is known once its class is imported (see hepsilon.efficiencies.kinds.register_kind)"
+        )
+    if isinstance(found, str):
+        module, _, name = found.partition(":")
+        found = getattr(import_module(module), name)
+    return found

@@ -1,0 +1,121 @@
+"""Base of everything that lives in an artifact: a card, arrays, a hash, load and save."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar, Generic, Self, TypeVar
+
+from hepsilon.arrays.types import Array
+from hepsilon.config.task import Task
+from hepsilon.data.features import FeatureSpec
+from hepsilon.efficiencies.artifact import Card, read_artifact, write_artifact
+from hepsilon.efficiencies.kinds import Options
+
+__all__ = ["Saved", "SavedArrays"]
+
+CardT = TypeVar("CardT", bound=Card)
+
+
+class Saved(ABC, Generic[CardT]):
+    """Anything that an artifact holds; its card says of what it is an efficiency.
+
+    Attributes
+    ----------
+    card : Card
+        Description that the artifact holds: task, features, sample and versions.
+    hash : str or None
+        SHA-256 of the file that it was loaded from; None for what was not loaded.
+    """
+
+    card: CardT
+    hash: str | None
+
+    @classmethod
+    @abstractmethod
+    def opened(cls, path: str | Path, options: Options) -> Self:
+        """Read an artifact with the options of :func:`hepsilon.load`."""
+
+    @property
+    def task(self) -> Task:
+        """The task: objects or events, their features and what "passed" means."""
+        return self.card.task
+
+    @property
+    def features(self) -> FeatureSpec:
+        """The features with the ranges that the sample covered."""
+        return self.card.features
+
+
+class SavedArrays(Saved[CardT]):
+    """Base of what its card and one group of arrays define, such as a map.
+
+    Subclasses set :attr:`record` and :attr:`group`, and say in :meth:`_check` which arrays they
+    accept. Add :class:`hepsilon.efficiencies.base.Efficiency` as a second base and give its
+    ``_predict`` to make an efficiency of it.
+
+    Parameters
+    ----------
+    card : Card
+        Description, of the type :attr:`record`.
+    arrays : mapping of str to ndarray
+        Content of the group :attr:`group` by name.
+    file_hash : str, optional
+        SHA-256 of the file that they were read from.
+
+    Raises
+    ------
+    ArtifactError
+        If the arrays do not fit the card.
+    """
+
+    record: ClassVar[type[Card]]
+    """Type of the card."""
+    group: ClassVar[str]
+    """Name of the group of arrays in the file."""
+
+    def __init__(
+        self, card: CardT, arrays: Mapping[str, Array], file_hash: str | None = None
+    ) -> None:
+        self.card, self.hash, self._arrays = card, file_hash, dict(arrays)
+        self._check()
+
+    def _check(self) -> None:
+        """Refuse arrays that do not fit the card with an ArtifactError; by default any fit."""
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a file that :meth:`save` wrote.
+
+        Parameters
+        ----------
+        path : str or Path
+            The artifact.
+
+        Raises
+        ------
+        ArtifactError
+            If it is missing, damaged or of another kind.
+        """
+        card, arrays, file_hash = read_artifact(path, cls.record, cls.group)
+        return cls(card, arrays, file_hash)  # type: ignore[arg-type]  # record is CardT's type
+
+    @classmethod
+    def opened(cls, path: str | Path, options: Options) -> Self:
+        return cls.load(path)
+
+    def save(self, path: str | Path) -> Path:
+        """Write everything as one file; the same content gives the same bytes.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file, which appears only when it is complete.
+
+        Returns
+        -------
+        Path
+            The same path.
+        """
+        return write_artifact(path, self.card, {self.group: self._arrays})

@@ -1,0 +1,220 @@
+"""Histograms and counters of efficiency inversion, filled for one chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import hist
+import numpy as np
+
+from hepsilon.arrays.types import Array
+from hepsilon.histograms.entries import Entries, book_methods
+from hepsilon.histograms.methods import GENERATED, SELECTED, replica_axis
+from hepsilon.histograms.tracks import TrackObservable
+from hepsilon.processors.events import bernoulli_divergence
+from hepsilon.processors.outputs import (
+    CorrectionMethod,
+    Histograms,
+    InversionOutput,
+    TruthHistograms,
+)
+from hepsilon.uncertainty.bootstrap import fill_replicas
+from hepsilon.weights.inversion import inversion_weight
+
+__all__ = ["InversionFilling"]
+
+
+class InversionFilling:
+    """Everything that is filled with one chunk, before it becomes an output.
+
+    Parameters
+    ----------
+    observables : sequence of TrackObservable
+        Observables to fill.
+    methods : sequence of CorrectionMethod
+        Methods that correct, in the order of the histograms.
+    floor : float
+        Explicit cutoff for E -> 0.
+    replicas : int
+        Number of bootstrap replicas.
+    measured : bool
+        True for data: nothing is generated.
+    has_truth : bool
+        Whether the true efficiency is known.
+    """
+
+    def __init__(
+        self,
+        observables: Sequence[TrackObservable],
+        methods: Sequence[CorrectionMethod],
+        *,
+        floor: float,
+        replicas: int,
+        measured: bool,
+        has_truth: bool,
+    ) -> None:
+        self.floor, self.methods = floor, tuple(methods)
+        corrected = [method.label for method in methods]
+        every = [*([] if measured else [GENERATED]), SELECTED, *corrected]
+
+        def book(names: list[str], *axes: Any) -> Histograms:
+            return {o.name: book_methods(o, names, axes) for o in observables}
+
+        self.observables, self.horvitz_thompson = book(every), book(corrected)
+        self.exact = None if measured else book(corrected)
+        self.replicas = book(corrected, replica_axis(replicas)) if replicas else None
+        method = hist.axis.StrCategory(corrected, name="method")
+        bins = hist.axis.Regular(60, -4.0, 0.0, name="x", label=r"$\log_{10} E$")
+        self.efficiencies = hist.Hist(method, bins, storage=hist.storage.Double())
+        label = r"$(E - E_{true}) / E_{true}$"
+        self.truth = TruthHistograms.book([method], label) if has_truth else None
+        self.clipped: dict[str, int] = {}
+        self.clipped_weight: dict[str, float] = {}
+        self.jensen: dict[str, float] = {}
+        self.bias: dict[str, float] = {}
+
+    def count(self, method: str, eps: Array, weights: Array, spread: Array | None) -> None:
+        """Count what the weights of selected events are like.
+
+        Parameters
+        ----------
+        method : str
+            Label of the method.
+        eps : ndarray of float64, shape (n_selected,)
+            Efficiency of each selected event.
+        weights : ndarray of float64, shape (n_selected,)
+            Weights of these events, not corrected.
+        spread : ndarray of float64, shape (n_selected,), or None
+            Variance of the mean efficiency of an ensemble.
+        """
+        inverse = inversion_weight(eps, self.floor)
+        corrected = weights * inverse.weight
+        self.clipped[method] = inverse.n_clipped
+        self.clipped_weight[method] = float(corrected[inverse.clipped].sum())
+        logarithm = np.log10(np.maximum(eps, 1e-99))
+        _fill(self.efficiencies, method, x=logarithm, weight=weights)
+        if spread is not None:
+            self.jensen[method] = float(np.sum(corrected * spread * inverse.weight**2))
+
+    def compare(self, method: str, true: Array, eps: Array, weights: Array) -> None:
+        """Fill the distance of one method to the truth, over all generated events."""
+        if self.truth is None:
+            return
+        positive = true > 0.0  # a relative residual needs one
+        residual = (eps - true)[positive] / true[positive]
+        _fill(self.truth.residuals, method, x=residual)
+        _fill(self.truth.residual_moments, method, sample=residual)
+        _fill(self.truth.divergence, method, sample=bernoulli_divergence(true, eps))
+        bounded = np.maximum(eps, self.floor)
+        self.bias[method] = float(np.sum(weights * (true / bounded - 1.0)))
+
+    def generate(
+        self, name: str, entries: Entries, eps: Mapping[str, Array], weights: Array
+    ) -> None:
+        """Fill one observable of all generated events, and the exact variance of every method.
+
+        Parameters
+        ----------
+        name : str
+            Observable.
+        entries : Entries
+            Its entries of all events.
+        eps : mapping of str to ndarray of float64, shape (n_entries,)
+            Efficiency of each entry, by label of the method.
+        weights : ndarray of float64, shape (n_entries,)
+            Event weight of each entry.
+        """
+        if self.exact is None:
+            return
+        entries.fill(self.observables[name], GENERATED, weights)
+        for method, values in eps.items():
+            bounded = np.maximum(values, self.floor)
+            variance = weights**2 * (1.0 - bounded) / bounded
+            entries.fill_variance(self.exact[name], method, variance)
+
+    def select(self, name: str, entries: Entries, weights: Array) -> None:
+        """Fill one observable of the selected events, not corrected."""
+        entries.fill(self.observables[name], SELECTED, weights)
+
+    def correct(
+        self,
+        name: str,
+        entries: Entries,
+        eps: Mapping[str, Array],
+        weights: Array,
+        keys: Array | None,
+    ) -> None:
+        """Fill one observable of the selected events, corrected by every method.
+
+        Parameters
+        ----------
+        name : str
+            Observable.
+        entries : Entries
+            Its entries of the selected events.
+        eps : mapping of str to ndarray of float64, shape (n_entries,)
+            Efficiency of each entry, by label of the method.
+        weights : ndarray of float64, shape (n_entries,)
+            Event weight of each entry.
+        keys : ndarray of uint64, shape (n_selected,), or None
+            Bootstrap key of each event; None without replicas.
+        """
+        for method, values in eps.items():
+            inverse = inversion_weight(values, self.floor)
+            corrected = weights * inverse.weight
+            entries.fill(self.observables[name], method, corrected)
+            variance = weights**2 * inverse.variance
+            entries.fill_variance(self.horvitz_thompson[name], method, variance)
+            if self.replicas is not None and keys is not None:
+                fill_replicas(self.replicas[name], method, entries, keys, corrected)
+
+    def output(
+        self,
+        *,
+        n_events: int,
+        n_selected: int,
+        n_outside: int,
+        out_of_domain: dict[str, int],
+        reference: str,
+    ) -> InversionOutput:
+        """Make the record of all that was filled.
+
+        Parameters
+        ----------
+        n_events, n_selected, n_outside : int
+            Numbers of events: processed, selected, outside the fiducial region.
+        out_of_domain : dict of str to int
+            Number of events outside the domain of each efficiency that knows its own.
+        reference : str
+            Observable that all totals are those of.
+
+        Returns
+        -------
+        InversionOutput
+            Output of the chunk.
+        """
+        return InversionOutput(
+            observables=self.observables,
+            horvitz_thompson=self.horvitz_thompson,
+            exact=self.exact,
+            replicas=self.replicas,
+            efficiencies=self.efficiencies,
+            clipped=self.clipped,
+            clipped_weight=self.clipped_weight,
+            jensen=self.jensen,
+            bias=self.bias,
+            out_of_domain=out_of_domain,
+            n_events=n_events,
+            n_selected=n_selected,
+            n_outside=n_outside,
+            reference=reference,
+            methods=self.methods,
+            **({} if self.truth is None else vars(self.truth)),
+        )
+
+
+def _fill(histogram: Any, method: str, **values: Array) -> None:
+    """Fill one method; without entries nothing is filled (hist would count the method once)."""
+    if all(map(len, values.values())):
+        histogram.fill(method=method, **values)

@@ -1,0 +1,304 @@
+"""Records that the processors give for each dataset, and that coffea adds chunk by chunk."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, Self
+
+import hist
+from coffea.processor.accumulator import add, iadd
+
+from hepsilon.arrays.types import Array
+from hepsilon.errors import InputError
+from hepsilon.histograms.methods import part_of
+
+__all__ = [
+    "CorrectionMethod",
+    "Histogram",
+    "Histograms",
+    "InversionOutput",
+    "Output",
+    "TaggingOutput",
+    "TruthHistograms",
+]
+
+Histogram = hist.Hist[Any]
+Histograms = dict[str, Histogram]
+RECONSTRUCTED = "@reco"
+"""Ending of the labels of methods for which all momenta are the reconstructed ones."""
+
+
+@dataclass(frozen=True)
+class TruthHistograms:
+    """Distance of every method to the simulated truth.
+
+    Attributes
+    ----------
+    residuals : Hist
+        Relative residuals (E - E_true) / E_true.
+    residual_moments : Hist
+        Mean and spread of these residuals.
+    divergence : Hist
+        Mean Kullback-Leibler divergence of the true response from the predicted one [nats].
+    """
+
+    residuals: Histogram
+    residual_moments: Histogram
+    divergence: Histogram
+
+    @classmethod
+    def book(cls, axes: Sequence[Any], label: str) -> TruthHistograms:
+        """Make empty histograms.
+
+        Parameters
+        ----------
+        axes : sequence of hist axes
+            Axes of all three: the methods, and the categories if there are any.
+        label : str
+            Label of the axis of the residuals.
+
+        Returns
+        -------
+        TruthHistograms
+            Histograms without entries.
+        """
+        axis = hist.axis.Regular(120, -0.6, 0.6, name="x", label=label)
+        moments, divergence = (hist.Hist(*axes, storage=hist.storage.Mean()) for _ in range(2))
+        return cls(hist.Hist(*axes, axis, storage=hist.storage.Int64()), moments, divergence)
+
+
+def _constant() -> Any:
+    """A field that is equal in all chunks, and so in their sum."""
+    return field(metadata={"constant": True})
+
+
+def _sum_of(name: str, a: Any, b: Any, combine: Callable[[Any, Any], Any]) -> Any:
+    """One field of a sum; what was not asked for (None) is missing in both."""
+    if a is None and b is None:
+        return None
+    if a is None or b is None:
+        raise InputError(f"expected outputs of one processor: only one of them has {name}")
+    return combine(a, b)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Output(Mapping[str, Any]):
+    """Base of the outputs: two of them add up field by field.
+
+    Numbers and histograms are added, dictionaries key by key (a key that only one of them has is
+    kept), so that chunks and files may come in any order. Fields are attributes; they can also be
+    read like the keys of a dictionary, in which fields that are None do not occur.
+
+    Attributes
+    ----------
+    n_events : int
+        Number of events processed.
+    observables : dict of str to Hist
+        Sums of weights of every observable, by its name.
+    out_of_domain : dict of str to int
+        Number of objects (events, for an efficiency of events) outside the domain of each
+        efficiency that knows its own, by method.
+    residuals : Hist or None
+        Relative residuals (E - E_true) / E_true by method, where the truth is known.
+    residual_moments : Hist or None
+        Mean and spread of these residuals by method.
+    divergence : Hist or None
+        Mean Kullback-Leibler divergence of the true response from the predicted one [nats], by
+        method.
+    """
+
+    n_events: int
+    observables: Histograms
+    out_of_domain: dict[str, int]
+    residuals: Histogram | None = None
+    residual_moments: Histogram | None = None
+    divergence: Histogram | None = None
+
+    @property
+    def truth(self) -> TruthHistograms | None:
+        """Distance of every method to the truth; None where it is not known."""
+        found = self.residuals, self.residual_moments, self.divergence
+        if found[0] is None or found[1] is None or found[2] is None:
+            return None
+        return TruthHistograms(found[0], found[1], found[2])
+
+    @property
+    @abstractmethod
+    def histograms(self) -> Mapping[str, Any]:
+        """All histograms that ``histograms.json`` holds, by kind and name."""
+
+    def __add__(self, other: Self) -> Self:
+        return self._combined(other, add)
+
+    def __iadd__(self, other: Self) -> Self:
+        """Sum that reuses the histograms of the first one; the record itself stays as it was."""
+        return self._combined(other, iadd)
+
+    def _combined(self, other: Self, combine: Callable[[Any, Any], Any]) -> Self:
+        if type(other) is not type(self):
+            raise InputError(f"expected a {type(self).__name__} to add, received {type(other)}")
+        found = {}
+        for part in fields(self):
+            a, b = getattr(self, part.name), getattr(other, part.name)
+            if not part.metadata.get("constant"):
+                found[part.name] = _sum_of(part.name, a, b, combine)
+            elif a == b:
+                found[part.name] = a
+            else:
+                raise InputError(
+                    f"expected outputs of one processor: {part.name} is {a!r} and {b!r}"
+                )
+        return type(self)(**found)
+
+    def __getitem__(self, key: str) -> Any:
+        if key not in list(self):
+            raise KeyError(key)
+        return getattr(self, key)
+
+    def __iter__(self) -> Iterator[str]:
+        return (f.name for f in fields(self) if getattr(self, f.name) is not None)
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class TaggingOutput(Output):
+    """Output of :class:`~hepsilon.processors.TruthTagging` for one dataset.
+
+    The histograms of ``observables``, ``binomial`` and ``efficiency_replicas`` have one more entry
+    :data:`~hepsilon.histograms.methods.TAG_COUNTS`: the sums over events in which the conditions
+    hold, with the axes ``method``, ``category`` (of the leading pair) and ``tags``.
+
+    Attributes
+    ----------
+    n_objects : int
+        Number of objects processed.
+    observables : dict of str to Hist
+        Sums of weights with the axes ``method``, ``category`` and ``x``.
+    binomial : dict of str to Hist
+        Histograms of the same axes whose *variances* are the sums of ``w^2 p (1 - p)``: the
+        variance of (direct - expected) if p is the true probability.
+    efficiency_replicas : dict of str to dict of str to Hist
+        Method, then name: histograms with the axis ``replica`` in place of ``method``, of methods
+        that know their own uncertainty (members of an ensemble, draws from a map's posterior).
+    profiles : dict of str to Hist
+        Mean and spread of the efficiency per method in bins of each observable of objects.
+    """
+
+    n_objects: int
+    binomial: Histograms
+    efficiency_replicas: dict[str, Histograms]
+    profiles: Histograms
+
+    @property
+    def histograms(self) -> Mapping[str, Any]:
+        names = ("observables", "binomial", "efficiency_replicas", "profiles")
+        return {name: self[name] for name in names}
+
+
+@dataclass(frozen=True)
+class CorrectionMethod:
+    """One way to correct selected events: an efficiency and the momenta that it is given.
+
+    Attributes
+    ----------
+    name : str
+        Name of the efficiency, or :data:`~hepsilon.histograms.methods.TRUTH`.
+    reconstructed : bool, default False
+        Whether weights and observables are from reconstructed momenta, as in data.
+    """
+
+    name: str
+    reconstructed: bool = False
+
+    @property
+    def label(self) -> str:
+        """Category of the method in the axes ``method``, and its key wherever it is reported."""
+        return self.name + RECONSTRUCTED * self.reconstructed
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class InversionOutput(Output):
+    """Output of :class:`~hepsilon.processors.EfficiencyInversion` for one dataset.
+
+    Dictionaries by method have the label of the :class:`CorrectionMethod` as key.
+
+    Attributes
+    ----------
+    observables : dict of str to Hist
+        Sums of w / E with the axes ``method`` and ``x`` (and ``y``); the variances are sums of
+        (w / E)^2 (Poisson).
+    horvitz_thompson : dict of str to Hist
+        Histograms whose *variances* are the sums of ``w^2 (1 - E) / E^2`` over the selected
+        events: the error of the corrected number of events, given those that were generated.
+    exact : dict of str to Hist or None
+        Histograms whose *variances* are the sums of ``w^2 (1 - E) / E`` over all generated events:
+        the variance of (corrected - generated) if E is true. None for measured events.
+    replicas : dict of str to Hist or None
+        Histograms with one more axis, ``replica``, of bootstrap replicas. None if not asked for.
+    efficiencies : Hist
+        Distribution of log10 E of the selected events by method: what the weights are like.
+    clipped : dict of str to int
+        Number of selected events whose E was below the floor, by method.
+    clipped_weight : dict of str to float
+        Sum of the weights of these events, by method.
+    jensen : dict of str to float
+        Sum over the selected events of ``w Var(E) / E^3`` by ensemble: the upward bias of 1/E that
+        averaging the members leaves; Var(E) is that of their mean.
+    bias : dict of str to float
+        ``sum w (E_true / E - 1)`` over all generated events by method: the bias of the corrected
+        total without the noise of the responses. For bin-by-bin corrections with the bins of the
+        observable ``reference``.
+    n_selected : int
+        Number of selected events.
+    n_outside : int
+        Number of events outside the fiducial region, which are left out of everything else.
+    reference : str
+        Name of the first observable of events in one dimension, which all totals are those of.
+    methods : tuple of CorrectionMethod
+        All methods that correct, in the order of the histograms.
+    """
+
+    horvitz_thompson: Histograms
+    exact: Histograms | None = None
+    replicas: Histograms | None = None
+    efficiencies: Histogram
+    clipped: dict[str, int]
+    clipped_weight: dict[str, float]
+    jensen: dict[str, float]
+    bias: dict[str, float]
+    n_selected: int
+    n_outside: int
+    reference: str = _constant()
+    methods: tuple[CorrectionMethod, ...] = _constant()
+
+    @property
+    def histograms(self) -> Mapping[str, Any]:
+        names = ("observables", "horvitz_thompson", "exact", "replicas", "efficiencies")
+        return {name: self[name] for name in names if name in self}
+
+    def variance(self, name: str, method: CorrectionMethod) -> Array:
+        """Variance of (corrected - generated) in the bins of an observable, if E is true.
+
+        It is the exact one, where all generated events are known with the momenta that the method
+        uses; else the estimate from the selected events (Horvitz-Thompson).
+
+        Parameters
+        ----------
+        name : str
+            Observable.
+        method : CorrectionMethod
+            One of ``methods``.
+
+        Returns
+        -------
+        ndarray of float64, shape of the bins
+            Variances, without flow.
+        """
+        known = None if method.reconstructed else self.exact
+        found = self.horvitz_thompson if known is None else known
+        variances: Array = part_of(found[name], method=method.label).variances()
+        return variances

@@ -1,0 +1,125 @@
+"""Tables and page of a closure of efficiency inversion."""
+
+from __future__ import annotations
+
+import html
+
+from hepsilon.closure.model import Entry, InversionClosure, InversionEntry
+from hepsilon.report.text import (
+    chi2_text,
+    html_table,
+    number_text,
+    outside_text,
+    percent_text,
+    ratio_text,
+    signed_text,
+)
+
+__all__ = ["inversion_body", "inversion_cells", "mean_chi2"]
+
+
+def mean_chi2(entry: Entry) -> tuple[float | None, float | None]:
+    """Mean chi2/ndf over all observables in one and in two dimensions.
+
+    Parameters
+    ----------
+    entry : Entry
+        Closure of one efficiency.
+
+    Returns
+    -------
+    one, two : float or None
+        Mean for each number of dimensions; None without any.
+    """
+    ratios: tuple[list[float], list[float]] = ([], [])
+    for found in entry.observables.values():
+        if found.ndf:
+            ratios[found.dimensions - 1].append(found.chi2 / found.ndf)
+    one, two = (sum(r) / len(r) if r else None for r in ratios)
+    return one, two
+
+
+def inversion_cells(closure: InversionClosure) -> tuple[list[str], list[list[str]]]:
+    """Relative difference of the total, its pull, and mean chi2/ndf, one row per method."""
+    rows = []
+    for entry in closure.efficiency.values():
+        overall, means = entry.overall, mean_chi2(entry)
+        row = [percent_text(overall.relative_difference), signed_text(overall.pull)]
+        rows.append(row + ["-" if mean is None else f"{mean:.2f}" for mean in means])
+    return ["yield", "pull", "1D", "2D"], rows
+
+
+def _chi2_rows(closure: InversionClosure) -> tuple[list[str], list[list[str]]]:
+    """chi2/ndf of every observable, exact and by the naive statistic, one row per observable."""
+    entries = closure.efficiency
+    header = ["observable", *(f"{m}: {kind}" for m in entries for kind in ("exact", "naive"))]
+    rows = []
+    for name in next(iter(entries.values())).observables if entries else ():
+        row = [name]
+        for entry in entries.values():
+            found = entry.observables[name]
+            row += [chi2_text(found), ratio_text(found.naive_chi2, found.naive_ndf)]
+        rows.append(row)
+    return header, rows
+
+
+def _details(name: str, entry: InversionEntry) -> list[str]:
+    """Row of one method in the table of totals."""
+    overall, clipped = entry.overall, entry.clipped
+    known = entry.jensen is not None and overall.observed != 0.0
+    jensen = (entry.jensen or 0.0) / overall.observed if known else None
+    return [
+        name,
+        number_text(overall.observed),
+        number_text(overall.horvitz_thompson_error),
+        number_text(overall.poisson_error),
+        number_text(overall.expected),
+        percent_text(overall.relative_bias),
+        percent_text(jensen),
+        number_text(next(iter(entry.effective_sample_size.values()), None), 0),
+        f"{clipped.count:,} ({clipped.share:.2%})",
+        outside_text(entry),
+    ]
+
+
+def inversion_body(closure: InversionClosure, summary: str) -> str:
+    """HTML between the headline and the pictures.
+
+    Parameters
+    ----------
+    closure : InversionClosure
+        Content of ``closure.json``.
+    summary : str
+        Table of chi2/ndf as HTML.
+
+    Returns
+    -------
+    str
+        HTML of text and tables.
+    """
+    header = ["method", "corrected", "HT error", "Poisson error", "generated", "bias", "Jensen"]
+    header += ["effective events", "clipped (share of the weight)", "out of domain"]
+    details = [_details(name, entry) for name, entry in closure.efficiency.items()]
+    counts = f"{closure.n_events:,} events, {closure.n_selected:,} selected"
+    if closure.n_outside:
+        counts += f", {closure.n_outside:,} outside the fiducial region (left out)"
+    return (
+        f"<p>{counts}, from {html.escape(', '.join(closure.files))}</p>"
+        "<h2>chi2 / ndf by the exact statistic</h2>"
+        "<p>Corrected minus generated, with the variance sum w<sup>2</sup> (1 - E) / E over the "
+        "generated events: one for the true efficiency. The model's own uncertainty is not "
+        "included. yield, pull: relative difference of the total, and in units of its error; 1D, "
+        "2D: means over all observables in one and in two dimensions; KL: mean Kullback-Leibler "
+        "divergence of the truth from the efficiency per event. @reco: weights and observables "
+        "from reconstructed momenta, "
+        "with the variance from the selected events; migrations between bins are not in it.</p>"
+        f"{summary}<h2>Totals</h2>"
+        "<p>HT: Horvitz-Thompson, the error given the generated events. bias: that of the total "
+        "without the noise of the responses, where the truth is known. Jensen: what averaging the "
+        "members of an ensemble leaves of the upward bias of 1/E, from their spread.</p>"
+        f"{html_table(header, details)}<h2>All observables</h2>"
+        "<p>naive: the statistic of the reference code, which takes the corrected and the "
+        "generated histogram as independent though they share their events; it is below one for "
+        "a perfect efficiency.</p>"
+        f"{html_table(*_chi2_rows(closure))}"
+    )

@@ -1,0 +1,66 @@
+"""Numbers as text, and tables as HTML."""
+
+from __future__ import annotations
+
+import html
+
+from hepsilon.closure.model import Entry, ObservableClosure
+from hepsilon.histograms.methods import ALL
+
+__all__ = [
+    "chi2_text",
+    "divergence_text",
+    "html_table",
+    "number_text",
+    "outside_text",
+    "percent_text",
+    "ratio_text",
+    "signed_text",
+]
+
+
+def number_text(value: float | None, digits: int = 1) -> str:
+    """Number with thousands separators; ``-`` where it is not known."""
+    return "-" if value is None else f"{value:,.{digits}f}"
+
+
+def percent_text(value: float | None) -> str:
+    """Signed percentage of a share; ``-`` where it is not known."""
+    return "-" if value is None else f"{100 * value:+.2f}%"
+
+
+def signed_text(value: float | None) -> str:
+    """Number with its sign, such as a pull; ``-`` where it is not known."""
+    return "-" if value is None else f"{value:+.1f}"
+
+
+def ratio_text(chi2: float, ndf: int) -> str:
+    """chi2 / ndf; ``-`` without bins."""
+    return f"{chi2 / ndf:.2f}" if ndf else "-"
+
+
+def chi2_text(found: ObservableClosure) -> str:
+    """chi2 / ndf of one observable by the exact statistic."""
+    return ratio_text(found.chi2, found.ndf)
+
+
+def divergence_text(entry: Entry) -> str:
+    """Mean divergence from the truth of all objects or events, in units of 1e-4 nats."""
+    distance = (entry.truth or {}).get(ALL)
+    if distance is None or distance.divergence is None:
+        return "-"
+    return f"{1e4 * distance.divergence:.2f}"
+
+
+def outside_text(entry: Entry) -> str:
+    """Number and share of objects or events outside the domain."""
+    return f"{entry.out_of_domain.count} ({entry.out_of_domain.share:.2%})"
+
+
+def html_table(header: list[str], rows: list[list[str]]) -> str:
+    """Table as HTML, in a box that scrolls sideways where the page is narrow."""
+    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
+    )
+    return f'<div class="scroll"><table><tr>{head}</tr>{body}</table></div>'

@@ -1,0 +1,150 @@
+"""The registry of kinds: lazy, and open for kinds of a user's own."""
+
+from __future__ import annotations
+
+import doctest
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+
+import hepsilon.efficiencies.base
+import hepsilon.efficiencies.kinds
+from hepsilon import ArtifactError, Efficiency, EfficiencyMap, load, load_correction
+from hepsilon.arrays.types import Array
+from hepsilon.efficiencies import kinds
+from hepsilon.efficiencies.artifact import Card, versions
+from hepsilon.efficiencies.bin_by_bin import BinByBin
+from hepsilon.efficiencies.kinds import Options, register_kind
+from hepsilon.efficiencies.network import NetworkEfficiency
+from hepsilon.efficiencies.saved import Saved, SavedArrays
+from hepsilon.testing import check_efficiency
+from tests.helpers.toys import SPEC, TASK, random_jets
+
+
+class FlatCard(Card):
+    kind: Literal["flat"] = "flat"
+
+
+class Flat(SavedArrays[FlatCard], Efficiency):
+    """One number for everything, with its interval as replicas."""
+
+    record, group = FlatCard, "flat"
+
+    def _check(self) -> None:
+        if set(self._arrays) != {"value"}:
+            raise ArtifactError("expected the value")
+
+    def _predict(self, offsets: Array, nodes: Array, replicas: bool) -> tuple[Array, Array | None]:
+        eps = np.full(len(nodes), self._arrays["value"][0])
+        return eps, eps[:, None] * np.array([0.9, 1.1]) if replicas else None
+
+
+@pytest.fixture
+def flat() -> Flat:
+    card = FlatCard(
+        task=TASK,
+        features=SPEC,
+        n_events=1,
+        n_objects=1,
+        passed_rate=0.25,
+        files=(),
+        versions=versions(),
+        arrays=("flat",),
+    )
+    return Flat(card, {"value": np.array([0.25])})
+
+
+@pytest.fixture(autouse=True)
+def _registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What a test registers is forgotten after it."""
+    with monkeypatch.context() as patch:
+        patch.setattr(kinds, "_KINDS", dict(kinds._KINDS))
+        yield
+
+
+def test_a_kind_of_ones_own_is_saved_and_loaded(flat: Flat, tmp_path: Path) -> None:
+    path = flat.save(tmp_path / "flat.hepsilon")
+    with pytest.raises(ArtifactError, match=r"'map', 'network'\], received 'flat'.*register_kind"):
+        load(path)
+    assert register_kind("flat")(Flat) is Flat
+    for read in (load, load_correction, Flat.load):
+        again: Any = read(path)
+        assert isinstance(again, Flat)
+        assert again.card == flat.card
+        assert again.hash
+    check_efficiency(load(path), random_jets([0, 2, 1, 3]))
+
+
+def test_the_arrays_of_ones_own_kind_are_checked(flat: Flat, tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="expected the value"):
+        Flat(flat.card, {})
+    with pytest.raises(ArtifactError, match="kind"):
+        EfficiencyMap.load(flat.save(tmp_path / "flat.hepsilon"))
+
+
+def test_options_arrive_at_the_class(flat: Flat, tmp_path: Path) -> None:
+    received = []
+
+    @register_kind("flat")
+    class Remembering(Flat):
+        @classmethod
+        def opened(cls, path: str | Path, options: Options) -> Remembering:
+            received.append(options)
+            return cls.load(path)
+
+    path = flat.save(tmp_path / "flat.hepsilon")
+    load(path, backend="onnxruntime", device="cpu", precision="bfloat16", precision_bound=0.5)
+    load_correction(path, device="gpu:1")
+    assert received == [Options("onnxruntime", "cpu", "bfloat16", 0.5), Options(device="gpu:1")]
+
+
+def test_a_kind_has_one_class(flat: Flat) -> None:
+    register_kind("flat")(Flat)
+    register_kind("flat")(Flat)  # such as a notebook's cell that runs twice
+    for kind, other in (("flat", EfficiencyMap), ("map", Flat)):
+        with pytest.raises(ArtifactError, match=f"the kind '{kind}' is that of .* already"):
+            register_kind(kind)(other)
+    assert register_kind("map")(EfficiencyMap) is EfficiencyMap
+
+
+def test_all_kinds_have_the_same_base() -> None:
+    for kind in kinds._KINDS:
+        found = kinds.class_of_kind(kind, "x")
+        assert issubclass(found, Saved)
+        assert issubclass(found, Efficiency) == (found is not BinByBin)
+    assert kinds.class_of_kind("network", "x") is NetworkEfficiency
+
+
+def test_a_map_is_loaded_without_the_networks(toy_map: EfficiencyMap, tmp_path: Path) -> None:
+    path = toy_map.save(tmp_path / "map.hepsilon")
+    found = _modules_after(path)
+    assert "map" in found
+    assert not found & {"network", "factorised", "bin_by_bin", "precision", "engines"}
+
+
+def test_a_network_is_loaded_without_the_maps(gnn: NetworkEfficiency) -> None:
+    found = _modules_after(Path(gnn.path))
+    assert "network" in found
+    assert not found & {"map", "factorised", "bin_by_bin", "precision"}
+
+
+def _modules_after(path: Path) -> set[str]:
+    """Modules of the room that a fresh process has imported after loading."""
+    code = "import sys, hepsilon; hepsilon.load(sys.argv[1]); print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True
+    )
+    room = "hepsilon.efficiencies."
+    return {n.removeprefix(room).split(".")[0] for n in done.stdout.split() if n.startswith(room)}
+
+
+@pytest.mark.parametrize("module", [hepsilon.efficiencies.base, hepsilon.efficiencies.kinds])
+def test_the_examples_are_true(module: Any) -> None:
+    found = doctest.testmod(module)
+    assert found.attempted > 0
+    assert found.failed == 0
