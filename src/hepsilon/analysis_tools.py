@@ -1,4 +1,4 @@
-"""Truth-tag weights in ``coffea.analysis_tools.Weights``, and fills of single jets beside them."""
+"""Truth-tag weights in ``coffea.analysis_tools.Weights``, and histograms of single objects."""
 
 from __future__ import annotations
 
@@ -31,24 +31,24 @@ __all__ = [
 ]
 
 EFFICIENCY = "efficiency"
-"""Variation by the spread of an efficiency's replicas."""
+"""Name of the variation by the spread of an efficiency's replicas."""
 
 
 @dataclass(frozen=True)
 class TruthTag:
-    """What :func:`add_truth_tag` has added.
+    """Truth-tag weight that :func:`add_truth_tag` has added.
 
     Attributes
     ----------
-    weight : ndarray
-        One per event.
-    possible : ndarray of bool
-        True for the events whose weight is not 0: the step of a cutflow that stands where the cut
-        on the number of tags stood.
+    weight : ndarray of float64, shape (n_events,)
+        Nominal weight of every event.
+    possible : ndarray of bool, shape (n_events,)
+        True for the events whose weight is not 0. As a step of a cutflow it takes the place of the
+        cut on the number of tags.
     variations : tuple of str
         Names of the variations in ``Weights``, without Up and Down.
     n_above_one : int
-        Number of jets whose SF * eps was above 1 (and taken as 1).
+        Number of jets whose SF * eps was above 1, which was taken as 1.
     """
 
     weight: Array
@@ -58,24 +58,30 @@ class TruthTag:
 
 
 def shifted_efficiencies(eps: ak.Array, replicas: ak.Array) -> tuple[ak.Array, ak.Array]:
-    """Efficiencies up and down by the spread of their replicas, all jets together.
+    """Efficiencies shifted up and down by the spread of their replicas.
 
     With the standard deviation s of the replicas of a jet, its odds eps / (1 - eps) are multiplied
     and divided by ``1 + s / (eps (1 - eps))``: to first order eps +- s, but always inside (0, 1).
-    All jets are taken as fully correlated: an envelope. What the correlations really do to a
-    histogram is seen when every replica is filled.
+    All jets are shifted together, as if they were fully correlated, so the two results are an
+    envelope. The true effect of the correlations on a histogram shows when every replica is
+    filled.
 
     Parameters
     ----------
-    eps : ak.Array
-        Jagged, one working point.
-    replicas : ak.Array
-        Of ``eps``, with one more axis (see ``Efficiency.replicas``).
+    eps : ak.Array of float64, shape (n_events, jets)
+        Efficiency of every jet for one working point, jagged, inside (0, 1).
+    replicas : ak.Array of float64, shape (n_events, jets, n_replicas)
+        Two or more replicas of each efficiency, such as ``efficiency.replicas(jets)``.
+
+    Returns
+    -------
+    up, down : ak.Array of float64, shape (n_events, jets)
+        Efficiencies with larger and with smaller odds.
 
     Raises
     ------
     InputError
-        For values outside (0, 1), fewer than two replicas, or those of other jets.
+        If values are outside (0, 1), there are fewer than two replicas, or those of other jets.
     """
     offsets, values = checked(eps, "eps")
     found, rows = flat_rows(replicas, name="replicas")
@@ -103,29 +109,32 @@ def add_weight(
     nominal: Array,
     variations: Mapping[str, tuple[Array, Array]] | None = None,
 ) -> tuple[str, ...]:
-    """``Weights.add_multivariation`` with fresh copies, and errors for what coffea would lose.
+    """Add a weight with variations to coffea's ``Weights``, and refuse those that it would lose.
+
+    ``Weights.add_multivariation`` keeps variations as ratios to the nominal weight, and changes
+    arrays in place: it is given fresh copies here.
 
     Parameters
     ----------
-    weights : Weights
-        Of the events of a chunk.
+    weights : coffea.analysis_tools.Weights
+        Weights of the events of a chunk.
     name : str
-        Of the weight; the variations become ``NAME_variationUp`` and ``...Down``.
-    nominal : ndarray
-        One per event.
-    variations : mapping of str to tuple of (ndarray, ndarray), optional
-        Name: (up, down), one per event each.
+        Name of the weight; the variations become ``NAME_variationUp`` and ``NAME_variationDown``.
+    nominal : ndarray, shape (n_events,)
+        Nominal weight of every event.
+    variations : mapping of str to tuple of (up, down), optional
+        Weights up and down by the name of the variation, both of shape (n_events,).
 
     Returns
     -------
-    tuple
-        Names of the variations.
+    tuple of str
+        Names of the variations in ``Weights``, without Up and Down.
 
     Raises
     ------
     InputError
-        For weights that are not finite or of another number of events, and variations of a nominal
-        weight of zero (coffea keeps ratios to it, which there are none of).
+        If weights are not finite or of another number of events, or if an event with a nominal
+        weight of zero has a variation that is not zero.
     """
     size = len(weights.weight())
     columns = {"nominal": nominal}
@@ -171,21 +180,60 @@ def add_truth_tag(
 
     Parameters
     ----------
-    weights : Weights
-        ``coffea.analysis_tools.Weights`` of the events.
+    weights : coffea.analysis_tools.Weights
+        Weights of the events of a chunk.
     name : str
-        Of the weight.
-    eps, n_tags, at_least, jets, scale_factors, working_points, direct, tagged : various
-        As for :func:`hepsilon.truth_tag_weight`. Every variation of the scale factors becomes one
-        of the weight, ``NAME_variation``.
-    replicas : ak.Array, optional
-        Of the efficiency (one working point), such as ``efficiency.replicas(jets)``: their spread
-        becomes the variation ``NAME_efficiency`` (see :func:`shifted_efficiencies`).
+        Name of the weight.
+    eps : ak.Array or mapping of str to ak.Array, shape (n_events, jets[, working points])
+        Efficiency of every jet, as for :func:`hepsilon.truth_tag_weight`.
+    n_tags : int or Condition, default 2
+        Number of tags, or a condition such as ``at_least(2, "medium")``.
+    at_least : bool, default False
+        Ask for that many tags or more, instead of exactly that many.
+    jets : slice, jagged ak.Array of bool, or None, default slice(0, 2)
+        Jets that count, by default the leading two; None for all.
+    scale_factors : ak.Array, mapping of str to ak.Array, or ScaleFactors, optional
+        Ratios of data to simulation. Each of their variations becomes one of the weight,
+        ``NAME_variation``.
+    replicas : ak.Array of float64, shape (n_events, jets, n_replicas), optional
+        Replicas of the efficiency of one working point, such as ``efficiency.replicas(jets)``.
+        Their spread becomes the variation ``NAME_efficiency`` (see
+        :func:`shifted_efficiencies`).
+    working_points : sequence of str, optional
+        Names of the working points, from the loosest to the tightest.
+    direct : jagged ak.Array of bool, optional
+        True for the jets that stay directly tagged.
+    tagged : jagged ak.Array of bool or int, optional
+        Tags of the jets that stay directly tagged.
+
+    Returns
+    -------
+    TruthTag
+        Nominal weight, the events in which it is not zero, and the names of the variations.
 
     Raises
     ------
     InputError
-        As :func:`hepsilon.truth_tag_weight` and :func:`add_weight`.
+        If the arguments are not valid for :func:`hepsilon.truth_tag_weight`, coffea's ``Weights``
+        could not carry the result (see :func:`add_weight`), or replicas go with several working
+        points.
+
+    Examples
+    --------
+    >>> import awkward as ak
+    >>> from coffea.analysis_tools import Weights
+    >>> from hepsilon import ScaleFactors
+    >>> from hepsilon.analysis_tools import add_truth_tag
+    >>> eps = ak.Array([[0.5, 0.5], [0.75, 0.25]])
+    >>> nominal, up, down = (ak.full_like(eps, factor) for factor in (1.0, 1.1, 0.9))
+    >>> factors = ScaleFactors(nominal, {"btag": (up, down)})
+    >>> weights = Weights(2)
+    >>> add_truth_tag(weights, "tags", eps, 2, scale_factors=factors).variations
+    ('tags_btag',)
+    >>> weights.weight()
+    array([0.25  , 0.1875])
+    >>> weights.weight("tags_btagUp").round(6)
+    array([0.3025  , 0.226875])
     """
     condition = as_condition(n_tags, at_least)
     options: dict[str, Any] = {
@@ -222,30 +270,30 @@ def add_truth_tag(
 def tag_cutflow(
     selection: PackedSelection, weights: Weights, steps: Mapping[str, str]
 ) -> dict[str, float]:
-    """Weighted cutflow in which a truth-tag weight counts from the step on that it stands for.
+    """Weighted cutflow in which a truth-tag weight counts from the step on whose cut it replaces.
 
-    coffea's own ``selection.cutflow(..., weights=weights)`` has it in every row, which then is the
-    number of events that are expected to have the tags in the end.
+    coffea's own ``selection.cutflow(..., weights=weights)`` multiplies every row with all weights,
+    so that each row is the number of events that are expected to have the tags in the end.
 
     Parameters
     ----------
-    selection : PackedSelection
-        With all steps, in their order.
-    weights : Weights
-        Made with ``storeIndividual=True``.
+    selection : coffea.analysis_tools.PackedSelection
+        Selection with all steps, in their order.
+    weights : coffea.analysis_tools.Weights
+        Weights of the events, made with ``storeIndividual=True``.
     steps : mapping of str to str
-        Names of truth-tag weights by the name of the step each of them stands for, such as ``{"two
-        b jets": "tags"}``.
+        Name of a truth-tag weight by the name of the step that it replaces, such as ``{"two b
+        jets": "tags"}``.
 
     Returns
     -------
-    dict
+    dict of str to float
         Sum of weights after every step, ``initial`` first.
 
     Raises
     ------
     InputError
-        For steps that the selection, or weights that ``Weights`` do not have.
+        If the selection does not have a step, or ``Weights`` do not have a weight.
     """
     unknown = [step for step in steps if step not in selection.names]
     if unknown:
@@ -271,24 +319,27 @@ def fill_objects(
     object_weight: ak.Array | None = None,
     **axes: Any,
 ) -> None:
-    """Fill one entry per object, where ``Weights`` cannot carry a weight of each of them.
+    """Fill a histogram with one entry per object, each with a weight of its own.
+
+    coffea's ``Weights`` hold weights of events only; the weight of an entry is that of its event
+    times that of the object.
 
     Parameters
     ----------
     histogram : hist.Hist
-        To fill.
-    event_weight : ndarray
-        One per event, such as ``weights.weight()`` or ``weights.weight("btagUp")``.
-    object_weight : ak.Array, optional
-        Of every object, jagged, such as ``eps`` or ``1 / eps``.
-    axes : object
-        Value of every object (jagged), of every event (spread over its objects), or one for all,
-        such as the name of a category.
+        Histogram to fill.
+    event_weight : ndarray of float64, shape (n_events,)
+        Weight of every event, such as ``weights.weight()`` or ``weights.weight("btagUp")``.
+    object_weight : ak.Array of float64, shape (n_events, objects), optional
+        Weight of every object, jagged, such as ``eps`` or ``1 / eps``; by default 1.
+    **axes
+        Values for each axis of the histogram by its name: of every object (jagged), of every event
+        (spread over its objects), or one for all, such as the name of a category.
 
     Raises
     ------
     InputError
-        For weights that are not finite, or columns of other objects.
+        If weights are not finite, no column is jagged, or columns are of other objects.
     """
     jagged = {k: v for k, v in axes.items() if isinstance(v, ak.Array) and v.ndim > 1}
     if object_weight is not None:
@@ -318,13 +369,13 @@ def fill_objects(
 
 
 def _whole(column: ak.Array, values: Array) -> npt.NDArray[Any]:
-    """The values; as integers where the column has them, as axes of categories need them."""
+    """Values as integers where the column has integers, which axes of categories need."""
     content = ak.to_numpy(ak.flatten(column, axis=None))
     return content.astype(np.int64) if content.dtype.kind in "biu" else values
 
 
 def _spread(name: str, value: Any, counts: npt.NDArray[np.int64]) -> Any:
-    """A value of every event for each of its objects; a single one as it is."""
+    """Repeat the value of every event for its objects; a single value is returned unchanged."""
     if isinstance(value, str) or np.ndim(value) == 0:
         return value
     if np.shape(value) != counts.shape:

@@ -24,27 +24,27 @@ class HepsilonError(Exception):
 
 
 class InputError(HepsilonError):
-    """Data (columns, files) that do not have the expected content."""
+    """Data (columns, files) do not have the expected content."""
 
 
 class ConfigError(HepsilonError):
-    """A task or configuration that is not valid."""
+    """A task or configuration is not valid."""
 
 
 class ArtifactError(HepsilonError):
-    """A model or map file that is missing, damaged or not a hepsilon artifact."""
+    """A saved model, map or scale factor file is missing, damaged or of another kind."""
 
 
 class DomainError(HepsilonError):
-    """Objects outside the region that the training sample covered, where that is forbidden."""
+    """Objects are outside the region that the training sample covered, and that is forbidden."""
 
 
 class TrainingError(HepsilonError):
-    """A training that cannot start or did not converge to finite numbers."""
+    """A training cannot start or did not converge to finite numbers."""
 
 
 class RemoteError(HepsilonError):
-    """A server of models that is not reachable, or does not serve the model that is expected."""
+    """A server of models is not reachable, or does not serve the expected model."""
 
 
 class OutOfDomainWarning(UserWarning):
@@ -52,4 +52,4 @@ class OutOfDomainWarning(UserWarning):
 
 
 class ScaleFactorWarning(UserWarning):
-    """Scale factors that are not valid as they are: a product with the efficiency above 1, ..."""
+    """Scale factors had to be changed, such as where SF times the efficiency is above 1."""

@@ -1,4 +1,4 @@
-"""The demo: both methods on toy samples, from simulation to report, and one of them on NanoAOD."""
+"""Demo of truth tagging and efficiency inversion, from simulation to report."""
 
 import lazy_loader
 

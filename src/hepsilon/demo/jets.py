@@ -1,6 +1,7 @@
-"""The whole path in a few minutes: simulate, train, map, process, closure, and real NanoAOD.
+"""Demo in a few minutes: simulation, training, map, processor, closure, and real NanoAOD.
 
-First truth tagging of jets, then efficiency inversion of tracks (:mod:`hepsilon.demo.tracks`).
+It begins with truth tagging of jets, here, and ends with efficiency inversion of tracks
+(:mod:`hepsilon.demo.tracks`).
 """
 
 from __future__ import annotations
@@ -45,14 +46,14 @@ WORKERS = 2
 
 @dataclass(frozen=True)
 class DemoResult:
-    """What the demo found.
+    """Results of the demo.
 
     Attributes
     ----------
     tables : dict of str to tuple of (list of str, list of list of str)
-        For each sample the header and the rows of its closure table.
+        Header and rows of the closure table, by sample.
     reports : dict of str to Closure
-        For each sample the content of its closure.json.
+        Content of closure.json, by sample.
     """
 
     tables: dict[str, tuple[list[str], list[list[str]]]]
@@ -60,7 +61,7 @@ class DemoResult:
 
     @property
     def summary(self) -> dict[str, Any]:
-        """The tables as plain data."""
+        """Tables as plain data: by sample, one dict of cells per row."""
         return {
             name: [dict(zip(header, row, strict=True)) for row in rows]
             for name, (header, rows) in self.tables.items()
@@ -68,9 +69,14 @@ class DemoResult:
 
 
 def nanoaod_task() -> Task:
-    """Medium b-tagging of NanoAOD jets within the tracker.
+    """Task of medium b-tagging of NanoAOD jets within the tracker.
 
-    The file of 2015 has CSVv2 only: its DeepFlavour branches hold a constant.
+    The tagger is CSVv2, for the DeepFlavour branches of the file of 2015 hold a constant.
+
+    Returns
+    -------
+    Task
+        Efficiency of jets with pt above 20 GeV and ``|eta|`` below 2.5.
     """
     return Task(
         features=FEATURES,
@@ -81,7 +87,13 @@ def nanoaod_task() -> Task:
 
 
 def nanoaod_path() -> Path | None:
-    """NanoAOD file of scikit-hep-testdata; None, and one line that says so, without it."""
+    """NanoAOD file of scikit-hep-testdata, if it can be had; else a warning is logged.
+
+    Returns
+    -------
+    pathlib.Path or None
+        The file, or None.
+    """
     try:
         return sample_path(NANOAOD_FILE)
     except InputError as error:
@@ -118,7 +130,7 @@ def _learn(
     networks: Mapping[str, ModelConfig],
     training: TrainingConfig,
 ) -> dict[str, Efficiency]:
-    """Map and networks of a task, from one file."""
+    """Fit a map and train networks for a task, from one file."""
     base = Config(task=task, input=InputConfig(schema="nanoaod"), training=training)
     efficiency_map = EfficiencyMap.fit(task, read_columns([file], base), base.map)
     efficiency_map.save(out / "map.hepsilon")
@@ -142,7 +154,7 @@ def _close(
 
 
 def _real(toy: Mapping[str, Efficiency], out: Path, seed: int) -> dict[str, Closure]:
-    """Map and small network of the real file, beside the efficiencies of the toy."""
+    """Close a map and a small network on the real file, beside the efficiencies of the toy."""
     file = nanoaod_path()
     if file is None:
         return {}
@@ -162,15 +174,20 @@ def run_demo(
 
     Parameters
     ----------
-    out : str or Path
-        Folder.
+    out : path-like
+        Folder to write to.
     n_events : int, default 60000
-        Jet events of the training sample; the two test samples have half as many each. Of tracks
-        three times as many events are trained on.
+        Number of jet events to train on. Each of the two test samples of jets has half as many; the
+        training sample of tracks has three times as many.
     seed : int, default 1
-        Of everything.
+        Seed of the samples and of the training.
     members : int, default 3
-        Networks of the graph network's ensemble for jets.
+        Number of networks in the ensemble of graph networks for jets.
+
+    Returns
+    -------
+    DemoResult
+        Closure tables and reports of all samples.
 
     Raises
     ------

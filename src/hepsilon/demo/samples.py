@@ -12,7 +12,17 @@ __all__ = ["sample_path"]
 
 
 def sample_path(name: str) -> Path:
-    """A file of scikit-hep-testdata, from the folder ``SKHEP_DATA`` or downloaded.
+    """File of scikit-hep-testdata, from the folder ``SKHEP_DATA`` or downloaded.
+
+    Parameters
+    ----------
+    name : str
+        Name of the file.
+
+    Returns
+    -------
+    pathlib.Path
+        The file on this machine.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The second half of the demo: efficiency inversion of tracks, for amplitudes never trained on."""
+"""Second half of the demo: efficiency inversion of tracks, for amplitudes never trained on."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _simulate(out: Path, n_training: int, n_test: int, seed: int) -> dict[str, P
 
 
 def _learn(config: Config, file: Path, out: Path, workers: int) -> dict[str, Any]:
-    """Both baselines and the network, from phase space alone."""
+    """Fit both baselines and train the network, on phase space alone."""
     axes = with_axes(config)
     factorised = FactorisedMap.fit(axes.task, read_columns([file], axes), axes.map)
     factorised.save(out / "factorised.hepsilon")
@@ -54,18 +54,23 @@ def _learn(config: Config, file: Path, out: Path, workers: int) -> dict[str, Any
 
 
 def track_reports(out: Path, n_events: int, seed: int, workers: int) -> dict[str, Closure]:
-    """Train on phase space, close on every amplitude; the content of each closure.json.
+    """Train on phase space, close on every amplitude, and write all of it into a folder.
 
     Parameters
     ----------
-    out : Path
-        Folder.
+    out : pathlib.Path
+        Folder to write to.
     n_events : int
-        Of each test sample; three times as many are trained on.
+        Number of events of each test sample; the training sample has three times as many.
     seed : int
-        Of everything.
+        Seed of the samples and of the training.
     workers : int
-        Processes.
+        Number of processes that run the processor.
+
+    Returns
+    -------
+    dict of str to Closure
+        Content of closure.json, by amplitude.
     """
     files = _simulate(out, 3 * n_events, n_events, seed)
     config = Config(

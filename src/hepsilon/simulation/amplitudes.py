@@ -52,13 +52,32 @@ BATCH = 50_000  # events per call of phasespace, which compiles for each number 
 
 @dataclass(frozen=True)
 class FiducialRegion:
-    """Region of all tracks of an event: ``pt > pt_min`` [GeV] and ``|eta| < eta_max``."""
+    """Fiducial region in which all tracks of an event have to be.
+
+    Attributes
+    ----------
+    pt_min : float, GeV, default 0.2
+        Lower bound on the transverse momentum.
+    eta_max : float, default 0.9
+        Upper bound on the absolute pseudorapidity.
+    """
 
     pt_min: float = 0.2
     eta_max: float = 0.9
 
     def contains(self, tracks: Tracks) -> Array:
-        """True for the events inside."""
+        """Find the events inside the region.
+
+        Parameters
+        ----------
+        tracks : Tracks
+            Tracks of events.
+
+        Returns
+        -------
+        ndarray of bool, shape (n_events,)
+            True where all tracks of the event are inside.
+        """
         inside = (tracks.pt > self.pt_min) & (np.abs(tracks.eta) < self.eta_max)
         return np.asarray(inside.all(axis=1))
 
@@ -70,22 +89,25 @@ class Amplitude:
     Attributes
     ----------
     mass_shape : {"logarithmic", "resonance", "continuum"}
-        Of the mass spectrum: uniform in the logarithm, the Breit-Wigner of a named particle, or a
+        Mass spectrum: uniform in the logarithm, the Breit-Wigner of a named particle, or a
         continuum ``x exp(-x / 0.4 GeV)`` in the distance x to the threshold.
-    mass_range : tuple of (float, float)
-        [GeV]; the lower end is raised to the threshold of the decay. With more than two mesons the
-        mean weight of the phase space multiplies the spectrum.
-    pt_shape, pt_scale : {"root", "exponential"} or float
-        Uniform in the square root of pt up to the scale [GeV], or exponential in pt^2 with the mean
-        ``pt_scale^2``, cut at :data:`PT_MAX`.
+    mass_range : tuple of (float, float), GeV
+        Range of the mass; the lower end is raised to the threshold of the decay. With more than two
+        mesons the mean weight of the phase space multiplies the spectrum.
+    pt_shape : {"root", "exponential"}
+        Spectrum of the transverse momentum: uniform in the square root of pt up to ``pt_scale``, or
+        exponential in pt^2 with the mean ``pt_scale^2``, cut at :data:`PT_MAX`.
+    pt_scale : float, GeV
+        Scale of this spectrum.
     rapidity_max : float
-        The rapidity is uniform within this.
-    particle : str
-        Of the Breit-Wigner.
-    axis : {"flight", "beam"}
-        Of the polar angle: the system's direction of flight, or the beam, in its rest frame.
-    angular : callable or None
-        Distribution in the cosine of that angle, at most one; None for an isotropic decay.
+        Largest absolute rapidity; the spectrum within is uniform.
+    particle : str, default ""
+        Name of the particle of the Breit-Wigner in the particle package.
+    axis : {"flight", "beam"}, default "flight"
+        Direction from which the polar angle is measured in the system's rest frame: its direction
+        of flight, or the beam.
+    angular : callable or None, default None
+        Distribution of the cosine of that angle, at most one; None for an isotropic decay.
     """
 
     mass_shape: Literal["logarithmic", "resonance", "continuum"]
@@ -126,7 +148,18 @@ AMPLITUDES: dict[str, Amplitude] = {
 
 
 def check_final_state(final_state: str) -> None:
-    """Refuse an unknown final state with a ValueError."""
+    """Refuse an unknown final state.
+
+    Parameters
+    ----------
+    final_state : str
+        Name of a final state.
+
+    Raises
+    ------
+    ValueError
+        If it is not in :data:`FINAL_STATES`.
+    """
     if final_state not in FINAL_STATES:
         raise ValueError(
             f"expected a final state of {list(FINAL_STATES)}, received {final_state!r}"
@@ -142,12 +175,34 @@ def _particle(name: str) -> Any:
 
 
 def meson_mass(name: str) -> float:
-    """Mass of a particle [GeV], by its name in the particle package."""
+    """Mass of a particle.
+
+    Parameters
+    ----------
+    name : str
+        Name in the particle package, such as ``"pi+"``.
+
+    Returns
+    -------
+    float, GeV
+        Mass.
+    """
     return float(_particle(name).mass * GEV)
 
 
 def masses(final_state: str) -> Array:
-    """Masses of the mesons [GeV]."""
+    """Masses of the mesons of a final state.
+
+    Parameters
+    ----------
+    final_state : str
+        Name in :data:`FINAL_STATES`.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_mesons,), GeV
+        Masses.
+    """
     return np.array([meson_mass(name) for name in FINAL_STATES[final_state]])
 
 
@@ -175,7 +230,7 @@ def _system_mass(rng: np.random.Generator, amplitude: Amplitude, n: int, thresho
 
 
 def _system(rng: np.random.Generator, amplitude: Amplitude, n: int, threshold: float) -> Array:
-    """Four-momenta (px, py, pz, E) of the systems (n, 4)."""
+    """Four-momenta (px, py, pz, E) of systems, shape (n, 4)."""
     mass = _system_mass(rng, amplitude, n, threshold)
     uniform = rng.uniform(size=n)
     if amplitude.pt_shape == "root":
@@ -197,7 +252,7 @@ def _system(rng: np.random.Generator, amplitude: Amplitude, n: int, threshold: f
 
 @cache
 def _generator(final_state: str) -> tuple[Any, Any]:
-    """The n-body decay and its random numbers; kept, since new ones would be compiled again."""
+    """Decay of phasespace with its random numbers; kept, since a new one is compiled again."""
     needs("simulating tracks", "phasespace")
     import phasespace
     from phasespace.random import get_rng
@@ -206,7 +261,7 @@ def _generator(final_state: str) -> tuple[Any, Any]:
 
 
 def _decay(rng: np.random.Generator, system: Array, final_state: str) -> tuple[Array, Array]:
-    """Momenta of the mesons (n, mesons, 4) and the phase-space weights, at most one (n)."""
+    """Momenta of the mesons (n, n_mesons, 4) and the phase-space weights (n,), at most one."""
     decay, uniform = _generator(final_state)
     uniform.reset_from_seed(int(rng.integers(2**31)))  # nothing is carried over between calls
     # the decaying system has the mass of the boost
@@ -233,7 +288,7 @@ def _cos_theta(system: Array, meson: Array, axis: str) -> Array:
 def _accepted(
     rng: np.random.Generator, amplitude: Amplitude, system: Array, mesons: Array, weights: Array
 ) -> Array:
-    """Accept-reject with the phase-space weight and the angular distribution."""
+    """Mask of the events kept by accept-reject with phase-space weight and angular distribution."""
     probability = weights
     if amplitude.angular is not None:
         cosine = _cos_theta(system, mesons[:, 0], amplitude.axis)
@@ -252,23 +307,28 @@ def generate_tracks(
 
     Parameters
     ----------
-    rng : np.random.Generator
-        Random generator.
+    rng : numpy.random.Generator
+        Random numbers.
     n_events : int
-        Number of events.
+        Number of events, one or more.
     amplitude : Amplitude
-        Spectra and angular distribution (see :data:`AMPLITUDES`), which is left out with more than
-        two mesons.
+        Spectra and angular distribution (see :data:`AMPLITUDES`); the latter is left out with more
+        than two mesons, where the angle of one does not describe the decay.
     final_state : str, default "pipi"
-        One of :data:`FINAL_STATES`.
+        Name in :data:`FINAL_STATES`.
     fiducial : FiducialRegion, optional
-        Region of the tracks; by default pt above 0.2 GeV and eta within 0.9.
+        Region of the tracks; by default pt above 0.2 GeV and ``|eta|`` below 0.9.
+
+    Returns
+    -------
+    Tracks
+        Tracks of the events, by falling pt.
 
     Raises
     ------
     ValueError
-        For an unknown final state, a mass range below the threshold, or spectra that (almost) never
-        reach the region.
+        If the final state is unknown, the number of events is below one, the mass range is below
+        the threshold, or the spectra (almost) never reach the region.
     """
     check_final_state(final_state)
     if n_events < 1:
@@ -294,7 +354,18 @@ def generate_tracks(
 
 
 def merged(parts: list[Tracks]) -> Tracks:
-    """All events of several parts."""
+    """Join the events of several parts.
+
+    Parameters
+    ----------
+    parts : list of Tracks
+        Parts with equal numbers of tracks per event.
+
+    Returns
+    -------
+    Tracks
+        Tracks of all events, in the order of the parts.
+    """
     px, py, pz, charge = (
         np.concatenate([getattr(part, name) for part in parts])
         for name in ("px", "py", "pz", "charge")

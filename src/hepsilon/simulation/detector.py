@@ -34,9 +34,14 @@ __all__ = ["ALICE_LIKE", "Detector", "Sector", "Tracks"]
 
 @dataclass(frozen=True)
 class Tracks:
-    """Tracks of events with a fixed number of them: arrays of shape (events, tracks).
+    """Tracks of events that all have the same number of tracks.
 
-    Momenta in GeV, charge in units of e.
+    Attributes
+    ----------
+    px, py, pz : ndarray of float64, shape (n_events, n_tracks), GeV
+        Momentum of every track.
+    charge : ndarray, shape (n_events, n_tracks), e
+        Charge of every track.
     """
 
     px: Array
@@ -46,27 +51,48 @@ class Tracks:
 
     @property
     def pt(self) -> Array:
-        """Transverse momentum [GeV]."""
+        """Transverse momentum [GeV], shape (n_events, n_tracks)."""
         return np.hypot(self.px, self.py)
 
     @property
     def eta(self) -> Array:
-        """Pseudorapidity."""
+        """Pseudorapidity, shape (n_events, n_tracks)."""
         return np.arcsinh(self.pz / self.pt)
 
     @property
     def phi(self) -> Array:
-        """Azimuth [rad]."""
+        """Azimuth [rad] in [-pi, pi], shape (n_events, n_tracks)."""
         return np.arctan2(self.py, self.px)
 
     def take(self, index: Array) -> Tracks:
-        """The chosen events, in the given order."""
+        """Choose events.
+
+        Parameters
+        ----------
+        index : ndarray of int64 or bool
+            Positions of the events in the order wanted, or a mask.
+
+        Returns
+        -------
+        Tracks
+            Tracks of the chosen events.
+        """
         return Tracks(self.px[index], self.py[index], self.pz[index], self.charge[index])
 
 
 @dataclass(frozen=True)
 class Sector:
-    """Dead sector of the tracker: centre and width [rad], and the efficiency that is left."""
+    """Dead sector of the tracker, with the small efficiency that is left in it.
+
+    Attributes
+    ----------
+    centre : float, rad
+        Azimuth of the centre.
+    width : float, rad
+        Full width in azimuth.
+    efficiency : float
+        Factor on the efficiency of a track inside.
+    """
 
     centre: float
     width: float
@@ -75,34 +101,47 @@ class Sector:
 
 @dataclass(frozen=True)
 class Detector:
-    """Constants of the detector.
+    """Parametrised detector: efficiencies and resolutions of tracks.
 
     Attributes
     ----------
-    plateau : float
-        Efficiency of a perfect track.
-    pt_half, pt_width : float
-        Turn-on: the logistic function of ``ln(pt / pt_half) / pt_width``.
-    eta_half, eta_width : float
-        Edges: the logistic function of ``(eta_half - |eta|) / eta_width``.
-    bending : float
-        Kappa, half the track's sagitta angle at 1 GeV (0.15 B r, in GeV).
+    plateau : float, default 0.95
+        Efficiency of a track that nothing below affects.
+    pt_half : float, GeV, default 0.22
+        Transverse momentum of half efficiency.
+    pt_width : float, default 0.25
+        Width of the turn-on, the logistic function of ``ln(pt / pt_half) / pt_width``.
+    eta_half : float, default 0.92
+        Pseudorapidity of half efficiency at the edges.
+    eta_width : float, default 0.05
+        Width of the edges, the logistic function of ``(eta_half - |eta|) / eta_width``.
+    bending : float, GeV, default 0.075
+        Kappa = 0.15 B r (B in T, r in m): a track of charge q is bent by
+        ``q arcsin(kappa / pt)`` before it leaves the tracker.
     sectors : tuple of Sector
-        Dead ones, in the azimuth where the track leaves the tracker.
-    sector_edge : float
-        Width of their logistic edges [rad].
-    merging, merging_eta, merging_phi : float
-        Largest loss of a pair, and its Gaussian widths.
-    trigger_floor : float
+        Dead sectors, in the azimuth at which the track leaves the tracker.
+    sector_edge : float, rad, default 0.03
+        Width of the logistic edges of dead sectors.
+    merging : float, default 0.7
+        Largest loss of a pair of tracks, at zero distance.
+    merging_eta : float, default 0.1
+        Gaussian width of this loss in pseudorapidity.
+    merging_phi : float, rad, default 0.2
+        Gaussian width of this loss in azimuth.
+    trigger_floor : float, default 0.2
         Efficiency of the trigger for collinear tracks.
-    opening, opening_width : float
-        Angle of its turn-on and the width [rad].
-    sum_pt_half, sum_pt_width : float
-        Turn-on in the sum of pt [GeV].
-    pt_resolution : tuple of (float, float)
-        Relative resolution of pt: constant term, and term linear in pt [1/GeV].
-    angle_resolution : float
-        Resolution of eta and of phi [rad].
+    opening : float, rad, default 0.95
+        Opening angle in azimuth at half of the trigger's turn-on.
+    opening_width : float, rad, default 0.12
+        Width of this turn-on.
+    sum_pt_half : float, GeV, default 0.6
+        Sum of transverse momenta at half of the trigger's turn-on.
+    sum_pt_width : float, GeV, default 0.08
+        Width of this turn-on.
+    pt_resolution : tuple of (float, float), default (0.01, 0.005)
+        Relative resolution of pt: the constant term, and the term linear in pt [1/GeV].
+    angle_resolution : float, rad, default 0.002
+        Resolution of eta and of phi.
     """
 
     plateau: float = 0.95
@@ -129,12 +168,34 @@ class Detector:
     angle_resolution: float = 0.002
 
     def exit_azimuth(self, tracks: Tracks) -> Array:
-        """Azimuth at which the tracks leave the tracker, in [-pi, pi) (events, tracks)."""
+        """Azimuth at which tracks leave the tracker, bent by the magnetic field.
+
+        Parameters
+        ----------
+        tracks : Tracks
+            Tracks of events.
+
+        Returns
+        -------
+        ndarray of float64, shape (n_events, n_tracks), rad
+            Azimuth in [-pi, pi).
+        """
         bend = tracks.charge * np.arcsin(np.minimum(self.bending / tracks.pt, 1.0))
         return _difference(tracks.phi, bend)
 
     def track_efficiency(self, tracks: Tracks) -> Array:
-        """Efficiency of each track by itself (events, tracks)."""
+        """Efficiency of each track by itself: turn-on, edges and dead sectors.
+
+        Parameters
+        ----------
+        tracks : Tracks
+            Tracks of events.
+
+        Returns
+        -------
+        ndarray of float64, shape (n_events, n_tracks)
+            Efficiency of every track.
+        """
         turn_on = expit(np.log(tracks.pt / self.pt_half) / self.pt_width)
         edges = expit((self.eta_half - np.abs(tracks.eta)) / self.eta_width)
         azimuth = self.exit_azimuth(tracks)
@@ -147,7 +208,18 @@ class Detector:
         return result
 
     def pair_efficiency(self, tracks: Tracks) -> Array:
-        """Probability that no pair of tracks is merged (events)."""
+        """Probability that no pair of tracks is merged.
+
+        Parameters
+        ----------
+        tracks : Tracks
+            Tracks of events.
+
+        Returns
+        -------
+        ndarray of float64, shape (n_events,)
+            Product over the pairs of each event.
+        """
         azimuth, eta = self.exit_azimuth(tracks), tracks.eta
         out = np.ones(len(eta))
         for i, j in combinations(range(eta.shape[1]), 2):
@@ -157,7 +229,18 @@ class Detector:
         return out
 
     def trigger_efficiency(self, tracks: Tracks) -> Array:
-        """Efficiency of the topology trigger (events)."""
+        """Efficiency of the trigger on opening angle and sum of transverse momenta.
+
+        Parameters
+        ----------
+        tracks : Tracks
+            Tracks of events, two or more in each.
+
+        Returns
+        -------
+        ndarray of float64, shape (n_events,)
+            Efficiency of every event.
+        """
         azimuth = self.exit_azimuth(tracks)
         pairs = combinations(range(azimuth.shape[1]), 2)
         opening = np.max(
@@ -168,13 +251,37 @@ class Detector:
         return np.asarray(self.trigger_floor + (1.0 - self.trigger_floor) * wide * hard)
 
     def efficiency(self, tracks: Tracks) -> Array:
-        """True efficiency of the events (events), for two or more tracks each."""
+        """True efficiency of events: product of tracks, pairs and trigger.
+
+        Parameters
+        ----------
+        tracks : Tracks
+            Tracks of events, two or more in each.
+
+        Returns
+        -------
+        ndarray of float64, shape (n_events,)
+            Efficiency of every event.
+        """
         singles = self.track_efficiency(tracks).prod(axis=1)
         result: Array = singles * self.pair_efficiency(tracks) * self.trigger_efficiency(tracks)
         return result
 
     def smear(self, rng: np.random.Generator, tracks: Tracks) -> Tracks:
-        """Reconstructed momenta: Gaussian in relative pt, eta and phi."""
+        """Reconstructed tracks: log-normal in pt, Gaussian in eta and phi.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+            Random numbers.
+        tracks : Tracks
+            Generated tracks.
+
+        Returns
+        -------
+        Tracks
+            Tracks with the resolution of the detector; charges are always right.
+        """
         pt = tracks.pt
         constant, linear = self.pt_resolution
         spread = np.hypot(constant, linear * pt)
@@ -186,7 +293,7 @@ class Detector:
 
 
 ALICE_LIKE = Detector()
-"""Half a tesla, a metre, and tracks from 0.2 GeV: central exclusive production at the LHC."""
+"""Detector with half a tesla over a metre, for central exclusive production at the LHC."""
 
 
 def _difference(first: Array, second: Array) -> Array:

@@ -1,4 +1,4 @@
-"""The toy detector's true efficiency as an efficiency of events."""
+"""True efficiency of the toy detector, callable like every efficiency of events."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __all__ = ["DetectorEfficiency"]
 
 
 class DetectorEfficiency:
-    """A parametrised detector as efficiency of events with a fixed number of tracks.
+    """True efficiency of events with a fixed number of tracks in a parametrised detector.
 
     Parameters
     ----------
     detector : Detector
-        Constants of :class:`hepsilon.simulation.Detector`.
+        Detector whose efficiency is taken.
     objects : int, default 2
         Number of tracks in every event.
     """
@@ -31,12 +31,22 @@ class DetectorEfficiency:
         return f"DetectorEfficiency({self.detector!r}, {self.objects})"
 
     def __call__(self, records: ak.Array, /) -> ak.Array:
-        """Efficiency of every event, float64.
+        """Efficiency of every event.
+
+        Parameters
+        ----------
+        records : ak.Array of records, shape (n_events, tracks)
+            Tracks with the fields px, py and pz [GeV] and charge [e].
+
+        Returns
+        -------
+        ak.Array of float64, shape (n_events,)
+            Efficiency of every event.
 
         Raises
         ------
         InputError
-            For events with another number of tracks, or missing fields.
+            If an event has another number of tracks, or a field is missing.
         """
         counts = ak.to_numpy(ak.num(records, axis=1))
         wrong = int(np.count_nonzero(counts != self.objects))

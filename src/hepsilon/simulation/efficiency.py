@@ -1,6 +1,6 @@
-r"""The true tagging efficiency of the toy jets.
+r"""True tagging efficiency of the toy jets.
 
-Eq. 2 of Di Bello et al., "Efficiency Parameterization with Neural Networks":
+It is Eq. 2 of Di Bello et al., "Efficiency Parameterization with Neural Networks":
 
 .. math:: \epsilon_i = \epsilon_{f_i}(p_T, \eta) \prod_{j \ne i} \hat\epsilon(\Delta R_{ij}, f_j)
 
@@ -30,16 +30,18 @@ __all__ = [
 
 @dataclass(frozen=True)
 class FlavourShape:
-    """Efficiency shape of one flavour, and what it does to its neighbours.
+    """Efficiency shape of jets of one flavour, and their effect on other jets.
 
     Attributes
     ----------
     peak : float
         Efficiency at the maximum of the Gaussian.
-    pt_mean, pt_width : float
-        Its position and width in pt [GeV].
+    pt_mean : float, GeV
+        Position of the maximum in pt.
+    pt_width : float, GeV
+        Width of the Gaussian in pt.
     eta_width : float
-        Its width in eta (the maximum is at 0).
+        Width of the Gaussian in eta, with the maximum at 0.
     dip : float
         Relative loss of efficiency of another jet at delta R = 0 to this one.
     radius : float
@@ -74,7 +76,27 @@ def _constants(flavour: Array, name: str) -> Array:
 
 
 def jet_efficiency(pt: Array, eta: Array, flavour: Array) -> Array:
-    """First factor of Eq. 2: the efficiency of an isolated jet (paper Fig. 3, top)."""
+    """Efficiency of an isolated jet: the first factor of Eq. 2 (paper Fig. 3, top).
+
+    Parameters
+    ----------
+    pt : ndarray, shape (n,), GeV
+        Transverse momentum.
+    eta : ndarray, shape (n,)
+        Pseudorapidity.
+    flavour : ndarray of int, shape (n,)
+        Hadron flavour: 5, 4 or 0.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+        Efficiency of every jet.
+
+    Raises
+    ------
+    ValueError
+        If a flavour is not in :data:`FLAVOURS`.
+    """
     pull_pt = (pt - _constants(flavour, "pt_mean")) / _constants(flavour, "pt_width")
     pull_eta = eta / _constants(flavour, "eta_width")
     result: Array = _constants(flavour, "peak") * np.exp(-0.5 * (pull_pt**2 + pull_eta**2))
@@ -82,14 +104,52 @@ def jet_efficiency(pt: Array, eta: Array, flavour: Array) -> Array:
 
 
 def environment_factor(delta_r: Array, other_flavour: Array) -> Array:
-    """Second factor of Eq. 2: the effect of one other jet (paper Fig. 3, bottom)."""
+    """Factor on the efficiency by one other jet: the second factor of Eq. 2 (Fig. 3, bottom).
+
+    Parameters
+    ----------
+    delta_r : ndarray, shape (n,)
+        Distance to the other jet in the eta-phi plane.
+    other_flavour : ndarray of int, shape (n,)
+        Hadron flavour of the other jet: 5, 4 or 0.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+        Factor, at most 1.
+
+    Raises
+    ------
+    ValueError
+        If a flavour is not in :data:`FLAVOURS`.
+    """
     dip, radius = _constants(other_flavour, "dip"), _constants(other_flavour, "radius")
     result: Array = 1.0 - dip * np.exp(-0.5 * (delta_r / radius) ** 2)
     return result
 
 
 def environment_product(offsets: Array, eta: Array, phi: Array, flavour: Array) -> Array:
-    """Product of the environment factors of all other jets of the event, for every jet."""
+    """Product of the factors by all other jets of the event, for every jet.
+
+    Parameters
+    ----------
+    offsets : ndarray of int64, shape (n_events + 1,)
+        Position of the first jet of each event.
+    eta, phi : ndarray, shape (n_jets,)
+        Pseudorapidity, and azimuth in rad.
+    flavour : ndarray of int, shape (n_jets,)
+        Hadron flavour: 5, 4 or 0.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_jets,)
+        Product for every jet; 1 for a jet that is alone.
+
+    Raises
+    ------
+    ValueError
+        If a flavour is not in :data:`FLAVOURS`.
+    """
     dip, radius = _constants(flavour, "dip"), _constants(flavour, "radius")
     return _environment_product(offsets, eta, phi, dip, radius)
 

@@ -1,7 +1,6 @@
-"""Toy jet events of the paper's Appendix A.
+"""Toy jet events, as flat columns that are drawn from a ``numpy.random.Generator``.
 
-Every function takes a ``numpy.random.Generator`` and returns flat columns (:class:`JetColumns`);
-pt and mass in GeV, angles in rad.
+They follow Appendix A of Di Bello et al., "Efficiency Parameterization with Neural Networks".
 """
 
 from __future__ import annotations
@@ -26,7 +25,23 @@ JET_MASS = 2.0
 
 @dataclass(frozen=True)
 class JetColumns:
-    """Jets of many events: ``counts`` per event and flat jet columns, pt-ordered in the event."""
+    """Jets of many events as flat columns, ordered by falling pt within each event.
+
+    Attributes
+    ----------
+    counts : ndarray of int64, shape (n_events,)
+        Number of jets of each event.
+    pt : ndarray of float64, shape (n_jets,), GeV
+        Transverse momentum.
+    eta : ndarray of float64, shape (n_jets,)
+        Pseudorapidity.
+    phi : ndarray of float64, shape (n_jets,), rad
+        Azimuth.
+    mass : ndarray of float64, shape (n_jets,), GeV
+        Mass.
+    flavour : ndarray of int64, shape (n_jets,)
+        Hadron flavour: 5, 4 or 0.
+    """
 
     counts: Array
     pt: Array
@@ -37,12 +52,23 @@ class JetColumns:
 
     @property
     def offsets(self) -> Array:
-        """Offsets of the events in the flat columns."""
+        """Position of the first jet of each event, int64 of shape (n_events + 1,)."""
         return np.concatenate([[0], np.cumsum(self.counts)]).astype(np.int64)
 
 
 def true_efficiency(jets: JetColumns) -> Array:
-    """True efficiency of every jet, paper Eq. 2 (see :mod:`hepsilon.simulation.efficiency`)."""
+    """True efficiency of every jet, Eq. 2 of the paper (:mod:`hepsilon.simulation.efficiency`).
+
+    Parameters
+    ----------
+    jets : JetColumns
+        Jets of events.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_jets,)
+        Efficiency of every jet.
+    """
     single = jet_efficiency(jets.pt, jets.eta, jets.flavour)
     return single * environment_product(jets.offsets, jets.eta, jets.phi, jets.flavour)
 
@@ -59,7 +85,7 @@ def _truncated_normal(
 def _around_leading(
     rng: np.random.Generator, eta_leading: Array, delta_r_max: float
 ) -> tuple[Array, Array]:
-    """Offsets (d_eta, d_phi) to the leading jet, with delta R from a density ~ sqrt(delta R).
+    """Differences (d_eta, d_phi) to the leading jet, with delta R from a density ~ sqrt(delta R).
 
     The angle in the eta-phi plane is uniform; where the jet would leave the acceptance only the
     angle is drawn again, so the delta R spectrum stays exact.
@@ -79,13 +105,18 @@ def training_jets(rng: np.random.Generator, n_events: int, *, max_jets: int = 6)
 
     Parameters
     ----------
-    rng : np.random.Generator
-        Random generator.
+    rng : numpy.random.Generator
+        Random numbers.
     n_events : int
         Number of events.
     max_jets : int, default 6
-        The multiplicity follows exp(-n / 4) between 2 and this number. The paper gives no upper
-        end; 6 gives the 3.5 jets per event of its public code.
+        Largest multiplicity: it follows exp(-n / 4) between 2 and this number. The paper gives no
+        upper end; 6 gives the 3.5 jets per event of its public code.
+
+    Returns
+    -------
+    JetColumns
+        Jets with a pt between 20 and 600 GeV and ``|eta|`` below 2.4.
     """
     multiplicities = np.arange(2, max_jets + 1)
     probabilities = np.exp(-multiplicities / 4.0)
@@ -149,14 +180,21 @@ def alternative_jets(
 
     Parameters
     ----------
-    rng : np.random.Generator
-        Random generator.
+    rng : numpy.random.Generator
+        Random numbers.
     n_events : int
         Number of events with both jets inside the acceptance of the training sample.
-    mass, width : float, default 90.0 or float, default 10.0
-        Of the scalar's Gaussian mass [GeV].
-    pt_scale : float, default 150.0
-        Mean of the exponential pt of the scalar [GeV].
+    mass : float, GeV, default 90.0
+        Mean of the Gaussian mass of the scalar.
+    width : float, GeV, default 10.0
+        Width of the Gaussian mass of the scalar.
+    pt_scale : float, GeV, default 150.0
+        Mean of the exponential pt of the scalar.
+
+    Returns
+    -------
+    JetColumns
+        Two jets in every event.
     """
     kept: list[list[Array]] = []
     found = 0

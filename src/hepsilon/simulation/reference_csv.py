@@ -1,4 +1,4 @@
-"""Data of the public reference code (CSV) as the ROOT files that everything here reads."""
+"""Conversion of the CSV data of the public reference code to ROOT files in the usual layout."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ REFERENCE_COLUMNS = (
     "pidCode2",
     "reco",
 )
-"""Columns in their order; a header line is optional."""
+"""Columns of the CSV file in their order; a header line is optional."""
 
 
 def _read(path: Path) -> dict[str, Array]:
@@ -74,22 +74,27 @@ def convert_csv(
 
     Parameters
     ----------
-    source : str or Path
+    source : path-like
         CSV file with :data:`REFERENCE_COLUMNS`, momenta in GeV.
-    out : str or Path
+    out : path-like
         ROOT file to write; it appears only when complete.
     particle : str, default "pi+"
-        Of both tracks, for their mass.
+        Particle that both tracks are taken for, which gives their mass.
     progress : callable, optional
-        Called with the number of events after each chunk.
+        Function that is called with the number of events after each chunk.
+
+    Returns
+    -------
+    pathlib.Path
+        The ROOT file.
 
     Raises
     ------
     ConfigError
         If the package ``particle`` is not installed.
     InputError
-        For another layout, values that are no numbers or not finite, or a response that is neither
-        0 nor 1.
+        If the file is missing, empty or of another layout, a value is not a finite number, the
+        response ``reco`` is neither 0 nor 1, or the particle is unknown.
     """
     needs("converting tracks", "particle")
     from particle import ParticleNotFound

@@ -1,4 +1,4 @@
-"""Tasks of the toy samples."""
+"""Tasks that fit the simulated samples of jets and tracks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ FLAVOURS: dict[str, tuple[int, ...]] = {"hadronFlavour": (5, 4, 0)}
 
 
 def toy_task() -> Task:
-    """Tagging of the simulated jets."""
+    """Task of the tagging efficiency of simulated jets.
+
+    Returns
+    -------
+    Task
+        Efficiency of single jets in pt, eta, phi and flavour, with their true efficiency.
+    """
     return Task(
         features=FEATURES,
         categorical=FLAVOURS,
@@ -22,7 +28,14 @@ def toy_task() -> Task:
 
 
 def track_task() -> Task:
-    """Efficiency of two simulated tracks together."""
+    """Task of the efficiency of events with two simulated tracks.
+
+    Returns
+    -------
+    Task
+        Efficiency of whole events in the momenta and charges of both tracks, with a fiducial
+        region and the true efficiency.
+    """
     return Task(
         level="event",
         collection="Track",

@@ -1,4 +1,4 @@
-"""Chunked, seeded writing of simulated events as NanoAOD-like TTrees."""
+"""Simulated events written chunk by chunk as NanoAOD-like TTrees, each chunk with its own seed."""
 
 from __future__ import annotations
 
@@ -46,17 +46,33 @@ CHUNK_EVENTS = 100_000
 TAG_CUT = 0.0
 """A jet is tagged where its branch ``Jet_discriminant`` is above this."""
 WORKING_POINTS = {"Loose": 0.5, "Medium": 1.0, "Tight": 2.0}
-"""Cuts on ``Jet_tagger``; ``Jet_trueEfficiencyLoose`` is the true efficiency of the first."""
+"""Cuts on ``Jet_tagger`` by working point; ``Jet_trueEfficiencyLoose`` belongs to the first."""
 
 
 def jet_events(kind: str, chunk: int, n_events: int, seed: int) -> dict[str, Any]:
-    """Branches of one chunk: a pure function of its arguments.
+    """Branches of one chunk of jets, a pure function of the arguments.
 
     ``Jet_discriminant`` is ``efficiency - score`` with a uniform score, so the cut at
     :data:`TAG_CUT` tags a jet with exactly its true efficiency (``Jet_trueEfficiency``).
-    ``Jet_tagger``, ``ln(score) / ln(efficiency)``, has several working points: above the cut a of
-    :data:`WORKING_POINTS` it tags with the probability ``efficiency^a`` (true as well); a cut of
-    1 is the same tag.
+    ``Jet_tagger``, ``ln(score) / ln(efficiency)``, has several working points: the cut a of
+    :data:`WORKING_POINTS` tags a jet with exactly the probability ``efficiency^a``, and the cut at
+    1 tags the jets that :data:`TAG_CUT` tags.
+
+    Parameters
+    ----------
+    kind : {"jets", "jets-alternative"}
+        Sample, a key of :data:`GENERATORS`.
+    chunk : int
+        Number of the chunk.
+    n_events : int
+        Number of events in the chunk.
+    seed : int
+        Seed of the sample.
+
+    Returns
+    -------
+    dict of str to ndarray or ak.Array, length n_events
+        Branches by name; ``Jet`` holds jagged records, pt and mass in GeV, phi in rad.
     """
     kind_number = sorted(GENERATORS).index(kind)
     rng = np.random.default_rng([seed, kind_number, chunk])
@@ -83,7 +99,22 @@ def jet_events(kind: str, chunk: int, n_events: int, seed: int) -> dict[str, Any
 
 
 def event_numbers(run: int, chunk: int, n_events: int) -> dict[str, Any]:
-    """run, luminosityBlock, event and weight of a chunk; numbers are unique within a run."""
+    """Branches run, luminosityBlock, event and genWeight of a chunk.
+
+    Parameters
+    ----------
+    run : int
+        Number of the run.
+    chunk : int
+        Number of the chunk; event numbers of the chunks of a run differ.
+    n_events : int
+        Number of events in the chunk.
+
+    Returns
+    -------
+    dict of str to ndarray, shape (n_events,)
+        Branches by name.
+    """
     return {
         "run": np.full(n_events, run, np.uint32),
         "luminosityBlock": np.full(n_events, chunk + 1, np.uint32),
@@ -93,7 +124,22 @@ def event_numbers(run: int, chunk: int, n_events: int) -> dict[str, Any]:
 
 
 def track_records(tracks: Tracks, mass: Any, exists: Any = None) -> ak.Array:
-    """Tracks as jagged records with mass [GeV]; none in the events where ``exists`` is False."""
+    """Tracks as jagged records.
+
+    Parameters
+    ----------
+    tracks : Tracks
+        Tracks of events.
+    mass : float or ndarray, GeV
+        Mass of the tracks, broadcast to (n_events, n_tracks).
+    exists : ndarray of bool, shape (n_events,), optional
+        False for the events that get no tracks; by default all have them.
+
+    Returns
+    -------
+    ak.Array of records, shape (n_events, tracks)
+        Records with px, py, pz, mass and charge.
+    """
     shape = tracks.px.shape
     columns = {
         "px": tracks.px,
@@ -117,10 +163,37 @@ def track_events(
     detector: Detector = ALICE_LIKE,
     fiducial: FiducialRegion | None = None,
 ) -> dict[str, Any]:
-    """Branches of one chunk of tracks: a pure function of its arguments.
+    """Branches of one chunk of tracks, a pure function of the arguments.
 
-    ``Track`` are the generated tracks, ``TrackReco`` the reconstructed ones of the events that
-    were selected (``reco``, drawn with the probability ``trueEfficiency``).
+    ``Track`` holds the generated tracks, and ``TrackReco`` the reconstructed ones of the events
+    that were selected (``reco``, drawn with the probability ``trueEfficiency``).
+
+    Parameters
+    ----------
+    chunk : int
+        Number of the chunk.
+    n_events : int
+        Number of events in the chunk, all of them in the fiducial region.
+    seed : int
+        Seed of the sample.
+    amplitude : Amplitude
+        Spectra and angular distribution.
+    final_state : str, default "pipi"
+        Name in :data:`hepsilon.simulation.FINAL_STATES`.
+    detector : Detector, default ALICE_LIKE
+        Detector that selects and smears the tracks.
+    fiducial : FiducialRegion, optional
+        Region of the tracks.
+
+    Returns
+    -------
+    dict of str to ndarray or ak.Array, length n_events
+        Branches by name; momenta and masses in GeV.
+
+    Raises
+    ------
+    ValueError
+        If the final state is unknown, or the spectra (almost) never reach the region.
     """
     check_final_state(final_state)
     kind = _kind_number(amplitude, final_state)
@@ -139,7 +212,7 @@ def track_events(
 
 
 def _kind_number(amplitude: Amplitude, final_state: str) -> int:
-    """Number that tells samples of one seed apart: below 100, of own amplitudes a checksum."""
+    """Number that tells samples of one seed apart: below 100, or a checksum for new amplitudes."""
     known = [*AMPLITUDES.values()]
     if amplitude in known:
         return known.index(amplitude) + 10 * [*FINAL_STATES].index(final_state)
@@ -159,21 +232,26 @@ def write_jets(
 
     Parameters
     ----------
-    path : str or Path
+    path : path-like
         File to write; it appears only when complete.
     n_events : int
-        Number of events.
-    kind : str, default "jets"
-        ``"jets"`` (training sample) or ``"jets-alternative"`` (boosted scalar).
+        Number of events, one or more.
+    kind : {"jets", "jets-alternative"}, default "jets"
+        Sample: multijet events to train on, or decays of a boosted scalar.
     seed : int, default 1
-        One or more; the same seed gives the same branches, another one other run numbers.
+        Number from 1 to 2^24 - 1. Equal seeds give equal branches, others also other run numbers.
     progress : callable, optional
-        Called with the number of events after each chunk.
+        Function that is called with the number of events after each chunk.
+
+    Returns
+    -------
+    pathlib.Path
+        The file.
 
     Raises
     ------
     ValueError
-        For an unknown kind, or a seed or a number of events below one.
+        If the kind is unknown, the seed is out of range or the number of events is below one.
     """
     if kind not in GENERATORS:
         raise ValueError(f"expected a kind out of {sorted(GENERATORS)}, received {kind!r}")
@@ -198,23 +276,29 @@ def write_tracks(
 
     Parameters
     ----------
-    path : str or Path
+    path : path-like
         File to write; it appears only when complete.
     n_events : int
-        Number of events with all tracks in the fiducial region.
+        Number of events with all tracks in the fiducial region, one or more.
     amplitude : str or Amplitude, default "phasespace"
-        One of :data:`hepsilon.simulation.AMPLITUDES`, or an own one.
-    final_state : str, default "pipi"
-        One of :data:`hepsilon.simulation.FINAL_STATES`.
+        Name in :data:`hepsilon.simulation.AMPLITUDES`, or a new amplitude.
+    final_state : {"pipi", "KK", "4pi"}, default "pipi"
+        Mesons of the decay (:data:`hepsilon.simulation.FINAL_STATES`).
     seed : int, default 1
-        One or more; the same seed gives the same branches, another one other run numbers.
+        Number from 1 to 2^24 - 1. Equal seeds give equal branches, others also other run numbers.
     progress : callable, optional
-        Called with the number of events after each chunk.
+        Function that is called with the number of events after each chunk.
+
+    Returns
+    -------
+    pathlib.Path
+        The file.
 
     Raises
     ------
     ValueError
-        For an unknown amplitude or final state, or a seed or a number of events below one.
+        If the amplitude or final state is unknown, the seed is out of range or the number of
+        events is below one.
     """
     if isinstance(amplitude, str):
         if amplitude not in AMPLITUDES:
@@ -243,14 +327,19 @@ def write_trees(
 
     Parameters
     ----------
-    path : str or Path
+    path : path-like
         File to write; it appears only when complete.
     n_events : int
         Number of events.
     branches_of : callable
-        Gives the branches of a chunk from its number and its number of events.
+        Function that makes the branches of a chunk from its number and its number of events.
     progress : callable, optional
-        Called with the number of events after each chunk.
+        Function that is called with the number of events after each chunk.
+
+    Returns
+    -------
+    pathlib.Path
+        The file.
     """
     with atomic_path(path) as temporary, uproot.recreate(temporary) as file:
         tree = None

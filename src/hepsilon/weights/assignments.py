@@ -1,4 +1,13 @@
-"""Which jets are tagged: one assignment drawn reproducibly, or all of them with their weights."""
+"""Assignments of tags to the jets of an event: one drawn reproducibly, or all with their weights.
+
+An assignment says of every jet how many working points it passes. Its weight is the product of
+the weights of these bins (:class:`hepsilon.weights.bins.TagBins`). Those that meet a condition are
+never found by trying all of them, of which there are ``n_bins ** n_jets``: for every jet and every
+state of the condition's automaton the kernels first sum, from the last jet to the first, the weight
+of all ways to go on to acceptance. With these sums a draw goes through the jets once, taking each
+bin with its probability given the bins before it; and a list goes depth first only into branches
+that end in acceptance, so the work is proportional to its length.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +29,13 @@ from hepsilon.weights.conditions import Condition, as_condition
 __all__ = ["MAX_ASSIGNMENTS", "TagAssignments", "enumerate_tags", "sample_tags"]
 
 MAX_ASSIGNMENTS = 10_000
-"""Largest number of assignments of one event, unless asked for more."""
+"""Largest number of assignments that one event may have, unless asked for more."""
 MAX_ENTRIES = 200_000_000
-"""Largest number of tags (assignments times jets) of one call: 200 MB."""
+"""Largest number of tags (assignments times jets) of one call: 200 MB at one byte each."""
 
 
 def _columns(events: ak.Array | Sequence[Any], n_events: int) -> list[Array]:
-    """run, luminosityBlock and event as unsigned numbers."""
+    """Columns run, luminosityBlock and event as unsigned numbers."""
     if isinstance(events, ak.Array) and set(keys.EVENT_NAMES) <= set(ak.fields(events)):
         events = [events[name] for name in keys.EVENT_NAMES]
     try:
@@ -53,34 +62,57 @@ def sample_tags(
     seed: int = 1,
     **options: Any,
 ) -> ak.Array:
-    """One assignment of tags per event, in proportion to its probability given the condition.
+    """Draw one assignment of tags per event, by its probability given that the condition is met.
 
-    A pure function of the event's numbers, the seed and the event's efficiencies: chunking,
-    order and executor never change it. Give the event the weight :func:`truth_tag_weight` with
-    the same arguments.
+    The draw is a pure function of the event's numbers, its efficiencies and the seed: chunking,
+    order and executor never change it. An event whose tags are drawn has the weight of
+    :func:`hepsilon.truth_tag_weight` with equal arguments.
 
     Parameters
     ----------
-    eps, n_tags, at_least, jets : various
-        As for :func:`hepsilon.truth_tag_weight`.
-    events : ak.Array or sequence of object
-        The events, with the fields run, luminosityBlock and event, or these three columns.
+    eps : ak.Array or mapping of str to ak.Array, shape (n_events, jets[, working points])
+        Efficiency of every jet, as for :func:`hepsilon.truth_tag_weight`.
+    events : ak.Array or sequence of three integer columns, shape (n_events,)
+        Events with the fields ``run``, ``luminosityBlock`` and ``event``, or these three columns.
+    n_tags : int or Condition, default 2
+        Number of tags, or a condition, as for :func:`hepsilon.truth_tag_weight`.
+    at_least : bool, default False
+        Ask for that many tags or more, instead of exactly that many.
+    jets : slice, jagged ak.Array of bool, or None, default slice(0, 2)
+        Jets that count, as for :func:`hepsilon.truth_tag_weight`.
     seed : int, default 1
-        Other seeds give other, independent draws.
-    options : object
-        ``working_points``, ``scale_factors``, ``direct`` and ``tagged``, likewise.
+        Number from 0 to 2^64 - 1; other seeds give other, independent draws.
+    **options
+        ``working_points``, ``scale_factors``, ``direct`` and ``tagged``, as for
+        :func:`hepsilon.truth_tag_weight`.
 
     Returns
     -------
-    ak.Array
-        Jagged like all jets; booleans for one working point, else the number of working points that
-        the jet passes (int8). Jets that do not count, and those of events in which the condition is
-        impossible (weight 0), are not tagged.
+    ak.Array of bool or int8, jagged like all jets
+        Tags: booleans for one working point, else the number of working points that the jet
+        passes. Jets that do not count, and those of events in which the condition is impossible
+        (weight 0), are not tagged.
 
     Raises
     ------
     InputError
-        As :func:`hepsilon.truth_tag_weight`, or for other numbers of events.
+        If the arguments are not valid for :func:`hepsilon.truth_tag_weight`, or ``events`` are not
+        three columns of whole numbers for as many events.
+    ValueError
+        If the seed is out of range.
+
+    Examples
+    --------
+    Of the first event exactly one jet is tagged; the second cannot have a tag:
+
+    >>> import awkward as ak
+    >>> import numpy as np
+    >>> from hepsilon import sample_tags
+    >>> eps = ak.Array([[0.5, 0.5], [0.0, 0.0]])
+    >>> run, lumi, event = np.array([1, 1]), np.array([7, 7]), np.array([21, 22])
+    >>> tags = sample_tags(eps, (run, lumi, event), 1)
+    >>> ak.sum(tags, axis=1).to_list()
+    [1, 0]
     """
     if not 0 <= seed < 2**64:
         raise ValueError(f"expected a seed between 0 and 2^64 - 1, received {seed}")
@@ -100,7 +132,7 @@ def _seed(seed: int) -> tuple[Array, Array, Array]:
 
 
 def _as_tags(bins: TagBins, drawn: Array) -> Array:
-    """Booleans for one working point, else the bins as they are."""
+    """Tags from bins: booleans for one working point, else the bins themselves."""
     return drawn > 0 if bins.n_bins == 2 else drawn
 
 
@@ -110,11 +142,10 @@ class TagAssignments:
 
     Attributes
     ----------
-    tags : ak.Array
-        Events x assignments x jets that count; booleans for one working point, else the number of
-        working points that the jet passes (int8).
-    weights : ak.Array
-        Events x assignments; they sum to :func:`hepsilon.truth_tag_weight`.
+    tags : ak.Array of bool or int8, shape (n_events, assignments, jets that count)
+        Booleans for one working point, else the number of working points that the jet passes.
+    weights : ak.Array of float64, shape (n_events, assignments)
+        Weight of every assignment; in each event they sum to :func:`hepsilon.truth_tag_weight`.
     """
 
     tags: ak.Array
@@ -123,17 +154,22 @@ class TagAssignments:
     _offsets: Array  # of all jets
 
     def jets(self, records: ak.Array) -> ak.Array:
-        """The tagged jets of every assignment: events x assignments x tagged jets.
+        """Tagged jets of every assignment.
 
         Parameters
         ----------
-        records : ak.Array
-            The jets that the efficiencies were of, jagged.
+        records : jagged ak.Array, shape (n_events, jets)
+            Jets whose tags were enumerated, or a column of them: those that do not count as well.
+
+        Returns
+        -------
+        ak.Array, shape (n_events, assignments, tagged jets)
+            The records of the tagged jets, in the order of the collection.
 
         Raises
         ------
         InputError
-            For other events than those.
+            If the numbers of jets in the events are not those whose tags were enumerated.
         """
         if not np.array_equal(offsets_of(records), self._offsets):
             raise InputError("expected the jets whose tags were enumerated")
@@ -154,23 +190,48 @@ def enumerate_tags(
     max_assignments: int = MAX_ASSIGNMENTS,
     **options: Any,
 ) -> TagAssignments:
-    """All assignments of tags that meet a condition: what :func:`sample_tags` draws one of.
+    """List all assignments of tags that meet a condition, with their weights.
 
-    There is no sampling noise, but more to compute. Assignments of weight zero are left out.
+    Histograms of tagged jets that are filled with every assignment have no sampling noise, unlike
+    those of :func:`hepsilon.sample_tags`, which draws one of them; but there is more to compute.
+    Assignments of weight zero are left out.
 
     Parameters
     ----------
-    eps, n_tags, at_least, jets : various
-        As for :func:`hepsilon.truth_tag_weight`.
-    max_assignments : int, default MAX_ASSIGNMENTS
-        Bound on their number in one event.
-    options : object
-        ``working_points``, ``scale_factors``, ``direct`` and ``tagged``, likewise.
+    eps : ak.Array or mapping of str to ak.Array, shape (n_events, jets[, working points])
+        Efficiency of every jet, as for :func:`hepsilon.truth_tag_weight`.
+    n_tags : int or Condition, default 2
+        Number of tags, or a condition, as for :func:`hepsilon.truth_tag_weight`.
+    at_least : bool, default False
+        Ask for that many tags or more, instead of exactly that many.
+    jets : slice, jagged ak.Array of bool, or None, default slice(0, 2)
+        Jets that count, as for :func:`hepsilon.truth_tag_weight`.
+    max_assignments : int, default 10000
+        Largest number of assignments that one event may have.
+    **options
+        ``working_points``, ``scale_factors``, ``direct`` and ``tagged``, as for
+        :func:`hepsilon.truth_tag_weight`.
+
+    Returns
+    -------
+    TagAssignments
+        Tags and weights of all assignments.
 
     Raises
     ------
     InputError
-        As :func:`hepsilon.truth_tag_weight`, or if there are more assignments.
+        If the arguments are not valid for :func:`hepsilon.truth_tag_weight`, or an event has more
+        than ``max_assignments``.
+
+    Examples
+    --------
+    >>> import awkward as ak
+    >>> from hepsilon import enumerate_tags
+    >>> found = enumerate_tags(ak.Array([[0.5, 0.25, 1.0]]), 2, jets=None)
+    >>> found.tags.to_list()
+    [[[False, True, True], [True, False, True]]]
+    >>> found.weights.to_list()
+    [[0.125, 0.375]]
     """
     condition = as_condition(n_tags, at_least)
     bins = TagBins.of(eps, jets=jets, **options)

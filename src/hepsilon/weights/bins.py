@@ -1,8 +1,8 @@
-"""What the jets of events weigh in every bin between working points: the input of all tag sums.
+"""Weights of jets in every bin between working points, from which all sums over tags are made.
 
 A jet in bin b passes the first b working points, from the loosest on; in bin 0 it is not tagged.
-With efficiencies of simulated jets the weights are probabilities. Scale factors turn them into
-those of the data; a jet that stays directly tagged has a weight in its own bin only.
+With the efficiencies of simulated jets the weights are probabilities. Scale factors turn them into
+the probabilities in data; a jet that stays directly tagged has a weight in its own bin only.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from hepsilon.errors import InputError, ScaleFactorWarning
 __all__ = ["BELOW_ONE", "PerWorkingPoint", "ScaleFactors", "TagBins"]
 
 PerWorkingPoint: TypeAlias = ak.Array | Mapping[str, ak.Array]
-"""Numbers of jets (events x jets), with several working points on a trailing axis or by name, from
-the loosest to the tightest."""
+"""Numbers of jets, jagged (events, jets); several working points, from the loosest to the tightest,
+stand on a trailing axis or in a mapping by name."""
 ROUND_OFF = 1e-9
 BELOW_ONE = 1.0 - np.finfo(np.float64).epsneg
 
@@ -37,14 +37,15 @@ class ScaleFactors:
 
     Attributes
     ----------
-    nominal : PerWorkingPoint
-        Numbers of jets, see :data:`PerWorkingPoint`.
-    variations : mapping of str to tuple of (PerWorkingPoint, PerWorkingPoint)
-        Name: (up, down), of the same shape.
-    kind : {"working_point", "bin", "jet"}
-        What they multiply: the efficiency of each ``"working_point"``; the probability of each
-        ``"bin"`` (with bin 0, one more than working points); or the ``"jet"`` as it was simulated
-        (a shape correction at its own discriminant), which direct tagging alone can use.
+    nominal : ak.Array or mapping of str to ak.Array, shape (n_events, jets[, columns])
+        Factors of zero or more, with one column per working point or, for ``kind="bin"``, per bin.
+    variations : mapping of str to tuple of (up, down)
+        Factors up and down for the name of each variation, both in the shape of ``nominal``.
+    kind : {"working_point", "bin", "jet"}, default "working_point"
+        Number that the factors multiply: the efficiency of each ``"working_point"``; the
+        probability of each ``"bin"`` between them (one more than working points, as bin 0 is that
+        of untagged jets); or the weight of the simulated ``"jet"`` (a shape correction at its own
+        discriminant), which only direct tagging can use.
     """
 
     nominal: PerWorkingPoint
@@ -53,11 +54,28 @@ class ScaleFactors:
 
     @classmethod
     def of(cls, factors: PerWorkingPoint | ScaleFactors) -> ScaleFactors:
-        """Plain factors of working points have no variations."""
+        """Wrap plain factors of working points, which have no variations.
+
+        Parameters
+        ----------
+        factors : ak.Array, mapping of str to ak.Array, or ScaleFactors
+            Factors; an object that is ready is returned unchanged.
+
+        Returns
+        -------
+        ScaleFactors
+            The factors with their variations.
+        """
         return factors if isinstance(factors, ScaleFactors) else cls(factors, {})
 
     def varied(self) -> dict[str, tuple[ScaleFactors, ScaleFactors]]:
-        """Every variation as scale factors of its own."""
+        """Scale factors up and down for every variation.
+
+        Returns
+        -------
+        dict of str to tuple of (ScaleFactors, ScaleFactors)
+            Factors up and down by name, with these as nominal ones and without variations.
+        """
         return {
             name: (
                 replace(self, nominal=up, variations={}),
@@ -68,7 +86,7 @@ class ScaleFactors:
 
 
 def _stacked(values: PerWorkingPoint, name: str) -> tuple[Array, Array, list[str] | None]:
-    """Offsets, flat values (jets, working points), and the names where there are some."""
+    """Offsets, flat values (jets, working points), and the names of working points if any."""
     if not isinstance(values, Mapping):
         return *flat_rows(values, name=name), None
     columns = {key: flat_rows(column, name=f"{name} {key}") for key, column in values.items()}
@@ -82,7 +100,7 @@ def _stacked(values: PerWorkingPoint, name: str) -> tuple[Array, Array, list[str
 
 
 def _beside(values: PerWorkingPoint, offsets: Array, columns: int, name: str) -> Array:
-    """Finite numbers of the same jets, with the same number of columns (jets, columns)."""
+    """Flat numbers (jets, columns); refused unless finite, not negative and of these jets."""
     found, rows, _ = _stacked(values, name)
     rows = _known_width(rows, columns)
     if not np.array_equal(found, offsets) or rows.shape[1] != columns:
@@ -97,7 +115,7 @@ def _beside(values: PerWorkingPoint, offsets: Array, columns: int, name: str) ->
 
 
 def _known_width(rows: Array, columns: int) -> Array:
-    """The rows; where there are none, their type need not say how many columns they have."""
+    """Rows of a known number of columns, which the type of an empty array need not tell."""
     return rows if len(rows) else np.empty((0, columns))
 
 
@@ -118,18 +136,21 @@ class TagBins:
 
     Attributes
     ----------
-    offsets : ndarray
-        int64 (events + 1).
-    weights : ndarray
-        float64 (jets, bins).
-    working_points : tuple of int or str
-        Names (or numbers), from the loosest to the tightest.
-    index : ndarray or None
-        Position of each jet among all jets of the events, and ``all_offsets`` of all jets.
+    offsets : ndarray of int64, shape (n_events + 1,)
+        Position of the first jet of each event among the jets that count.
+    weights : ndarray of float64, shape (n_jets, n_bins)
+        Weight of every jet in every bin, from untagged to passing the tightest working point.
+    working_points : tuple of str or int
+        Names (or numbers) of the working points, from the loosest to the tightest.
+    index : ndarray of int64, shape (n_jets,), or None
+        Position of each jet that counts among all jets of the events; None if all count.
+    all_offsets : ndarray of int64, shape (n_events + 1,)
+        Position of the first jet of each event among all jets.
     n_above_one : int
-        Number of jets with a scaled efficiency above 1 (taken as 1).
+        Number of jets with a scaled efficiency above 1, which is taken as 1.
     n_unordered : int
-        Number of jets with one above that of a looser working point (taken as it).
+        Number of jets with a scaled efficiency above that of a looser working point, which is
+        lowered to it.
     """
 
     offsets: Array
@@ -152,15 +173,35 @@ class TagBins:
         tagged: ak.Array | None = None,
         most: float = 1.0,
     ) -> TagBins:
-        """Put together what is known of the jets (see :func:`hepsilon.truth_tag_weight`).
+        """Weights from efficiencies, scale factors and tags of jets.
 
-        ``most`` bounds scaled efficiencies, and those of a working point over a looser one: with
-        :data:`BELOW_ONE` no bin of a jet is empty in some variations only.
+        Parameters
+        ----------
+        eps : ak.Array or mapping of str to ak.Array, shape (n_events, jets[, working points])
+            Efficiency of every jet.
+        jets : slice, jagged ak.Array of bool, or None
+            Jets that count, by default all.
+        working_points : sequence of str, optional
+            Names of the working points, from the loosest to the tightest.
+        scale_factors : ak.Array, mapping of str to ak.Array, or ScaleFactors, optional
+            Ratios of data to simulation.
+        direct : jagged ak.Array of bool, optional
+            True for the jets that stay directly tagged.
+        tagged : jagged ak.Array of bool or int, optional
+            Tags of these jets.
+        most : float, default 1.0
+            Bound on scaled efficiencies, and on their ratio between a working point and a looser
+            one. With :data:`BELOW_ONE` no bin of a jet is empty in some variations only.
+
+        Returns
+        -------
+        TagBins
+            Weights of the jets that count (see :func:`hepsilon.truth_tag_weight`).
 
         Raises
         ------
         InputError
-            For values that are NaN, out of range or of other jets.
+            If values are NaN, out of range or of other jets.
         """
         offsets, values, names = _stacked(eps, "eps")
         if names and working_points and list(working_points) != names:
@@ -183,20 +224,78 @@ class TagBins:
 
     @classmethod
     def of_rows(cls, offsets: Array, eps: Array, working_points: tuple[int | str, ...]) -> TagBins:
-        """All jets from flat efficiencies (jets, working points) that were checked before."""
+        """Weights of all jets from flat efficiencies that were checked before.
+
+        Parameters
+        ----------
+        offsets : ndarray of int64, shape (n_events + 1,)
+            Position of the first jet of each event.
+        eps : ndarray of float64, shape (n_jets, n_working_points)
+            Efficiencies in [0, 1].
+        working_points : tuple of str or int
+            Names (or numbers) of the working points, from the loosest to the tightest.
+
+        Returns
+        -------
+        TagBins
+            Probabilities of the bins.
+
+        Raises
+        ------
+        InputError
+            If a tighter working point has a higher efficiency.
+        """
         return cls(offsets, _between(eps, working_points), working_points, None, offsets)
 
     @classmethod
     def weighted(
         cls, tagged: ak.Array, factors: PerWorkingPoint, jets: slice | ak.Array | None
     ) -> TagBins:
-        """Jets with one bin each, whose weight is the given number."""
+        """Jets with a single bin each, whose weight is the factor of the jet.
+
+        Parameters
+        ----------
+        tagged : jagged ak.Array
+            Any column of the jets; only their numbers in the events are used.
+        factors : ak.Array or mapping of str to ak.Array, jagged
+            One factor of zero or more for each jet.
+        jets : slice, jagged ak.Array of bool, or None
+            Jets that count; None for all.
+
+        Returns
+        -------
+        TagBins
+            Weights without working points.
+
+        Raises
+        ------
+        InputError
+            If factors are negative, not finite or of other jets.
+        """
         offsets = offsets_of(tagged)
         rows = _beside(factors, offsets, 1, "scale factors")
         return cls(offsets, rows, (), None, offsets).only(jets)
 
     def only(self, jets: slice | ak.Array | None) -> TagBins:
-        """The chosen ones of all jets."""
+        """Keep only the jets that count.
+
+        Parameters
+        ----------
+        jets : slice, jagged ak.Array of bool, or None
+            Jets that count; None for all.
+
+        Returns
+        -------
+        TagBins
+            Weights of the jets that count.
+
+        Raises
+        ------
+        InputError
+            If the mask is of other jets or not made of booleans.
+        TypeError
+            If ``jets`` is neither a slice nor a mask.
+        """
         if jets is None:
             return self
         offsets, index = _chosen(self.all_offsets, jets)
@@ -208,7 +307,7 @@ class TagBins:
         return int(self.weights.shape[1])
 
     def warn(self) -> None:
-        """Count the jets whose scaled efficiencies were not valid as they are."""
+        """Warn of jets whose scaled efficiencies had to be lowered, with their number."""
         parts = []
         if self.n_above_one:
             parts.append(f"{self.n_above_one} have SF * eps above 1 (taken as 1)")
@@ -222,12 +321,24 @@ class TagBins:
             warnings.warn(text, ScaleFactorWarning, stacklevel=3)
 
     def own_bins(self, tagged: ak.Array, name: str = "tagged") -> Array:
-        """Bin of every jet that counts, from booleans or numbers of passed working points.
+        """Bin of every jet that counts, from its tag.
+
+        Parameters
+        ----------
+        tagged : jagged ak.Array of bool or int, shape (n_events, jets)
+            Tag of every jet: a boolean, or the number of working points it passes.
+        name : str, default "tagged"
+            Name of the column in error messages.
+
+        Returns
+        -------
+        ndarray of int64, shape (n_jets,)
+            Number of the bin of each jet that counts.
 
         Raises
         ------
         InputError
-            For numbers that no bin has.
+            If a number is not that of a bin, or jets are others.
         """
         bins = _rows(_beside(tagged, self.all_offsets, 1, name)[:, 0], self.index)
         wrong = int(np.count_nonzero((bins != np.floor(bins)) | (bins >= self.n_bins)))
@@ -239,7 +350,7 @@ class TagBins:
         return bins.astype(np.int64)
 
     def _scaled(self, factors: ScaleFactors, eps: Array, most: float) -> TagBins:
-        """With the weights that the jets have in data."""
+        """Weights that the jets have in data."""
         if factors.kind == "jet":
             raise InputError(
                 "scale factors at each jet's own discriminant are for direct tagging; truth "
@@ -263,7 +374,7 @@ class TagBins:
         return replace(self, weights=weights, n_above_one=above, n_unordered=unordered)
 
     def _direct(self, direct: ak.Array, tagged: ak.Array, simulated: Array) -> TagBins:
-        """With a weight in their own bin only for the jets that stay directly tagged."""
+        """Weights in which jets that stay directly tagged have a weight in their own bin only."""
         mask = _rows(_beside(direct, self.all_offsets, 1, "direct")[:, 0] != 0.0, self.index)
         bins = self.own_bins(tagged)[mask]
         weights = self.weights.copy()
@@ -275,7 +386,20 @@ class TagBins:
         return replace(self, weights=weights)
 
     def jagged(self, flat: Array, fill: Any) -> ak.Array:
-        """Numbers of the jets that count, jagged like all jets; ``fill`` for the others."""
+        """Spread numbers of the jets that count over all jets of the events.
+
+        Parameters
+        ----------
+        flat : ndarray, shape (n_jets,)
+            One number for each jet that counts.
+        fill : bool or int
+            Value for the other jets.
+
+        Returns
+        -------
+        ak.Array, jagged like all jets
+            The numbers.
+        """
         if self.index is not None:
             spread = np.full(self.all_offsets[-1], fill, flat.dtype)
             spread[self.index] = flat
@@ -284,13 +408,7 @@ class TagBins:
 
 
 def _own_bin_ratio(data: Array, simulated: Array, bins: Array) -> Array:
-    """P(data) / P(MC) of the bin each jet is in.
-
-    Raises
-    ------
-    InputError
-        For jets in a bin that their efficiencies say is impossible.
-    """
+    """Ratio P(data) / P(MC) for the bin that each jet is in; refused where P(MC) is 0."""
     row = np.arange(len(bins))
     below = simulated[row, bins]
     impossible = int(np.count_nonzero(below <= 0.0))

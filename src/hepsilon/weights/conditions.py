@@ -1,4 +1,14 @@
-"""What is asked of an event: numbers of tags at one or several working points."""
+"""Conditions on events: numbers of tags at one or several working points.
+
+The weight of a condition is a sum over all assignments of bins to jets, ``n_bins ** n_jets`` of
+them. A condition only counts jets, so it is a finite automaton: it reads the bins of the jets one
+after the other, and its state is how many jets have passed each working point, counted up to the
+number that is asked for. "Exactly 2 at medium and at least 1 at tight" has 3 x 2 states, for any
+number of jets. The kernels (:mod:`hepsilon.weights.kernels`) carry the weight of every state from
+jet to jet: the sum takes ``n_jets * n_states * n_bins`` products, is exact, and adds positive
+numbers only, so nothing cancels. For two jets it is Eq. 3 of Di Bello et al., "Efficiency
+Parameterization with Neural Networks".
+"""
 
 from __future__ import annotations
 
@@ -27,16 +37,22 @@ WorkingPoint = int | str
 
 @dataclass(frozen=True)
 class Requirement:
-    """Exactly, or at least, ``n`` jets that pass one working point.
+    """Number of jets, exact or least, that have to pass one working point.
 
     Attributes
     ----------
     n : int
-        Number of jets.
-    working_point : WorkingPoint
-        Its name, or its number from the loosest (0) on; negative numbers count from the tightest.
-    at_least : bool
-        That many or more.
+        Number of jets, zero or more.
+    working_point : str or int, default 0
+        Name of the working point, or its number from the loosest (0) on; negative numbers count
+        from the tightest.
+    at_least : bool, default False
+        True for that many jets or more, False for exactly that many.
+
+    Raises
+    ------
+    ValueError
+        If ``n`` is negative or a boolean.
     """
 
     n: int
@@ -57,6 +73,17 @@ class Condition:
 
     "At least two at medium, of which at least one at tight" is
     ``at_least(2, "medium") & at_least(1, "tight")``.
+
+    Attributes
+    ----------
+    requirements : tuple of Requirement
+        Requirements, all of which have to be met; every event meets an empty tuple.
+
+    Examples
+    --------
+    >>> from hepsilon import at_least, exactly
+    >>> str(exactly(2, "medium") & at_least(1, "tight"))
+    'exactly 2 at medium and at least 1 at tight'
     """
 
     requirements: tuple[Requirement, ...]
@@ -68,26 +95,29 @@ class Condition:
         return " and ".join(map(str, self.requirements)) or "anything"
 
     def transitions(self, working_points: Sequence[WorkingPoint]) -> npt.NDArray[np.int64]:
-        """The condition as a finite automaton that reads the bins of the jets.
+        """Table of the finite automaton that reads the bins of the jets.
 
-        A state holds one counter per requirement, which ends at what is asked for ("at least"
-        stays there; one more than "exactly" has failed). State 0 is the start and the last state
-        the only one that accepts; no transition leads to a lower state.
+        A state is one counter per requirement, from 0 to the number that is asked for. A jet raises
+        the counters of the working points that it passes. At the number asked for a counter of "at
+        least" stays, while one more jet makes "exactly" fail. States are numbered like the digits
+        of a number, so state 0 (all counters zero) is the start, the last one (all counters full)
+        the only one that accepts, and no transition leads to a lower state: sums can be updated in
+        place.
 
         Parameters
         ----------
-        working_points : sequence of WorkingPoint
+        working_points : sequence of str or int
             Names, from the loosest to the tightest. A jet in bin b passes the first b of them.
 
         Returns
         -------
-        ndarray
-            int64 (states, bins), the next state, -1 where the event has failed.
+        ndarray of int64, shape (n_states, n_bins)
+            Next state for every state and bin of the next jet; -1 where the event has failed.
 
         Raises
         ------
         InputError
-            For a working point that is not among them.
+            If a requirement names a working point that is not among them.
         """
         thresholds = [1 + _position(r.working_point, working_points) for r in self.requirements]
         wanted = [r.n for r in self.requirements]
@@ -107,41 +137,82 @@ class Condition:
 
 
 ANYTHING = Condition(())
-"""Every event meets it: sums over all assignments."""
+"""Condition that every event meets: its weight is the sum over all assignments."""
 
 
 def exactly(n: int, working_point: WorkingPoint = 0) -> Condition:
-    """Exactly ``n`` jets pass the working point (by default the loosest one)."""
+    """Condition that exactly ``n`` jets pass a working point.
+
+    Parameters
+    ----------
+    n : int
+        Number of jets.
+    working_point : str or int, default 0
+        Name of the working point, or its number from the loosest (0) on; -1 is the tightest.
+
+    Returns
+    -------
+    Condition
+        To be joined with others by ``&``.
+
+    Raises
+    ------
+    ValueError
+        If ``n`` is negative or a boolean.
+    """
     return Condition((Requirement(n, working_point),))
 
 
 def at_least(n: int, working_point: WorkingPoint = 0) -> Condition:
-    """``n`` jets or more pass the working point (by default the loosest one)."""
+    """Condition that ``n`` jets or more pass a working point.
+
+    Parameters
+    ----------
+    n : int
+        Smallest number of jets.
+    working_point : str or int, default 0
+        Name of the working point, or its number from the loosest (0) on; -1 is the tightest.
+
+    Returns
+    -------
+    Condition
+        To be joined with others by ``&``.
+
+    Raises
+    ------
+    ValueError
+        If ``n`` is negative or a boolean.
+    """
     return Condition((Requirement(n, working_point, at_least=True),))
 
 
 def joint_transitions(
     conditions: Sequence[Condition], working_points: Sequence[WorkingPoint]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-    """Several conditions as one automaton, so that jets are read once for all of them.
+    """Join several conditions into one automaton, so that jets are read once for all of them.
+
+    A joint state is a tuple of one state per condition, in which a condition that has failed stays
+    in an extra state behind its others. Only tuples that can be reached from the start become
+    states; in their sorted order transitions still never lead to a lower state.
 
     Parameters
     ----------
     conditions : sequence of Condition
-        At least one.
-    working_points : sequence of WorkingPoint
+        One or more conditions.
+    working_points : sequence of str or int
         Names, from the loosest to the tightest.
 
     Returns
     -------
-    table, accepts : ndarray of int64, ndarray of bool
-        The next state (states, bins) as in :meth:`Condition.transitions`, -1 where all conditions
-        have failed; and which states meet each condition (conditions, states).
+    table : ndarray of int64, shape (n_states, n_bins)
+        Next state as in :meth:`Condition.transitions`; -1 where all conditions have failed.
+    accepts : ndarray of bool, shape (n_conditions, n_states)
+        True for the states that meet each condition.
 
     Raises
     ------
     InputError
-        For a working point that is not among them.
+        If a requirement names a working point that is not among them.
     """
     # a failed condition goes to a state of its own behind the others: states still only grow
     tables = []
@@ -170,13 +241,26 @@ def joint_transitions(
 
 
 def as_condition(n_tags: int | Condition, or_more: bool) -> Condition:
-    """The condition that a number of tags stands for.
+    """Condition that a number of tags stands for.
+
+    Parameters
+    ----------
+    n_tags : int or Condition
+        Number of tags at the loosest working point, or a condition, which is returned.
+    or_more : bool
+        True for that many tags or more; False with a condition, which says so itself.
+
+    Returns
+    -------
+    Condition
+        The condition.
 
     Raises
     ------
-    TypeError, ValueError
-        For what is neither a condition nor a whole number of zero or more, or ``or_more`` with a
-        condition (which says so itself).
+    TypeError
+        If ``n_tags`` is neither a condition nor a whole number.
+    ValueError
+        If ``n_tags`` is negative or a boolean, or ``or_more`` goes with a condition.
     """
     if isinstance(n_tags, Condition):
         if or_more:

@@ -1,4 +1,15 @@
-"""correctionlib files: their functions, with the keys and ranges that these know."""
+"""Corrections of correctionlib files, with the keys and ranges that each of them knows.
+
+correctionlib evaluates a correction, but does not say beforehand which arguments it has a value
+for: a key that is not known is an error in the middle of an evaluation, and a number outside the
+bins is, by the choice of the file, an error, clamped or given another value. A correction is a
+tree: nodes of categories choose by a key (systematic, working point, flavour), nodes of bins by
+numbers (pt, abseta), and the leaves are values. The walk of :func:`_branches` collects each way
+from the root to a value as a *branch*: the keys that were chosen on it, and for each binned input
+the range that its bins cover, the union where several nodes bin one input. A question such as
+"which range of pt has this systematic for light jets" is then a look-up among the branches whose
+keys agree with the arguments, without an evaluation.
+"""
 
 from __future__ import annotations
 
@@ -27,18 +38,18 @@ _LOCK = Lock()
 
 @dataclass(frozen=True)
 class Correction:
-    """A correction of a file.
+    """Correction of a correctionlib file, with the arguments that it has values for.
 
     Attributes
     ----------
     name : str
-        In the file.
+        Name of the correction in the file.
     evaluate : callable
-        The function of correctionlib.
-    inputs : dict of str to str
-        Types of its arguments, in order.
-    branches : Branches
-        Keys and ranges on the ways to its values (see :func:`_branches`).
+        Function of correctionlib, which takes its arguments by position.
+    inputs : dict of str to {"string", "int", "real"}
+        Type of every argument by its name, in the order of the function.
+    branches : dict of frozenset of (str, key) to dict of str to (float, float)
+        Ranges of the binned inputs by the keys on the way to a value.
     """
 
     name: str
@@ -47,11 +58,33 @@ class Correction:
     branches: Branches
 
     def keys(self, name: str) -> frozenset[Any]:
-        """All keys of an input."""
+        """Keys that the correction knows of an input.
+
+        Parameters
+        ----------
+        name : str
+            Name of the input.
+
+        Returns
+        -------
+        frozenset of str or int
+            Keys in any branch; empty for an input that chooses no category.
+        """
         return frozenset(key for choice in self.branches for found, key in choice if found == name)
 
     def ranges(self, chosen: Mapping[str, Any]) -> dict[str, Range] | None:
-        """Smallest and largest edge of binned inputs; None where no value has the chosen keys."""
+        """Range of every binned input for the chosen keys.
+
+        Parameters
+        ----------
+        chosen : mapping of str to str or int
+            Keys by input; inputs that are left out may have any key.
+
+        Returns
+        -------
+        dict of str to tuple of (float, float), or None
+            Smallest and largest edge by input; None if there is no value for the chosen keys.
+        """
         found = [
             ranges
             for choice, ranges in self.branches.items()
@@ -69,17 +102,19 @@ def _union(*ranges: Mapping[str, Range]) -> dict[str, Range]:
 
 
 def _limits(edges: Any) -> Range:
-    """First and last edge; infinite ones are words."""
+    """First and last edge of a binning; a file writes infinite ones as words."""
     uniform = isinstance(edges, Mapping)
     low, high = (edges["low"], edges["high"]) if uniform else (edges[0], edges[-1])
     return float(low), float(high)
 
 
 def _branches(node: Any) -> Branches:
-    """For the keys (input, key) on each way to a value the range of the bins.
+    """Branches below a node: ranges of binned inputs by the (input, key) pairs on the way.
 
-    The default of a category is a way without key. The raw file is walked, for the records of
-    correctionlib take long to make of large ones.
+    Ways with equal keys are one branch, whose ranges are united. The default of a category is a way
+    without key, as it takes any. Nodes below a transform see another value than the argument, so
+    their keys and ranges of its input are dropped. The raw JSON is walked, because the records of
+    correctionlib's own schema take long to make for large files.
     """
     kind = node["nodetype"] if isinstance(node, Mapping) else "value"
     branches: Branches = {}
@@ -108,13 +143,29 @@ def _branches(node: Any) -> Branches:
 
 
 def _merge(into: Branches, found: Branches, key: Choice, ranges: Mapping[str, Range]) -> None:
-    """Add ways, each with the key and the ranges of the node above."""
+    """Add branches to others, each with the key and the ranges of the node above."""
     for choice, below in found.items():
         into[choice | key] = _union(into.get(choice | key, {}), below, ranges)
 
 
 def content_of(path: str) -> bytes:
-    """The file as it is."""
+    """Bytes of a scale factor file.
+
+    Parameters
+    ----------
+    path : str
+        File.
+
+    Returns
+    -------
+    bytes
+        Content, compressed if the file is.
+
+    Raises
+    ------
+    ArtifactError
+        If the file cannot be read.
+    """
     try:
         return Path(path).read_bytes()
     except OSError as error:  # as it is, coffea would drop the chunk
@@ -122,7 +173,25 @@ def content_of(path: str) -> bytes:
 
 
 def corrections_in(path: str, expected: str) -> dict[str, Correction]:
-    """The corrections of a file; a process reads it once, and it must still be the same."""
+    """Corrections of a file, which a process reads only once.
+
+    Parameters
+    ----------
+    path : str
+        File, ``.json`` or ``.json.gz``.
+    expected : str
+        SHA-256 of the content that the file must have.
+
+    Returns
+    -------
+    dict of str to Correction
+        Corrections by name.
+
+    Raises
+    ------
+    ArtifactError
+        If the file cannot be read, has other content or is not a correctionlib file.
+    """
     with _LOCK:
         if expected not in _FILES:
             content = content_of(path)

@@ -1,4 +1,4 @@
-"""Weights 1/E of selected events."""
+"""Weights 1/E that correct selected events for their efficiency E."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ FLOOR = 1e-3
 class InversionWeight:
     """Weights 1/E of selected events, and what the cutoff for E -> 0 did to them.
 
-    ``numpy.asarray`` of it gives the weights, for ``coffea.analysis_tools.Weights.add``; a
-    histogram takes it as it is.
+    It can be used in place of an array: ``numpy.asarray`` gives the weights, for
+    ``coffea.analysis_tools.Weights.add``, and the ``fill`` of a histogram takes it directly.
 
     Attributes
     ----------
-    weight : ndarray
-        1 / max(E, floor), one per event.
-    variance : ndarray
+    weight : ndarray of float64, shape (n_events,)
+        1 / max(E, floor) of every event.
+    variance : ndarray of float64, shape (n_events,)
         (1 - E) / E^2, with the same E: the Horvitz-Thompson estimate of the variance that each
         selected event contributes to the sum of weights.
-    clipped : ndarray of bool
+    clipped : ndarray of bool, shape (n_events,)
         True where E was below the floor.
     """
 
@@ -55,33 +55,50 @@ class InversionWeight:
 
     @property
     def clipped_share(self) -> float:
-        """Share of the sum of weights that these events carry."""
+        """Share of the sum of weights that the events below the floor carry, from 0 to 1."""
         total = float(self.weight.sum())
         return float(self.weight[self.clipped].sum()) / total if total else 0.0
 
     @property
     def effective_sample_size(self) -> float:
-        """``(sum w)^2 / sum w^2``: so many events of equal weight are worth as much."""
+        """Number of events of equal weight that are worth as much, ``(sum w)^2 / sum w^2``."""
         return float(effective_sample_size(self.weight.sum(), np.square(self.weight).sum()))
 
 
 def inversion_weight(efficiency: ak.Array | Array, floor: float = FLOOR) -> InversionWeight:
     """Weights 1/E that correct selected events for the efficiency.
 
-    Eq. 2 of Mieskolainen, "DeepEfficiency": fill any histogram with them. The sum is the
-    Horvitz-Thompson estimate of the number of events before the selection.
+    Any histogram filled with these weights shows the events before the selection (Eq. 2 of
+    Mieskolainen, "DeepEfficiency"). Their sum is the Horvitz-Thompson estimate of the number of
+    events before it.
 
     Parameters
     ----------
-    efficiency : ak.Array or ndarray
-        E of every selected event, in [0, 1].
-    floor : float, default FLOOR
-        Explicit cutoff for E -> 0, in (0, 1]; below it the weight is 1 / floor, and counted.
+    efficiency : ak.Array or ndarray, shape (n_events,)
+        Efficiency E of every selected event, in [0, 1].
+    floor : float, default 0.001
+        Explicit cutoff for E -> 0, in (0, 1]. Events below it get the weight 1 / floor and are
+        counted.
+
+    Returns
+    -------
+    InversionWeight
+        Weights, their variances, and the events that were below the floor.
 
     Raises
     ------
     InputError
-        For values that are NaN or outside [0, 1], or a floor outside (0, 1].
+        If a value is NaN or outside [0, 1], or the floor is outside (0, 1].
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hepsilon import inversion_weight
+    >>> found = inversion_weight(np.array([0.5, 0.8, 0.0001]))
+    >>> found.weight
+    array([   2.  ,    1.25, 1000.  ])
+    >>> found.n_clipped
+    1
     """
     if not 0.0 < floor <= 1.0:
         raise InputError(f"expected a floor in (0, 1], received {floor}")

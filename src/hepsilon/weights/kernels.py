@@ -1,8 +1,16 @@
-"""numba kernels of tag assignments: sums, draws and lists of them, event by event.
+"""Compiled (numba) sums, draws and lists of tag assignments, event by event.
 
 ``bins`` (float64, jets x bins) holds the weight of every bin of every jet, and ``table`` the
 condition as a finite automaton (see :meth:`hepsilon.weights.conditions.Condition.transitions`). The
-weight of an assignment is the product of those of its jets' bins; nothing is ever subtracted.
+weight of an assignment is the product of the weights of its jets' bins.
+
+All kernels are dynamic programming over jets and states. Sums go forward: ``p[s]`` is the weight of
+all ways to be in state s after the jets read so far, and the next jet moves ``p[s] * bins[jet, b]``
+to the state ``table[s, b]``. Draws and lists first go backward: ``rest[i, s]`` is the weight of all
+ways from state s before jet i to acceptance. A jet is then in bin b with the probability
+``bins[i, b] * rest[i + 1, table[s, b]] / rest[i, s]``, given the jets before it; and a list enters
+a branch only where ``rest`` is positive, so that no branch ends without an assignment. Each costs
+``n_jets * n_states * n_bins`` products per event, and nothing is ever subtracted.
 """
 
 from __future__ import annotations
@@ -24,9 +32,10 @@ __all__ = [
 
 @njit
 def _read_event(p: Array, first: int, last: int, bins: Array, table: Array) -> None:
-    """``p[s]``: weight of all ways to be in state s after the jets of an event.
+    """Fill ``p[s]`` with the weight of all ways to be in state s after the jets of an event.
 
-    States only grow, so one array is updated in place from the last one down.
+    Transitions never lead to a lower state, so one array is updated in place from the last state
+    down.
     """
     n_states, n_bins = table.shape
     p[:] = 0.0
@@ -44,7 +53,22 @@ def _read_event(p: Array, first: int, last: int, bins: Array, table: Array) -> N
 
 @njit
 def condition_probability(offsets: Array, bins: Array, table: Array) -> Array:
-    """Sum of the weights of all assignments that meet the condition, one per event."""
+    """Sum of the weights of all assignments that meet the condition.
+
+    Parameters
+    ----------
+    offsets : ndarray of int64, shape (n_events + 1,)
+        Position of the first jet of each event.
+    bins : ndarray of float64, shape (n_jets, n_bins)
+        Weight of every bin of every jet.
+    table : ndarray of int64, shape (n_states, n_bins)
+        Automaton of the condition.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_events,)
+        One sum per event.
+    """
     n_states = table.shape[0]
     out = np.empty(offsets.size - 1, np.float64)
     p = np.empty(n_states, np.float64)
@@ -56,9 +80,23 @@ def condition_probability(offsets: Array, bins: Array, table: Array) -> Array:
 
 @njit
 def joint_probabilities(offsets: Array, bins: Array, table: Array, accepts: Array) -> Array:
-    """The same for several conditions in one pass, (conditions, events).
+    """Sums of the weights of all assignments for several conditions, in one pass.
 
-    ``table`` and ``accepts`` are those of :func:`hepsilon.weights.conditions.joint_transitions`.
+    Parameters
+    ----------
+    offsets : ndarray of int64, shape (n_events + 1,)
+        Position of the first jet of each event.
+    bins : ndarray of float64, shape (n_jets, n_bins)
+        Weight of every bin of every jet.
+    table : ndarray of int64, shape (n_states, n_bins)
+        Joint automaton (see :func:`hepsilon.weights.conditions.joint_transitions`).
+    accepts : ndarray of bool, shape (n_conditions, n_states)
+        True for the states that meet each condition.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_conditions, n_events)
+        One row of sums per condition.
     """
     n_conditions, n_states = accepts.shape
     out = np.zeros((n_conditions, offsets.size - 1), np.float64)
@@ -74,7 +112,10 @@ def joint_probabilities(offsets: Array, bins: Array, table: Array, accepts: Arra
 
 @njit
 def _remaining(first: int, last: int, bins: Array, table: Array, rest: Array) -> None:
-    """``rest[i - first, s]``: weight of all ways from state s before jet i to the accepting one."""
+    """Fill ``rest[i - first, s]`` with the weight of all ways from state s before jet i to the end.
+
+    The end is the accepting state after the last jet of the event.
+    """
     n_states, n_bins = table.shape
     rest[last - first, :] = 0.0
     rest[last - first, n_states - 1] = 1.0
@@ -98,10 +139,25 @@ def _most_jets(offsets: Array) -> int:
 
 @njit
 def sample_bins(offsets: Array, bins: Array, table: Array, key: Array) -> Array:
-    """One assignment per event, drawn in proportion to its weight among those that are accepted.
+    """Draw one assignment per event, by its weight among those that the condition accepts.
 
-    Jet after jet, with the n-th uniform number of the event's key for its n-th jet. -1 for the
-    jets of events in which nothing is accepted.
+    The n-th jet of an event takes the n-th uniform number of the event's key.
+
+    Parameters
+    ----------
+    offsets : ndarray of int64, shape (n_events + 1,)
+        Position of the first jet of each event.
+    bins : ndarray of float64, shape (n_jets, n_bins)
+        Weight of every bin of every jet.
+    table : ndarray of int64, shape (n_states, n_bins)
+        Automaton of the condition.
+    key : ndarray of uint64, shape (n_events,)
+        Key of each event (see :mod:`hepsilon.arrays.keys`).
+
+    Returns
+    -------
+    ndarray of int8, shape (n_jets,)
+        Bin of every jet; -1 in events of which no assignment is accepted.
     """
     n_states, n_bins = table.shape
     out = np.full(bins.shape[0], -1, np.int8)
@@ -130,7 +186,22 @@ def sample_bins(offsets: Array, bins: Array, table: Array, key: Array) -> Array:
 
 @njit
 def count_assignments(offsets: Array, bins: Array, table: Array) -> Array:
-    """Number of accepted assignments of positive weight, one per event; float64, it may be huge."""
+    """Number of accepted assignments of positive weight.
+
+    Parameters
+    ----------
+    offsets : ndarray of int64, shape (n_events + 1,)
+        Position of the first jet of each event.
+    bins : ndarray of float64, shape (n_jets, n_bins)
+        Weight of every bin of every jet.
+    table : ndarray of int64, shape (n_states, n_bins)
+        Automaton of the condition.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_events,)
+        One number per event, which may exceed the range of integers.
+    """
     present = (bins > 0.0).astype(np.float64)
     return condition_probability(offsets, present, table)
 
@@ -139,12 +210,29 @@ def count_assignments(offsets: Array, bins: Array, table: Array) -> Array:
 def list_assignments(
     offsets: Array, bins: Array, table: Array, counts: Array
 ) -> tuple[Array, Array]:
-    """All accepted assignments: bins (int8), jet by jet and assignment by assignment; weights.
+    """List all accepted assignments of positive weight, with their weights.
+
+    A depth-first walk without recursion: ``chosen[d]``, ``states[d]`` and ``product[d]`` are the
+    bin of the d-th jet of the event, and the state and the weight before it. Assignments of an
+    event come in the order of their bins.
 
     Parameters
     ----------
-    counts : ndarray
-        Number of assignments per event (see :func:`count_assignments`).
+    offsets : ndarray of int64, shape (n_events + 1,)
+        Position of the first jet of each event.
+    bins : ndarray of float64, shape (n_jets, n_bins)
+        Weight of every bin of every jet.
+    table : ndarray of int64, shape (n_states, n_bins)
+        Automaton of the condition.
+    counts : ndarray of int64, shape (n_events,)
+        Number of assignments of each event (see :func:`count_assignments`).
+
+    Returns
+    -------
+    tags : ndarray of int8, shape (sum of counts times jets,)
+        Bins, jet by jet and assignment by assignment.
+    weights : ndarray of float64, shape (sum of counts,)
+        Weight of every assignment.
     """
     n_states, n_bins = table.shape
     most = _most_jets(offsets)

@@ -1,7 +1,8 @@
 """Scale factors of tagging from correctionlib files, for the jets of a chunk.
 
 correctionlib takes its arguments by position, and tells little of values that it does not know.
-Here they are passed by name, flavour by flavour, and checked against what the file has.
+Here arguments are given by name, evaluated flavour by flavour, and checked against the keys and
+ranges of the file.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ __all__ = ["TagScaleFactors"]
 
 Kind: TypeAlias = Literal["working_point", "bin", "jet"]
 Arguments: TypeAlias = Mapping[str, str | float]
-"""Those that are the same for many jets, by input."""
+"""Arguments that have one value for many jets, by the name of the input."""
 FLAVOUR = ("flavor", "flavour")
 FIELDS = {"abseta": "eta", "eta": "eta", "pt": "pt"}
 SYSTEMATIC, WORKING_POINT, DISCRIMINANT = "systematic", "working_point", "discriminant"
@@ -38,19 +39,43 @@ SYSTEMATIC, WORKING_POINT, DISCRIMINANT = "systematic", "working_point", "discri
 class TagScaleFactors:
     """Scale factors from a correctionlib file, such as those of b-tagging.
 
-    Called with jets it gives :class:`~hepsilon.ScaleFactors` for
+    A call with jets gives the :class:`~hepsilon.ScaleFactors` for
     :func:`hepsilon.truth_tag_weight`, :func:`hepsilon.direct_tag_weight` and
-    :func:`hepsilon.analysis_tools.add_truth_tag`. It pickles as path and content hash; the file
-    is read once per process. Use :meth:`load`.
+    :func:`hepsilon.analysis_tools.add_truth_tag`. Objects are made with :meth:`load`. They pickle
+    as path and content hash, and each process reads the file once.
 
     Attributes
     ----------
     path : str
-        The file, absolute.
+        Absolute path of the file.
     hash : str
-        SHA-256 of its content; a file that has changed is refused.
-    corrections, working_points, category, arguments, systematics, nominal, out_of_range : various
-        See :meth:`load`; the systematics are those that were found.
+        SHA-256 of the content; a file that has changed is refused.
+    corrections : str or mapping of int to str
+        Name of the correction, or of that of each flavour.
+    working_points : tuple of str
+        Working points of the file, from the loosest to the tightest.
+    category : str
+        Field of the jets with their flavour.
+    arguments : mapping of str to str
+        Field of the jets, or text, for further inputs of the file.
+    systematics : mapping of str to tuple of (str, str)
+        Keys of the file (up, down) by the name of the variation.
+    nominal : str
+        Key of the file without variation.
+    out_of_range : {"raise", "clamp"}
+        Treatment of jets outside the bins of the file.
+
+    Notes
+    -----
+    With a file of the CMS collaboration for b-tagging, and the efficiencies ``eps`` of the jets at
+    the same working points::
+
+        factors = TagScaleFactors.load(
+            "btagging.json.gz",
+            {5: "deepJet_comb", 4: "deepJet_comb", 0: "deepJet_incl"},
+            working_points=("L", "M"),
+        )
+        weight = truth_tag_weight(eps, 2, scale_factors=factors(jets))
     """
 
     path: str
@@ -80,37 +105,42 @@ class TagScaleFactors:
 
         Parameters
         ----------
-        path : str or Path
-            ``.json`` or ``.json.gz``.
+        path : path-like
+            File, ``.json`` or ``.json.gz``.
         corrections : str or mapping of int to str
-            Name of a correction in the file, or of one for each flavour. Variations of several
-            corrections are apart, each of the jets of its own, ``CORRECTION_variation``.
+            Name of a correction in the file, or of one for each flavour. With several corrections
+            each has variations of its own, ``CORRECTION_variation``, which change its jets only.
         working_points : sequence of str, default ()
-            As the file names them, from the loosest to the tightest.
+            Names of the working points in the file, from the loosest to the tightest.
         category : str, default "hadronFlavour"
             Field of the jets with their flavour.
         arguments : mapping of str to str, optional
             Field of the jets for each input of the file that is not ``flavor``, ``abseta``, ``eta``
-            or ``pt``, such as ``{"discriminant": "btagDeepFlavB"}``. For an input that is a string:
-            the text itself.
+            or ``pt``, such as ``{"discriminant": "btagDeepFlavB"}``. For an input that is a string
+            it is the text itself.
         systematics : mapping of str to tuple of (str, str), optional
-            For each name the file's keys (up, down); flavours that do not have a key keep the
-            nominal factor. By default all pairs in the file: ``up_X`` and ``down_X`` become X,
-            ``up`` and ``down`` become ``total``. That often contains the others: choose, so that
-            nothing counts twice.
+            Keys of the file (up, down) by the name of the variation; flavours that do not have a
+            key keep the nominal factor. By default all pairs in the file: ``up_X`` and ``down_X``
+            become X, ``up`` and ``down`` become ``total``. The total often contains the others:
+            choose, so that nothing counts twice.
         nominal : str, default "central"
-            The file's key without variation.
+            Key of the file without variation.
         out_of_range : {"raise", "clamp"}, default "raise"
-            For jets outside the bins of the file ``"raise"`` an InputError, or ``"clamp"`` them
-            into the nearest bin with a :class:`~hepsilon.ScaleFactorWarning`. The upper edge of the
-            last bin is outside.
+            Treatment of jets outside the bins of the file: ``"raise"`` an InputError, or
+            ``"clamp"`` them into the nearest bin with a :class:`~hepsilon.ScaleFactorWarning`. The
+            upper edge of the last bin is outside.
+
+        Returns
+        -------
+        TagScaleFactors
+            Scale factors that can be called with jets.
 
         Raises
         ------
         ArtifactError
-            If the file is missing, or none of correctionlib.
+            If the file is missing, or is not a correctionlib file.
         ConfigError
-            For a correction, input, working point or systematic that it does not have.
+            If the file does not have a correction, input, working point or systematic.
         """
         where = str(Path(path).resolve())
         found = cls(
@@ -132,16 +162,25 @@ class TagScaleFactors:
         return found
 
     def __call__(self, jets: ak.Array) -> ScaleFactors:
-        """Factors of every jet, float64 and jagged like the jets, with their variations.
+        """Factors of every jet, with their variations.
 
-        Those of working points multiply the efficiency of each (several on a trailing axis); those
-        of a shape correction the jet, at its own discriminant (``kind="jet"``).
+        Parameters
+        ----------
+        jets : ak.Array of records, jagged
+            Jets with the fields that the file needs; pt in GeV.
+
+        Returns
+        -------
+        ScaleFactors
+            Factors, float64 and jagged like the jets. Those of working points multiply the
+            efficiency of each (several on a trailing axis); those of a shape correction multiply
+            the jet, at its own discriminant (``kind="jet"``).
 
         Raises
         ------
         InputError
-            For a flavour that the corrections do not have, values that are not finite or outside
-            the bins of the file, or factors that are negative or not finite.
+            If the corrections do not have a flavour, values are not finite or outside the bins of
+            the file, or factors are negative or not finite.
         ConfigError
             If the field of the discriminant is not named.
         """
@@ -155,21 +194,28 @@ class TagScaleFactors:
         return self._factors(jets, columns or [{}], "jet" if shape else "working_point")
 
     def in_bins(self, jets: ak.Array, discriminants: Sequence[float]) -> ScaleFactors:
-        """Factors of a shape correction in every bin between working points (``kind="bin"``).
+        """Factors of a shape correction in every bin between working points.
 
         Parameters
         ----------
-        jets : ak.Array
-            As for a call.
-        discriminants : sequence of float
-            One that stands for each bin, rising: first that of untagged jets.
+        jets : ak.Array of records, jagged
+            Jets with the fields that the file needs; pt in GeV.
+        discriminants : sequence of float, length n_bins
+            Value of the discriminant that stands for each bin, rising; the first is that of
+            untagged jets.
+
+        Returns
+        -------
+        ScaleFactors
+            Factors of the bins on a trailing axis (``kind="bin"``).
 
         Raises
         ------
         InputError
-            As a call.
+            If the corrections do not have a flavour, values are not finite or outside the bins of
+            the file, or factors are negative or not finite.
         ConfigError
-            For a correction without discriminant, or discriminants that do not rise.
+            If a correction has no discriminant, or discriminants do not rise.
         """
         for part in self._parts().values():
             _require([DISCRIMINANT], part.inputs, f"{self.path}: inputs of {part.name}")
@@ -181,7 +227,7 @@ class TagScaleFactors:
         return self._factors(jets, [{DISCRIMINANT: value} for value in values.tolist()], "bin")
 
     def _parts(self) -> dict[str, Correction]:
-        """The corrections, by name."""
+        """Corrections that are used, by name."""
         named = self.corrections
         names = dict.fromkeys([named] if isinstance(named, str) else named.values())
         file = corrections_in(self.path, self.hash)
@@ -189,7 +235,7 @@ class TagScaleFactors:
         return {name: file[name] for name in names}
 
     def _source(self, name: str) -> str | None:
-        """Field of the jets behind an input; of one that is a string, the text itself."""
+        """Field of the jets behind an input; for an input that is a string, the text itself."""
         return self.arguments.get(name, self.category if name in FLAVOUR else FIELDS.get(name))
 
     def _factors(self, jets: ak.Array, columns: list[Arguments], kind: Kind) -> ScaleFactors:
@@ -213,22 +259,22 @@ class TagScaleFactors:
 
 @dataclass(frozen=True)
 class _JetInputs:
-    """The jets of a chunk as flat arrays.
+    """Jets of a chunk as flat arguments of corrections.
 
     Attributes
     ----------
     options : TagScaleFactors
-        What is asked for.
+        Scale factors that are asked for.
     size : int
         Number of jets.
-    groups : list of tuple of (int, Correction or None, ndarray)
-        Flavour, its correction (None: there is none), and the positions of its jets.
-    numbers : dict of str to ndarray
-        Of all jets (float64), by input.
-    columns : list of Arguments
-        Of the result: for each the arguments that are the same for all jets.
-    moved : dict of str to ndarray
-        By input, the jets that were moved into the range (mask).
+    groups : list of tuple of (int, Correction or None, ndarray of int64)
+        Flavour, its correction (None if it has none), and the positions of its jets.
+    numbers : dict of str to ndarray of float64, shape (size,)
+        Values of all jets by input.
+    columns : list of dict of str to str or float
+        Arguments with one value for all jets, for each column of the result.
+    moved : dict of str to ndarray of bool, shape (size,)
+        Jets that were moved into the range, by input.
     """
 
     options: TagScaleFactors
@@ -240,7 +286,7 @@ class _JetInputs:
 
     @classmethod
     def of(cls, options: TagScaleFactors, jets: ak.Array, columns: list[Arguments]) -> _JetInputs:
-        """Take from the jets what the corrections need."""
+        """Take the arguments of the corrections from the jets."""
         parts, named = options._parts(), options.corrections
         flavours = flat(field(jets, options.category), np.int32, name=options.category)
         groups = []
@@ -265,8 +311,8 @@ class _JetInputs:
     ) -> Array:
         """Factors (jets, columns) for a key of the systematics.
 
-        Without nominal factors every jet must have one. With them, only the jets of one correction
-        change, where it has the key.
+        Without ``nominal`` factors every jet must have a value. With them the result starts from a
+        copy, and only jets whose correction is ``only`` and has the key change.
         """
         values = np.empty((self.size, len(self.columns))) if nominal is None else nominal.copy()
         for flavour, part, rows in self.groups:
@@ -292,7 +338,7 @@ class _JetInputs:
         return values
 
     def _of_flavour(self, part: Correction, flavour: int) -> dict[str, Any]:
-        """The inputs that are the flavour."""
+        """Inputs of a correction that take the flavour, with its value."""
         source = self.options._source
         return {name: flavour for name in part.inputs if source(name) == self.options.category}
 
@@ -317,7 +363,7 @@ class _JetInputs:
     def _inside(
         self, correction: str, name: str, values: Array, ranges: Mapping[str, Range], rows: Array
     ) -> Array:
-        """The values of an input, all of them in its range; the upper end is outside."""
+        """Values of an input, refused or moved if outside its range; the upper end is outside."""
         low, high = ranges.get(name, (-np.inf, np.inf))
         outside = (values < low) | (values >= high)
         n_outside = int(np.count_nonzero(outside))
@@ -332,7 +378,7 @@ class _JetInputs:
         return np.clip(values, low, np.nextafter(high, low))
 
     def warn(self) -> None:
-        """Count the jets that were moved."""
+        """Warn of jets that were moved into the range, with their number."""
         counts = [f"{np.count_nonzero(mask)} in {name}" for name, mask in self.moved.items()]
         if counts:
             warnings.warn(
@@ -344,7 +390,7 @@ class _JetInputs:
 
 
 def _pairs(keys: Iterable[str]) -> dict[str, tuple[str, str]]:
-    """All pairs of keys up and down, by name."""
+    """Pairs of keys up and down by the name of the variation."""
     keys = set(keys)
     ends = sorted(key.removeprefix("up") for key in keys if key == "up" or key.startswith("up_"))
     return {end[1:] or "total": (f"up{end}", f"down{end}") for end in ends if f"down{end}" in keys}
@@ -383,7 +429,7 @@ def _check(options: TagScaleFactors, parts: Mapping[str, Correction]) -> None:
 
 
 def _check_inputs(options: TagScaleFactors, part: Correction) -> None:
-    """Refuse a correction with inputs that nothing is known of."""
+    """Refuse a correction with inputs that no field or text is known for."""
     known = {"string": (SYSTEMATIC, WORKING_POINT)}
     unknown = [
         name

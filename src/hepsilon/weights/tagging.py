@@ -1,4 +1,4 @@
-"""Event weights from efficiencies."""
+"""Event weights from the efficiencies of jets: truth tagging and direct tagging."""
 
 from __future__ import annotations
 
@@ -32,50 +32,79 @@ def truth_tag_weight(
 ) -> npt.NDArray[np.float64]:
     """Probability that an event has ``n_tags`` tagged jets: its truth-tag weight.
 
-    For two jets this is Eq. 3 of Di Bello et al., "Efficiency Parameterization with Neural
-    Networks": (1 - e1)(1 - e2), e1 (1 - e2) + (1 - e1) e2 and e1 e2 for 0, 1 and 2 tags. With
-    booleans instead of efficiencies (direct tagging) it is 0 or 1.
+    In place of a cut on the number of tags every event is kept and gets this weight, so that no
+    simulated event is lost. For two jets it is Eq. 3 of Di Bello et al., "Efficiency
+    Parameterization with Neural Networks": (1 - e1)(1 - e2), e1 (1 - e2) + (1 - e1) e2 and e1 e2
+    for 0, 1 and 2 tags. For more jets, several working points and any condition it is the exact
+    sum over all ways to tag the jets (assignments) that meet the condition. With booleans instead
+    of efficiencies (direct tagging) it is 0 or 1.
 
-    With scale factors it is the weight to be compared with data: the sum over all assignments of
-    tags, exactly, of the product of ``SF eps`` of the tagged and ``1 - SF eps`` of the other jets.
+    With scale factors it is the weight to be compared with data: each assignment counts with the
+    product of ``SF eps`` of the tagged and ``1 - SF eps`` of the other jets.
 
     Parameters
     ----------
-    eps : PerWorkingPoint
-        Efficiency of every jet, jagged, in [0, 1]; with several working points on a trailing axis,
-        or by name, from the loosest to the tightest.
+    eps : ak.Array or mapping of str to ak.Array, shape (n_events, jets[, working points])
+        Efficiency of every jet, jagged, in [0, 1]. Several working points, from the loosest to the
+        tightest, stand on a trailing axis or in a mapping by name; a tighter one never has a
+        higher efficiency.
     n_tags : int or Condition, default 2
         Number of tags (at the loosest working point), or a condition such as ``at_least(2,
         "medium") & at_least(1, "tight")``.
     at_least : bool, default False
-        That many tags or more, instead of exactly that many.
-    jets : slice or ak.Array or None, default slice(0, 2)
-        Which jets count: a slice of each event's jets (the default: the leading two, in the order
-        of the collection), a jagged boolean mask (0 and 1 are booleans, too), or None for all.
+        Ask for that many tags or more, instead of exactly that many.
+    jets : slice, jagged ak.Array of bool, or None, default slice(0, 2)
+        Jets that count: a slice of each event's jets (the default: the leading two, in the order
+        of the collection), a jagged mask (0 and 1 are booleans, too), or None for all.
     working_points : sequence of str, optional
-        Their names, from the loosest to the tightest, for conditions that name them.
-    scale_factors : PerWorkingPoint or ScaleFactors, optional
+        Names of the working points, from the loosest to the tightest, for conditions that use
+        names. Not needed for a mapping.
+    scale_factors : ak.Array, mapping of str to ak.Array, or ScaleFactors, optional
         Ratios of data to simulation, jagged like ``eps``. A product with ``eps`` above 1 is taken
         as 1, and counted in a :class:`~hepsilon.ScaleFactorWarning`.
-    direct : ak.Array, optional
-        Mask of the jets that stay directly tagged (hybrid tagging), jagged.
-    tagged : ak.Array, optional
-        Of those jets the tag: a boolean, or the number of working points they pass. What the other
-        jets have here does not matter, but must be such a number.
+    direct : jagged ak.Array of bool, optional
+        True for the jets that stay directly tagged (hybrid tagging). It goes with ``tagged``.
+    tagged : jagged ak.Array of bool or int, optional
+        Tag of the jets that stay directly tagged: a boolean, or the number of working points they
+        pass. The values of the other jets are not used, but must be such numbers, too.
 
     Returns
     -------
-    ndarray
-        float64, one per event; 0 where an event has fewer than ``n_tags`` such jets.
+    ndarray of float64, shape (n_events,)
+        Weight of every event; 0 where fewer than ``n_tags`` of its jets count.
 
     Raises
     ------
     InputError
         If a value is NaN or outside [0, 1], a tighter working point has a higher efficiency, a
         working point is missing, or events are option-typed.
-    TypeError, ValueError
-        For a number of tags that is not a whole number of zero or more, or jets that are neither a
-        slice nor a jagged mask.
+    TypeError
+        If ``n_tags`` is not a whole number, or ``jets`` is neither a slice nor a jagged mask.
+    ValueError
+        If ``n_tags`` is negative or a boolean, or ``at_least`` is given beside a condition.
+
+    See Also
+    --------
+    hepsilon.sample_tags : draws one assignment of tags, where a tag of each jet is needed.
+    hepsilon.analysis_tools.add_truth_tag : adds the weight to ``coffea.analysis_tools.Weights``.
+
+    Examples
+    --------
+    Two events with two jets, and one with three, of which the leading two count:
+
+    >>> import awkward as ak
+    >>> from hepsilon import at_least, truth_tag_weight
+    >>> eps = ak.Array([[0.5, 0.5], [0.75, 0.25], [0.5, 0.0, 0.9]])
+    >>> truth_tag_weight(eps, 2)
+    array([0.25  , 0.1875, 0.    ])
+    >>> truth_tag_weight(eps, 1, at_least=True)
+    array([0.75  , 0.8125, 0.5   ])
+
+    All jets, and a condition on two working points:
+
+    >>> eps = {"medium": ak.Array([[0.5, 0.5]]), "tight": ak.Array([[0.25, 0.25]])}
+    >>> truth_tag_weight(eps, at_least(2, "medium") & at_least(1, "tight"), jets=None)
+    array([0.1875])
     """
     condition = as_condition(n_tags, at_least)
     bins = TagBins.of(
@@ -91,14 +120,50 @@ def truth_tag_weight(
 
 
 def probability(bins: TagBins, condition: Condition) -> npt.NDArray[np.float64]:
-    """Sum of the weights of all assignments that meet a condition, one per event."""
+    """Sum of the weights of all assignments of tags that meet a condition.
+
+    Parameters
+    ----------
+    bins : TagBins
+        Weights of the bins of every jet that counts.
+    condition : Condition
+        Numbers of tags that are asked for.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_events,)
+        One sum per event.
+
+    Raises
+    ------
+    InputError
+        If the condition names a working point that the jets do not have.
+    """
     table = condition.transitions(bins.working_points)
     result: Array = condition_probability(bins.offsets, bins.weights, table)
     return result
 
 
 def joint_probability(bins: TagBins, conditions: Sequence[Condition]) -> npt.NDArray[np.float64]:
-    """The same for several conditions, in one pass where that is less work (conditions, events)."""
+    """Sums of :func:`probability` for several conditions, in one pass where that is less work.
+
+    Parameters
+    ----------
+    bins : TagBins
+        Weights of the bins of every jet that counts.
+    conditions : sequence of Condition
+        One or more conditions.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_conditions, n_events)
+        One row of sums per condition.
+
+    Raises
+    ------
+    InputError
+        If a condition names a working point that the jets do not have.
+    """
     joint = _automaton(tuple(conditions), tuple(bins.working_points))
     if joint is None:
         return np.stack([probability(bins, condition) for condition in conditions])
@@ -110,7 +175,7 @@ def joint_probability(bins: TagBins, conditions: Sequence[Condition]) -> npt.NDA
 def _automaton(
     conditions: tuple[Condition, ...], working_points: tuple[int | str, ...]
 ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]] | None:
-    """All conditions in one; None where it has more states than they have one by one."""
+    """One automaton for all conditions; None if it has more states than they have one by one."""
     table, accepts = joint_transitions(conditions, working_points)
     alone = sum(len(condition.transitions(working_points)) for condition in conditions)
     return (table, accepts) if len(table) <= alone else None
@@ -122,29 +187,45 @@ def direct_tag_weight(
     eps: PerWorkingPoint | None = None,
     jets: slice | ak.Array | None = None,
 ) -> npt.NDArray[np.float64]:
-    """Weight P(data) / P(MC) of directly tagged events, one per event.
+    """Weight P(data) / P(MC) of directly tagged events.
 
-    The product over the jets of the ratio for the bin between working points that each is in: for
-    one working point ``SF`` of the tagged and ``(1 - SF eps) / (1 - eps)`` of the other jets. For
-    shape corrections it is the product of the factors, without efficiencies.
+    It is the product, over the jets, of the ratio of probabilities to be in the bin between
+    working points in which the jet was found. With one working point this is ``SF`` for a tagged
+    jet and ``(1 - SF eps) / (1 - eps)`` for the others. For shape corrections it is the product
+    of the factors, without efficiencies.
 
     Parameters
     ----------
-    tagged : ak.Array
+    tagged : jagged ak.Array of bool or int
         Tag of every jet: a boolean, or the number of working points it passes.
-    scale_factors : PerWorkingPoint or ScaleFactors
-        Ratios of data to simulation, jagged.
-    eps : PerWorkingPoint, optional
-        Efficiencies in simulation, as for :func:`truth_tag_weight`; not needed for factors of jets
-        (``ScaleFactors.kind``).
-    jets : slice or ak.Array, optional
-        Which jets count, by default all.
+    scale_factors : ak.Array, mapping of str to ak.Array, or ScaleFactors
+        Ratios of data to simulation, jagged like ``tagged``.
+    eps : ak.Array or mapping of str to ak.Array, optional
+        Efficiencies in simulation, as for :func:`truth_tag_weight`; not needed for factors that
+        multiply jets (``kind="jet"`` of :class:`~hepsilon.ScaleFactors`).
+    jets : slice or jagged ak.Array of bool, optional
+        Jets that count, by default all.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_events,)
+        Weight of every event.
 
     Raises
     ------
     InputError
-        For values out of range, missing efficiencies, or jets in a bin of which their efficiencies
-        say that it is impossible.
+        If values are out of range, efficiencies are missing, or a jet is in a bin that is
+        impossible by its efficiencies.
+
+    Examples
+    --------
+    The tagged jet has the weight 0.9, the other one (1 - 0.9 * 0.5) / (1 - 0.5) = 1.1:
+
+    >>> import awkward as ak
+    >>> from hepsilon import direct_tag_weight
+    >>> tagged, eps = ak.Array([[True, False]]), ak.Array([[0.5, 0.5]])
+    >>> direct_tag_weight(tagged, ak.Array([[0.9, 0.9]]), eps)
+    array([0.99])
     """
     factors = ScaleFactors.of(scale_factors)
     if factors.kind == "jet":
