@@ -220,6 +220,17 @@ def test_fields_are_known_everywhere_and_without_uncertainty(fields: tuple[str, 
         assert found.in_domain.to_list() == [[True] * n for n in ak.num(records)]
 
 
+def test_fields_have_the_calls_of_all_efficiencies() -> None:
+    efficiency = FieldEfficiency("loose", "medium")
+    assert efficiency.working_points == (0, 1)
+    assert efficiency.in_domain(POINTS).to_list() == [[True, True], [], [True]]
+    assert ak.array_equal(efficiency(POINTS, out_of_domain="raise"), efficiency(POINTS))
+    assert efficiency.evaluate(POINTS, replicas=False).replicas is None
+    for call in (efficiency, efficiency.evaluate):
+        with pytest.raises(InputError, match=r"expected one of.*'rise'"):
+            call(POINTS, out_of_domain="rise")  # type: ignore[arg-type]
+
+
 # evaluate
 
 
@@ -250,6 +261,18 @@ def test_evaluate_agrees_with_the_call(jets: ak.Array, efficiency: Efficiency) -
     assert ak.array_equal(found.eps, efficiency(jets, out_of_domain="ignore"))
     assert found.in_domain.to_list() == efficiency.in_domain(jets).to_list() == INSIDE
     assert (found.replicas is None) == (type(efficiency) is Logistic)
+
+
+def test_replicas_alone_always_have_their_axis(jets: ak.Array) -> None:
+    """Whatever the domain; without an uncertainty the efficiency is its only replica."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        alone, several = Logistic().replicas(jets), Replicated().replicas(jets)
+    assert ak.array_equal(alone[..., 0], Logistic()(jets, out_of_domain="ignore"))
+    assert rows(alone).shape == (10, 1)
+    found = Replicated().evaluate(jets, out_of_domain="ignore")
+    assert ak.array_equal(several, found.replicas)
+    assert Replicated().evaluate(jets, out_of_domain="ignore", replicas=False).replicas is None
 
 
 def test_replicas_have_the_axis_after_the_working_points(jets: ak.Array) -> None:

@@ -25,7 +25,6 @@ from tests.helpers.contracts import (
     COUNTS,
     CUTS,
     assert_chunks_add_up,
-    assert_objects_may_be_reordered,
 )
 from tests.helpers.toys import random_jets, rows
 
@@ -83,10 +82,6 @@ def test_no_objects_give_no_efficiencies(gnn, counts):
 @settings(max_examples=25)
 def test_chunks_change_only_the_round_off(gnn, counts, cuts):
     assert_chunks_add_up(gnn, counts, cuts, ROUND_OFF)
-
-
-def test_permuted_objects_give_permuted_efficiencies(gnn, jets):
-    assert_objects_may_be_reordered(gnn, jets, ROUND_OFF)
 
 
 def test_records_are_not_mutated(gnn, jets):
@@ -393,10 +388,6 @@ def test_efficiencies_fall_from_the_loosest_to_the_tightest(points_network, reco
 def test_chunks_of_several_working_points_change_only_the_round_off(points_network, counts, cuts):
     assert points_network(random_jets([2])).type.content.content.size == 3
     assert_chunks_add_up(points_network, counts, cuts, ROUND_OFF)
-
-
-def test_permuted_objects_give_permuted_working_points(points_network, jets):
-    assert_objects_may_be_reordered(points_network, jets, ROUND_OFF)
 
 
 @pytest.mark.parametrize("part", [slice(0, 0), slice(0, 1)], ids=["no event", "no jet"])

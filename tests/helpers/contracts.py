@@ -1,4 +1,4 @@
-"""What every efficiency of objects keeps to, whatever evaluates it."""
+"""Chunks of any sizes, as hypothesis draws them (see hepsilon.testing for all contracts)."""
 
 from __future__ import annotations
 
@@ -27,11 +27,3 @@ def assert_chunks_add_up(
     at_once = efficiency(records)
     assert ak.num(together).tolist() == ak.num(at_once).tolist() == list(counts)
     np.testing.assert_allclose(rows(together), rows(at_once), rtol=0, atol=atol)
-
-
-def assert_objects_may_be_reordered(efficiency: Efficiency, jets: ak.Array, atol: float) -> None:
-    """Each keeps its efficiency."""
-    order = ak.argsort(jets.eta, axis=1)
-    assert order.to_list() != ak.local_index(jets.eta).to_list()
-    there = rows(efficiency(jets)[order])
-    np.testing.assert_allclose(rows(efficiency(jets[order])), there, rtol=0, atol=atol)
