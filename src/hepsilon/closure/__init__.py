@@ -17,7 +17,8 @@ from hepsilon.closure.statistic import (
 from hepsilon.closure.use_cases import use_case
 from hepsilon.config.file import InputConfig
 from hepsilon.config.task import Task
-from hepsilon.processors.outputs import Output
+from hepsilon.processors.efficiency_inversion import Correction
+from hepsilon.processors.outputs import InversionOutput, Output, TaggingOutput
 from hepsilon.processors.runner import run_processor
 
 __all__ = [
@@ -39,13 +40,13 @@ __all__ = [
 def run_closure(
     files: Sequence[str | Path],
     task: Task,
-    efficiencies: Mapping[str, Any],
+    efficiencies: Mapping[str, Correction],
     *,
     config: InputConfig | None = None,
     executor: Any = None,
     chunksize: int = 100_000,
     **options: Any,
-) -> Any:
+) -> TaggingOutput | InversionOutput:
     """Run the processor of a task over files as one dataset, through a coffea executor.
 
     Parameters
@@ -80,13 +81,16 @@ def run_closure(
     """
     config = config or InputConfig(schema="nanoaod")
     instance = use_case(task).processor(task, efficiencies, config=config, **options)
-    return run_processor(files, instance, task, config, executor=executor, chunksize=chunksize)
+    output: TaggingOutput | InversionOutput = run_processor(
+        files, instance, task, config, executor=executor, chunksize=chunksize
+    )
+    return output
 
 
 def closure_report(
     output: Output,
     task: Task,
-    efficiencies: Mapping[str, Any],
+    efficiencies: Mapping[str, Correction],
     files: Sequence[str | Path],
 ) -> Closure:
     """Compare what efficiencies predict with what was observed.

@@ -21,6 +21,7 @@ from hepsilon.closure.statistic import compare_inversion
 from hepsilon.config.task import Task
 from hepsilon.efficiencies.artifact import provenance
 from hepsilon.histograms.methods import ALL, GENERATED, SELECTED, TRUTH, one_method
+from hepsilon.processors.efficiency_inversion import Correction
 from hepsilon.processors.outputs import CorrectionMethod, InversionOutput
 
 __all__ = ["inversion_closure", "naive_chi2"]
@@ -152,7 +153,7 @@ def _entry(output: InversionOutput, method: CorrectionMethod) -> InversionEntry:
 def inversion_closure(
     output: InversionOutput,
     task: Task,
-    efficiencies: Mapping[str, Any],
+    efficiencies: Mapping[str, Correction],
     files: Sequence[str | Path],
 ) -> InversionClosure:
     """Closure of efficiency inversion from the output of its processor.

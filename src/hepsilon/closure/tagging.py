@@ -20,6 +20,7 @@ from hepsilon.closure.statistic import compare
 from hepsilon.config.task import Task
 from hepsilon.efficiencies.artifact import provenance
 from hepsilon.histograms.methods import ALL, DIRECT, TAG_COUNTS, TRUTH, part_of
+from hepsilon.processors.efficiency_inversion import Correction
 from hepsilon.processors.outputs import Histogram, TaggingOutput
 
 __all__ = ["tagging_closure"]
@@ -122,7 +123,7 @@ def _entry(output: TaggingOutput, method: str) -> TaggingEntry:
 def tagging_closure(
     output: TaggingOutput,
     task: Task,
-    efficiencies: Mapping[str, Any],
+    efficiencies: Mapping[str, Correction],
     files: Sequence[str | Path],
 ) -> TaggingClosure:
     """Closure of truth tagging from the output of its processor.
@@ -133,7 +134,7 @@ def tagging_closure(
         Output of :class:`~hepsilon.processors.TruthTagging` for one dataset.
     task : Task
         Task of the efficiencies.
-    efficiencies : mapping of str to SupportsEfficiency
+    efficiencies : mapping of str to SupportsEfficiency or BinByBin
         Efficiencies by name; their hashes are noted.
     files : sequence of str or Path
         Files of the sample.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container
 from typing import Any
 
 import hist
@@ -183,7 +183,7 @@ def plot_residuals(output: TaggingOutput) -> Figure:
     return figure
 
 
-def _file_name(name: str, category: str, taken: Mapping[str, Any]) -> str:
+def _file_name(name: str, category: str, taken: Container[str]) -> str:
     """Name of the picture of a category, in letters that every file system has."""
     if category == ALL:
         return name

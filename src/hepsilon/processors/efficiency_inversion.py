@@ -28,10 +28,10 @@ from hepsilon.processors.units import EVENTS, UNITS
 from hepsilon.uncertainty.bootstrap import bootstrap_key
 from hepsilon.weights.inversion import FLOOR
 
-__all__ = ["EfficiencyInversion"]
-
+__all__ = ["Correction", "EfficiencyInversion"]
 
 Correction = SupportsEfficiency | BinByBin
+"""Anything that selected events can be corrected with."""
 
 
 @dataclass(frozen=True)
