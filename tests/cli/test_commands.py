@@ -16,7 +16,7 @@ from hepsilon.cli import commands
 from hepsilon.cli import parser as cli
 from hepsilon.simulation import writer
 
-COMMANDS = ["demo", "simulate", "train", "map", "closure", "info"]
+COMMANDS = ["demo", "simulate", "train", "map", "closure", "info", "export", "precision"]
 
 CONFIG = """
 [task]
@@ -454,3 +454,22 @@ def test_ctrl_c_of_other_commands_is_one_line(monkeypatch, folder, capfd):
     monkeypatch.setattr(commands, "info", interrupted)
     assert cli.main(["info", str(folder / "map.hepsilon")]) == 130
     assert capfd.readouterr() == ("", "hepsilon: interrupted\n")
+
+
+def test_a_precision_is_measured_and_noted_on_request(run, folder, tmp_path):
+    out = tmp_path / "noted.hepsilon"
+    command = "precision", folder / "mlp.hepsilon", "--backend", "tensorflow", "--out", out
+    code, _, err = run(*command)
+    assert code == 0
+    assert "bfloat16 changes an efficiency by at most" in err
+    noted = load(out).card.bfloat16
+    assert 0.0 < noted.largest_difference < 0.1
+    assert load(folder / "mlp.hepsilon").card.bfloat16 is None
+    code, text, _ = run(*command, "--json")
+    assert json.loads(text)["largest_difference"] == pytest.approx(noted.largest_difference)
+
+
+def test_float32_is_no_lower_precision(run, folder):
+    code, _, err = run("precision", folder / "mlp.hepsilon", "--precision", "float32")
+    assert code == 2
+    assert "expected a lower precision" in err

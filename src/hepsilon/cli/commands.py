@@ -17,7 +17,18 @@ from rich.table import Table
 from hepsilon._system.extras import needs
 from hepsilon.errors import ConfigError
 
-__all__ = ["closure", "convert", "demo", "export", "info", "make_map", "say", "simulate", "train"]
+__all__ = [
+    "closure",
+    "convert",
+    "demo",
+    "export",
+    "info",
+    "make_map",
+    "precision",
+    "say",
+    "simulate",
+    "train",
+]
 
 
 def say(text: str) -> None:
@@ -245,6 +256,24 @@ def export(args: argparse.Namespace) -> None:
 
     export_networks(args.path, args.format, args.out)
     say(f"wrote {args.out}")
+
+
+def precision(args: argparse.Namespace) -> Any:
+    """Measure what a lower precision changes, and note it in the model file."""
+    from hepsilon.efficiencies.precision import note_precision
+
+    card = note_precision(
+        args.path, args.precision, backend=args.backend, device=args.device, out=args.out
+    )
+    out = args.out or args.path
+    if args.json:
+        return {"path": str(out)} | _plain(card)
+    say(
+        f"{args.precision} changes an efficiency by at most {card.largest_difference:.2g} "
+        f"(rms {card.rms_difference:.2g}), the expected number by {card.closure_change:.2g}; "
+        f"noted in {out}"
+    )
+    return None
 
 
 def _plain(card: Any) -> dict[str, Any]:

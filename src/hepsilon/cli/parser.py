@@ -46,6 +46,7 @@ EXAMPLES = {
         hepsilon export gnn.hepsilon --format onnx --out gnn.onnx
         hepsilon export gnn.hepsilon --format hepsilon --out gnn.hepsilon
         hepsilon export gnn.hepsilon --format triton --out model-repository""",
+    "precision": "hepsilon precision gnn.hepsilon --precision bfloat16 --backend openvino",
 }
 
 
@@ -118,6 +119,31 @@ def _inversion_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _commands_of_files(parsers: Any) -> None:
+    """Add what reads, rewrites or converts one model or map."""
+    command = _add_command(parsers, "info", commands.info)
+    command.add_argument("path", type=Path, metavar="PATH", help="model or map")
+    _json_option(command)
+
+    command = _add_command(parsers, "export", commands.export)
+    command.add_argument("path", type=Path, metavar="PATH", help="model")
+    command.add_argument(
+        "--format",
+        choices=["onnx", "hepsilon", "triton"],
+        required=True,
+        help="a graph; the model with that graph in it; or the folder of a Triton server",
+    )
+    command.add_argument("--out", type=Path, required=True, help="file or folder to write")
+
+    command = _add_command(parsers, "precision", commands.precision)
+    command.add_argument("path", type=Path, metavar="PATH", help="model")
+    command.add_argument("--precision", default="bfloat16", help="to measure (%(default)s)")
+    command.add_argument("--backend", default="auto", help="that computes in it (%(default)s)")
+    command.add_argument("--device", help="such as cpu or gpu:0 (a GPU where there is one)")
+    command.add_argument("--out", type=Path, help="file to write instead of PATH")
+    _json_option(command)
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Build the parser of all commands."""
     parser = argparse.ArgumentParser(
@@ -185,19 +211,7 @@ def build_parser() -> argparse.ArgumentParser:
     _inversion_options(command)
     _json_option(command)
 
-    command = _add_command(parsers, "info", commands.info)
-    command.add_argument("path", type=Path, metavar="PATH", help="model or map")
-    _json_option(command)
-
-    command = _add_command(parsers, "export", commands.export)
-    command.add_argument("path", type=Path, metavar="PATH", help="model")
-    command.add_argument(
-        "--format",
-        choices=["onnx", "hepsilon", "triton"],
-        required=True,
-        help="a graph; the model with that graph in it; or the folder of a Triton server",
-    )
-    command.add_argument("--out", type=Path, required=True, help="file or folder to write")
+    _commands_of_files(parsers)
     return parser
 
 

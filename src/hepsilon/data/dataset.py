@@ -140,7 +140,7 @@ class Columns:
 
 def _chunk_columns(chunk: Chunk, task: Task) -> Columns:
     records = select(chunk.records, task)
-    if task.level == "event":
+    if task.of_events:
         offsets, nodes = event_matrix(records, task, task.features)
         response = np.repeat(ak.to_numpy(passed(chunk.events, task)), np.diff(offsets))
         response = response.astype(np.float32)

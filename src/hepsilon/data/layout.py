@@ -21,7 +21,7 @@ def task_fields(task: Task) -> list[str]:
     """Fields of the collection that the training of a task reads."""
     cuts = [*task.selection, *(task.fiducial.cuts if task.fiducial else ())]
     names = [*task.features, *(cut.field for cut in cuts)]
-    names += [task.passed.field] if task.level == "object" else []
+    names += [task.passed.field] if not task.of_events else []
     names += [task.order_by] if task.order_by else []
     return list(dict.fromkeys(names))
 

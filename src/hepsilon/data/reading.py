@@ -95,9 +95,9 @@ def check_file(path: str | Path, task: Task, config: InputConfig, *, response: b
         )
     numbers = [task.weight] if task.weight else []
     truth = list(task.truth_fields)
-    if task.level == "event" and response:
+    if task.of_events and response:
         numbers += [task.passed.field, *truth]
-    layout.of_objects(task_fields(task) + (truth if task.level == "object" else []))
+    layout.of_objects(task_fields(task) + (truth if not task.of_events else []))
     for name in numbers:
         layout.of_event(name, required=True)
 
@@ -166,7 +166,7 @@ def _read_file(
     ids = {n: layout.of_event(n, config.schema_ == "nanoaod") for n in EVENT_NAMES}
     weight = layout.of_event(task.weight, required=True) if task.weight else None
     objects = {} if layout.nested else layout.of_objects(fields)
-    response = layout.of_event(task.passed.field, True) if task.level == "event" else None
+    response = layout.of_event(task.passed.field, True) if task.of_events else None
     columns = column_names([*objects.values(), *ids.values(), weight, response])
     columns += [task.collection] if layout.nested else []
     start = 0

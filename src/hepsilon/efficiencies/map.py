@@ -8,6 +8,7 @@ import awkward as ak
 import numpy as np
 
 from hepsilon.arrays.kernels import bins_between
+from hepsilon.arrays.statistics import effective_sample_size
 from hepsilon.arrays.types import Array
 from hepsilon.config.learning import MapConfig
 from hepsilon.config.task import Task
@@ -322,7 +323,7 @@ def _posterior(
         )
     from hist.intervals import clopper_pearson_interval  # slow to import, and only needed here
 
-    n_effective = np.divide(n**2, squares, out=np.zeros(shape), where=(n > 0) & (squares > 0))
+    n_effective = np.where(n > 0, effective_sample_size(n, squares), 0.0)
     ratio = np.divide(k, n, out=np.zeros(shape), where=n > 0)
     unphysical = int(np.count_nonzero((ratio < 0.0) | (ratio > 1.0) | (n < 0.0)))
     ratio = np.clip(ratio, 0.0, 1.0)

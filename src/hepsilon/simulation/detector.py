@@ -2,7 +2,7 @@ r"""A parametrised detector whose true event efficiency is known in closed form.
 
 The efficiency of an event with N charged tracks is
 
-.. math:: E = T(\Delta\phi^*_{max}, \textstyle\sum p_T)
+.. math:: E = T(\Delta\phi^*_{max}, {\textstyle\sum} p_T)
           \prod_i \epsilon(p_{T,i}, \eta_i, \phi^*_i)
           \prod_{i<j} m(\Delta\eta_{ij}, \Delta\phi^*_{ij})
 
