@@ -75,8 +75,10 @@ def shifted_efficiencies(eps: ak.Array, replicas: ak.Array) -> tuple[ak.Array, a
 
     Returns
     -------
-    up, down : ak.Array of float64, shape (n_events, jets)
-        Efficiencies with larger and with smaller odds.
+    up : ak.Array of float64, shape (n_events, jets)
+        Efficiencies with larger odds.
+    down : ak.Array of float64, shape (n_events, jets)
+        Efficiencies with smaller odds.
 
     Raises
     ------

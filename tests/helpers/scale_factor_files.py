@@ -116,7 +116,8 @@ def write_fixed(path: Path, inputs: Sequence[str] = FIXED_INPUTS) -> Path:
 
     Parameters
     ----------
-    inputs : the arguments in another order. See :func:`fixed_factor` for the values.
+    inputs : sequence of str
+        Arguments of the corrections, in any order; :func:`fixed_factor` gives the values.
     """
     corrections = []
     for name, flavours in ((COMB, (5, 4)), (INCL, (0,))):

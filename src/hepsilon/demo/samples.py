@@ -30,6 +30,8 @@ def sample_path(name: str) -> Path:
         If the package scikit-hep-testdata is not installed.
     InputError
         If it is neither there nor can be downloaded.
+    ConfigError
+        If the package scikit-hep-testdata is not installed.
     """
     needs("a sample of scikit-hep-testdata", "skhep_testdata")
     from skhep_testdata import data_path

@@ -186,6 +186,11 @@ def meson_mass(name: str) -> float:
     -------
     float, GeV
         Mass.
+
+    Raises
+    ------
+    ConfigError
+        If the particle package is not installed.
     """
     return float(_particle(name).mass * GEV)
 
@@ -202,6 +207,11 @@ def masses(final_state: str) -> Array:
     -------
     ndarray of float64, shape (n_mesons,), GeV
         Masses.
+
+    Raises
+    ------
+    ConfigError
+        If the particle package is not installed.
     """
     return np.array([meson_mass(name) for name in FINAL_STATES[final_state]])
 
@@ -329,6 +339,8 @@ def generate_tracks(
     ValueError
         If the final state is unknown, the number of events is below one, the mass range is below
         the threshold, or the spectra (almost) never reach the region.
+    ConfigError
+        If the packages particle and phasespace are not installed.
     """
     check_final_state(final_state)
     if n_events < 1:

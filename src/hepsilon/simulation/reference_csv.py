@@ -95,6 +95,8 @@ def convert_csv(
     InputError
         If the file is missing, empty or of another layout, a value is not a finite number, the
         response ``reco`` is neither 0 nor 1, or the particle is unknown.
+    ConfigError
+        If the particle package is not installed.
     """
     needs("converting tracks", "particle")
     from particle import ParticleNotFound

@@ -194,6 +194,8 @@ def track_events(
     ------
     ValueError
         If the final state is unknown, or the spectra (almost) never reach the region.
+    ConfigError
+        If the packages particle and phasespace are not installed.
     """
     check_final_state(final_state)
     kind = _kind_number(amplitude, final_state)
@@ -299,6 +301,8 @@ def write_tracks(
     ValueError
         If the amplitude or final state is unknown, the seed is out of range or the number of
         events is below one.
+    ConfigError
+        If the packages particle and phasespace are not installed.
     """
     if isinstance(amplitude, str):
         if amplitude not in AMPLITUDES:

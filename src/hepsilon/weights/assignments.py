@@ -72,7 +72,7 @@ def sample_tags(
     ----------
     eps : ak.Array or mapping of str to ak.Array, shape (n_events, jets[, working points])
         Efficiency of every jet, as for :func:`hepsilon.truth_tag_weight`.
-    events : ak.Array or sequence of three integer columns, shape (n_events,)
+    events : ak.Array or sequence of three ndarrays of int, shape (n_events,)
         Events with the fields ``run``, ``luminosityBlock`` and ``event``, or these three columns.
     n_tags : int or Condition, default 2
         Number of tags, or a condition, as for :func:`hepsilon.truth_tag_weight`.

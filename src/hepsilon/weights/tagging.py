@@ -85,8 +85,8 @@ def truth_tag_weight(
 
     See Also
     --------
-    hepsilon.sample_tags : draws one assignment of tags, where a tag of each jet is needed.
-    hepsilon.analysis_tools.add_truth_tag : adds the weight to ``coffea.analysis_tools.Weights``.
+    hepsilon.sample_tags : Draws one assignment of tags, where a tag of each jet is needed.
+    hepsilon.analysis_tools.add_truth_tag : Adds the weight to ``coffea.analysis_tools.Weights``.
 
     Examples
     --------
