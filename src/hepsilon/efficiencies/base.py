@@ -203,19 +203,19 @@ class Efficiency(ABC):
 
     def _columns(self, records: ak.Array) -> tuple[Array, Array]:
         """Offsets and features of the objects, in the task's order."""
-        if self.task.level == "event":
+        if self.task.of_events:
             return event_matrix(records, self.task, self.features.names)
         return self.features.matrix(records)
 
     def _inside(self, offsets: Array, nodes: Array) -> Array:
         """True for each object, or event, inside the domain: all objects of the event are."""
         covered = self._covered(nodes)
-        if self.task.level == "object" or not len(nodes):
+        if not self.task.of_events or not len(nodes):
             return covered
         return np.asarray(np.logical_and.reduceat(covered, offsets[:-1]))
 
     def _like_records(self, values: Array, offsets: Array) -> ak.Array:
-        return ak.Array(values) if self.task.level == "event" else unflatten(values, offsets)
+        return ak.Array(values) if self.task.of_events else unflatten(values, offsets)
 
     def __call__(self, records: ak.Array, /, *, out_of_domain: OutOfDomain = "warn") -> ak.Array:
         """Efficiency of every object; of a task of events, of every event.

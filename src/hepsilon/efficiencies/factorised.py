@@ -130,7 +130,7 @@ class FactorisedMap(SavedArrays[FactorisedCard], Efficiency):
         TrainingError
             If the weights do not have a positive sum.
         """
-        if task.level != "event":
+        if not task.of_events:
             raise ConfigError('a factorised map needs a task with level = "event"')
         check_response(columns, task)
         if not columns.weights.sum() > 0.0:

@@ -195,7 +195,7 @@ class NetworkEfficiency(Saved[NetworkCard], Efficiency):
             width = objects * nodes.shape[1]
             rows = np.arange(len(offsets)), nodes.reshape(len(offsets) - 1, width)
         logits = self._engine().logits(*rows)
-        if self.task.level == "event" and objects is None:
+        if self.task.of_events and objects is None:
             logits = logits[offsets[:-1]]  # all nodes of an event say the same
         networks = np.split(logits, logits.shape[1] // points, axis=1)
         mu = self.card.training.mu

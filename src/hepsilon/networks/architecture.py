@@ -149,7 +149,7 @@ def resolve(config: ModelConfig, task: Task) -> Architecture:
 
 def _of_events(config: ModelConfig, preset: Architecture, task: Task) -> dict[str, Any]:
     """Fields of the architecture that a task of events changes."""
-    if task.level == "object":
+    if not task.of_events:
         if preset.product:
             raise ConfigError('the product architecture is for level = "event" only')
         return {}
@@ -170,4 +170,4 @@ def _of_events(config: ModelConfig, preset: Architecture, task: Task) -> dict[st
 def _encodes_tracks(config: ModelConfig, task: Task) -> bool:
     """Whether the network knows that the objects are tracks, and computes their angles itself."""
     momentum = any(names <= set(task.features) for names in MOMENTA)
-    return task.level == "event" and config.preset == "fast" and momentum
+    return task.of_events and config.preset == "fast" and momentum
