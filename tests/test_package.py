@@ -1,29 +1,12 @@
 from __future__ import annotations
 
-import os
 import pickle
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 import hepsilon
 from hepsilon import errors
-
-
-def python(code: str, *arguments: str) -> str:
-    """Run code in a fresh interpreter, which finds the helpers of the tests."""
-    path = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
-    done = subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        env=os.environ | {"PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+from tests.helpers.processes import python
 
 
 def test_import_is_light():

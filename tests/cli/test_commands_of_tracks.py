@@ -11,8 +11,8 @@ import uproot
 
 from hepsilon import load_correction
 from hepsilon.cli import parser as cli
+from tests.helpers.reference_csv import rows, write
 from tests.helpers.track_toys import branches_of, draw, write_branches
-from tests.simulation.test_reference_csv import rows, write
 
 CONFIG = """
 [task]

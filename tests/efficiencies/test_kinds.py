@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import doctest
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +21,7 @@ from hepsilon.efficiencies.kinds import Options, register_kind
 from hepsilon.efficiencies.network import NetworkEfficiency
 from hepsilon.efficiencies.saved import Saved, SavedArrays
 from hepsilon.testing import check_efficiency
+from tests.helpers.processes import python
 from tests.helpers.toys import SPEC, TASK, random_jets
 
 
@@ -136,11 +135,12 @@ def test_a_network_is_loaded_without_the_maps(gnn: NetworkEfficiency) -> None:
 def _modules_after(path: Path) -> set[str]:
     """Modules of the room that a fresh process has imported after loading."""
     code = "import sys, hepsilon; hepsilon.load(sys.argv[1]); print(*sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True
-    )
     room = "hepsilon.efficiencies."
-    return {n.removeprefix(room).split(".")[0] for n in done.stdout.split() if n.startswith(room)}
+    return {
+        n.removeprefix(room).split(".")[0]
+        for n in python(code, str(path)).split()
+        if n.startswith(room)
+    }
 
 
 @pytest.mark.parametrize("module", [hepsilon.efficiencies.base, hepsilon.efficiencies.kinds])

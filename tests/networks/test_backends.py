@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import awkward as ak
 import numpy as np
 import pytest
 from scipy.special import logit
 
+from tests.helpers.processes import python
 from tests.helpers.toys import random_jets
 from tests.helpers.track_toys import random_tracks
 
@@ -49,16 +45,9 @@ def elsewhere(request, gnn, points_network, track_product, track_gnn, toy_file, 
     backend = request.param
     pytest.importorskip(backend)
     out = tmp_path_factory.mktemp(backend) / "out.npz"
-    paths = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
-    environment = os.environ | {
-        "KERAS_BACKEND": backend,
-        "JAX_PLATFORMS": "cpu",
-        "PYTHONPATH": os.pathsep.join(filter(None, paths)),
-    }
     networks = [n.path for n in (gnn, points_network, track_product, track_gnn)]
-    command = [sys.executable, "-c", SCRIPT, backend, *networks, str(toy_file), str(out)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    arguments = [backend, *networks, str(toy_file), str(out)]
+    python(SCRIPT, *arguments, KERAS_BACKEND=backend, JAX_PLATFORMS="cpu")
     with np.load(out) as arrays:
         return dict(arrays)
 

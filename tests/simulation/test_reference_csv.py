@@ -5,21 +5,8 @@ import pytest
 import uproot
 
 from hepsilon import InputError
-from hepsilon.simulation.reference_csv import REFERENCE_COLUMNS, convert_csv
-
-
-def rows(n: int, seed: int = 1) -> np.ndarray:
-    rng = np.random.default_rng(seed)
-    table = rng.normal(size=(n, 15)).round(5)
-    table[:, 12:14] = (211, -211)
-    table[:, 14] = rng.integers(0, 2, n)
-    return table
-
-
-def write(path, table, header=False):
-    lines = [",".join(f"{value:.8g}" for value in row) for row in table]
-    path.write_text("\n".join(([",".join(REFERENCE_COLUMNS)] if header else []) + lines) + "\n")
-    return path
+from hepsilon.simulation.reference_csv import convert_csv
+from tests.helpers.reference_csv import rows, write
 
 
 @pytest.mark.parametrize("header", [False, True])

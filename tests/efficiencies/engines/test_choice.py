@@ -7,9 +7,7 @@ import pickle
 import re
 import shlex
 import shutil
-import subprocess
 import sys
-from pathlib import Path
 
 import awkward as ak
 import numpy as np
@@ -22,6 +20,7 @@ from hepsilon.efficiencies.engines import choice as backends
 from hepsilon.efficiencies.engines import onnx as runtimes
 from hepsilon.efficiencies.engines.choice import ONNX, chosen
 from tests.helpers.network_toys import interpreted
+from tests.helpers.processes import python
 from tests.helpers.toys import random_jets, rows
 
 MLP = {"architecture": "mlp", "width": 4, "blocks": 1, "members": 2}
@@ -187,19 +186,6 @@ def test_backends_do_not_share_an_engine(full):
 # fresh processes
 
 
-def python(code: str, *arguments: str, **environment: str) -> str:
-    path = os.pathsep.join([str(Path(__file__).parents[3]), os.environ.get("PYTHONPATH", "")])
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code, *arguments],
-        env=os.environ | {"PYTHONPATH": path} | environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 HEAVY = "'tensorflow', 'keras', 'jax', 'torch', 'tf2onnx', 'onnx', 'matplotlib'"
 """What an evaluation by ONNX Runtime has no use for."""
 
@@ -207,7 +193,7 @@ HEAVY = "'tensorflow', 'keras', 'jax', 'torch', 'tf2onnx', 'onnx', 'matplotlib'"
 def test_import_starts_no_backend():
     names = f"{HEAVY}, 'onnxruntime', 'openvino', 'tritonclient', 'coffea'"
     code = f"import sys, hepsilon; print([m for m in ({names}) if m in sys.modules])"
-    assert python(code).strip() == "[]"
+    assert python(code, warnings="error").strip() == "[]"
 
 
 RECORDS = """
@@ -236,7 +222,7 @@ def test_workers_import_no_keras(full, toy_file, toy_jets, tmp_path, backend):
     handle.write_bytes(pickle.dumps(load(full.path, backend=backend)))
     heavy = re.sub("[',]", "", HEAVY).replace(" matplotlib", "")  # coffea's own
     arguments = str(handle), str(toy_file), str(out), heavy, backend
-    python(RECORDS, *arguments, KERAS_BACKEND="torch")
+    python(RECORDS, *arguments, warnings="error", KERAS_BACKEND="torch")
     there = rows(load(full.path, backend=backend)(toy_jets, out_of_domain="ignore"))
     np.testing.assert_allclose(np.load(out), there, rtol=0, atol=1e-6)
 
@@ -271,7 +257,7 @@ def test_first_tensors_of_openvino_come_from_several_threads(full, tmp_path, att
     pytest.importorskip("openvino")
     graph = tmp_path / "network.onnx"
     graph.write_bytes(read_blob(full.path, full.card, ONNX, full.hash))
-    python(FIRST_THREADS, str(graph))
+    python(FIRST_THREADS, str(graph), warnings="error")
 
 
 KERAS = """
@@ -301,7 +287,9 @@ def test_backend_wins_over_the_environment_until_keras_has_started(full):
     """And one that is not installed leaves the process as it was."""
     pytest.importorskip("jax")
     environment = {"KERAS_BACKEND": "tensorflow", "JAX_PLATFORMS": "cpu"}
-    message, eps = python(KERAS, full.path, "jax", "tensorflow", **environment).splitlines()
+    message, eps = python(
+        KERAS, full.path, "jax", "tensorflow", warnings="error", **environment
+    ).splitlines()
     assert "already started on 'jax'" in message
     there = load(full.path, backend="onnxruntime")(random_jets([3, 0, 2]))
     for found, expected in zip(ak.Array(eval(eps)), there, strict=True):
