@@ -128,7 +128,7 @@ def flat_rows(array: ak.Array, *, name: str = "array") -> tuple[Array, Array]:
     Raises
     ------
     InputError
-        As :func:`flat`, or if the objects have other numbers of columns.
+        If :func:`flat` refuses the array, or objects have different numbers of columns.
     """
     offsets = offsets_of(array)
     if array.ndim != 3:
@@ -175,7 +175,7 @@ def jagged_records(columns: dict[str, ak.Array | list[ak.Array]]) -> ak.Array:
     Raises
     ------
     InputError
-        For other numbers of objects in some of them.
+        If fields have different numbers of objects in an event.
     """
     jagged = {}
     for field, column in columns.items():

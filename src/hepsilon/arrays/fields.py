@@ -30,7 +30,7 @@ INPUTS: dict[str, tuple[str, ...]] = {
     "py": ("pt", "phi"),
     "pz": ("pt", "eta"),
 }
-"""What each of them is computed from."""
+"""Fields that each derived field is computed from."""
 
 
 def field(records: ak.Array, name: str) -> ak.Array:

@@ -147,15 +147,17 @@ def bins_between(eps: Array, tolerance: float) -> tuple[Array, int]:
 
     Parameters
     ----------
-    eps : ndarray
-        (jets, working points), from the loosest to the tightest.
+    eps : ndarray of float64, shape (n_jets, n_points)
+        Efficiencies, from the loosest to the tightest working point.
     tolerance : float
         Tighter working points may be above looser ones by this round-off (taken as 0).
 
     Returns
     -------
-    bins, rising : ndarray, int
-        (jets, working points + 1); number of jets with a larger difference.
+    bins : ndarray of float64, shape (n_jets, n_points + 1)
+        Probability of every bin.
+    rising : int
+        Number of jets with a larger difference.
     """
     n_jets, n_points = eps.shape
     bins = np.empty((n_jets, n_points + 1), np.float64)

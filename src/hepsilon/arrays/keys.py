@@ -143,11 +143,11 @@ def fill_replicas(
     ----------
     entry_bin : ndarray
         Bin of each entry, in [0, n_bins).
-    key : ndarray
-        Of the event of each entry (see :func:`event_key`); entries of one event share it, so their
-        counts are the same.
-    weight : ndarray
-        Of each entry.
+    key : ndarray of uint64, shape (n,)
+        Key of the event of each entry (see :func:`event_key`); entries of an event share it, so
+        their counts are the same.
+    weight : ndarray of float64, shape (n,)
+        Weight of each entry.
     """
     out = np.zeros((n_bins, n_replicas), np.float64)
     for i in range(entry_bin.size):

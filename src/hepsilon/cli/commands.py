@@ -1,4 +1,4 @@
-"""What the commands of the command line do.
+"""Work of the commands: one library call each.
 
 Each makes one library call, says on standard error what it wrote, and returns what goes to
 standard output: tables for people, or plain data.

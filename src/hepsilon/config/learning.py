@@ -1,4 +1,4 @@
-"""How an efficiency is learned: model, training, and the binning of maps."""
+"""Settings of the learning: model, training, and the binning of maps."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class ModelConfig(Record):
 
 
 class TrainingConfig(Record):
-    """How the network is trained; None leaves the value to the preset.
+    """Settings of the training; None leaves the value to the preset.
 
     Attributes
     ----------
@@ -87,12 +87,12 @@ class TrainingConfig(Record):
     mu : float
         Weight of the objects that did not pass (paper Eq. 5); the output is corrected back.
     precision : {"float32", "bfloat16"}
-        Of the matrix products in the training; weights and all else are float32, and so is the
+        Precision of the matrix products in the training; all else is float32, and so is the
         network that is kept. ``"bfloat16"`` pays on hardware that multiplies in it.
     validation : float
         Share of the events, chosen by the hash of (run, luminosityBlock, event).
     seed : int
-        Of initial weights and shuffling.
+        Seed of initial weights and shuffling.
     """
 
     epochs: Annotated[StrictInt, Field(ge=1)] | None = None

@@ -36,7 +36,7 @@ class Cut(Record):
 
 
 class Passed(Record):
-    """What counts as passed: a boolean field, or a field above the cuts of the working points.
+    """Response of an object or event: a boolean field, or a field above cuts.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class Passed(Record):
         Cuts on the discriminant, increasing: one for each working point, from the loosest to the
         tightest.
     names : tuple of str or None
-        Of the working points, such as ``["L", "M", "T"]``.
+        Names of the working points, such as ``["L", "M", "T"]``.
     """
 
     field: str
@@ -84,7 +84,7 @@ class Fiducial(Record):
 
 
 class Task(Record):
-    """What an efficiency is an efficiency *of*.
+    """Definition of an efficiency: its objects, their features, and the response.
 
     Attributes
     ----------
@@ -104,7 +104,7 @@ class Task(Record):
         Fields the efficiency depends on, numeric and categorical, in order. Besides the fields of
         the collection: the neighbour summaries of :data:`hepsilon.arrays.fields.DERIVED`.
     categorical : dict of str to tuple of int
-        For each categorical feature its known values.
+        Known values of each categorical feature.
     selection : tuple of Cut
         Objects that fail one of these cuts do not exist for the task.
     passed : Passed

@@ -117,7 +117,7 @@ class Columns:
     def split(self, fraction: float) -> tuple[Columns, Columns]:
         """Training and validation events: a pure function of the event's key.
 
-        Of events in the order of their keys both sides are ranges, and views.
+        Both sides are ranges, and views, where the events are in the order of their keys.
 
         Raises
         ------
@@ -159,7 +159,7 @@ def _fiducial_events(records: ak.Array, task: Task) -> Array:
     Raises
     ------
     InputError
-        With the number of events outside.
+        If events are outside and the task forbids it, with their number.
     """
     inside = inside_fiducial(records, task)
     outside = int(np.count_nonzero(~inside))
@@ -201,7 +201,7 @@ def load_columns(
     Raises
     ------
     InputError
-        For missing or non-finite columns, or if no event has an object.
+        If columns are missing or not finite, or no event has an object.
     TrainingError
         If events that are more than the limit do not fit on disk.
     """

@@ -40,7 +40,7 @@ class Feature(Record):
     Attributes
     ----------
     name, unit : str
-        Of the field.
+        Name of the field, and its unit.
     kind : {"numeric", "angle", "categorical"}
         ``"numeric"``, ``"angle"`` (periodic in 2 pi) or ``"categorical"``.
     mean, std : float
@@ -185,7 +185,7 @@ def _blocks(nodes: Array, weights: Array, offsets: Array | None) -> Iterator[tup
 def _moments(nodes: Array, weights: Array, offsets: Array | None) -> Array:
     """Weighted mean, standard deviation, minimum and maximum (``n_features, 4``).
 
-    In two passes, neither of which copies everything: nodes may be mapped from disk.
+    Two passes over the data copy only parts of it, since nodes may be mapped from disk.
     """
     total, sums = 0.0, np.zeros(nodes.shape[1])
     low, high = np.full_like(sums, np.inf), np.full_like(sums, -np.inf)
@@ -207,7 +207,7 @@ def check_categories(task: Task, name: str, column: Array) -> None:
     Raises
     ------
     TrainingError
-        With the number of such objects.
+        If objects have a category that the task does not name, with their number.
     """
     blocks = [column[i : i + BLOCK_OBJECTS] for i in range(0, len(column), BLOCK_OBJECTS)]
     found = {value for block in blocks for value in np.unique(block).tolist()}

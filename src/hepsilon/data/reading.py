@@ -78,7 +78,7 @@ def check_file(path: str | Path, task: Task, config: InputConfig, *, response: b
     path, task, config : str or Path or Task or InputConfig
         The file, what is read, and where it is.
     response : bool, default True
-        Whether response and truth are needed (of tasks of events).
+        Whether response and truth are needed, for tasks of events.
 
     Raises
     ------
@@ -109,7 +109,7 @@ def _content_id(path: Path) -> int:
 
 
 def _without_missing(array: ak.Array, column: str, path: Path) -> ak.Array:
-    """The same array without the option type that nullable columns (parquet) have.
+    """Remove the option type that nullable columns (parquet) have.
 
     Raises
     ------

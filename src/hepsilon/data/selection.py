@@ -55,7 +55,7 @@ def inside_fiducial(records: ak.Array, task: Task) -> Array:
 def passed(records: ak.Array, task: Task) -> ak.Array:
     """The response: which objects passed (bool, jagged); of a task of events, which events.
 
-    Of several working points: how many of them each object passes (jagged).
+    Where there are several working points, the number of them that each object passes (jagged).
 
     Parameters
     ----------

@@ -160,8 +160,9 @@ class Spool:
 
         Returns
         -------
-        ``offsets`` (int64, ``n_events + 1``), ``nodes``, ``passed``, ``weights`` and ``keys``: in
-        memory, or read-only memory maps if the limit was exceeded.
+        dict of str to ndarray
+            ``offsets`` (int64, shape (n_events + 1,)), ``nodes``, ``passed``, ``weights`` and
+            ``keys``: in memory, or read-only memory maps if the limit was exceeded.
 
         Raises
         ------

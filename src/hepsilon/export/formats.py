@@ -36,7 +36,7 @@ def export(path: str | Path, format_: str, out: str | Path) -> Path:
     ArtifactError
         If the artifact is damaged, holds no network, or the graph differs from it.
     ConfigError
-        For an unknown format, or if what the conversion needs is not installed.
+        If the format is unknown, or if what the conversion needs is not installed.
     """
     if format_ not in FORMATS:
         raise ConfigError(f"expected a format of {FORMATS}, received {format_!r}")

@@ -113,7 +113,13 @@ def _ordered(graph: Any) -> list[Any]:
 
 
 def _canonical(model: Any) -> Any:
-    """The same graph in an order, and with names, that are a function of what it computes."""
+    """Put a graph into an order, and give it names, that depend only on what it computes.
+
+    A converter numbers nodes and tensors by the state of its process, so that equal networks give
+    unequal files. Here every tensor is named by its place in the order in which it is first needed
+    on the way back from the outputs, and constants follow their users. Equal networks then give
+    equal bytes, which hashes and comparisons of artifacts rely on.
+    """
     graph = model.graph
     nodes = list(map(deepcopy, _ordered(graph)))
     names = {"": "", "x": "x", "senders": "senders", graph.output[0].name: "logits"}

@@ -34,8 +34,8 @@ def book_categories(
 ) -> hist.Hist[Any]:
     """An empty histogram: method, category (everything, then the given ones), and the axes.
 
-    With sums of squared weights; of replicas of one method (``replica`` instead of ``method``)
-    the sums only.
+    It holds sums of squared weights; one of replicas of a method (``replica`` in place of
+    ``method``) the sums only.
     """
     category = hist.axis.StrCategory([ALL, *categories], name="category")
     if methods is None:
@@ -55,7 +55,7 @@ class CategorisedEntries:
     category : ndarray
         Position of each entry in ``names``, -1 for none.
     names : list of str
-        Of the categories.
+        Names of the categories.
     """
 
     entries: Entries
@@ -87,11 +87,11 @@ class CategorisedEntries:
         Parameters
         ----------
         histogram : hist.Hist
-            With the categories ``names`` and then those of ``others``.
+            Histogram with the categories ``names`` and then those of ``others``.
         method : str
-            Its name.
-        weights : ndarray
-            Of each entry.
+            Name of the method.
+        weights : ndarray of float64, shape (n_entries,)
+            Weight of each entry.
         others : mapping of str to ndarray, optional
             Weights of further selections, each a category without those of its own.
         """
@@ -105,7 +105,7 @@ class CategorisedEntries:
     def fill_replica(
         self, histogram: hist.Hist[Any], replica: int, weights: Array, others: Mapping[str, Array]
     ) -> None:
-        """The same for one replica of a method, without squares."""
+        """Fill one replica of a method, without sums of squares."""
         view: Any = histogram.view(flow=True)
         first = len(self.names) + 1
         view[:first, replica] += self.sums(weights)
@@ -165,15 +165,15 @@ def fill_rows(
     Parameters
     ----------
     histogram : hist.Hist
-        With the axes ``method``, ``category`` and others.
+        Histogram with the axes ``method``, ``category`` and others.
     method : str
-        Its name.
+        Name of the method.
     rows : ndarray
         Number of the category of each entry.
-    values : ndarray
-        Of each entry on the other axes.
-    options : object
-        Such as ``sample``.
+    *values : ndarray, shape (n_entries,)
+        Value of each entry on the other axes.
+    **options : object
+        Options of the filling, such as ``sample``.
     """
     names, categories, *others = histogram.axes
     plain = bh.Histogram(

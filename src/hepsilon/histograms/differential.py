@@ -35,7 +35,7 @@ def differential(
     luminosity : float, optional
         Integrated luminosity [1 / unit].
     unit : str, default "nb"
-        Of the cross section.
+        Unit of the cross section.
     variances : hist.Hist, optional
         Histogram whose variances are taken instead, such as the Horvitz-Thompson ones.
 

@@ -31,7 +31,7 @@ def book_methods(
 
 
 def _of_events(column: Any, name: str) -> Array:
-    """What a function gave for the events, as numbers."""
+    """Values of an observable for the events, as numbers."""
     try:
         return np.asarray(column, np.float64)
     except (TypeError, ValueError):  # jagged, missing, or no numbers
@@ -40,7 +40,7 @@ def _of_events(column: Any, name: str) -> Array:
 
 
 def _of_objects(column: Any, offsets: Array, name: str) -> Array:
-    """What a function gave for the objects of every event, flat."""
+    """Values of an observable for the objects of every event, flat."""
     if not isinstance(column, ak.Array):
         raise InputError(f"{name}: expected one number per object, received {type(column)}")
     values = flat(column, name=name)
@@ -66,14 +66,14 @@ def method_row(histogram: hist.Hist[Any], method: str) -> Any:
 
 @dataclass(frozen=True)
 class Entries:
-    """What one observable fills: one entry per event, or one per object.
+    """Entries of one observable: one per event, or one per object.
 
     Attributes
     ----------
-    axes : list of object
-        Of the observable.
+    axes : list of hist axes
+        Axes of the observable.
     values : list of ndarray
-        For each axis one number per entry; entries with a NaN are left out.
+        Number of every entry on each axis; entries with a NaN are left out.
     event : ndarray
         Number of the event of each entry.
     index : ndarray or None

@@ -57,7 +57,7 @@ def system_mass(records: ak.Array, mass: float | None = None) -> Array:
     records : ak.Array
         The tracks.
     mass : float, optional
-        Of every track, where the records do not have the field.
+        Mass of every track [GeV], where the records do not have the field.
     """
     energy = _sum(_energy(records, mass))
     square: Array = energy**2 - sum(_total(records, name) ** 2 for name in ("px", "py", "pz"))
@@ -121,9 +121,9 @@ def track_observables(
     Parameters
     ----------
     mass : float, optional
-        Of every track [GeV], where the records do not have the field.
+        Mass of every track [GeV], where the records do not have the field.
     mass_range : tuple of (float, float), default (0.25, 2.75)
-        Of the system [GeV].
+        Range of the system's mass [GeV].
     pt_max, pt_min, eta_max : float, default 2.0 or float, default 0.2 or float, default 0.9
         Ranges of the axes of the tracks [GeV].
     bins, bins_2d : int, default 50 or int, default 20

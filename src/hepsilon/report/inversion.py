@@ -28,8 +28,10 @@ def mean_chi2(entry: Entry) -> tuple[float | None, float | None]:
 
     Returns
     -------
-    one, two : float or None
-        Mean for each number of dimensions; None without any.
+    one : float or None
+        Mean over the observables in one dimension; None without any.
+    two : float or None
+        Mean over those in two dimensions; None without any.
     """
     ratios: tuple[list[float], list[float]] = ([], [])
     for found in entry.observables.values():

@@ -19,7 +19,7 @@ __all__ = ["Batches", "Part", "Shape"]
 PART_EVENTS = 256
 """Events of a part on a CPU: its activations stay in the cache."""
 LARGE_PART = 8192
-"""The same on a GPU, and of networks without pairs, whose steps are short."""
+"""Events of a part on a GPU, and for networks without pairs, whose steps are short."""
 SHUFFLED_TOGETHER = 1 << 21
 """Events that are shuffled as a whole; larger samples in blocks of them, for locality on disk."""
 
@@ -54,11 +54,11 @@ class Part:
     Attributes
     ----------
     inputs : dict of str to ndarray
-        Of a network.
+        Inputs of a network, by name.
     target : ndarray
         float32 (nodes, 1), the response; 0 for padding.
     weights : tuple of ndarray
-        For each member float32 (nodes, 1), zero for padding.
+        Weight of every node for each member, float32, shape (nodes, 1); zero for padding.
     """
 
     inputs: dict[str, Array]
@@ -85,13 +85,13 @@ class Batches:
     columns : Columns
         The training events.
     recipe : Recipe
-        Of the training.
+        Complete configuration of the training.
     shape : Shape
-        Of the graphs.
+        Capacity of the graphs.
     seed : list of int
-        Of the order.
+        Seed of the order of events.
     bootstrap : tuple of int or None, default (None,)
-        For each member whether, and with which number, its events are drawn anew with Poisson(1)
+        Number of each member whose events are drawn anew, or None for all events, with Poisson(1)
         counts; None for no.
     """
 
@@ -112,7 +112,7 @@ class Batches:
         return len(self.order) // self.size
 
     def _counts(self, keys: Array, member: int | None) -> Array:
-        """How often each event is in the member's sample."""
+        """Counts of each event in the bootstrap sample of a member."""
         if member is None:
             return np.ones(len(keys))
         return bootstrap_counts(keys, self.recipe.seed, member)

@@ -140,7 +140,7 @@ def fit_members(
     train, validation : Columns
         Columns of the two sides.
     states : mapping of int to Path or None
-        For the number of each member the file that holds its state after every epoch, or None;
+        File that holds a member's state after every epoch, by its number, or None;
         where it exists the training goes on.
     bootstrap : bool, default False
         Each member sees each training event a Poisson(1) number of times.

@@ -93,7 +93,7 @@ class Gradients:
     model : keras.Model
         Network whose shape all members share; its own weights are not used.
     recipe : Recipe
-        Of the training.
+        Complete configuration of the training.
     jit : bool, default True
         Compile with XLA (TensorFlow).
     """
@@ -118,7 +118,8 @@ class Gradients:
         member : int
             Whose weights in the loss count.
         share : float
-            Of the penalties on the weights; over the parts of a batch they add up to one.
+            Share of the penalties on the weights that this part carries; the shares of a batch add
+            up to one.
         """
         import keras
 

@@ -60,11 +60,11 @@ class Member:
     Parameters
     ----------
     number : int
-        With the seed it fixes all randomness of its own.
+        Number of the member; together with the seed it fixes all of its randomness.
     architecture, spec, recipe : Architecture or FeatureSpec or Recipe
         What to build and how to train it.
     steps : int
-        Of the whole training.
+        Number of optimizer steps of the whole training.
     state : Path or None
         File that holds its state after every epoch; where it exists the training goes on.
     """

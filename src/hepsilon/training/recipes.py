@@ -1,4 +1,4 @@
-"""What the presets leave open in a training configuration."""
+"""Complete training configurations from presets and the size of the sample."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class _Preset:
     Attributes
     ----------
     values : dict of str to object
-        Of the training configuration.
+        Values of the training configuration, by key.
     steps : int
-        Of an epoch. Their number decides more than the size of a batch: with fewer events the batch
-        shrinks, not the number of steps.
+        Optimizer steps of an epoch. Their number decides more than the size of a batch: with fewer
+        events the batch shrinks, not the number of steps.
     largest_batch : int
         Events.
     """
@@ -66,7 +66,7 @@ def recipe(model: ModelConfig, training: TrainingConfig, n_events: int) -> Recip
     model, training : ModelConfig or TrainingConfig
         The configuration.
     n_events : int
-        Of the training side; a batch has at least 32 of them.
+        Number of training events; a batch has at least 32 of them.
     """
     preset = _PRESETS["product" if model.architecture == "product" else model.preset]
     batch = max(32, min(preset.largest_batch, n_events // preset.steps))

@@ -37,7 +37,7 @@ __all__ = ["TrainingResult", "train"]
 logger = logging.getLogger("hepsilon")
 SAMPLE_EVENTS = 2000
 STATE_FORMAT = 2
-"""Of the states of members; one of another form is not continued."""
+"""Version of the files that hold the states of members; other versions are not continued."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,9 @@ class TrainingResult:
     efficiency : NetworkEfficiency
         Handle to the written artifact.
     history : tuple of tuple of Epoch
-        For each member its epochs.
+        Epochs of each member.
     best_epochs : tuple of int
-        For each member the epoch that was kept.
+        Number of the epoch that was kept, for each member.
     """
 
     efficiency: NetworkEfficiency
@@ -193,9 +193,9 @@ def train(
     ConfigError
         If Keras or its backend is not installed.
     InputError
-        For files or columns that do not have what the task needs.
+        If files or columns do not have what the task needs.
     TrainingError
-        For too few events, constant features or a loss that is not finite.
+        If there are too few events, a feature is constant, or the loss is not finite.
     """
     needs("training", "keras", keras_backend())
     folder = Path(out).absolute().parent  # has room for what does not fit into memory

@@ -1,4 +1,11 @@
-"""What a training has reached: history, best weights, and the file to go on from."""
+"""State of a training: history, best weights, and the file to go on from.
+
+After every epoch a member writes its variables, the state of its optimizer, the weights of the best
+epoch and the history into one NumPy file, which replaces the one before in a single step: a
+training that is killed at any moment finds either the old or the new state. Batches and bootstrap
+counts are functions of the seed, the member and the epoch, so nothing else has to be kept, and a
+training that goes on ends with the result of one that was never interrupted.
+"""
 
 from __future__ import annotations
 

@@ -41,15 +41,15 @@ def fill_replicas(
     Parameters
     ----------
     histogram : hist.Hist
-        With the axes method, replica and those of the observable.
+        Histogram with the axes method, replica and those of the observable.
     method : str
-        Its name.
+        Name of the method.
     entries : Entries
-        Of the observable.
-    key : ndarray
-        Of every event (see :func:`bootstrap_key`).
-    weight : ndarray
-        Of every entry.
+        Entries of the observable.
+    key : ndarray of uint64, shape (n_events,)
+        Key of every event (see :func:`bootstrap_key`).
+    weight : ndarray of float64, shape (n_entries,)
+        Weight of every entry.
     """
     size, replicas = int(np.prod(entries.shape)), histogram.axes["replica"].size
     filled = keys.fill_replicas(entries.bins, key[entries.event], weight, size, replicas)
