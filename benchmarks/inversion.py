@@ -27,7 +27,7 @@ from hepsilon.arrays.keys import SPLIT_SALT, event_key
 from hepsilon.closure import closure_report, run_closure
 from hepsilon.closure.model import InversionEntry
 from hepsilon.config import Config, ModelConfig, Recipe, TrainingConfig
-from hepsilon.data.dataset import Columns, read_columns
+from hepsilon.data.dataset import TrainingColumns, read_columns
 from hepsilon.data.features import FeatureSpec, fit_features
 from hepsilon.efficiencies.bin_by_bin import BinByBin
 from hepsilon.efficiencies.engines.keras import Engine, start_backend
@@ -176,13 +176,15 @@ def closures(work: Path, config: Config, paths: dict[str, Path], names: list[str
     return results
 
 
-def divergence(config: Config, engine: Engine, rows: Columns, truth: np.ndarray[Any, Any]) -> float:
+def divergence(
+    config: Config, engine: Engine, rows: TrainingColumns, truth: np.ndarray[Any, Any]
+) -> float:
     """Mean KL divergence from the truth, in 1e-4 nats an event."""
     eps = to_probability(engine.logits(rows.offsets, rows.nodes)[:, 0], 1.0)
     return float(1e4 * bernoulli_divergence(truth, eps).mean())
 
 
-def true_rows(path: Path, config: Config) -> tuple[Columns, np.ndarray[Any, Any]]:
+def true_rows(path: Path, config: Config) -> tuple[TrainingColumns, np.ndarray[Any, Any]]:
     """Rows of a sample and their true efficiency."""
     names = ["run", "luminosityBlock", "event", "trueEfficiency"]
     with uproot.open(path) as file:
@@ -193,7 +195,7 @@ def true_rows(path: Path, config: Config) -> tuple[Columns, np.ndarray[Any, Any]
 
 
 def variants(
-    work: Path, config: Config, columns: Columns, paths: dict[str, Path], spec: FeatureSpec
+    work: Path, config: Config, columns: TrainingColumns, paths: dict[str, Path], spec: FeatureSpec
 ) -> dict[str, Any]:
     """Divergence without each of the choices of the product network, in a shorter training."""
     model, training = ModelConfig(architecture="product"), TrainingConfig(epochs=VARIANT_EPOCHS)

@@ -12,7 +12,7 @@ import awkward as ak
 import numpy as np
 
 from hepsilon.config import ModelConfig
-from hepsilon.data.dataset import Columns
+from hepsilon.data.dataset import TrainingColumns
 from hepsilon.data.features import feature_matrix
 from hepsilon.simulation import toy_task, training_jets
 
@@ -26,7 +26,7 @@ FLOP_PER_EVENT = 16.5e6
 ROUNDS = int(os.environ.get("HEPSILON_ROUNDS", "5"))
 
 
-def toy_columns(n_events: int, seed: int = 1) -> Columns:
+def toy_columns(n_events: int, seed: int = 1) -> TrainingColumns:
     """Columns of simulated jets, tagged at random: only the shapes matter here."""
     rng = np.random.default_rng(seed)
     jets = training_jets(rng, n_events)
@@ -35,10 +35,10 @@ def toy_columns(n_events: int, seed: int = 1) -> Columns:
     offsets, nodes = feature_matrix(records, toy_task().features)
     passed = (rng.uniform(size=len(nodes)) < 0.3).astype(np.float32)
     keys = np.arange(n_events, dtype=np.uint64) << np.uint64(64 - n_events.bit_length())
-    return Columns(offsets, nodes, passed, np.ones(n_events), keys)
+    return TrainingColumns(offsets, nodes, passed, np.ones(n_events), keys)
 
 
-def records_of(columns: Columns, names: tuple[str, ...] = toy_task().features) -> ak.Array:
+def records_of(columns: TrainingColumns, names: tuple[str, ...] = toy_task().features) -> ak.Array:
     """The same as jets of events."""
     counts = np.diff(columns.offsets)
     return ak.zip({n: ak.unflatten(columns.nodes[:, i], counts) for i, n in enumerate(names)})

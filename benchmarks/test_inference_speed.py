@@ -19,7 +19,7 @@ from shared import FLOP_PER_EVENT, records_of, toy_columns
 
 import hepsilon
 from hepsilon.config import Config, ModelConfig, TrainingConfig
-from hepsilon.data.dataset import Columns
+from hepsilon.data.dataset import TrainingColumns
 from hepsilon.efficiencies.engines.choice import read_weights
 from hepsilon.efficiencies.engines.onnx import bfloat16_in_hardware
 from hepsilon.networks.build import build_model
@@ -129,7 +129,7 @@ def test_ensemble_of_five(artifact: Any, columns: Any, compare: Any) -> None:
     compare(partial(five, jets, **run), {"one network": partial(one, jets, **run)}, events=EVENTS)
 
 
-def track_columns(n_events: int, features: tuple[str, ...]) -> Columns:
+def track_columns(n_events: int, features: tuple[str, ...]) -> TrainingColumns:
     """Random pairs of tracks, selected at random."""
     rng = np.random.default_rng(1)
     nodes = rng.normal(0.0, 0.5, (2 * n_events, len(features))).astype(np.float32)
@@ -137,7 +137,7 @@ def track_columns(n_events: int, features: tuple[str, ...]) -> Columns:
         nodes[:, -1] = np.tile([1.0, -1.0], n_events)
     passed = np.repeat((rng.uniform(size=n_events) < 0.4).astype(np.float32), 2)
     keys = np.sort(rng.integers(0, 1 << 63, n_events).astype(np.uint64))
-    return Columns(2 * np.arange(n_events + 1), nodes, passed, np.ones(n_events), keys)
+    return TrainingColumns(2 * np.arange(n_events + 1), nodes, passed, np.ones(n_events), keys)
 
 
 @pytest.mark.parametrize("network", ["paper MLP", "default MLP", "product", "GNN"])

@@ -17,8 +17,8 @@ from hepsilon import InputError, Task, TrainingError
 from hepsilon.arrays.keys import key_uniform
 from hepsilon.config import Config, Cut, InputConfig, Passed
 from hepsilon.data import dataset
-from hepsilon.data.dataset import Columns, check_response, load_columns, read_columns
-from hepsilon.data.reading import Chunk, read_chunks
+from hepsilon.data.dataset import TrainingColumns, check_response, load_columns, read_columns
+from hepsilon.data.reading import EventChunk, read_chunks
 from hepsilon.networks import graphs
 from hepsilon.simulation import write_jets
 from hepsilon.simulation.writer import jet_events
@@ -35,39 +35,41 @@ TASK = Task(
 POINTS = TASK.model_copy(update={"passed": Passed(field="tagger", above=(0.5, 1.0, 2.0))})
 
 
-def simulated(n_events: int) -> Chunk:
+def simulated(n_events: int) -> EventChunk:
     """Events, of which every fifth has no jet."""
     events = jet_events("jets", 0, n_events, seed=4)
     keep = ak.Array(np.arange(n_events) % 5 != 2)
     jets = events["Jet"][ak.broadcast_arrays(keep, events["Jet"].pt)[0]]
     weights = np.linspace(-0.5, 2.0, n_events)
-    return Chunk(jets, weights, events["run"], events["luminosityBlock"], events["event"])
+    return EventChunk(jets, weights, events["run"], events["luminosityBlock"], events["event"])
 
 
-def part(chunk: Chunk, which: Any) -> Chunk:
-    names = [field.name for field in dataclasses.fields(Chunk) if field.name != "events"]
-    return Chunk(*(getattr(chunk, name)[which] for name in names))
+def part(chunk: EventChunk, which: Any) -> EventChunk:
+    names = [field.name for field in dataclasses.fields(EventChunk) if field.name != "events"]
+    return EventChunk(*(getattr(chunk, name)[which] for name in names))
 
 
-def assert_same(first: Columns, second: Columns) -> None:
-    for field in dataclasses.fields(Columns):
+def assert_same(first: TrainingColumns, second: TrainingColumns) -> None:
+    for field in dataclasses.fields(TrainingColumns):
         np.testing.assert_array_equal(getattr(first, field.name), getattr(second, field.name))
 
 
 @pytest.fixture(scope="module")
-def chunk() -> Chunk:
+def chunk() -> EventChunk:
     return simulated(60)
 
 
 @pytest.fixture(scope="module")
-def columns(chunk: Chunk) -> Columns:
+def columns(chunk: EventChunk) -> TrainingColumns:
     return load_columns([chunk], TASK)
 
 
 # loading
 
 
-def test_columns_hold_the_objects_of_each_event(chunk: Chunk, columns: Columns) -> None:
+def test_columns_hold_the_objects_of_each_event(
+    chunk: EventChunk, columns: TrainingColumns
+) -> None:
     by_weight = dict(zip(chunk.weights, chunk.records, strict=True))
     for i, weight in enumerate(columns.weights):
         jets = by_weight[weight]
@@ -78,12 +80,12 @@ def test_columns_hold_the_objects_of_each_event(chunk: Chunk, columns: Columns) 
         np.testing.assert_array_equal(response, ak.to_numpy(jets.discriminant > 0.0))
 
 
-def test_events_without_objects_are_left_out(columns: Columns) -> None:
+def test_events_without_objects_are_left_out(columns: TrainingColumns) -> None:
     assert columns.n_events == 48
     assert (np.diff(columns.offsets) > 0).all()
 
 
-def test_objects_that_fail_the_selection_do_not_exist(chunk: Chunk) -> None:
+def test_objects_that_fail_the_selection_do_not_exist(chunk: EventChunk) -> None:
     task = TASK.model_copy(update={"selection": (Cut(field="pt", min=100.0),)})
     pt = chunk.records.pt
     selected = load_columns([chunk], task)
@@ -91,18 +93,18 @@ def test_objects_that_fail_the_selection_do_not_exist(chunk: Chunk) -> None:
     assert len(selected.nodes) == ak.sum(pt >= 100.0)
 
 
-def test_types_are_those_documented(columns: Columns) -> None:
-    types = [getattr(columns, f.name).dtype for f in dataclasses.fields(Columns)]
+def test_types_are_those_documented(columns: TrainingColumns) -> None:
+    types = [getattr(columns, f.name).dtype for f in dataclasses.fields(TrainingColumns)]
     assert types == [np.int64, np.float32, np.float32, np.float64, np.uint64]
 
 
-def test_events_are_sorted_by_their_keys(columns: Columns) -> None:
+def test_events_are_sorted_by_their_keys(columns: TrainingColumns) -> None:
     assert (np.diff(columns.keys.astype(object)) > 0).all()
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_order_of_events_and_chunks_does_not_matter(
-    chunk: Chunk, columns: Columns, seed: int
+    chunk: EventChunk, columns: TrainingColumns, seed: int
 ) -> None:
     rng = np.random.default_rng(seed)
     order = rng.permutation(60)
@@ -110,7 +112,7 @@ def test_the_order_of_events_and_chunks_does_not_matter(
     assert_same(load_columns([part(chunk, p) for p in np.split(order, cuts)], TASK), columns)
 
 
-def read(*paths: Path) -> Columns:
+def read(*paths: Path) -> TrainingColumns:
     return load_columns(read_chunks(paths, TASK, InputConfig()), TASK)
 
 
@@ -125,13 +127,13 @@ def test_simulated_files_of_different_seeds_share_no_event(tmp_path: Path) -> No
     assert np.unique(read(*paths).keys).size == 60
 
 
-def test_progress_counts_all_events(chunk: Chunk) -> None:
+def test_progress_counts_all_events(chunk: EventChunk) -> None:
     done: list[int] = []
     load_columns([part(chunk, slice(0, 20)), part(chunk, slice(20, 60))], TASK, done.append)
     assert done == [20, 40]
 
 
-def test_object_weights_repeat_those_of_the_events(columns: Columns) -> None:
+def test_object_weights_repeat_those_of_the_events(columns: TrainingColumns) -> None:
     expected = [
         w for w, n in zip(columns.weights, np.diff(columns.offsets), strict=True) for _ in range(n)
     ]
@@ -141,24 +143,26 @@ def test_object_weights_repeat_those_of_the_events(columns: Columns) -> None:
 # on disk
 
 
-def spooled(chunks: list[Chunk], task: Task = TASK) -> Columns:
+def spooled(chunks: list[EventChunk], task: Task = TASK) -> TrainingColumns:
     columns = load_columns(chunks, task, memory_limit=0)
-    for field in dataclasses.fields(Columns):
+    for field in dataclasses.fields(TrainingColumns):
         assert isinstance(getattr(columns, field.name), np.memmap)
     return columns
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_columns_on_disk_are_those_in_memory(chunk: Chunk, columns: Columns, seed: int) -> None:
+def test_columns_on_disk_are_those_in_memory(
+    chunk: EventChunk, columns: TrainingColumns, seed: int
+) -> None:
     rng = np.random.default_rng(seed)
     cuts = np.sort(rng.integers(0, 61, 4))
     found = spooled([part(chunk, p) for p in np.split(rng.permutation(60), cuts)])
     assert_same(found, columns)
-    types = [getattr(found, f.name).dtype for f in dataclasses.fields(Columns)]
+    types = [getattr(found, f.name).dtype for f in dataclasses.fields(TrainingColumns)]
     assert types == [np.int64, np.float32, np.float32, np.float64, np.uint64]
 
 
-def test_working_points_and_weights_are_kept_on_disk(chunk: Chunk) -> None:
+def test_working_points_and_weights_are_kept_on_disk(chunk: EventChunk) -> None:
     found = spooled([part(chunk, slice(0, 30)), part(chunk, slice(30, 60))], POINTS)
     assert_same(found, load_columns([chunk], POINTS))
     assert set(found.passed) == {0, 1, 2, 3}
@@ -176,7 +180,7 @@ def test_tasks_of_events_are_kept_on_disk(task: Task) -> None:
     assert_same(spooled(halves, task), load_columns([events], task))
 
 
-def test_events_with_equal_numbers_keep_the_order_of_reading(chunk: Chunk) -> None:
+def test_events_with_equal_numbers_keep_the_order_of_reading(chunk: EventChunk) -> None:
     one = np.ones(60, np.uint64)
     same = dataclasses.replace(chunk, run=one, luminosity_block=one, event=one)
     parts = [part(same, slice(0, 25)), part(same, slice(25, 60))]
@@ -199,7 +203,9 @@ def test_files_are_read_to_disk_as_configured(
     assert isinstance(read(path).nodes, np.memmap)
 
 
-def test_what_a_training_does_with_columns_works_from_disk(chunk: Chunk, columns: Columns) -> None:
+def test_what_a_training_does_with_columns_works_from_disk(
+    chunk: EventChunk, columns: TrainingColumns
+) -> None:
     found = spooled([chunk])
     check_response(found, TASK)
     assert found.passed_rate == columns.passed_rate
@@ -215,7 +221,7 @@ def test_what_a_training_does_with_columns_works_from_disk(chunk: Chunk, columns
 
 @pytest.mark.parametrize("size", [1, 2, 7, 1000])
 def test_blocks_are_all_events_in_order(
-    columns: Columns, size: int, monkeypatch: pytest.MonkeyPatch
+    columns: TrainingColumns, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dataset, "BLOCK_OBJECTS", size)
     blocks = list(columns.blocks())
@@ -227,7 +233,7 @@ def test_blocks_are_all_events_in_order(
 
 
 def test_the_share_that_passes_is_weighted(
-    columns: Columns, monkeypatch: pytest.MonkeyPatch
+    columns: TrainingColumns, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = np.average(columns.passed > 0.5, weights=columns.object_weights)
     for size in (1, 10, 1000):
@@ -236,7 +242,7 @@ def test_the_share_that_passes_is_weighted(
 
 
 def test_the_response_is_checked_in_all_blocks(
-    columns: Columns, monkeypatch: pytest.MonkeyPatch
+    columns: TrainingColumns, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dataset, "BLOCK_OBJECTS", 5)
     for only in (0, len(columns.passed) - 1):
@@ -248,7 +254,7 @@ def test_the_response_is_checked_in_all_blocks(
         check_response(dataclasses.replace(columns, passed=response * 0 + 1), TASK)
 
 
-def test_loading_does_not_change_the_records(chunk: Chunk) -> None:
+def test_loading_does_not_change_the_records(chunk: EventChunk) -> None:
     before = ak.copy(chunk.records)
     load_columns([chunk], TASK)
     assert ak.array_equal(chunk.records, before)
@@ -257,39 +263,43 @@ def test_loading_does_not_change_the_records(chunk: Chunk) -> None:
 # choosing events
 
 
-def events_of(columns: Columns) -> Iterator[tuple[float, list[list[float]], list[float]]]:
+def events_of(columns: TrainingColumns) -> Iterator[tuple[float, list[list[float]], list[float]]]:
     for i, weight in enumerate(columns.weights):
         objects = slice(columns.offsets[i], columns.offsets[i + 1])
         yield weight, columns.nodes[objects].tolist(), columns.passed[objects].tolist()
 
 
 @pytest.mark.parametrize("chosen", [[3, 0, 7], [5, 5, 5], [], list(range(48))[::-1]])
-def test_take_gives_the_events_in_the_given_order(columns: Columns, chosen: list[int]) -> None:
+def test_take_gives_the_events_in_the_given_order(
+    columns: TrainingColumns, chosen: list[int]
+) -> None:
     taken = columns.take(np.array(chosen, np.int64))
     everything = list(events_of(columns))
     assert list(events_of(taken)) == [everything[i] for i in chosen]
     assert taken.keys.tolist() == columns.keys[chosen].tolist()
 
 
-def test_a_split_keeps_every_event_once(columns: Columns) -> None:
+def test_a_split_keeps_every_event_once(columns: TrainingColumns) -> None:
     train, validation = columns.split(0.3)
     keys = np.concatenate([train.keys, validation.keys])
     assert sorted(keys.tolist()) == columns.keys.tolist()
 
 
-def test_a_split_is_made_by_the_event_key(columns: Columns) -> None:
+def test_a_split_is_made_by_the_event_key(columns: TrainingColumns) -> None:
     train, validation = columns.split(0.3)
     assert (key_uniform(validation.keys) < 0.3).all()
     assert (key_uniform(train.keys) >= 0.3).all()
 
 
-def test_an_event_stays_on_its_side_whatever_else_is_in_the_sample(columns: Columns) -> None:
+def test_an_event_stays_on_its_side_whatever_else_is_in_the_sample(
+    columns: TrainingColumns,
+) -> None:
     some = columns.take(np.arange(0, 48, 2))
     for part_of, whole in zip(some.split(0.3), columns.split(0.3), strict=True):
         assert set(part_of.keys.tolist()) <= set(whole.keys.tolist())
 
 
-def test_a_larger_share_keeps_the_events_of_a_smaller_one(columns: Columns) -> None:
+def test_a_larger_share_keeps_the_events_of_a_smaller_one(columns: TrainingColumns) -> None:
     small, large = (columns.split(share)[1].keys.tolist() for share in (0.2, 0.4))
     assert set(small) < set(large)
 
@@ -308,7 +318,9 @@ def test_sides_of_sorted_columns_are_views_of_what_is_chosen(
     counts = np.arange(len(keys)) % 3 + 1
     offsets = np.concatenate([[0], np.cumsum(counts)])
     nodes = np.arange(offsets[-1] * 2, dtype=np.float32).reshape(-1, 2)
-    columns = Columns(offsets, nodes, nodes[:, 0], counts / 2, np.array(sorted(keys), np.uint64))
+    columns = TrainingColumns(
+        offsets, nodes, nodes[:, 0], counts / 2, np.array(sorted(keys), np.uint64)
+    )
     validation = key_uniform(columns.keys) < fraction
     expected = [columns.take(np.flatnonzero(side)) for side in (~validation, validation)]
     if not all(side.n_events for side in expected):
@@ -321,7 +333,7 @@ def test_sides_of_sorted_columns_are_views_of_what_is_chosen(
             assert np.shares_memory(getattr(side, name), getattr(columns, name))
 
 
-def test_events_in_another_order_are_split_alike(columns: Columns) -> None:
+def test_events_in_another_order_are_split_alike(columns: TrainingColumns) -> None:
     order = np.random.default_rng(1).permutation(48)
     mixed = columns.take(order).split(0.3)
     for side, found in zip(columns.split(0.3), mixed, strict=True):
@@ -333,14 +345,16 @@ def test_events_in_another_order_are_split_alike(columns: Columns) -> None:
 def test_the_border_is_that_of_the_upper_bits_of_a_key(key: int) -> None:
     # the share is the number of the key itself, and the next one above it
     keys = np.array([0, key, 2**64 - 1], np.uint64)
-    columns = Columns(np.arange(4), np.zeros((3, 1), np.float32), np.zeros(3), np.ones(3), keys)
+    columns = TrainingColumns(
+        np.arange(4), np.zeros((3, 1), np.float32), np.zeros(3), np.ones(3), keys
+    )
     for fraction in (x := key_uniform(keys)[1], np.nextafter(x, 1.0)):
         n_validation = np.count_nonzero(key_uniform(keys) < fraction)
         if 0 < n_validation < 3:
             assert columns.split(fraction)[1].n_events == n_validation
 
 
-def test_too_few_events_to_split_are_refused(columns: Columns) -> None:
+def test_too_few_events_to_split_are_refused(columns: TrainingColumns) -> None:
     with pytest.raises(TrainingError, match="1 events with objects are too few"):
         columns.take(np.array([0])).split(0.5)
 
@@ -356,7 +370,7 @@ def test_files_are_read_as_configured(tmp_path: Path) -> None:
 @pytest.mark.parametrize("response", [0.0, 1.0])
 @pytest.mark.parametrize("cut", [None, (0.5,)])
 def test_a_response_that_never_varies_is_refused(
-    columns: Columns, response: float, cut: tuple[float] | None
+    columns: TrainingColumns, response: float, cut: tuple[float] | None
 ) -> None:
     task = TASK.model_copy(update={"passed": Passed(field="btag", above=cut)})
     constant = dataclasses.replace(columns, passed=np.full_like(columns.passed, response))
@@ -364,7 +378,7 @@ def test_a_response_that_never_varies_is_refused(
         check_response(constant, task)
 
 
-def test_a_response_that_varies_is_accepted(columns: Columns) -> None:
+def test_a_response_that_varies_is_accepted(columns: TrainingColumns) -> None:
     check_response(columns, TASK)
 
 
@@ -373,14 +387,14 @@ def test_no_events_are_refused() -> None:
         load_columns([], TASK)
 
 
-def test_no_objects_are_refused(chunk: Chunk) -> None:
+def test_no_objects_are_refused(chunk: EventChunk) -> None:
     task = TASK.model_copy(update={"selection": (Cut(field="pt", min=1e6),)})
     with pytest.raises(InputError, match="no event has a Jet object that passes the selection"):
         load_columns([chunk], task)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_weights_that_are_not_finite_are_counted(chunk: Chunk, bad: float) -> None:
+def test_weights_that_are_not_finite_are_counted(chunk: EventChunk, bad: float) -> None:
     weights = chunk.weights.copy()
     weights[[3, 5]] = bad
     task = TASK.model_copy(update={"weight": "genWeight"})
@@ -388,14 +402,14 @@ def test_weights_that_are_not_finite_are_counted(chunk: Chunk, bad: float) -> No
         load_columns([dataclasses.replace(chunk, weights=weights)], task)
 
 
-def test_missing_responses_are_refused(chunk: Chunk) -> None:
+def test_missing_responses_are_refused(chunk: EventChunk) -> None:
     tag = ak.mask(chunk.records.discriminant, chunk.records.pt > 30.0)
     records = ak.with_field(chunk.records, tag, "discriminant")
     with pytest.raises(InputError, match=r"discriminant: \d+ of \d+ objects are missing"):
         load_columns([dataclasses.replace(chunk, records=records)], TASK)
 
 
-def test_responses_that_are_not_numbers_are_refused(chunk: Chunk) -> None:
+def test_responses_that_are_not_numbers_are_refused(chunk: EventChunk) -> None:
     tag = ak.where(chunk.records.pt > 30.0, np.nan, chunk.records.discriminant)
     records = ak.with_field(chunk.records, tag, "discriminant")
     with pytest.raises(InputError, match="discriminant"):
@@ -405,7 +419,7 @@ def test_responses_that_are_not_numbers_are_refused(chunk: Chunk) -> None:
 # several working points
 
 
-def test_the_response_is_the_number_of_working_points(chunk: Chunk) -> None:
+def test_the_response_is_the_number_of_working_points(chunk: EventChunk) -> None:
     columns = load_columns([chunk], POINTS)
     by_weight = dict(zip(chunk.weights, chunk.records, strict=True))
     tagger = np.concatenate([ak.to_numpy(by_weight[w].tagger) for w in columns.weights])
@@ -416,7 +430,7 @@ def test_the_response_is_the_number_of_working_points(chunk: Chunk) -> None:
     check_response(columns, POINTS)
 
 
-def test_missing_discriminants_are_refused(chunk: Chunk) -> None:
+def test_missing_discriminants_are_refused(chunk: EventChunk) -> None:
     tagger = ak.mask(chunk.records.tagger, chunk.records.pt > 30.0)
     records = ak.with_field(chunk.records, tagger, "tagger")
     with pytest.raises(InputError, match=r"tagger: \d+ of \d+ objects are missing"):
@@ -434,13 +448,13 @@ def test_missing_discriminants_are_refused(chunk: Chunk) -> None:
     ],
 )
 def test_every_working_point_needs_jets_that_pass_and_that_do_not(
-    columns: Columns, numbers: list[int], message: str
+    columns: TrainingColumns, numbers: list[int], message: str
 ) -> None:
     response = np.resize(np.array(numbers, np.float32), len(columns.passed))
     with pytest.raises(InputError, match=message):
         check_response(dataclasses.replace(columns, passed=response), POINTS)
 
 
-def test_nothing_between_two_working_points_is_no_error(columns: Columns) -> None:
+def test_nothing_between_two_working_points_is_no_error(columns: TrainingColumns) -> None:
     response = np.resize(np.array([0.0, 3.0], np.float32), len(columns.passed))
     check_response(dataclasses.replace(columns, passed=response), POINTS)

@@ -21,7 +21,7 @@ from hepsilon.config import Cut, Fiducial, InputConfig, Passed, validate
 from hepsilon.data.dataset import load_columns, read_columns
 from hepsilon.data.features import event_matrix, feature_matrix
 from hepsilon.data.layout import task_fields
-from hepsilon.data.reading import Chunk, check_file, read_chunks
+from hepsilon.data.reading import EventChunk, check_file, read_chunks
 from hepsilon.data.selection import inside_fiducial, ordered, passed
 from tests.helpers.track_toys import (
     PAIRS,
@@ -306,7 +306,7 @@ def test_responses_that_are_not_numbers_are_counted() -> None:
 # reading
 
 
-def only(chunks: Any) -> Chunk:
+def only(chunks: Any) -> EventChunk:
     (chunk,) = chunks
     return chunk
 

@@ -14,7 +14,7 @@ import uproot
 from hepsilon import InputError, Task
 from hepsilon.config import Cut, InputConfig, Passed
 from hepsilon.data.layout import task_fields
-from hepsilon.data.reading import Chunk, check_file, read_chunks
+from hepsilon.data.reading import EventChunk, check_file, read_chunks
 from hepsilon.simulation import write_jets
 from hepsilon.simulation.writer import jet_events
 
@@ -68,7 +68,7 @@ def write(folder: Path, kind: str, events: dict[str, Any]) -> Path:
 FORMATS = ["TTree", "RNTuple", "nested parquet", "flat parquet"]
 
 
-def together(chunks: Iterable[Chunk]) -> dict[str, Any]:
+def together(chunks: Iterable[EventChunk]) -> dict[str, Any]:
     """All chunks as plain lists."""
     parts = list(chunks)
     numbers = ("weights", "run", "luminosity_block", "event")

@@ -20,14 +20,14 @@ from hepsilon import TrainingError
 from hepsilon.data.sorting import RANGES, Spool, _DiskArray
 
 Array = npt.NDArray[Any]
-Part = tuple[Array, Array, Array, Array, Array]
+BatchPart = tuple[Array, Array, Array, Array, Array]
 
 ALL_BITS = st.integers(0, 2**64 - 1)
 FEW = st.integers(0, 3)
 NAMES = {"offsets", "nodes", "passed", "weights", "keys"}
 
 
-def part_of(keys: Any, counts: Any, seed: int = 0) -> Part:
+def part_of(keys: Any, counts: Any, seed: int = 0) -> BatchPart:
     """Events whose numbers tell them apart."""
     rng = np.random.default_rng([seed, len(keys)])
     n_objects = int(np.sum(counts, dtype=np.int64))
@@ -40,14 +40,14 @@ def part_of(keys: Any, counts: Any, seed: int = 0) -> Part:
     )
 
 
-def random_part(n_events: int, seed: int = 0) -> Part:
+def random_part(n_events: int, seed: int = 0) -> BatchPart:
     rng = np.random.default_rng(seed)
     keys = rng.integers(0, 2**64, n_events, dtype=np.uint64)
     return part_of(keys, rng.integers(0, 5, n_events), seed)
 
 
 @st.composite
-def parts(draw: st.DrawFn) -> list[Part]:
+def parts(draw: st.DrawFn) -> list[BatchPart]:
     """Chunks with keys that collide, share their upper bits or are spread; some without events."""
     key = draw(st.sampled_from([ALL_BITS, FEW, FEW.map(lambda k: k << 62), st.just(7)]))
     events = st.lists(st.tuples(key, st.integers(0, 3)), max_size=12)
@@ -56,7 +56,7 @@ def parts(draw: st.DrawFn) -> list[Part]:
 
 
 def spooled(
-    parts: Iterable[Part], memory_limit: int, folder: Path | None = None
+    parts: Iterable[BatchPart], memory_limit: int, folder: Path | None = None
 ) -> dict[str, Array]:
     with Spool(memory_limit, folder) as spool:
         for part in parts:
@@ -64,7 +64,7 @@ def spooled(
         return spool.finish()
 
 
-def expected(parts: list[Part]) -> dict[str, Array]:
+def expected(parts: list[BatchPart]) -> dict[str, Array]:
     """Event by event, with Python's stable sort."""
     events = []
     for keys, counts, weights, nodes, passed in parts:
@@ -103,7 +103,9 @@ def on_disk(arrays: dict[str, Array]) -> bool:
 @given(parts(), st.integers(0, 3000))
 @example([random_part(40, i) for i in range(3)], 0)
 @example([random_part(40, i) for i in range(3)], 1000)
-def test_events_are_sorted_alike_whatever_fits_in_memory(chunks: list[Part], limit: int) -> None:
+def test_events_are_sorted_alike_whatever_fits_in_memory(
+    chunks: list[BatchPart], limit: int
+) -> None:
     if not sum(int(chunk[1].sum()) for chunk in chunks):
         chunks = [*chunks, part_of([5], [2])]
     assert_same(spooled(chunks, limit), expected(chunks))
@@ -256,7 +258,7 @@ def test_a_folder_that_cannot_be_made_is_explained(tmp_path: Path) -> None:
 
 
 def test_an_interrupted_reading_leaves_nothing(tmp_path: Path) -> None:
-    def chunks() -> Iterator[Part]:
+    def chunks() -> Iterator[BatchPart]:
         yield random_part(50)
         raise KeyboardInterrupt
 

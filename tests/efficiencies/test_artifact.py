@@ -16,7 +16,7 @@ from hepsilon._system.files import sha256
 from hepsilon.config import Passed, validate
 from hepsilon.data.features import Feature, FeatureSpec
 from hepsilon.efficiencies.artifact import (
-    Card,
+    ArtifactCard,
     SourceFile,
     read_arrays,
     read_blob,
@@ -32,7 +32,7 @@ ARRAYS: dict[str, dict[str, Array]] = {
     "member0": {"kernel": np.arange(6, dtype=np.float32).reshape(2, 3), "bias": np.zeros(3)},
     "member1": {"count": np.array(7, np.int64), "mask": np.array([True, False])},
 }
-CARD = Card(
+CARD = ArtifactCard(
     kind="network",
     task=Task(features=("pt",), passed=Passed(field="tag", above=(0.3,))),
     features=FeatureSpec(features=(Feature(name="pt", kind="numeric", low=20.0, high=600.0),)),
@@ -73,7 +73,7 @@ def with_card(path: Path, **changes: Any) -> Path:
 
 
 def test_the_card_survives_the_round_trip(path: Path) -> None:
-    assert validate(Card, read_card(path), "card", ArtifactError) == CARD
+    assert validate(ArtifactCard, read_card(path), "card", ArtifactError) == CARD
 
 
 def test_the_arrays_survive_the_round_trip(path: Path) -> None:
@@ -256,7 +256,7 @@ def test_truncated_files_are_refused(path: Path) -> None:
 
 
 def read_everything(path: Path) -> tuple[Any, Any]:
-    card: Card = validate(Card, read_card(path), str(path), ArtifactError)
+    card: ArtifactCard = validate(ArtifactCard, read_card(path), str(path), ArtifactError)
     groups = read_arrays(path, card, sha256(path))
     if {g: set(members) for g, members in groups.items()} != {g: set(m) for g, m in ARRAYS.items()}:
         raise ArtifactError("an entry is lost")  # what the loaders of networks and maps check
@@ -291,7 +291,7 @@ def with_blob(path: Path) -> Path:
 
 def test_blobs_survive_the_round_trip(tmp_path: Path) -> None:
     path = with_blob(tmp_path / "model")
-    card = validate(Card, read_card(path), str(path), ArtifactError)
+    card = validate(ArtifactCard, read_card(path), str(path), ArtifactError)
     assert card.blobs == ("model.onnx",)
     assert read_blob(path, card, "model.onnx", sha256(path)) == BLOBS["model.onnx"]
     np.testing.assert_equal(read_arrays(path, card, sha256(path)), ARRAYS)
@@ -311,7 +311,7 @@ def test_blobs_that_the_card_does_not_name_are_refused(path: Path) -> None:
 @pytest.mark.parametrize("name", ["model.py", "card.json", "../model.onnx"])
 def test_blobs_of_other_names_are_refused(path: Path, name: str) -> None:
     with pytest.raises(ArtifactError, match=r"blobs\.0: .*'model\.onnx'"):
-        validate(Card, read_card(with_card(path, blobs=[name])), str(path), ArtifactError)
+        validate(ArtifactCard, read_card(with_card(path, blobs=[name])), str(path), ArtifactError)
 
 
 def test_blobs_that_are_missing_damaged_or_changed_are_refused(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from hepsilon import (
 from hepsilon.arrays.checks import checked_events
 from hepsilon.arrays.fields import field
 from hepsilon.config import ModelConfig
-from hepsilon.data.dataset import Columns
+from hepsilon.data.dataset import TrainingColumns
 from hepsilon.data.features import event_matrix
 from hepsilon.efficiencies.artifact import read_arrays
 from hepsilon.efficiencies.network import NetworkEfficiency
@@ -400,7 +400,7 @@ def test_what_no_network_can_be_is_refused_before_the_training(
     tmp_path: Path,
     request: pytest.FixtureRequest,
 ) -> None:
-    columns: Columns = request.getfixturevalue("pair_columns")
+    columns: TrainingColumns = request.getfixturevalue("pair_columns")
     config = track_config(task).model_copy(update={"model": ModelConfig(**model)})
     with pytest.raises(ConfigError, match=message):
         train(config, columns, tmp_path / "x.hepsilon")

@@ -33,7 +33,7 @@ from hepsilon import (
 )
 from hepsilon.arrays.fields import field
 from hepsilon.config import MapConfig
-from hepsilon.data.dataset import Columns
+from hepsilon.data.dataset import TrainingColumns
 from hepsilon.efficiencies import factorised as module
 from hepsilon.efficiencies.factorised import FactorisedMap, track_axes, with_axes
 from hepsilon.testing import check_efficiency
@@ -49,13 +49,13 @@ VALUES = np.array([[0.35, 0.45], [0.7, 0.6], [0.9, 0.8]])
 """True efficiencies of single tracks in these bins."""
 
 
-def bins_of(columns: Columns) -> Array:
+def bins_of(columns: TrainingColumns) -> Array:
     """Flat bin of each track."""
     pt, eta = columns.nodes.T
     return 2 * np.digitize(pt, [0.5, 1.0]) + np.digitize(eta, [0.0])
 
 
-def events_of(n_events: int, seed: int, tracks: int = 2, values: Array = VALUES) -> Columns:
+def events_of(n_events: int, seed: int, tracks: int = 2, values: Array = VALUES) -> TrainingColumns:
     """Events whose efficiency is exactly the product over their tracks."""
     task = task_with(TASK, objects=tracks)
     columns = columns_of(draw([tracks] * n_events, seed), task)
@@ -65,12 +65,12 @@ def events_of(n_events: int, seed: int, tracks: int = 2, values: Array = VALUES)
 
 
 @pytest.fixture(scope="module")
-def columns() -> Columns:
+def columns() -> TrainingColumns:
     return events_of(600, seed=1)
 
 
 @pytest.fixture(scope="module")
-def fitted(columns: Columns) -> FactorisedMap:
+def fitted(columns: TrainingColumns) -> FactorisedMap:
     return FactorisedMap.fit(TASK, columns, AXES)
 
 
@@ -97,7 +97,7 @@ def test_an_exact_product_is_found_again(tracks: int) -> None:
 
 
 def test_efficiency_of_an_event_is_the_product_over_its_tracks(
-    fitted: FactorisedMap, columns: Columns
+    fitted: FactorisedMap, columns: TrainingColumns
 ) -> None:
     tracks = random_tracks([2] * 50, seed=4)
     found = ak.to_numpy(fitted(tracks))
@@ -106,7 +106,7 @@ def test_efficiency_of_an_event_is_the_product_over_its_tracks(
     np.testing.assert_allclose(found, single.prod(axis=1), rtol=1e-12)
 
 
-def objective(values: Array, columns: Columns, prior: float) -> tuple[float, float]:
+def objective(values: Array, columns: TrainingColumns, prior: float) -> tuple[float, float]:
     """Mean log-likelihood of the events, and the same with the prior of one track in each bin."""
     single = np.log(values.ravel()[bins_of(columns)])
     log_e = np.add.reduceat(single, columns.offsets[:-1])
@@ -116,13 +116,13 @@ def objective(values: Array, columns: Columns, prior: float) -> tuple[float, flo
     return float(terms.mean()), float((terms.sum() + of_prior.sum()) / len(terms))
 
 
-def after(iterations: int, columns: Columns, task: Task = TASK) -> FactorisedMap:
+def after(iterations: int, columns: TrainingColumns, task: Task = TASK) -> FactorisedMap:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "ITERATIONS", iterations)
         return FactorisedMap.fit(task, columns, AXES)
 
 
-def test_likelihood_increases_with_every_iteration(columns: Columns) -> None:
+def test_likelihood_increases_with_every_iteration(columns: TrainingColumns) -> None:
     """With the prior it must, for expectation-maximisation; here it does without it, too."""
     prior = float(columns.passed.mean()) ** 0.5
     pairs = [objective(after(n, columns).values(), columns, prior) for n in range(1, 25)]
@@ -132,7 +132,7 @@ def test_likelihood_increases_with_every_iteration(columns: Columns) -> None:
 
 
 def test_likelihood_on_the_card_is_that_of_the_events(
-    fitted: FactorisedMap, columns: Columns
+    fitted: FactorisedMap, columns: TrainingColumns
 ) -> None:
     expected, _ = objective(fitted.values(), columns, 0.5)
     assert fitted.card.log_likelihood == pytest.approx(expected, abs=1e-8)
@@ -141,7 +141,7 @@ def test_likelihood_on_the_card_is_that_of_the_events(
     assert likelihoods[-1] < fitted.card.log_likelihood
 
 
-def test_fit_has_converged(fitted: FactorisedMap, columns: Columns) -> None:
+def test_fit_has_converged(fitted: FactorisedMap, columns: TrainingColumns) -> None:
     assert 10 < fitted.card.iterations < module.ITERATIONS
     again = after(2 * fitted.card.iterations, columns)
     assert again.card.iterations == fitted.card.iterations
@@ -151,7 +151,7 @@ def test_fit_has_converged(fitted: FactorisedMap, columns: Columns) -> None:
     np.testing.assert_allclose(longer.values(), fitted.values(), atol=2e-3)
 
 
-def test_empty_bins_keep_the_prior(columns: Columns) -> None:
+def test_empty_bins_keep_the_prior(columns: TrainingColumns) -> None:
     """The mean efficiency of a single track, and are far from their neighbours' values."""
     axes = MapConfig.model_validate({"axes": {"pt": {"edges": (0.2, 0.5, 1.0, 2.0, 3.0, 9.0)}}})
     values = FactorisedMap.fit(TASK, columns, axes).values()
@@ -159,7 +159,7 @@ def test_empty_bins_keep_the_prior(columns: Columns) -> None:
     assert np.abs(values[:3] - values[3]).min() > 0.01
 
 
-def test_integer_weights_are_repeated_events(columns: Columns) -> None:
+def test_integer_weights_are_repeated_events(columns: TrainingColumns) -> None:
     weights = np.random.default_rng(5).integers(0, 4, columns.n_events)
     weighted = FactorisedMap.fit(TASK, replace(columns, weights=weights.astype(float)), AXES)
     repeated = columns.take(np.repeat(np.arange(columns.n_events), weights))
@@ -167,7 +167,7 @@ def test_integer_weights_are_repeated_events(columns: Columns) -> None:
     np.testing.assert_allclose(weighted.values(), plain.values(), rtol=1e-9)
 
 
-def test_bins_with_a_negative_sum_of_weights_keep_the_prior(columns: Columns) -> None:
+def test_bins_with_a_negative_sum_of_weights_keep_the_prior(columns: TrainingColumns) -> None:
     hard = (columns.nodes[:, 0] > 1.0).reshape(-1, 2).any(axis=1)
     weights = np.where(hard, -1.0 / np.count_nonzero(columns.nodes[:, 0] > 1.0), 1.0)
     axes = MapConfig.model_validate({"axes": {"pt": {"edges": (0.2, 1.0, 2.0)}}})
@@ -179,14 +179,14 @@ def test_bins_with_a_negative_sum_of_weights_keep_the_prior(columns: Columns) ->
     assert found[0] == pytest.approx(soft, abs=0.01)
 
 
-def test_weights_without_a_positive_sum_are_refused(columns: Columns) -> None:
+def test_weights_without_a_positive_sum_are_refused(columns: TrainingColumns) -> None:
     with pytest.raises(TrainingError, match="positive sum of weights of 600 events"):
         FactorisedMap.fit(TASK, replace(columns, weights=np.zeros(600)), AXES)
 
 
 @given(seed=st.integers(0, 1000))
 def test_order_of_events_and_tracks_does_not_matter(
-    columns: Columns, fitted: FactorisedMap, seed: int
+    columns: TrainingColumns, fitted: FactorisedMap, seed: int
 ) -> None:
     rng = np.random.default_rng(seed)
     other = columns.take(rng.permutation(columns.n_events))
@@ -259,19 +259,19 @@ def test_another_number_of_tracks_is_an_input_error(fitted: FactorisedMap) -> No
 # configuration
 
 
-def test_task_of_objects_is_refused(columns: Columns) -> None:
+def test_task_of_objects_is_refused(columns: TrainingColumns) -> None:
     task = task_with(TASK, level="object", objects=None, order_by=None, fiducial=None)
     with pytest.raises(ConfigError, match='level = "event"'):
         FactorisedMap.fit(task, columns, AXES)
 
 
-def test_axes_that_are_no_features_are_refused(columns: Columns) -> None:
+def test_axes_that_are_no_features_are_refused(columns: TrainingColumns) -> None:
     with pytest.raises(ConfigError, match=r"map axes \['phi'\] are not among the features"):
         FactorisedMap.fit(TASK, columns, track_axes())
 
 
 @pytest.mark.parametrize("response", [0.0, 1.0])
-def test_response_that_never_varies_is_refused(columns: Columns, response: float) -> None:
+def test_response_that_never_varies_is_refused(columns: TrainingColumns, response: float) -> None:
     constant = replace(columns, passed=np.full_like(columns.passed, response))
     with pytest.raises(InputError, match="reco"):
         FactorisedMap.fit(TASK, constant, AXES)
@@ -334,7 +334,9 @@ def test_map_keeps_the_contracts(fitted: FactorisedMap) -> None:
     assert str(alone.type) == "6 * 1 * float64"  # without an uncertainty of its own
 
 
-def test_card_says_what_the_map_was_made_from(fitted: FactorisedMap, columns: Columns) -> None:
+def test_card_says_what_the_map_was_made_from(
+    fitted: FactorisedMap, columns: TrainingColumns
+) -> None:
     card = fitted.card
     assert (card.kind, card.n_events, card.n_objects) == ("factorised-map", 600, 1200)
     assert card.passed_rate == pytest.approx(columns.passed.mean())

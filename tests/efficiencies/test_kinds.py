@@ -15,7 +15,7 @@ import hepsilon.efficiencies.kinds
 from hepsilon import ArtifactError, Efficiency, EfficiencyMap, load, load_correction
 from hepsilon.arrays.types import Array
 from hepsilon.efficiencies import kinds
-from hepsilon.efficiencies.artifact import Card, versions
+from hepsilon.efficiencies.artifact import ArtifactCard, versions
 from hepsilon.efficiencies.bin_by_bin import BinByBin
 from hepsilon.efficiencies.kinds import Options, register_kind
 from hepsilon.efficiencies.network import NetworkEfficiency
@@ -25,7 +25,7 @@ from tests.helpers.processes import python
 from tests.helpers.toys import SPEC, TASK, random_jets
 
 
-class FlatCard(Card):
+class FlatCard(ArtifactCard):
     kind: Literal["flat"] = "flat"
 
 

@@ -23,7 +23,7 @@ from hepsilon import (
     load,
 )
 from hepsilon.config import BinAxis, MapConfig, Passed
-from hepsilon.data.dataset import Columns
+from hepsilon.data.dataset import TrainingColumns
 from hepsilon.data.features import feature_matrix
 from hepsilon.efficiencies.artifact import SourceFile, write_artifact
 from hepsilon.plotting import plot_map
@@ -42,11 +42,11 @@ TWO_BINS = MapConfig(axes={"pt": BinAxis(edges=(20.0, 50.0, 100.0))})
 
 def sample(
     pt: Any, flavour: Any, passed: Any, weights: Any = None, *, per_event: int = 1
-) -> Columns:
+) -> TrainingColumns:
     """Columns of events with ``per_event`` objects each."""
     nodes = np.stack([np.asarray(pt, np.float32), np.asarray(flavour, np.float32)], axis=1)
     n_events = len(nodes) // per_event
-    return Columns(
+    return TrainingColumns(
         offsets=np.arange(n_events + 1) * per_event,
         nodes=nodes,
         passed=np.asarray(passed, np.float32),
@@ -108,7 +108,7 @@ def test_lower_edges_belong_to_their_bin(two_bins: EfficiencyMap) -> None:
 
 def test_the_order_of_the_features_of_the_task_does_not_matter(two_bins: EfficiencyMap) -> None:
     task = TASK.model_copy(update={"features": ("hadronFlavour", "pt")})
-    columns = Columns(
+    columns = TrainingColumns(
         ALL_JETS.offsets, ALL_JETS.nodes[:, ::-1], ALL_JETS.passed, ALL_JETS.weights, ALL_JETS.keys
     )
     other = EfficiencyMap.fit(task, columns, TWO_BINS)
@@ -419,7 +419,7 @@ def test_axes_must_be_numeric_features_of_the_task(name: str) -> None:
     ],
     ids=["all outside the binning", "no total weight"],
 )
-def test_samples_without_any_bin_content_are_refused(columns: Columns) -> None:
+def test_samples_without_any_bin_content_are_refused(columns: TrainingColumns) -> None:
     with pytest.raises(HepsilonError):
         EfficiencyMap.fit(TASK, columns, TWO_BINS)
 
@@ -436,7 +436,7 @@ THREE = points_task("L", "M", "T")
 FOUR_BINS = MapConfig(axes={"pt": BinAxis(edges=(20.0, 50.0, 100.0, 300.0, 600.0))})
 
 
-def binned_sample(size: int, seed: int, *, negative: bool = False) -> Columns:
+def binned_sample(size: int, seed: int, *, negative: bool = False) -> TrainingColumns:
     """Jets that pass 0 to 3 working points; weights around 1, or a third of them negative."""
     rng = np.random.default_rng(seed)
     weights = rng.uniform(0.5, 2.0, size)
@@ -446,7 +446,7 @@ def binned_sample(size: int, seed: int, *, negative: bool = False) -> Columns:
     return sample(rng.uniform(20.0, 600.0, size), rng.choice([5, 4, 0], size), numbers, weights)
 
 
-def above(columns: Columns, number: int) -> Columns:
+def above(columns: TrainingColumns, number: int) -> TrainingColumns:
     """The same jets with the response to one working point."""
     return replace(columns, passed=(columns.passed > number).astype(np.float32))
 

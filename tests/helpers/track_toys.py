@@ -13,8 +13,8 @@ import uproot
 
 from hepsilon import Config, Task
 from hepsilon.config import ModelConfig, validate
-from hepsilon.data.dataset import Columns, load_columns
-from hepsilon.data.reading import Chunk
+from hepsilon.data.dataset import TrainingColumns, load_columns
+from hepsilon.data.reading import EventChunk
 from hepsilon.efficiencies.network import NetworkEfficiency
 from hepsilon.simulation.tasks import track_task
 from tests.helpers.toys import mlp_config
@@ -91,15 +91,15 @@ def draw(counts: list[int], seed: int = 1) -> Sample:
     return Sample(tracks, truth, reco, np.ones(len(counts)))
 
 
-def chunk_of(sample: Sample) -> Chunk:
+def chunk_of(sample: Sample) -> EventChunk:
     """The sample as it would be read from a file."""
     number = np.arange(1, len(sample) + 1, dtype=np.uint64)
     ones = np.ones(len(sample), np.uint64)
     events = ak.zip({"reco": sample.reco})
-    return Chunk(sample.tracks, sample.weights, ones, ones, number, events)
+    return EventChunk(sample.tracks, sample.weights, ones, ones, number, events)
 
 
-def columns_of(sample: Sample, task: Task = PAIRS) -> Columns:
+def columns_of(sample: Sample, task: Task = PAIRS) -> TrainingColumns:
     """Training columns of the sample."""
     return load_columns([chunk_of(sample)], task)
 

@@ -9,7 +9,7 @@ import pytest
 
 from hepsilon import Config, EfficiencyMap
 from hepsilon.config import MapConfig, ModelConfig, TrainingConfig
-from hepsilon.data.dataset import Columns, read_columns
+from hepsilon.data.dataset import TrainingColumns, read_columns
 from hepsilon.efficiencies.network import NetworkEfficiency
 from hepsilon.simulation import write_jets
 from hepsilon.training import train
@@ -29,13 +29,13 @@ def toy_jets(toy_file: Path) -> ak.Array:
 
 
 @pytest.fixture(scope="session")
-def toy_columns(toy_file: Path) -> Columns:
+def toy_columns(toy_file: Path) -> TrainingColumns:
     """Training columns of that sample."""
     return read_columns([toy_file], mlp_config())
 
 
 @pytest.fixture(scope="session")
-def toy_map(toy_columns: Columns) -> EfficiencyMap:
+def toy_map(toy_columns: TrainingColumns) -> EfficiencyMap:
     """A coarse map."""
     axes = {
         "pt": {"edges": (20.0, 100.0, 200.0, 600.0)},

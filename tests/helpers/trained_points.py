@@ -8,20 +8,20 @@ import pytest
 
 from hepsilon import Config, EfficiencyMap
 from hepsilon.config import MapConfig, ModelConfig, TrainingConfig
-from hepsilon.data.dataset import Columns, read_columns
+from hepsilon.data.dataset import TrainingColumns, read_columns
 from hepsilon.efficiencies.network import NetworkEfficiency
 from hepsilon.training import train
 from tests.helpers.toys import POINTS, mlp_config
 
 
 @pytest.fixture(scope="session")
-def points_columns(toy_file: Path) -> Columns:
+def points_columns(toy_file: Path) -> TrainingColumns:
     """Training columns of the tiny sample."""
     return read_columns([toy_file], mlp_config(POINTS))
 
 
 @pytest.fixture(scope="session")
-def points_map(points_columns: Columns) -> EfficiencyMap:
+def points_map(points_columns: TrainingColumns) -> EfficiencyMap:
     """A coarse map."""
     axes = {
         "pt": {"edges": (20.0, 100.0, 200.0, 600.0)},
@@ -32,7 +32,7 @@ def points_map(points_columns: Columns) -> EfficiencyMap:
 
 @pytest.fixture(scope="session")
 def points_network(
-    points_columns: Columns, tmp_path_factory: pytest.TempPathFactory
+    points_columns: TrainingColumns, tmp_path_factory: pytest.TempPathFactory
 ) -> NetworkEfficiency:
     """Two networks of one GN block, 8 wide, one epoch."""
     config = Config(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hepsilon import Config
-from hepsilon.data.dataset import Columns
+from hepsilon.data.dataset import TrainingColumns
 from hepsilon.efficiencies.network import NetworkEfficiency
 from hepsilon.training import ensemble, train
 from hepsilon.training.gradients import Gradients
@@ -32,7 +32,7 @@ def pairs_file(pairs: Sample, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def pair_columns(pairs: Sample) -> Columns:
+def pair_columns(pairs: Sample) -> TrainingColumns:
     """The same as columns."""
     return columns_of(pairs)
 
@@ -47,7 +47,7 @@ def train_tracks(tmp_path_factory: pytest.TempPathFactory) -> Train:
     def interpreted(model: Any, recipe: Any, jit: bool = True) -> Gradients:
         return Gradients(model, recipe, jit=False)
 
-    def run(config: Config, columns: Columns, compiled: bool = False) -> NetworkEfficiency:
+    def run(config: Config, columns: TrainingColumns, compiled: bool = False) -> NetworkEfficiency:
         out = tmp_path_factory.mktemp("tracks") / f"{config.model.architecture}.hepsilon"
         with pytest.MonkeyPatch.context() as patch:
             if not compiled:
@@ -58,19 +58,19 @@ def train_tracks(tmp_path_factory: pytest.TempPathFactory) -> Train:
 
 
 @pytest.fixture(scope="session")
-def track_product(train_tracks: Train, pair_columns: Columns) -> NetworkEfficiency:
+def track_product(train_tracks: Train, pair_columns: TrainingColumns) -> NetworkEfficiency:
     """Product over two tracks and their pair."""
     return train_tracks(track_config(architecture="product"), pair_columns, compiled=True)
 
 
 @pytest.fixture(scope="session")
-def track_mlp(train_tracks: Train, pair_columns: Columns) -> NetworkEfficiency:
+def track_mlp(train_tracks: Train, pair_columns: TrainingColumns) -> NetworkEfficiency:
     """The fast MLP of two tracks, an ensemble of two."""
     return train_tracks(track_config(members=2, bootstrap=True), pair_columns)
 
 
 @pytest.fixture(scope="session")
-def track_paper_mlp(train_tracks: Train, pair_columns: Columns) -> NetworkEfficiency:
+def track_paper_mlp(train_tracks: Train, pair_columns: TrainingColumns) -> NetworkEfficiency:
     """The paper's MLP, without order of the tracks."""
     return train_tracks(track_config(preset="paper"), pair_columns)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import logsumexp, softmax
 
-from hepsilon.data.dataset import Columns
+from hepsilon.data.dataset import TrainingColumns
 from hepsilon.efficiencies.engines.keras import start_backend
 from hepsilon.training.loss import cross_entropy, object_loss_weights
 from tests.helpers.toys import offsets_of
@@ -81,7 +81,7 @@ def test_training_sums_with_the_weights_of_the_objects(losses, points, shape):
 def test_loss_of_the_history_is_that_of_the_training(losses, points, mu):
     """Keras in float32 and NumPy in float64: the same for events with weights."""
     counts = [1, 3, 0, 6] * 20
-    columns = Columns(
+    columns = TrainingColumns(
         offsets_of(counts),
         np.zeros((N, 1), np.float32),
         BINS[points].astype(np.float32),

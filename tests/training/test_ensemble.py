@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hepsilon.config import ModelConfig
-from hepsilon.data.dataset import Columns, read_columns
+from hepsilon.data.dataset import TrainingColumns, read_columns
 from hepsilon.networks.architecture import resolve
 from hepsilon.networks.build import build_model
 from hepsilon.training import Fit, recipe
@@ -24,7 +24,7 @@ GNN = ModelConfig(architecture="gnn", width=4, blocks=1)
 
 
 @pytest.fixture(scope="module")
-def sides(toy_columns) -> tuple[Columns, Columns]:
+def sides(toy_columns) -> tuple[TrainingColumns, TrainingColumns]:
     return toy_columns.split(0.3)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hepsilon.config import ModelConfig
-from hepsilon.data.dataset import Columns
+from hepsilon.data.dataset import TrainingColumns
 from hepsilon.efficiencies.engines.keras import start_backend
 from hepsilon.networks.architecture import resolve
 from hepsilon.networks.build import build_model
@@ -28,7 +28,7 @@ def network(task=TASK, seed=1):
     return model
 
 
-def full_recipe(columns: Columns, **training):
+def full_recipe(columns: TrainingColumns, **training):
     config = mlp_config(batch_events=SIZE, **training)
     return recipe(config.model, config.training, columns.n_events)
 

@@ -9,14 +9,14 @@ from scipy.special import expit, logit
 from scipy.stats import chisquare, poisson
 
 from hepsilon import InputError
-from hepsilon.data.dataset import Columns
+from hepsilon.data.dataset import TrainingColumns
 from hepsilon.efficiencies.network import to_probability
 from hepsilon.training.loss import bootstrap_counts, cross_entropy, object_loss_weights
 
 
-def columns(counts, passed, weights) -> Columns:
+def columns(counts, passed, weights) -> TrainingColumns:
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    return Columns(
+    return TrainingColumns(
         offsets,
         np.zeros((offsets[-1], 1), np.float32),
         np.asarray(passed, np.float32),
@@ -70,7 +70,7 @@ def test_correction_for_mu_undoes_its_bias(p, mu):
     assert to_probability(np.array([logit(optimum)]), mu)[0] == pytest.approx(p, rel=1e-9)
 
 
-def many_events(n=20_000) -> Columns:
+def many_events(n=20_000) -> TrainingColumns:
     return columns(np.ones(n, int), np.zeros(n), np.linspace(-1.0, 2.0, n))
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from hepsilon import TrainingError
 from hepsilon.config import ModelConfig
-from hepsilon.data.dataset import Columns
+from hepsilon.data.dataset import TrainingColumns
 from hepsilon.data.features import fit_features
 from hepsilon.efficiencies.engines.keras import Engine
 from hepsilon.efficiencies.network import to_probability
@@ -29,7 +29,7 @@ THREE = resolve(MODEL, POINTS)
 
 
 @pytest.fixture(scope="module")
-def sides(toy_columns) -> tuple[Columns, Columns]:
+def sides(toy_columns) -> tuple[TrainingColumns, TrainingColumns]:
     return toy_columns.split(0.3)
 
 
@@ -42,7 +42,7 @@ def fit(sides, architecture=ARCHITECTURE, **arguments) -> Fit:
     return fit_member(architecture, SPEC, full, *sides, **own)
 
 
-def logits(fitted: Fit, columns: Columns, architecture=ARCHITECTURE):
+def logits(fitted: Fit, columns: TrainingColumns, architecture=ARCHITECTURE):
     model = build_model(architecture, SPEC, seed=None)
     model.set_weights(fitted.weights)
     return Engine(model).logits(columns.offsets, columns.nodes)
@@ -182,7 +182,7 @@ def test_loss_that_is_not_finite_is_an_error(sides):
         fit(sides, learning_rate=1e30, ema=0.0)
 
 
-def constant(n: int, p: float, seed: int, weights=None) -> Columns:
+def constant(n: int, p: float, seed: int, weights=None) -> TrainingColumns:
     """Events with one object that passes with probability p, whatever its features are."""
     rng = np.random.default_rng(seed)
     nodes = np.column_stack(
@@ -195,10 +195,10 @@ def constant(n: int, p: float, seed: int, weights=None) -> Columns:
     ).astype(np.float32)
     passed = (rng.uniform(size=n) < p).astype(np.float32)
     weights = np.ones(n) if weights is None else weights(rng, passed)
-    return Columns(np.arange(n + 1), nodes, passed, weights, np.arange(n, dtype=np.uint64))
+    return TrainingColumns(np.arange(n + 1), nodes, passed, weights, np.arange(n, dtype=np.uint64))
 
 
-def mean_efficiency(fitted: Fit, columns: Columns, mu: float) -> float:
+def mean_efficiency(fitted: Fit, columns: TrainingColumns, mu: float) -> float:
     return float(to_probability(logits(fitted, columns), mu).mean())
 
 
@@ -290,7 +290,7 @@ SHARES = {5: (0.2, 0.2, 0.2, 0.4), 4: (0.5, 0.3, 0.1, 0.1), 0: (0.8, 0.1, 0.06, 
 """Probabilities of the bins by flavour."""
 
 
-def binned(n: int, seed: int) -> Columns:
+def binned(n: int, seed: int) -> TrainingColumns:
     """Events with one object, whose bin has a probability that depends on the flavour."""
     plain = constant(n, 0.5, seed)
     shares = np.array([SHARES[int(flavour)] for flavour in plain.nodes[:, 3]])
@@ -300,7 +300,7 @@ def binned(n: int, seed: int) -> Columns:
 
 
 @pytest.fixture(scope="module")
-def binned_sides() -> tuple[Columns, Columns]:
+def binned_sides() -> tuple[TrainingColumns, TrainingColumns]:
     return binned(6000, 1), binned(1000, 2)
 
 

@@ -21,19 +21,19 @@ from hepsilon.arrays.types import Array
 from hepsilon.config.file import Config
 from hepsilon.config.task import Task
 from hepsilon.data.features import event_matrix, feature_matrix
-from hepsilon.data.reading import Chunk, read_chunks
+from hepsilon.data.reading import EventChunk, read_chunks
 from hepsilon.data.selection import inside_fiducial, passed, select
 from hepsilon.data.sorting import Spool
 from hepsilon.errors import InputError, TrainingError
 
-__all__ = ["Columns", "check_response", "load_columns", "read_columns"]
+__all__ = ["TrainingColumns", "check_response", "load_columns", "read_columns"]
 
 BLOCK_OBJECTS = 1 << 20
 logger = logging.getLogger("hepsilon")
 
 
 @dataclass(frozen=True)
-class Columns:
+class TrainingColumns:
     """Objects of many events, in memory or mapped from disk.
 
     Attributes
@@ -77,16 +77,16 @@ class Columns:
         passed, total = np.sum(sums, axis=0)
         return float(passed / total)
 
-    def blocks(self) -> Iterator[Columns]:
+    def blocks(self) -> Iterator[TrainingColumns]:
         """All events in order, about a million objects at a time: what is mapped is not copied."""
         starts = np.arange(0, len(self.nodes), BLOCK_OBJECTS)
         bounds = np.unique([*np.searchsorted(self.offsets[:-1], starts), self.n_events])
         return (self.between(start, stop) for start, stop in pairwise(bounds))
 
-    def between(self, start: int, stop: int) -> Columns:
+    def between(self, start: int, stop: int) -> TrainingColumns:
         """Consecutive events: views, but for the offsets."""
         objects = slice(self.offsets[start], self.offsets[stop])
-        return Columns(
+        return TrainingColumns(
             self.offsets[start : stop + 1] - self.offsets[start],
             self.nodes[objects],
             self.passed[objects],
@@ -94,19 +94,19 @@ class Columns:
             self.keys[start:stop],
         )
 
-    def take(self, events: Array) -> Columns:
+    def take(self, events: Array) -> TrainingColumns:
         """The chosen events, in the given order."""
         starts = self.offsets[events]
         counts = self.offsets[events + 1] - starts
         offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         rows = object_rows(starts, counts)
-        return Columns(
+        return TrainingColumns(
             offsets, self.nodes[rows], self.passed[rows], self.weights[events], self.keys[events]
         )
 
-    def joined(self, objects: int) -> Columns:
+    def joined(self, objects: int) -> TrainingColumns:
         """Events with that many objects each as events with one object that has all features."""
-        return Columns(
+        return TrainingColumns(
             np.arange(self.n_events + 1),
             self.nodes.reshape(self.n_events, objects * self.nodes.shape[1]),
             self.passed[::objects],
@@ -114,7 +114,7 @@ class Columns:
             self.keys,
         )
 
-    def split(self, fraction: float) -> tuple[Columns, Columns]:
+    def split(self, fraction: float) -> tuple[TrainingColumns, TrainingColumns]:
         """Training and validation events: a pure function of the event's key.
 
         Both sides are ranges, and views, where the events are in the order of their keys.
@@ -138,7 +138,7 @@ class Columns:
         return sides
 
 
-def _chunk_columns(chunk: Chunk, task: Task) -> Columns:
+def _chunk_columns(chunk: EventChunk, task: Task) -> TrainingColumns:
     records = select(chunk.records, task)
     if task.of_events:
         offsets, nodes = event_matrix(records, task, task.features)
@@ -149,7 +149,7 @@ def _chunk_columns(chunk: Chunk, task: Task) -> Columns:
         response = flat(passed(records, task), np.float32, name=task.passed.field)
     weights = check_finite(np.asarray(chunk.weights, np.float64), task.weight or "weight")
     keys = event_key(chunk.run, chunk.luminosity_block, chunk.event, SPLIT_SALT)
-    columns = Columns(offsets, nodes, response, weights, keys)
+    columns = TrainingColumns(offsets, nodes, response, weights, keys)
     return columns if task.fiducial is None else columns.take(_fiducial_events(records, task))
 
 
@@ -172,13 +172,13 @@ def _fiducial_events(records: ak.Array, task: Task) -> Array:
 
 
 def load_columns(
-    chunks: Iterable[Chunk],
+    chunks: Iterable[EventChunk],
     task: Task,
     progress: Callable[[int], None] | None = None,
     *,
     folder: Path | None = None,
     memory_limit: int | None = None,
-) -> Columns:
+) -> TrainingColumns:
     """Read all chunks, sorted by the events' keys.
 
     The order, and with it the training, does not depend on how events are spread over files, nor
@@ -187,7 +187,7 @@ def load_columns(
 
     Parameters
     ----------
-    chunks, task : iterable of Chunk or Task
+    chunks, task : iterable of EventChunk or Task
         What is read.
     progress : callable, optional
         Called with the number of events of each chunk.
@@ -216,7 +216,7 @@ def load_columns(
             raise InputError("the files hold no events")
         if not spool.n_events:
             raise InputError(f"no event has a {task.collection} object that passes the selection")
-        return Columns(**spool.finish())
+        return TrainingColumns(**spool.finish())
 
 
 def read_columns(
@@ -226,7 +226,7 @@ def read_columns(
     folder: Path | None = None,
     memory_limit: int | None = None,
     progress: bool = True,
-) -> Columns:
+) -> TrainingColumns:
     """Columns of all files, with a progress bar (see :func:`load_columns`)."""
     n_read = 0
 
@@ -244,7 +244,7 @@ def read_columns(
     return columns
 
 
-def check_response(columns: Columns, task: Task) -> None:
+def check_response(columns: TrainingColumns, task: Task) -> None:
     """Refuse a sample in which all objects have the same response to a working point.
 
     A discriminant that was not computed is filled with one constant (such as -1) by many inputs;

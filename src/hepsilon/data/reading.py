@@ -21,13 +21,13 @@ from hepsilon.config.task import Task
 from hepsilon.data.layout import Layout, task_fields
 from hepsilon.errors import InputError
 
-__all__ = ["Chunk", "check_file", "read_chunks"]
+__all__ = ["EventChunk", "check_file", "read_chunks"]
 
 CHUNK_EVENTS = 200_000
 
 
 @dataclass(frozen=True)
-class Chunk:
+class EventChunk:
     """Consecutive events of one file: jagged records and per-event columns.
 
     ``events`` holds the numbers of the event that a task of events needs, such as its response.
@@ -160,7 +160,7 @@ def _event_numbers(
 
 def _read_file(
     path: Path, task: Task, config: InputConfig, fields: list[str], step: int
-) -> Iterator[Chunk]:
+) -> Iterator[EventChunk]:
     source = _open(path, config.tree)
     layout = Layout(source, path, task, config)
     ids = {n: layout.of_event(n, config.schema_ == "nanoaod") for n in EVENT_NAMES}
@@ -182,7 +182,7 @@ def _read_file(
         if response is not None:
             events = ak.zip({task.passed.field: _per_event(batch[response], response, path)})
         run, luminosity_block, event = _event_numbers(batch, ids, path, start)
-        yield Chunk(records, weights, run, luminosity_block, event, events)
+        yield EventChunk(records, weights, run, luminosity_block, event, events)
         start += len(batch)
 
 
@@ -193,7 +193,7 @@ def read_chunks(
     *,
     fields: list[str] | None = None,
     step: int = CHUNK_EVENTS,
-) -> Iterator[Chunk]:
+) -> Iterator[EventChunk]:
     """Read the columns of a task from files, chunk by chunk.
 
     Parameters

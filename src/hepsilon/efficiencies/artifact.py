@@ -22,7 +22,7 @@ from hepsilon.data.features import FeatureSpec
 from hepsilon.errors import ArtifactError
 
 __all__ = [
-    "Card",
+    "ArtifactCard",
     "SourceFile",
     "provenance",
     "read_arrays",
@@ -58,7 +58,7 @@ class SourceFile(Record):
         return cls(name=Path(path).name, sha256=sha256(path))
 
 
-class Card(Record):
+class ArtifactCard(Record):
     """Description that every artifact carries; each kind adds its own fields.
 
     Attributes
@@ -104,7 +104,7 @@ class Card(Record):
     blobs: tuple[Literal["model.onnx"], ...] = ()
 
 
-CardT = TypeVar("CardT", bound=Card)
+CardT = TypeVar("CardT", bound=ArtifactCard)
 
 
 def versions(packages: Iterable[str] = ()) -> dict[str, str]:
@@ -137,7 +137,7 @@ def _write(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
 
 def write_artifact(
     path: str | Path,
-    card: Card,
+    card: ArtifactCard,
     arrays: Mapping[str, Mapping[str, Array]],
     blobs: Mapping[str, bytes] | None = None,
 ) -> Path:
@@ -149,7 +149,7 @@ def write_artifact(
     ----------
     path : str or Path
         The file.
-    card : Card
+    card : ArtifactCard
         Description, which names the groups and the blobs.
     arrays : mapping of str to mapping of str to ndarray
         Arrays by group and name.
@@ -227,14 +227,16 @@ def read_card(path: str | Path) -> dict[str, Any]:
     return card
 
 
-def read_arrays(path: str | Path, card: Card, expected_hash: str) -> dict[str, dict[str, Array]]:
+def read_arrays(
+    path: str | Path, card: ArtifactCard, expected_hash: str
+) -> dict[str, dict[str, Array]]:
     """Read all arrays of an artifact.
 
     Parameters
     ----------
     path : str or Path
         The artifact.
-    card : Card
+    card : ArtifactCard
         Card of the artifact.
     expected_hash : str
         SHA-256 of the file when its card was read.
@@ -279,14 +281,14 @@ def _unchanged(path: Path, expected_hash: str) -> Iterator[zipfile.ZipFile]:
         yield archive
 
 
-def read_blob(path: str | Path, card: Card, name: str, expected_hash: str) -> bytes:
+def read_blob(path: str | Path, card: ArtifactCard, name: str, expected_hash: str) -> bytes:
     """Read content that is no array, such as ``model.onnx``.
 
     Parameters
     ----------
     path : str or Path
         The artifact.
-    card : Card
+    card : ArtifactCard
         Card of the artifact.
     name : str
         Name of the content in the file.
@@ -321,14 +323,14 @@ def read_artifact(
     ----------
     path : str or Path
         The artifact.
-    record : type of Card
+    record : type of ArtifactCard
         Type that its card must fit.
     group : str
         Name of the group of arrays.
 
     Returns
     -------
-    card : Card
+    card : ArtifactCard
         The card, of the type ``record``.
     arrays : dict of str to ndarray
         Arrays by name.

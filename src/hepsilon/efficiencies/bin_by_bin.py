@@ -11,7 +11,7 @@ import numpy as np
 from hepsilon.arrays.types import Array
 from hepsilon.config.task import Task
 from hepsilon.data.features import FeatureSpec
-from hepsilon.efficiencies.artifact import Card, SourceFile, versions
+from hepsilon.efficiencies.artifact import ArtifactCard, SourceFile, versions
 from hepsilon.efficiencies.saved import SavedArrays
 from hepsilon.errors import ArtifactError, ConfigError, InputError
 from hepsilon.histograms.entries import Entries
@@ -20,7 +20,7 @@ from hepsilon.histograms.methods import GENERATED, SELECTED, one_method
 __all__ = ["BinByBin", "BinByBinCard"]
 
 
-class BinByBinCard(Card):
+class BinByBinCard(ArtifactCard):
     """Card of a bin-by-bin correction.
 
     Attributes

@@ -6,7 +6,7 @@ from typing import Literal
 
 from hepsilon.config.learning import ModelConfig, Recipe
 from hepsilon.config.records import Record
-from hepsilon.efficiencies.artifact import Card
+from hepsilon.efficiencies.artifact import ArtifactCard
 from hepsilon.networks.architecture import Architecture
 
 __all__ = ["EpochCard", "MemberCard", "NetworkCard", "ParityCard", "PrecisionCard"]
@@ -97,7 +97,7 @@ class PrecisionCard(Record):
     closure_change: float
 
 
-class NetworkCard(Card):
+class NetworkCard(ArtifactCard):
     """Card of a network or an ensemble of networks.
 
     Attributes

@@ -10,9 +10,9 @@ from hepsilon.arrays.types import Array
 from hepsilon.config.file import Config
 from hepsilon.config.learning import BinAxis, MapConfig
 from hepsilon.config.task import Task
-from hepsilon.data.dataset import Columns, check_response
+from hepsilon.data.dataset import TrainingColumns, check_response
 from hepsilon.data.features import Feature, FeatureSpec
-from hepsilon.efficiencies.artifact import Card, SourceFile, versions
+from hepsilon.efficiencies.artifact import ArtifactCard, SourceFile, versions
 from hepsilon.efficiencies.base import Efficiency
 from hepsilon.efficiencies.saved import SavedArrays
 from hepsilon.errors import ArtifactError, ConfigError, TrainingError
@@ -24,7 +24,7 @@ TOLERANCE = 1e-9
 """The fit ends when the log-likelihood per event changes by less in an iteration."""
 
 
-class FactorisedCard(Card):
+class FactorisedCard(ArtifactCard):
     """Card of a factorised map.
 
     Attributes
@@ -98,7 +98,7 @@ class FactorisedMap(SavedArrays[FactorisedCard], Efficiency):
     def fit(
         cls,
         task: Task,
-        columns: Columns,
+        columns: TrainingColumns,
         config: MapConfig | None = None,
         files: tuple[SourceFile, ...] = (),
     ) -> Self:
@@ -109,7 +109,7 @@ class FactorisedMap(SavedArrays[FactorisedCard], Efficiency):
         task : Task
             Task whose unit is the event; its features hold the binned ones (see
             :func:`with_axes`).
-        columns : Columns
+        columns : TrainingColumns
             The sample (see :func:`hepsilon.data.dataset.load_columns`).
         config : MapConfig, optional
             Binning; by default that of :func:`track_axes`.

@@ -73,10 +73,10 @@ def register_kind(kind: str) -> Callable[[ClassT], ClassT]:
     >>> from typing import Literal
     >>> import numpy as np
     >>> from hepsilon import Efficiency
-    >>> from hepsilon.efficiencies.artifact import Card
+    >>> from hepsilon.efficiencies.artifact import ArtifactCard
     >>> from hepsilon.efficiencies.kinds import register_kind
     >>> from hepsilon.efficiencies.saved import SavedArrays
-    >>> class FlatCard(Card):
+    >>> class FlatCard(ArtifactCard):
     ...     kind: Literal["flat"] = "flat"
     >>> @register_kind("flat")
     ... class Flat(SavedArrays[FlatCard], Efficiency):

@@ -12,9 +12,9 @@ from hepsilon.arrays.statistics import effective_sample_size
 from hepsilon.arrays.types import Array
 from hepsilon.config.learning import MapConfig
 from hepsilon.config.task import Task
-from hepsilon.data.dataset import Columns, check_response
+from hepsilon.data.dataset import TrainingColumns, check_response
 from hepsilon.data.features import Feature, FeatureSpec, check_categories
-from hepsilon.efficiencies.artifact import Card, SourceFile, versions
+from hepsilon.efficiencies.artifact import ArtifactCard, SourceFile, versions
 from hepsilon.efficiencies.base import Efficiency
 from hepsilon.efficiencies.saved import SavedArrays
 from hepsilon.errors import ArtifactError, ConfigError, TrainingError
@@ -27,7 +27,7 @@ SEED = 1
 Edges = dict[str, tuple[float, ...]]
 
 
-class MapCard(Card):
+class MapCard(ArtifactCard):
     """Card of a map.
 
     Attributes
@@ -101,7 +101,7 @@ class EfficiencyMap(SavedArrays[MapCard], Efficiency):
     def fit(
         cls,
         task: Task,
-        columns: Columns,
+        columns: TrainingColumns,
         config: MapConfig | None = None,
         files: tuple[SourceFile, ...] = (),
     ) -> Self:
@@ -111,7 +111,7 @@ class EfficiencyMap(SavedArrays[MapCard], Efficiency):
         ----------
         task : Task
             Task whose features hold the binned ones; each of its categories gets a map.
-        columns : Columns
+        columns : TrainingColumns
             The sample (see :func:`hepsilon.data.dataset.load_columns`).
         config : MapConfig, optional
             Binning; by default the 19 x 10 bins of the paper's public code in (pt, eta).

@@ -10,12 +10,12 @@ from typing import ClassVar, Generic, Self, TypeVar
 from hepsilon.arrays.types import Array
 from hepsilon.config.task import Task
 from hepsilon.data.features import FeatureSpec
-from hepsilon.efficiencies.artifact import Card, read_artifact, write_artifact
+from hepsilon.efficiencies.artifact import ArtifactCard, read_artifact, write_artifact
 from hepsilon.efficiencies.kinds import Options
 
 __all__ = ["Saved", "SavedArrays"]
 
-CardT = TypeVar("CardT", bound=Card)
+CardT = TypeVar("CardT", bound=ArtifactCard)
 
 
 class Saved(ABC, Generic[CardT]):
@@ -23,7 +23,7 @@ class Saved(ABC, Generic[CardT]):
 
     Attributes
     ----------
-    card : Card
+    card : ArtifactCard
         Description that the artifact holds: task, features, sample and versions.
     hash : str or None
         SHA-256 of the file that it was loaded from; None for what was not loaded.
@@ -57,7 +57,7 @@ class SavedArrays(Saved[CardT]):
 
     Parameters
     ----------
-    card : Card
+    card : ArtifactCard
         Description, of the type :attr:`record`.
     arrays : mapping of str to ndarray
         Content of the group :attr:`group` by name.
@@ -70,7 +70,7 @@ class SavedArrays(Saved[CardT]):
         If the arrays do not fit the card.
     """
 
-    record: ClassVar[type[Card]]
+    record: ClassVar[type[ArtifactCard]]
     """Type of the card."""
     group: ClassVar[str]
     """Name of the group of arrays in the file."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from hepsilon._system.files import atomic_path
@@ -14,8 +15,6 @@ from hepsilon.export.onnx import add_graph
 from hepsilon.export.triton import triton_config
 
 __all__ = ["FORMATS", "export"]
-
-FORMATS = ("onnx", "hepsilon", "triton")
 
 
 def export(path: str | Path, format_: str, out: str | Path) -> Path:
@@ -38,27 +37,47 @@ def export(path: str | Path, format_: str, out: str | Path) -> Path:
     ConfigError
         If the format is unknown, or if what the conversion needs is not installed.
     """
-    if format_ not in FORMATS:
+    if format_ not in WRITERS:
         raise ConfigError(f"expected a format of {FORMATS}, received {format_!r}")
-    efficiency, out = NetworkEfficiency.load(path), Path(out)
-    if format_ == "hepsilon":
-        add_graph(efficiency, out)
-        return out
-    if ONNX not in efficiency.card.blobs:
-        with tempfile.TemporaryDirectory() as folder:
-            full = add_graph(efficiency, Path(folder) / Path(path).name)
-            graph = blobs_of(full)[ONNX]
-    else:
-        graph = blobs_of(efficiency)[ONNX]
-    if format_ == "onnx":
-        _write(out, graph)
-        return out
-    name = Path(path).stem
-    _write(out / name / "1" / ONNX, graph)
-    _write(out / name / "config.pbtxt", triton_config(name, efficiency.card).encode())
+    out = Path(out)
+    WRITERS[format_](NetworkEfficiency.load(path), out)
     return out
 
 
 def _write(path: Path, content: bytes) -> None:
     with atomic_path(path) as temporary:
         temporary.write_bytes(content)
+
+
+def _graph_of(efficiency: NetworkEfficiency) -> bytes:
+    """Graph of an artifact, made where it has none."""
+    if ONNX in efficiency.card.blobs:
+        return blobs_of(efficiency)[ONNX]
+    with tempfile.TemporaryDirectory() as folder:
+        full = add_graph(efficiency, Path(folder) / Path(efficiency.path).name)
+        return blobs_of(full)[ONNX]
+
+
+def _write_graph(efficiency: NetworkEfficiency, out: Path) -> None:
+    _write(out, _graph_of(efficiency))
+
+
+def _write_artifact(efficiency: NetworkEfficiency, out: Path) -> None:
+    add_graph(efficiency, out)
+
+
+def _write_repository(efficiency: NetworkEfficiency, out: Path) -> None:
+    name = Path(efficiency.path).stem
+    _write(out / name / "1" / ONNX, _graph_of(efficiency))
+    _write(out / name / "config.pbtxt", triton_config(name, efficiency.card).encode())
+
+
+WRITERS: dict[str, Callable[[NetworkEfficiency, Path], None]] = {
+    "onnx": _write_graph,
+    "hepsilon": _write_artifact,
+    "triton": _write_repository,
+}
+"""Writer of each format."""
+
+FORMATS = tuple(WRITERS)
+"""Names of the formats."""

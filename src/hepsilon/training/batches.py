@@ -10,11 +10,11 @@ import numpy as np
 
 from hepsilon.arrays.types import Array
 from hepsilon.config.learning import Recipe
-from hepsilon.data.dataset import Columns
+from hepsilon.data.dataset import TrainingColumns
 from hepsilon.networks import graphs
 from hepsilon.training.loss import bootstrap_counts, object_loss_weights
 
-__all__ = ["Batches", "Part", "Shape"]
+__all__ = ["BatchPart", "Batches", "Shape"]
 
 PART_EVENTS = 256
 """Events of a part on a CPU: its activations stay in the cache."""
@@ -48,7 +48,7 @@ class Shape:
 
 
 @dataclass(frozen=True)
-class Part:
+class BatchPart:
     """One graph of a batch.
 
     Attributes
@@ -82,7 +82,7 @@ class Batches:
 
     Parameters
     ----------
-    columns : Columns
+    columns : TrainingColumns
         The training events.
     recipe : Recipe
         Complete configuration of the training.
@@ -97,7 +97,7 @@ class Batches:
 
     def __init__(
         self,
-        columns: Columns,
+        columns: TrainingColumns,
         recipe: Recipe,
         shape: Shape,
         seed: list[int],
@@ -124,7 +124,7 @@ class Batches:
             total += np.abs(block.weights * self._counts(block.keys, member)).sum()
         return float(self.size * total / self.columns.n_events)
 
-    def parts(self, i: int) -> Iterator[Part]:
+    def parts(self, i: int) -> Iterator[BatchPart]:
         """The graphs of a batch, in a fixed order."""
         # sorted: neighbours in memory, or on disk
         events = np.sort(self.order[i * self.size : (i + 1) * self.size])
@@ -134,7 +134,7 @@ class Batches:
         for first, last in pairwise(bounds):
             yield self._part(events[first:last])
 
-    def _part(self, events: Array) -> Part:
+    def _part(self, events: Array) -> BatchPart:
         columns = self.columns
         counts = columns.offsets[events + 1] - columns.offsets[events]
         needed = graphs.needed_capacity(counts)
@@ -155,4 +155,4 @@ class Batches:
             drawn = self._counts(columns.keys[events], member)
             weight[real, 0] = per_object * np.repeat(drawn, counts) / norm
             weights.append(weight)
-        return Part(graph.inputs, target, tuple(weights))
+        return BatchPart(graph.inputs, target, tuple(weights))

@@ -13,13 +13,13 @@ import numpy as np
 from hepsilon._system.resources import threaded, usable_cpus
 from hepsilon.arrays.types import Array
 from hepsilon.config.learning import Recipe
-from hepsilon.data.dataset import Columns
+from hepsilon.data.dataset import TrainingColumns
 from hepsilon.data.features import FeatureSpec
 from hepsilon.efficiencies.engines.keras import Engine, on_gpu
 from hepsilon.errors import TrainingError
 from hepsilon.networks.architecture import Architecture
 from hepsilon.networks.build import build_model
-from hepsilon.training.batches import Batches, Part, Shape
+from hepsilon.training.batches import Batches, BatchPart, Shape
 from hepsilon.training.gradients import Gradients
 from hepsilon.training.loss import cross_entropy
 from hepsilon.training.member import Member
@@ -49,7 +49,7 @@ class _Ensemble:
         architecture: Architecture,
         spec: FeatureSpec,
         recipe: Recipe,
-        sides: tuple[Columns, Columns],
+        sides: tuple[TrainingColumns, TrainingColumns],
         states: Mapping[int, Path | None],
         bootstrap: bool,
     ) -> None:
@@ -75,12 +75,12 @@ class _Ensemble:
         seed = [self.recipe.seed, self.members[0].number, epoch]
         return Batches(self.train, self.recipe, self.shape, seed, drawn)
 
-    def step(self, parts: Sequence[Part], members: Sequence[Member]) -> Array:
+    def step(self, parts: Sequence[BatchPart], members: Sequence[Member]) -> Array:
         """One batch for all members, in threads; returns their losses."""
         jobs = [(part, i) for part in parts for i in range(len(members))]
         weights = [member.weights() for member in members]
 
-        def run(job: tuple[Part, int]) -> tuple[float, list[Array]]:
+        def run(job: tuple[BatchPart, int]) -> tuple[float, list[Array]]:
             part, i = job
             return self.gradients(weights[i], part, i, 1.0 / len(parts))
 
@@ -121,8 +121,8 @@ def fit_members(
     architecture: Architecture,
     spec: FeatureSpec,
     recipe: Recipe,
-    train: Columns,
-    validation: Columns,
+    train: TrainingColumns,
+    validation: TrainingColumns,
     states: Mapping[int, Path | None],
     *,
     bootstrap: bool = False,
@@ -137,7 +137,7 @@ def fit_members(
         What to build.
     recipe : Recipe
         Complete training configuration (see :func:`hepsilon.training.recipe`).
-    train, validation : Columns
+    train, validation : TrainingColumns
         Columns of the two sides.
     states : mapping of int to Path or None
         File that holds a member's state after every epoch, by its number, or None;
@@ -175,8 +175,8 @@ def fit_member(
     architecture: Architecture,
     spec: FeatureSpec,
     recipe: Recipe,
-    train: Columns,
-    validation: Columns,
+    train: TrainingColumns,
+    validation: TrainingColumns,
     *,
     member: int = 0,
     state: Path | None = None,

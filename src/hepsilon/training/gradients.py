@@ -10,7 +10,7 @@ import numpy as np
 
 from hepsilon.arrays.types import Array
 from hepsilon.config.learning import Recipe
-from hepsilon.training.batches import Part
+from hepsilon.training.batches import BatchPart
 from hepsilon.training.vectors import Vectors
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class Gradients:
         self._call = _COMPILERS[keras.backend.backend()](_loss(model, recipe), jit)
 
     def __call__(
-        self, weights: Weights, part: Part, member: int, share: float
+        self, weights: Weights, part: BatchPart, member: int, share: float
     ) -> tuple[float, list[Array]]:
         """Loss and gradients for one member, as NumPy arrays.
 
@@ -113,7 +113,7 @@ class Gradients:
         weights : Weights
             The two vectors of :class:`hepsilon.training.vectors.Vectors`, as the backend's own
             variables.
-        part : Part
+        part : BatchPart
             Graph, with the weights of all members.
         member : int
             Whose weights in the loss count.

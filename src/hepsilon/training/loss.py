@@ -7,7 +7,7 @@ from scipy.special import logsumexp
 
 from hepsilon.arrays.keys import MEMBER_SALT, event_key, poisson_of
 from hepsilon.arrays.types import Array
-from hepsilon.data.dataset import Columns
+from hepsilon.data.dataset import TrainingColumns
 
 __all__ = ["bootstrap_counts", "cross_entropy", "object_loss_weights"]
 
@@ -30,7 +30,7 @@ def object_loss_weights(weights: Array, counts: Array, passed: Array, mu: float)
     return np.where(passed > 0.5, per_event, mu * per_event)
 
 
-def cross_entropy(logits: Array, columns: Columns, mu: float) -> float:
+def cross_entropy(logits: Array, columns: TrainingColumns, mu: float) -> float:
     """Mean cross-entropy per unit of event weight (paper Eq. 5), in float64.
 
     Binary for one working point (``logits`` of objects, or one column); for several that of the

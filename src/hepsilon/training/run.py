@@ -16,7 +16,7 @@ from hepsilon._system.extras import needs
 from hepsilon._system.progress import progress_bar
 from hepsilon.config.file import Config
 from hepsilon.config.learning import Recipe
-from hepsilon.data.dataset import Columns, check_response, read_columns
+from hepsilon.data.dataset import TrainingColumns, check_response, read_columns
 from hepsilon.data.features import FeatureSpec, fit_features
 from hepsilon.efficiencies.artifact import SourceFile, versions, write_artifact
 from hepsilon.efficiencies.artifact_edits import SAMPLE
@@ -59,7 +59,7 @@ class TrainingResult:
     best_epochs: tuple[int, ...]
 
 
-def _fingerprint(config: Config, train: Columns, validation: Columns) -> str:
+def _fingerprint(config: Config, train: TrainingColumns, validation: TrainingColumns) -> str:
     """Hash of all that decides the result; a state of another training is not continued."""
     digest = hashlib.sha256(f"{STATE_FORMAT} {config.model_dump_json()}".encode())
     for block in (*train.blocks(), *validation.blocks()):
@@ -86,7 +86,7 @@ def _fit(
     config: Config,
     full: Recipe,
     spec: FeatureSpec,
-    sides: tuple[Columns, Columns],
+    sides: tuple[TrainingColumns, TrainingColumns],
     folder: Path,
     progress: bool,
 ) -> list[Fit]:
@@ -117,7 +117,7 @@ def _weights(architecture: Architecture, spec: FeatureSpec, fit: Fit) -> dict[st
     return dict(zip(paths, fit.weights, strict=True))
 
 
-def _sample(validation: Columns) -> dict[str, Any]:
+def _sample(validation: TrainingColumns) -> dict[str, Any]:
     """Some validation events, on which other backends and precisions are compared."""
     events = validation.between(0, min(SAMPLE_EVENTS, validation.n_events))
     return {name: np.array(getattr(events, name)) for name in ("offsets", "nodes", "weights")}
@@ -138,7 +138,7 @@ def _card(
     config: Config,
     full: Recipe,
     spec: FeatureSpec,
-    columns: Columns,
+    columns: TrainingColumns,
     fits: list[Fit],
     files: tuple[SourceFile, ...],
 ) -> NetworkCard:
@@ -167,7 +167,7 @@ def _card(
 
 def train(
     config: Config,
-    data: Sequence[str | Path] | Columns,
+    data: Sequence[str | Path] | TrainingColumns,
     out: str | Path,
     *,
     progress: bool = True,
@@ -181,7 +181,7 @@ def train(
     ----------
     config : Config
         What to train and how (see :func:`hepsilon.config.file.load_config`).
-    data : sequence of str or Path or Columns
+    data : sequence of str or Path or TrainingColumns
         ROOT or parquet files, or columns that are already in memory.
     out : str or Path
         The artifact to write.
@@ -201,10 +201,10 @@ def train(
     folder = Path(out).absolute().parent  # has room for what does not fit into memory
     columns = (
         data
-        if isinstance(data, Columns)
+        if isinstance(data, TrainingColumns)
         else read_columns(data, config, folder=folder, progress=progress)
     )
-    files = () if isinstance(data, Columns) else tuple(map(SourceFile.of, data))
+    files = () if isinstance(data, TrainingColumns) else tuple(map(SourceFile.of, data))
     check_response(columns, config.task)
     sides = columns.split(config.training.validation)
     validation = sides[1]
