@@ -102,7 +102,7 @@ def test_weights_of_a_batch_sum_to_one_on_average(toy_columns):
 
 def test_weights_are_those_of_equation_5_times_the_bootstrap_counts(toy_columns):
     rng = np.random.default_rng(3)
-    columns = dataset.Columns(
+    columns = dataset.TrainingColumns(
         toy_columns.offsets,
         toy_columns.nodes,
         toy_columns.passed,
