@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from hepsilon.data.features import FeatureSpec
+from hepsilon.data.features import Feature, FeatureSpec
 from hepsilon.networks.fusion import fused
 
 __all__ = [
@@ -19,9 +19,13 @@ __all__ = [
     "Initializers",
     "PairFeatures",
     "at_senders",
+    "encoded",
     "run",
+    "separation",
     "sum_over_partners",
 ]
+
+TWO_PI = 2.0 * math.pi
 
 
 def matmul(x: Any, kernel: Any, precision: str) -> Any:
@@ -112,6 +116,14 @@ def sum_over_partners(messages: Any, edges: tuple[Any, Any], nodes: Any) -> Any:
     return ops.segment_sum(messages, receivers, num_segments=ops.shape(nodes)[0])
 
 
+def encoded(value: Any, feature: Feature) -> Any:
+    """Column of a feature as a network takes it: standardised, or one column for each category."""
+    if feature.kind == "categorical":
+        codes = ops.convert_to_tensor(list(map(float, feature.categories)), value.dtype)
+        return ops.cast(ops.equal(value, codes), value.dtype)
+    return (value - feature.mean) / feature.std
+
+
 class FeatureEncoder(keras.layers.Layer):  # type: ignore[misc]
     """Encoder of raw features as network inputs: standardised numbers, one-hot categories.
 
@@ -135,14 +147,18 @@ class FeatureEncoder(keras.layers.Layer):  # type: ignore[misc]
         columns = []
         for i, feature in enumerate(self.spec.features):
             value = x[:, i : i + 1]
-            if feature.kind == "categorical":
-                codes = ops.convert_to_tensor([list(map(float, feature.categories))], x.dtype)
-                columns.append(ops.cast(ops.equal(value, codes), x.dtype))
-            elif feature.kind == "angle" and self.periodic_angles:
+            if feature.kind == "angle" and self.periodic_angles:
                 columns += [ops.cos(value), ops.sin(value)]
             else:
-                columns.append((value - feature.mean) / feature.std)
+                columns.append(encoded(value, feature))
         return ops.concatenate(columns, axis=1)
+
+
+def separation(d_eta: Any, d_phi: Any) -> tuple[Any, Any, Any]:
+    """Differences of a pair in eta and in phi, wrapped into [-pi, pi], and its delta R."""
+    d_phi = d_phi - TWO_PI * ops.round(d_phi / TWO_PI)
+    # the tiny constant keeps the gradient of the root finite for padding (delta R = 0)
+    return d_eta, d_phi, ops.sqrt(d_eta * d_eta + d_phi * d_phi + 1e-12)
 
 
 class PairFeatures(keras.layers.Layer):  # type: ignore[misc]
@@ -167,11 +183,7 @@ class PairFeatures(keras.layers.Layer):  # type: ignore[misc]
         edges = receivers, senders
         angles = ops.stack([x[:, self.eta], x[:, self.phi]], axis=1)
         delta = at_receivers(angles, edges) - at_senders(angles, edges)
-        d_eta, d_phi = delta[..., :1], delta[..., 1:]
-        d_phi = d_phi - 2.0 * math.pi * ops.round(d_phi / (2.0 * math.pi))
-        # the tiny constant keeps the gradient of the root finite for padding (delta R = 0)
-        delta_r = ops.sqrt(d_eta * d_eta + d_phi * d_phi + 1e-12)
-        return ops.concatenate([d_eta, d_phi, delta_r], axis=-1)
+        return ops.concatenate(separation(delta[..., :1], delta[..., 1:]), axis=-1)
 
 
 class FirstPairLayer(keras.layers.Layer):  # type: ignore[misc]

@@ -12,11 +12,17 @@ from keras import ops
 
 from hepsilon.data.features import FeatureSpec
 from hepsilon.errors import ConfigError
-from hepsilon.networks.layers import Initializers, at_senders, run, sum_over_partners
+from hepsilon.networks.layers import (
+    Initializers,
+    at_senders,
+    encoded,
+    run,
+    separation,
+    sum_over_partners,
+)
 
 __all__ = ["EventProduct", "ProductEfficiency", "TrackEncoder", "log_odds"]
 
-TWO_PI = 2.0 * math.pi
 CHARGE = "charge"
 MOMENTA = ({"px", "py", "pz"}, {"pt", "eta", "phi"})
 
@@ -102,14 +108,10 @@ class TrackEncoder(keras.layers.Layer):  # type: ignore[misc]
         """Features that are no momentum."""
         columns = []
         for i, feature in enumerate(self.spec.features):
-            value = x[..., i : i + 1]
-            if feature.name == CHARGE and not self.charge_input:
-                continue
-            if feature.kind == "categorical":
-                codes = ops.convert_to_tensor(list(map(float, feature.categories)), x.dtype)
-                columns.append(ops.cast(ops.equal(value, codes), x.dtype))
-            elif not any(feature.name in momentum for momentum in MOMENTA):
-                columns.append((value - feature.mean) / feature.std)
+            momentum = any(feature.name in names for names in MOMENTA)
+            bends_only = feature.name == CHARGE and not self.charge_input
+            if feature.kind == "categorical" or not momentum:
+                columns += [] if bends_only else [encoded(x[..., i : i + 1], feature)]
         return columns
 
     def call(self, x: Any) -> tuple[Any, Any, Any]:
@@ -137,12 +139,10 @@ def harmonics(angle: Any, number: int) -> list[Any]:
 
 def pair_differences(first: Any, second: Any) -> Any:
     """Differences that close-by tracks depend on: |d_eta|, |d_phi|, cos, delta R; symmetric."""
-    d_eta = ops.abs(first[..., :1] - second[..., :1])
-    d_phi = first[..., 1:] - second[..., 1:]
-    d_phi = ops.abs(d_phi - TWO_PI * ops.round(d_phi / TWO_PI))
-    # the tiny constant keeps the gradient of the root finite
-    delta_r = ops.sqrt(d_eta * d_eta + d_phi * d_phi + 1e-12)
-    return ops.concatenate([d_eta, d_phi, ops.cos(d_phi), delta_r], axis=-1)
+    d_eta, d_phi, delta_r = separation(
+        first[..., :1] - second[..., :1], first[..., 1:] - second[..., 1:]
+    )
+    return ops.concatenate([ops.abs(d_eta), ops.abs(d_phi), ops.cos(d_phi), delta_r], axis=-1)
 
 
 class ProductEfficiency(keras.layers.Layer):  # type: ignore[misc]
