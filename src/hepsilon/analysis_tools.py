@@ -86,10 +86,10 @@ def shifted_efficiencies(eps: ak.Array, replicas: ak.Array) -> tuple[ak.Array, a
         If values are outside (0, 1), there are fewer than two replicas, or those of other jets.
     """
     offsets, values = checked(eps, "eps")
-    found, rows = flat_rows(replicas, name="replicas")
+    replica_offsets, rows = flat_rows(replicas, name="replicas")
     if not len(values) and not len(rows):  # how many replicas there are, nobody knows
         rows = np.empty((0, 2))
-    if not np.array_equal(found, offsets) or rows.shape[1] < 2:
+    if not np.array_equal(replica_offsets, offsets) or rows.shape[1] < 2:
         raise InputError(
             f"replicas: expected two or more for each jet of eps, received {replicas.type}"
         )
@@ -304,10 +304,10 @@ def tag_cutflow(
     unknown = [name for name in steps.values() if name not in known]
     if unknown:  # coffea would leave out nothing
         raise InputError(f"expected weights of {known}, received {unknown}")
-    found = selection.cutflow(*selection.names).result()
-    masks = [np.ones(len(weights.weight()), bool), *found.maskscutflow]
+    cutflow = selection.cutflow(*selection.names).result()
+    masks = [np.ones(len(weights.weight()), bool), *cutflow.maskscutflow]
     later, rows = dict(steps), {}
-    for label, mask in zip(found.labels, masks, strict=True):
+    for label, mask in zip(cutflow.labels, masks, strict=True):
         later.pop(label, None)
         names = list(later.values())
         weight = weights.partial_weight(exclude=names) if names else weights.weight()
@@ -351,8 +351,8 @@ def fill_objects(
     columns: dict[str, Any] = {}
     offsets = offsets_of(next(iter(jagged.values())))
     for key, column in jagged.items():
-        found, rows = flat_rows(column, name=key or "object_weight")
-        if not np.array_equal(found, offsets) or rows.shape[1] != 1:
+        column_offsets, rows = flat_rows(column, name=key or "object_weight")
+        if not np.array_equal(column_offsets, offsets) or rows.shape[1] != 1:
             raise InputError(f"{key or 'object_weight'}: expected one number for each object")
         columns[key] = _whole(column, rows[:, 0])
     counts = np.diff(offsets)

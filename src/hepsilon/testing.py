@@ -147,8 +147,8 @@ class _Subject:
         """All numbers for some records."""
         if not self.evaluates:
             return _answer(self.efficiency(records), records)
-        found = self.efficiency.evaluate(records)
-        return _answer(found.eps, records, found.replicas)
+        evaluation = self.efficiency.evaluate(records)
+        return _answer(evaluation.eps, records, evaluation.replicas)
 
 
 def _require(fulfilled: Any, how: str) -> None:
@@ -167,8 +167,8 @@ def _answer(eps: Any, records: ak.Array, replicas: Any = None) -> _Answer:
 
 def _counts(values: Any) -> list[int] | None:
     """Lengths of the lists on the second axis."""
-    found: list[int] | None = ak.num(values, axis=1).to_list()
-    return found
+    counts: list[int] | None = ak.num(values, axis=1).to_list()
+    return counts
 
 
 def _flat(values: Any, counts: Array, of_objects: bool) -> Array:
@@ -190,14 +190,16 @@ def _flat(values: Any, counts: Array, of_objects: bool) -> Array:
     return rows
 
 
-def _close(found: _Answer, expected: _Answer, tolerance: float) -> None:
+def _close(evaluation: _Answer, expected: _Answer, tolerance: float) -> None:
     """Require that two answers are those to the same records."""
-    if (found.counts is None) != (expected.counts is None) or found.eps.size != expected.eps.size:
+    if (evaluation.counts is None) != (
+        expected.counts is None
+    ) or evaluation.eps.size != expected.eps.size:
         raise ContractError(
-            f"expected numbers of the shape {expected.eps.shape}, received {found.eps.shape}"
+            f"expected numbers of the shape {expected.eps.shape}, received {evaluation.eps.shape}"
         )
     for name in ("eps", "replicas"):
-        a, b = getattr(found, name), getattr(expected, name)
+        a, b = getattr(evaluation, name), getattr(expected, name)
         _require((a is None) == (b is None), f"the {name} are there in one of two calls only")
         if a is None:
             continue
@@ -302,14 +304,14 @@ def _evaluate(subject: _Subject) -> None:
     if not subject.evaluates:
         return
     efficiency, records = subject.efficiency, subject.records
-    found = efficiency.evaluate(records)
+    evaluation = efficiency.evaluate(records)
     called, counts = _answer(efficiency(records), records), np.diff(offsets_of(records))
-    _close(_answer(found.eps, records), called, subject.tolerance)
-    inside = _flat(found.in_domain, counts, called.counts is not None)
+    _close(_answer(evaluation.eps, records), called, subject.tolerance)
+    inside = _flat(evaluation.in_domain, counts, called.counts is not None)
     _require(
         inside.dtype == bool and inside.shape == called.eps.shape[:1],
         f"in_domain: expected a bool for each of {len(called.eps)} entries, received "
-        f"{found.in_domain.type}",
+        f"{evaluation.in_domain.type}",
     )
     if hasattr(efficiency, "in_domain"):
         alone = _flat(efficiency.in_domain(records), counts, called.counts is not None)
@@ -333,8 +335,8 @@ def _replicas(subject: _Subject) -> None:
         f"expected one more axis than {answer.eps.shape}, received {shape}",
     )
     for part in (records[:1], records[1:], records[:0]):
-        found = subject.answer(part).replicas
-        number = None if found is None else found.shape[-1]
+        replicas = subject.answer(part).replicas
+        number = None if replicas is None else replicas.shape[-1]
         _require(
             number == shape[-1],
             f"expected {shape[-1]} replicas for any records, received {number} for {len(part)} "

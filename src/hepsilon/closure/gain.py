@@ -73,7 +73,7 @@ def statistics_gain(output: TaggingOutput, method: str) -> dict[str, Gain]:
         Numbers for every ``OBSERVABLE`` and ``OBSERVABLE|CATEGORY``; those of the numbers of tags
         have no total, because their bins share events.
     """
-    found = {}
+    gains = {}
     for name, filled in output.observables.items():
         for category in filled.axes["category"]:
             key = name if category == ALL else f"{name}|{category}"
@@ -87,14 +87,14 @@ def statistics_gain(output: TaggingOutput, method: str) -> dict[str, Gain]:
             )
             plain = {kind: numbers.tolist() for kind, numbers in bins.items()}
             if name == TAG_COUNTS:
-                found[key] = Gain(**plain)
+                gains[key] = Gain(**plain)
                 continue
             before, after = (_total(h) for h in (direct, tagged))
             spread = efficiency_variance(output, method, name, category, total=True)
             total = {k: float(v[0]) for k, v in _effective(before, after, spread).items()}
             gain = total["truth_tagged"] / total["direct"] if total["direct"] else None
-            found[key] = Gain(**plain, total=TotalGain(**total, gain=gain))
-    return found
+            gains[key] = Gain(**plain, total=TotalGain(**total, gain=gain))
+    return gains
 
 
 def n_replicas(output: TaggingOutput, method: str) -> int:

@@ -55,9 +55,9 @@ def _observables(
     output: InversionOutput, method: CorrectionMethod
 ) -> dict[str, InversionObservable]:
     """Comparison of every observable; none of measured events."""
-    found: dict[str, InversionObservable] = {}
+    observables: dict[str, InversionObservable] = {}
     if output.exact is None:
-        return found
+        return observables
     for name, histogram in output.observables.items():
         generated, corrected = (one_method(histogram, m) for m in (GENERATED, method.label))
         edges = tuple(axis.edges for axis in generated.axes)
@@ -68,10 +68,10 @@ def _observables(
             output.variance(name, method),
         )
         naive, naive_ndf = naive_chi2(corrected, generated)
-        found[name] = InversionObservable(
+        observables[name] = InversionObservable(
             **comparison.plain(), naive_chi2=naive, naive_ndf=naive_ndf
         )
-    return found
+    return observables
 
 
 def _total(histogram: Any, label: str) -> Any:

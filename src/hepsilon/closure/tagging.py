@@ -53,20 +53,20 @@ def _truth_distances(output: TaggingOutput, method: str) -> dict[str, TruthDista
     if truth is None or method == TRUTH:
         return None
     scopes = {name: name for name in truth.divergence.axes["category"]} | {ALL: sum}
-    found = {}
+    observables = {}
     for name, scope in scopes.items():
         cell = {"method": method, "category": scope}
         distance = truth_distance(
             part_of(truth.divergence, **cell), part_of(truth.residual_moments, **cell)
         )
         if distance is not None:
-            found[name] = distance
-    return found
+            observables[name] = distance
+    return observables
 
 
 def _observables(output: TaggingOutput, method: str) -> dict[str, ObservableClosure]:
     """Comparison of every observable, and of every category and selection of it."""
-    found = {}
+    counts = {}
     for name, filled in output.observables.items():
         if name == TAG_COUNTS:
             continue
@@ -76,8 +76,8 @@ def _observables(output: TaggingOutput, method: str) -> dict[str, ObservableClos
             expected = part_of(filled, method=method, category=category).values()
             variance = part_of(output.binomial[name], method=method, category=category)
             key = name if category == ALL else f"{name}|{category}"
-            found[key] = compare(edges, observed, expected, variance.variances()).record()
-    return found
+            counts[key] = compare(edges, observed, expected, variance.variances()).record()
+    return counts
 
 
 def _tag_counts(output: TaggingOutput, method: str) -> dict[str, dict[str, TagCount]] | None:

@@ -210,8 +210,8 @@ def check_categories(task: Task, name: str, column: Array) -> None:
         If objects have a category that the task does not name, with their number.
     """
     blocks = [column[i : i + BLOCK_OBJECTS] for i in range(0, len(column), BLOCK_OBJECTS)]
-    found = {value for block in blocks for value in np.unique(block).tolist()}
-    unknown = sorted(found - set(map(float, task.categorical[name])))
+    categories = {value for block in blocks for value in np.unique(block).tolist()}
+    unknown = sorted(categories - set(map(float, task.categorical[name])))
     if unknown:
         count = sum(int(np.isin(block, unknown).sum()) for block in blocks)
         raise TrainingError(

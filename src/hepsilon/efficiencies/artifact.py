@@ -120,13 +120,13 @@ def versions(packages: Iterable[str] = ()) -> dict[str, str]:
     dict of str to str
         Version by package.
     """
-    found = {"python": platform.python_version()}
+    numbers = {"python": platform.python_version()}
     for package in ("hepsilon", "numpy", "awkward", "coffea", "hist", "uproot", *packages):
         try:
-            found[package] = version(package)
+            numbers[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return numbers
 
 
 def _write(archive: zipfile.ZipFile, name: str, content: bytes) -> None:

@@ -210,7 +210,7 @@ def _maximise(
         iteration += 1
         both = np.repeat(event, counts)
         survived = np.where(event_passed > 0.5, 1.0, (single - both) / (1.0 - both))
-        found = np.bincount(bins, event_weights * survived, minlength=size)
-        values = (np.clip(found, 0.0, total) + prior) / (total + 1.0)
+        passed_sums = np.bincount(bins, event_weights * survived, minlength=size)
+        values = (np.clip(passed_sums, 0.0, total) + prior) / (total + 1.0)
         values = np.clip(values, 1e-9, 1.0 - 1e-9)
     return values.reshape(shape), iteration, likelihood

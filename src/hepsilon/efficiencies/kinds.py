@@ -115,13 +115,13 @@ def class_of_kind(kind: Any, path: str | Path) -> Any:
     ArtifactError
         For an unknown kind, with those that are known.
     """
-    found = _KINDS.get(kind) if isinstance(kind, str) else None
-    if found is None:
+    entry = _KINDS.get(kind) if isinstance(kind, str) else None
+    if entry is None:
         raise ArtifactError(
             f"{path}: expected a kind of {sorted(_KINDS)}, received {kind!r}; a kind of your own "
             "is known once its class is imported (see hepsilon.efficiencies.kinds.register_kind)"
         )
-    if isinstance(found, str):
-        module, _, name = found.partition(":")
-        found = getattr(import_module(module), name)
-    return found
+    if isinstance(entry, str):
+        module, _, name = entry.partition(":")
+        entry = getattr(import_module(module), name)
+    return entry

@@ -62,14 +62,14 @@ def load(
         installed.
     """
     kind = read_card(path).get("kind")
-    found = class_of_kind(kind, path)
-    if not issubclass(found, SupportsEfficiency):
+    kind_class = class_of_kind(kind, path)
+    if not issubclass(kind_class, SupportsEfficiency):
         raise ArtifactError(
             f"{path} is of the kind {kind!r}, which is no function of the records; "
             "read it with hepsilon.load_correction"
         )
     return cast(
-        Efficiency, found.opened(path, Options(backend, device, precision, precision_bound))
+        Efficiency, kind_class.opened(path, Options(backend, device, precision, precision_bound))
     )
 
 
@@ -93,5 +93,5 @@ def load_correction(path: str | Path, **options: Any) -> Efficiency | BinByBin:
     ArtifactError
         If the file is missing, damaged, or not a hepsilon artifact.
     """
-    found = class_of_kind(read_card(path).get("kind"), path)
-    return cast("Efficiency | BinByBin", found.opened(path, Options(**options)))
+    kind_class = class_of_kind(read_card(path).get("kind"), path)
+    return cast("Efficiency | BinByBin", kind_class.opened(path, Options(**options)))

@@ -279,18 +279,18 @@ def _posteriors(
 ) -> tuple[dict[str, Array], int]:
     """Posteriors of all working points, on one more axis where there are several."""
     numbers, passed, weights = sample
-    found = [
+    posteriors = [
         _posterior(numbers, passed > point, weights, shape, n_binned)
         for point in range(working_points)
     ]
     if working_points == 1:
-        return found[0]
-    arrays = {k: np.stack([a[k] for a, _ in found], axis=-1) for k in ("value", "low", "high")}
+        return posteriors[0]
+    arrays = {k: np.stack([a[k] for a, _ in posteriors], axis=-1) for k in ("value", "low", "high")}
     # with negative weights only can a tighter working point seem to have a higher efficiency
     rising = np.diff(arrays["value"], axis=-1) > 0.0
     arrays["value"] = np.minimum.accumulate(arrays["value"], axis=-1)
-    arrays["n_effective"] = found[0][0]["n_effective"]
-    return arrays, sum(n for _, n in found) + int(np.count_nonzero(rising))
+    arrays["n_effective"] = posteriors[0][0]["n_effective"]
+    return arrays, sum(n for _, n in posteriors) + int(np.count_nonzero(rising))
 
 
 def _posterior(

@@ -166,9 +166,9 @@ def add_graph(efficiency: NetworkEfficiency, out: str | Path) -> NetworkEfficien
     graph, sample = make_graph(efficiency), sample_of(efficiency)
     with tempfile.TemporaryDirectory() as folder:
         candidate = rewritten(efficiency, Path(folder) / "candidate", {ONNX: graph})
-        found = values_on(_on_cpu(candidate, "onnxruntime"), sample)
+        values = values_on(_on_cpu(candidate, "onnxruntime"), sample)
     expected = values_on(_on_cpu(efficiency, "tensorflow"), sample)
-    largest = float(np.abs(found - expected).max())
+    largest = float(np.abs(values - expected).max())
     if not largest <= PARITY:
         raise ArtifactError(
             f"the ONNX graph of {efficiency.path} differs from Keras by {largest:.1g} in an "

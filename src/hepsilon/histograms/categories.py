@@ -72,8 +72,8 @@ class CategorisedEntries:
     def sums(self, weights: Array) -> Array:
         """Sums of weights of everything, then of every category (categories + 1, bins...)."""
         shape = (len(self.names) + 1, *self.entries.shape)
-        found = np.bincount(self._number, weights, minlength=int(np.prod(shape))).reshape(shape)
-        return np.concatenate([found.sum(axis=0, keepdims=True), found[:-1]])
+        sums = np.bincount(self._number, weights, minlength=int(np.prod(shape))).reshape(shape)
+        return np.concatenate([sums.sum(axis=0, keepdims=True), sums[:-1]])
 
     def fill(
         self,

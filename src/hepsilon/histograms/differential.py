@@ -15,8 +15,8 @@ __all__ = ["differential", "unit_of"]
 
 def unit_of(label: str) -> str | None:
     """Unit in the brackets of an axis label such as ``M [GeV]``; None without brackets."""
-    found = re.search(r"\[(.+)\]", label)
-    return found[1] if found else None
+    match = re.search(r"\[(.+)\]", label)
+    return match[1] if match else None
 
 
 def differential(

@@ -94,13 +94,13 @@ class Entries:
         InputError
             If its functions do not give one number per event, or per object.
         """
-        found = [function(records) for function in observable.functions]
+        columns = [function(records) for function in observable.functions]
         if observable.level == "object":
             offsets = offsets_of(records)
-            values = [_of_objects(column, offsets, observable.name) for column in found]
+            values = [_of_objects(column, offsets, observable.name) for column in columns]
             event = np.repeat(np.arange(len(records)), np.diff(offsets))
         else:
-            values = [_of_events(column, observable.name) for column in found]
+            values = [_of_events(column, observable.name) for column in columns]
             event = np.arange(len(records))
         if any(column.shape != event.shape for column in values):
             raise InputError(

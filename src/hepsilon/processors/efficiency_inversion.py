@@ -181,9 +181,9 @@ class EfficiencyInversion(processor.ProcessorABC):  # type: ignore[misc]
     def methods(self) -> list[CorrectionMethod]:
         """All methods that correct, in the order of the histograms."""
         names = [*([TRUTH] if self.has_truth else []), *self.efficiencies]
-        found = [CorrectionMethod(name) for name in names]
+        methods = [CorrectionMethod(name) for name in names]
         reconstructed = self.learned if self.reconstructed else ()
-        return found + [CorrectionMethod(name, reconstructed=True) for name in reconstructed]
+        return methods + [CorrectionMethod(name, reconstructed=True) for name in reconstructed]
 
     def process(self, events: ak.Array) -> dict[str, InversionOutput]:
         """Fill all histograms with one chunk.
@@ -214,9 +214,9 @@ class EfficiencyInversion(processor.ProcessorABC):  # type: ignore[misc]
         self._fill(filling, sample, predictions)
         if self.reconstructed is not None:
             chosen = self._sample(events[sample.selected], self.reconstructed)
-            found = self._predictions(chosen, reconstructed=True)
-            self._fill_reconstructed(filling, chosen, found)
-            predictions |= found
+            from_reconstructed = self._predictions(chosen, reconstructed=True)
+            self._fill_reconstructed(filling, chosen, from_reconstructed)
+            predictions |= from_reconstructed
         output = filling.output(
             n_events=n_events,
             n_selected=int(np.count_nonzero(sample.selected)),
@@ -256,13 +256,13 @@ class EfficiencyInversion(processor.ProcessorABC):  # type: ignore[misc]
         self, sample: _Sample, *, reconstructed: bool = False
     ) -> dict[str, _Prediction]:
         """All learned efficiencies of a sample, by label of the method."""
-        found = {}
+        predictions = {}
         for name, efficiency in self.learned.items():
             label = CorrectionMethod(name, reconstructed).label
             # the members' spread is asked for once: with the generated momenta
             replicas = isinstance(efficiency, NetworkEfficiency) and not reconstructed
-            found[label] = _predict(label, efficiency, sample.records, replicas=replicas)
-        return found
+            predictions[label] = _predict(label, efficiency, sample.records, replicas=replicas)
+        return predictions
 
     def _fill(
         self,
@@ -271,7 +271,7 @@ class EfficiencyInversion(processor.ProcessorABC):  # type: ignore[misc]
         predictions: Mapping[str, _Prediction],
     ) -> None:
         """All observables of the task's own collection."""
-        eps = {label: found.eps for label, found in predictions.items()}
+        eps = {label: prediction.eps for label, prediction in predictions.items()}
         for label in eps if TRUTH in eps else ():
             if label != TRUTH:
                 filling.compare(label, eps[TRUTH], eps[label], sample.weights)
@@ -282,16 +282,16 @@ class EfficiencyInversion(processor.ProcessorABC):  # type: ignore[misc]
             entries = Entries.of(observable, sample.records)
             if not self.measured:
                 weights = sample.weights[entries.event]
-                found = _of_entries(entries, eps) | self._of_bins(name, entries)
+                prediction = _of_entries(entries, eps) | self._of_bins(name, entries)
                 if name == self.reference and TRUTH in eps:
                     for label in self.binned:
-                        filling.compare(label, found[TRUTH], found[label], weights)
-                filling.generate(name, entries, found, weights)
+                        filling.compare(label, prediction[TRUTH], prediction[label], weights)
+                filling.generate(name, entries, prediction, weights)
             entries = entries.of_events(sample.selected)
             weights = chosen.weights[entries.event]
             filling.select(name, entries, weights)
-            found = _of_entries(entries, eps_chosen) | self._of_bins(name, entries)
-            filling.correct(name, entries, found, weights, chosen.keys)
+            prediction = _of_entries(entries, eps_chosen) | self._of_bins(name, entries)
+            filling.correct(name, entries, prediction, weights, chosen.keys)
 
     def _fill_reconstructed(
         self,
@@ -304,8 +304,8 @@ class EfficiencyInversion(processor.ProcessorABC):  # type: ignore[misc]
         for observable in self.observables:
             entries = Entries.of(observable, sample.records)
             weights = sample.weights[entries.event]
-            found = _of_entries(entries, eps)
-            filling.correct(observable.name, entries, found, weights, sample.keys)
+            of_entries = _of_entries(entries, eps)
+            filling.correct(observable.name, entries, of_entries, weights, sample.keys)
 
     def _count(
         self,
@@ -317,9 +317,9 @@ class EfficiencyInversion(processor.ProcessorABC):  # type: ignore[misc]
         """Count the weights of the selected events; their efficiencies, by label."""
         eps = {}
         for label, prediction in predictions.items():
-            found = prediction.take(selected)
-            filling.count(label, found.eps, chosen.weights, found.spread)
-            eps[label] = found.eps
+            accepted = prediction.take(selected)
+            filling.count(label, accepted.eps, chosen.weights, accepted.spread)
+            eps[label] = accepted.eps
         return eps
 
     def _of_bins(self, name: str, entries: Entries) -> dict[str, Array]:

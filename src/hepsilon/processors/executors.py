@@ -95,16 +95,16 @@ def _user_error(error: BaseException) -> errors.HepsilonError | None:
         if isinstance(cause, errors.HepsilonError):
             return cause
         cause = cause.__cause__
-    found = _WRAPPED.search(str(error))
-    if found is None or found[1] not in (*errors.__all__, "OSError"):
+    wrapped = _WRAPPED.search(str(error))
+    if wrapped is None or wrapped[1] not in (*errors.__all__, "OSError"):
         return None
     try:
-        text = str(ast.literal_eval(f"({found[2]})"))
+        text = str(ast.literal_eval(f"({wrapped[2]})"))
     except (SyntaxError, ValueError):
-        text = found[2]
-    if found[1] == "OSError":
+        text = wrapped[2]
+    if wrapped[1] == "OSError":
         return errors.InputError(f"a file could not be read to its end: {text}")
-    kind: type[errors.HepsilonError] = getattr(errors, found[1])
+    kind: type[errors.HepsilonError] = getattr(errors, wrapped[1])
     return kind(text)
 
 

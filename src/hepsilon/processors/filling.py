@@ -36,10 +36,10 @@ class ObservableEntries:
     @cached_property
     def index(self) -> Array | slice:
         """Position of each entry among all units; a slice if every unit has one."""
-        found = self.entries.entries.index
-        assert found is not None
-        in_place = len(found) > 0 and np.array_equal(found, np.arange(len(found)))
-        return slice(len(found)) if in_place else found
+        index = self.entries.entries.index
+        assert index is not None
+        in_place = len(index) > 0 and np.array_equal(index, np.arange(len(index)))
+        return slice(len(index)) if in_place else index
 
 
 @dataclass(frozen=True)

@@ -119,10 +119,10 @@ class Output(Mapping[str, Any]):
     @property
     def truth(self) -> TruthHistograms | None:
         """Distance of every method to the truth; None where it is not known."""
-        found = self.residuals, self.residual_moments, self.divergence
-        if found[0] is None or found[1] is None or found[2] is None:
+        distances = self.residuals, self.residual_moments, self.divergence
+        if distances[0] is None or distances[1] is None or distances[2] is None:
             return None
-        return TruthHistograms(found[0], found[1], found[2])
+        return TruthHistograms(distances[0], distances[1], distances[2])
 
     @property
     @abstractmethod
@@ -139,18 +139,18 @@ class Output(Mapping[str, Any]):
     def _combined(self, other: Self, combine: Callable[[Any, Any], Any]) -> Self:
         if type(other) is not type(self):
             raise InputError(f"expected a {type(self).__name__} to add, received {type(other)}")
-        found = {}
+        summed = {}
         for part in fields(self):
             a, b = getattr(self, part.name), getattr(other, part.name)
             if not part.metadata.get("constant"):
-                found[part.name] = _sum_of(part.name, a, b, combine)
+                summed[part.name] = _sum_of(part.name, a, b, combine)
             elif a == b:
-                found[part.name] = a
+                summed[part.name] = a
             else:
                 raise InputError(
                     f"expected outputs of one processor: {part.name} is {a!r} and {b!r}"
                 )
-        return type(self)(**found)
+        return type(self)(**summed)
 
     def __getitem__(self, key: str) -> Any:
         if key not in list(self):
@@ -299,6 +299,6 @@ class InversionOutput(Output):
             Variances, without flow.
         """
         known = None if method.reconstructed else self.exact
-        found = self.horvitz_thompson if known is None else known
-        variances: Array = part_of(found[name], method=method.label).variances()
+        histogram = self.horvitz_thompson if known is None else known
+        variances: Array = part_of(histogram[name], method=method.label).variances()
         return variances

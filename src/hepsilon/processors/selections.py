@@ -122,5 +122,5 @@ class TagProbabilities:
         leading = probability(every.only(slice(0, 2)), selections.leading)
         if not selections.conditions:
             return cls(objects, leading, {})
-        found = joint_probability(every, list(selections.conditions.values()))
-        return cls(objects, leading, dict(zip(selections.conditions, found, strict=True)))
+        probabilities = joint_probability(every, list(selections.conditions.values()))
+        return cls(objects, leading, dict(zip(selections.conditions, probabilities, strict=True)))

@@ -180,10 +180,10 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
         n_points = len(self.selections.working_points)
         response = flat(ak.values_astype(passed(records, self.task), np.int64))
         direct = (response[:, None] > np.arange(n_points)).astype(np.float64)
-        found = {DIRECT: _Prediction(direct)}
+        predictions = {DIRECT: _Prediction(direct)}
         for name, efficiency in self.efficiencies.items():
-            found[name] = self._prediction(name, efficiency, records, offsets)
-        return found
+            predictions[name] = self._prediction(name, efficiency, records, offsets)
+        return predictions
 
     def _prediction(
         self, name: str, efficiency: SupportsEfficiency, records: ak.Array, offsets: Array
@@ -217,11 +217,11 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
         def tags(eps: Array) -> TagProbabilities:
             return TagProbabilities.of(offsets, eps, self.selections)
 
-        methods = {name: tags(found.eps) for name, found in predictions.items()}
+        methods = {name: tags(prediction.eps) for name, prediction in predictions.items()}
         replicas = {
-            name: [tags(rows) for rows in np.moveaxis(found.replicas, -1, 0)]
-            for name, found in predictions.items()
-            if found.replicas is not None
+            name: [tags(rows) for rows in np.moveaxis(prediction.replicas, -1, 0)]
+            for name, prediction in predictions.items()
+            if prediction.replicas is not None
         }
         weights = event_weights(events, self.task, self.config)
         return TagSample(weights, offsets, methods, replicas, self.selections)
@@ -236,16 +236,16 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
 
     def _entries(self, records: ak.Array) -> dict[str, ObservableEntries]:
         """Entries of all observables, and of the conditions on events."""
-        found = {}
+        filled = {}
         for observable in self.observables:
             unit = UNITS[observable.level]
             category, names = self._categories(records, unit)
             entries = Entries.of(observable, records)
             categorised = CategorisedEntries(entries, category[entries.index], names)
-            found[observable.name] = ObservableEntries(categorised, unit)
+            filled[observable.name] = ObservableEntries(categorised, unit)
         if self.selections.conditions:
-            found[TAG_COUNTS] = self._tag_counts(records)
-        return found
+            filled[TAG_COUNTS] = self._tag_counts(records)
+        return filled
 
     def _tag_counts(self, records: ak.Array) -> ObservableEntries:
         """One entry for each condition and event."""
@@ -260,16 +260,18 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
     def _profiles(self, records: ak.Array, methods: Mapping[str, TagProbabilities]) -> Histograms:
         """Mean and spread of the efficiency in bins of the observables of objects."""
         categories = self._categories(records, OBJECTS)[0]
-        found: Histograms = {}
+        histograms: Histograms = {}
         for observable in self.observables:
             if UNITS[observable.level] is OBJECTS:
                 axes = [*self._method_axes(methods), observable.axis]
-                found[observable.name] = profile = hist.Hist(*axes, storage=hist.storage.Mean())
+                histograms[observable.name] = profile = hist.Hist(
+                    *axes, storage=hist.storage.Mean()
+                )
                 values = flat(observable.function(records), name=observable.name)
                 for name, method in methods.items():
                     eps = method.objects[:, self.selections.working_point]
                     fill_rows(profile, name, categories + 1, values, sample=eps)
-        return found
+        return histograms
 
     def _method_axes(self, methods: Iterable[str]) -> list[Any]:
         return [

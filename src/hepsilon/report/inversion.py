@@ -34,9 +34,9 @@ def mean_chi2(entry: Entry) -> tuple[float | None, float | None]:
         Mean over those in two dimensions; None without any.
     """
     ratios: tuple[list[float], list[float]] = ([], [])
-    for found in entry.observables.values():
-        if found.ndf:
-            ratios[found.dimensions - 1].append(found.chi2 / found.ndf)
+    for observable in entry.observables.values():
+        if observable.ndf:
+            ratios[observable.dimensions - 1].append(observable.chi2 / observable.ndf)
     one, two = (sum(r) / len(r) if r else None for r in ratios)
     return one, two
 
@@ -59,8 +59,8 @@ def _chi2_rows(closure: InversionClosure) -> tuple[list[str], list[list[str]]]:
     for name in next(iter(entries.values())).observables if entries else ():
         row = [name]
         for entry in entries.values():
-            found = entry.observables[name]
-            row += [chi2_text(found), ratio_text(found.naive_chi2, found.naive_ndf)]
+            observable = entry.observables[name]
+            row += [chi2_text(observable), ratio_text(observable.naive_chi2, observable.naive_ndf)]
         rows.append(row)
     return header, rows
 

@@ -24,13 +24,13 @@ def tagging_cells(closure: TaggingClosure) -> tuple[list[str], list[list[str]]]:
 
 def _tag_counts_section(closure: TaggingClosure) -> str:
     """Events by number of tags."""
-    found = {name: e.tag_counts[ALL] for name, e in closure.efficiency.items() if e.tag_counts}
-    if not found:
+    by_method = {name: e.tag_counts[ALL] for name, e in closure.efficiency.items() if e.tag_counts}
+    if not by_method:
         return ""
-    header = ["tags", "observed", *(f"{name} (pull)" for name in found)]
+    header = ["tags", "observed", *(f"{name} (pull)" for name in by_method)]
     rows = []
-    for tags, first in next(iter(found.values())).items():
-        counts = [counts[tags] for counts in found.values()]
+    for tags, first in next(iter(by_method.values())).items():
+        counts = [counts[tags] for counts in by_method.values()]
         cells = [f"{number_text(c.expected)} ({signed_text(c.pull)})" for c in counts]
         rows.append([tags, number_text(first.observed), *cells])
     return f"<h2>Numbers of tags</h2>{html_table(header, rows)}"

@@ -39,9 +39,9 @@ def ratio_text(chi2: float, ndf: int) -> str:
     return f"{chi2 / ndf:.2f}" if ndf else "-"
 
 
-def chi2_text(found: ObservableClosure) -> str:
+def chi2_text(observable: ObservableClosure) -> str:
     """chi2 / ndf of one observable by the exact statistic."""
-    return ratio_text(found.chi2, found.ndf)
+    return ratio_text(observable.chi2, observable.ndf)
 
 
 def divergence_text(entry: Entry) -> str:

@@ -351,17 +351,17 @@ def generate_tracks(
     fiducial, threshold = fiducial or FiducialRegion(), float(masses(final_state).sum())
     charge = np.array([1 if name.endswith("+") else -1 for name in names])
     kept: list[Tracks] = []
-    found = tried = 0
-    while found < n_events:
-        if tried > 200 * BATCH and found < 1e-5 * tried:
-            raise ValueError(f"only {found} of {tried} generated events are in {fiducial}")
+    n_kept = tried = 0
+    while n_kept < n_events:
+        if tried > 200 * BATCH and n_kept < 1e-5 * tried:
+            raise ValueError(f"only {n_kept} of {tried} generated events are in {fiducial}")
         system = _system(rng, amplitude, BATCH, threshold)
         mesons, weights = _decay(rng, system, final_state)
         mesons = mesons[_accepted(rng, amplitude, system, mesons, weights)]
         px, py, pz = (mesons[:, :, axis] for axis in range(3))
         tracks = Tracks(px, py, pz, np.broadcast_to(charge, px.shape))
         kept.append(tracks.take(fiducial.contains(tracks)))
-        found, tried = found + len(kept[-1].px), tried + BATCH
+        n_kept, tried = n_kept + len(kept[-1].px), tried + BATCH
     return _ordered(merged(kept).take(np.arange(n_events)))
 
 

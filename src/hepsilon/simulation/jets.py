@@ -197,13 +197,13 @@ def alternative_jets(
         Two jets in every event.
     """
     kept: list[list[Array]] = []
-    found = 0
-    while found < n_events:
-        jets = _decay_scalars(rng, max(2 * (n_events - found), 1000), mass, width, pt_scale)
+    n_kept = 0
+    while n_kept < n_events:
+        jets = _decay_scalars(rng, max(2 * (n_events - n_kept), 1000), mass, width, pt_scale)
         pt, eta, phi = (np.stack([getattr(j, name) for j in jets]) for name in ("pt", "eta", "phi"))
         accepted = ((pt > PT_RANGE[0]) & (pt < PT_RANGE[1]) & (np.abs(eta) < ETA_MAX)).all(axis=0)
         kept.append([column[:, accepted] for column in (pt, eta, phi)])
-        found += int(accepted.sum())
+        n_kept += int(accepted.sum())
     pt, eta, phi = (np.concatenate(c, axis=1)[:, :n_events].T for c in zip(*kept, strict=True))
     order = np.argsort(-pt, axis=1)
     pt, eta, phi = (np.take_along_axis(column, order, axis=1).ravel() for column in (pt, eta, phi))

@@ -177,8 +177,8 @@ class TagAssignments:
         chosen = position[self.tags > 0]
         index = ak.to_numpy(ak.flatten(chosen, axis=None))
         per_assignment = ak.to_numpy(ak.flatten(ak.num(chosen, axis=2), axis=None))
-        found = ak.unflatten(ak.flatten(records, axis=1)[index], per_assignment)
-        return ak.unflatten(found, ak.num(self.weights, axis=1))
+        chosen_records = ak.unflatten(ak.flatten(records, axis=1)[index], per_assignment)
+        return ak.unflatten(chosen_records, ak.num(self.weights, axis=1))
 
 
 def enumerate_tags(

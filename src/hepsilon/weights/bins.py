@@ -93,17 +93,17 @@ def _stacked(values: PerWorkingPoint, name: str) -> tuple[Array, Array, list[str
     if not columns:
         raise InputError(f"{name}: expected at least one working point")
     offsets = next(iter(columns.values()))[0]
-    for key, (found, rows) in columns.items():
-        if rows.shape[1] != 1 or not np.array_equal(found, offsets):
+    for key, (column_offsets, rows) in columns.items():
+        if rows.shape[1] != 1 or not np.array_equal(column_offsets, offsets):
             raise InputError(f"{name} {key}: expected one number for each jet of each event")
     return offsets, np.concatenate([rows for _, rows in columns.values()], axis=1), list(columns)
 
 
 def _beside(values: PerWorkingPoint, offsets: Array, columns: int, name: str) -> Array:
     """Flat numbers (jets, columns); refused unless finite, not negative and of these jets."""
-    found, rows, _ = _stacked(values, name)
+    row_offsets, rows, _ = _stacked(values, name)
     rows = _known_width(rows, columns)
-    if not np.array_equal(found, offsets) or rows.shape[1] != columns:
+    if not np.array_equal(row_offsets, offsets) or rows.shape[1] != columns:
         raise InputError(
             f"{name}: expected {columns} number(s) for each of {offsets[-1]} jets, received "
             f"{rows.shape[1]} for {len(rows)}, or jets of other events"
@@ -212,15 +212,15 @@ class TagBins:
             values = _known_width(values, len(working_points))
         points = _names(working_points or names, values.shape[1])
         values = probabilities(values, "eps")
-        found = cls.of_rows(offsets, values, points).only(jets)
-        simulated = found.weights
+        tag_bins = cls.of_rows(offsets, values, points).only(jets)
+        simulated = tag_bins.weights
         if scale_factors is not None:
-            found = found._scaled(ScaleFactors.of(scale_factors), values, most)
+            tag_bins = tag_bins._scaled(ScaleFactors.of(scale_factors), values, most)
         if (direct is None) != (tagged is None):
             raise InputError("expected both of direct and tagged, or none of them")
         if direct is not None and tagged is not None:
-            found = found._direct(direct, tagged, simulated)
-        return found
+            tag_bins = tag_bins._direct(direct, tagged, simulated)
+        return tag_bins
 
     @classmethod
     def of_rows(cls, offsets: Array, eps: Array, working_points: tuple[int | str, ...]) -> TagBins:

@@ -226,9 +226,9 @@ def joint_transitions(
     reached, new = {start}, [start]
     while new:
         rows = [t[s].tolist() for t, s in zip(tables, new.pop(), strict=True)]
-        found = set(zip(*rows, strict=True)) - reached
-        reached |= found
-        new += found
+        new_states = set(zip(*rows, strict=True)) - reached
+        reached |= new_states
+        new += new_states
     ends = tuple(len(table) - 1 for table in tables)
     order = sorted(reached - {ends})
     number = {state: i for i, state in enumerate(order)}

@@ -70,7 +70,9 @@ class Correction:
         frozenset of str or int
             Keys in any branch; empty for an input that chooses no category.
         """
-        return frozenset(key for choice in self.branches for found, key in choice if found == name)
+        return frozenset(
+            key for choice in self.branches for input_name, key in choice if input_name == name
+        )
 
     def ranges(self, chosen: Mapping[str, Any]) -> dict[str, Range] | None:
         """Range of every binned input for the chosen keys.
@@ -85,17 +87,17 @@ class Correction:
         dict of str to tuple of (float, float), or None
             Smallest and largest edge by input; None if there is no value for the chosen keys.
         """
-        found = [
+        ranges = [
             ranges
             for choice, ranges in self.branches.items()
             if all(chosen.get(name, key) == key for name, key in choice)
         ]
-        return _union(*found) if found else None
+        return _union(*ranges) if ranges else None
 
 
 def _union(*ranges: Mapping[str, Range]) -> dict[str, Range]:
     union: dict[str, Range] = {}
-    for name, (low, high) in (item for found in ranges for item in found.items()):
+    for name, (low, high) in (item for known in ranges for item in known.items()):
         lowest, highest = union.get(name, (low, high))
         union[name] = min(low, lowest), max(high, highest)
     return union
@@ -142,9 +144,9 @@ def _branches(node: Any) -> Branches:
     return branches
 
 
-def _merge(into: Branches, found: Branches, key: Choice, ranges: Mapping[str, Range]) -> None:
+def _merge(into: Branches, below_key: Branches, key: Choice, ranges: Mapping[str, Range]) -> None:
     """Add branches to others, each with the key and the ranges of the node above."""
-    for choice, below in found.items():
+    for choice, below in below_key.items():
         into[choice | key] = _union(into.get(choice | key, {}), below, ranges)
 
 
@@ -207,9 +209,9 @@ def corrections_in(path: str, expected: str) -> dict[str, Correction]:
 def _parsed(content: bytes) -> dict[str, Correction]:
     text = (gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content).decode()
     evaluators = correctionlib.CorrectionSet.from_string(text)
-    found = {}
+    corrections = {}
     for raw in json.loads(text)["corrections"]:
         name, inputs = raw["name"], {entry["name"]: entry["type"] for entry in raw["inputs"]}
         evaluate = evaluators[name].evaluate
-        found[name] = Correction(name, evaluate, inputs, _branches(raw["data"]))
-    return found
+        corrections[name] = Correction(name, evaluate, inputs, _branches(raw["data"]))
+    return corrections

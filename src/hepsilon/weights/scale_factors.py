@@ -143,7 +143,7 @@ class TagScaleFactors:
             If the file does not have a correction, input, working point or systematic.
         """
         where = str(Path(path).resolve())
-        found = cls(
+        factors = cls(
             where,
             hashlib.sha256(content_of(where)).hexdigest(),
             corrections if isinstance(corrections, str) else dict(corrections),
@@ -154,12 +154,12 @@ class TagScaleFactors:
             nominal,
             out_of_range,
         )
-        parts = found._parts()
+        parts = factors._parts()
         if systematics is None:
             keys = {key for part in parts.values() for key in part.keys(SYSTEMATIC)}
-            found = replace(found, systematics=_pairs(keys))
-        _check(found, parts)
-        return found
+            factors = replace(factors, systematics=_pairs(keys))
+        _check(factors, parts)
+        return factors
 
     def __call__(self, jets: ak.Array) -> ScaleFactors:
         """Factors of every jet, with their variations.

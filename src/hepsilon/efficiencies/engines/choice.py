@@ -255,11 +255,11 @@ def read_weights(path: str, card: NetworkCard, expected_hash: str, model: Any) -
     shapes = [tuple(variable.shape) for variable in model.weights]
     members = []
     for name in card.networks:
-        found = arrays[name]
-        if set(paths) != set(found):
-            unexpected = sorted(set(paths) ^ set(found))
+        saved = arrays[name]
+        if set(paths) != set(saved):
+            unexpected = sorted(set(paths) ^ set(saved))
             raise ArtifactError(f"{path}: weights do not fit the card: {unexpected}")
-        weights = [found[p] for p in paths]
+        weights = [saved[p] for p in paths]
         for variable, shape, array in zip(paths, shapes, weights, strict=True):
             if array.shape != shape:
                 raise ArtifactError(

@@ -165,10 +165,10 @@ class _Session:
         """See whether the model takes and gives what it must: name of its output, rows at once."""
         engine = self.engine
         as_json = {"as_json": True} if engine._protocol == "grpc" else {}
-        found = await self._ask("get_model_metadata", **as_json)
+        metadata = await self._ask("get_model_metadata", **as_json)
         wanted = [("x", "FP32", features)] + [("senders", "INT32", -1)] * engine.has_edges
-        inputs = {tensor["name"]: tensor for tensor in found.get("inputs", [])}
-        outputs = found.get("outputs", [])
+        inputs = {tensor["name"]: tensor for tensor in metadata.get("inputs", [])}
+        outputs = metadata.get("outputs", [])
         fits = set(inputs) == {name for name, *_ in wanted} and all(
             _fits(inputs[name], kind, width) for name, kind, width in wanted
         )
@@ -232,16 +232,16 @@ class _Session:
 
     def _explain(self, error: Exception, attempts: int) -> str:
         if _status(error) in _UNKNOWN:
-            found = "no such model or version is ready on the server"
+            problem = "no such model or version is ready on the server"
             remedy = "Correct the URL, or load the model"
         elif self._may_pass(error):
-            found = f"no answer in {attempts} attempts of at most {self.engine.timeout:g} s"
+            problem = f"no answer in {attempts} attempts of at most {self.engine.timeout:g} s"
             remedy = "Check that the server runs and can be reached, or raise timeout or retries"
         else:
-            found = "the server refused a request, or is not a Triton server"
+            problem = "the server refused a request, or is not a Triton server"
             remedy = f"See its log. {REMEDY}"
         what = f"{type(error).__name__} {error}".strip()
-        return f"{self.engine.url}: {found} ({what}). {remedy}"
+        return f"{self.engine.url}: {problem} ({what}). {remedy}"
 
 
 def _client_library(protocol: str) -> tuple[Any, tuple[type[Exception], ...]]:
