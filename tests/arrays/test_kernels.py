@@ -441,7 +441,7 @@ def test_bootstrap_counts_are_poisson_distributed(key: Array) -> None:
         last = int(stats.poisson.isf(1e-3, mean))
         expected = stats.poisson.pmf(np.arange(last), mean)
         expected = key.size * np.append(expected, 1.0 - expected.sum())
-        observed = np.bincount(np.minimum(column, last), minlength=last + 1)
+        observed = np.bincount(np.minimum(column, last).astype(np.int64), minlength=last + 1)
         assert stats.chisquare(observed, expected).pvalue > 1e-7
 
 

@@ -350,7 +350,7 @@ class _JetInputs:
         for name, kind in part.inputs.items():
             value: Any = self.numbers[name][rows] if name in self.numbers else given[name]
             if kind == "real":
-                column = np.broadcast_to(np.float64(value), rows.shape)
+                column = np.broadcast_to(np.asarray(value, np.float64), rows.shape)
                 value = self._inside(part.name, name, column, ranges, rows)
             elif kind == "int":
                 value = value.astype(np.int32)
