@@ -47,7 +47,7 @@ lowest: | $(LOWEST)/bin/python ## test the oldest versions that pyproject.toml d
 	$(LOWEST)/bin/python -m pip install --quiet uv
 	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python \
 		--resolution lowest-direct --editable ".[test]"
-	$(LOWEST)/bin/python $(PYTEST) -W default::DeprecationWarning $(TESTS)
+	$(LOWEST)/bin/python $(PYTEST) -p no:benchmark -W default::DeprecationWarning $(TESTS)
 
 docs: $(VENV)/.with-docs ## build the documentation; a warning is an error
 	$(BIN)/sphinx-build -W --keep-going -b html docs build/docs

@@ -124,8 +124,8 @@ def test_a_given_mass_stands_for_the_field(notation: list[str], sample: Sample) 
     as_pions = ak.with_field(records, ak.full_like(records["mass"], PION), "mass")
     for function in (system_mass, system_rapidity, rapidity_difference):
         expected = function(as_pions)
-        for given in (records[notation[:3]], records):  # the oldest vector rounds otherwise
-            np.testing.assert_allclose(function(given, mass=PION), expected, rtol=1e-12, atol=1e-15)
+        for some in (records[notation[:3]], records):  # the oldest vector rounds otherwise
+            np.testing.assert_allclose(function(some, mass=PION), expected, rtol=1e-12, atol=1e-15)
 
 
 @pytest.mark.parametrize("function", [system_mass, system_rapidity, rapidity_difference])
