@@ -414,6 +414,7 @@ def test_efficiency_of_another_cut_is_told(run, folder, tmp_path, monkeypatch):
 
 INTERRUPTED = """
 import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 from hepsilon import cli
 from hepsilon.training.member import Member
 original = Member.finish_epoch
