@@ -1,4 +1,10 @@
-"""The one place that turns awkward arrays into offsets and flat NumPy content, and back."""
+"""Conversion of awkward arrays to offsets and flat NumPy content, and back.
+
+Counts come from ``ak.num`` and the content from ``ak.flatten``, never from ``layout.content``: a
+slice keeps the whole content behind shifted offsets, and masked, virtual and list layouts would
+each need a case of their own. Offsets are the running sum of the counts. Missing objects are an
+error, and so are missing events, which no offsets can express.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,13 @@
-"""Keys of events: hashes of (run, luminosityBlock, event), for splits, draws and Poisson counts."""
+"""Keys of events: hashes of (run, luminosityBlock, event), for splits, draws and Poisson counts.
+
+A key is made by mixing a salt and the three numbers one after the other with the finaliser of
+splitmix64, which maps 64-bit words one to one and changes about half of the bits for every bit of
+the input. Further words of a key are the finaliser of the key plus multiples of an odd constant,
+as splitmix64 generates them. A uniform number takes the upper 53 bits of a word; a Poisson(1) count
+is the number of thresholds, the cumulative probabilities times 2^64, that the word reaches, which
+inverts the distribution function with comparisons of integers alone. Every number is thereby a
+pure function of the event and its use: chunks, workers and the order of events never change it.
+"""
 
 from __future__ import annotations
 

@@ -187,7 +187,7 @@ def load_columns(
 
     Parameters
     ----------
-    chunks, task : iterable of EventChunk or Task
+    chunks, task : iterable of EventChunk, Task
         What is read.
     progress : callable, optional
         Called with the number of events of each chunk.

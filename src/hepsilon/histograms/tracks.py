@@ -124,7 +124,7 @@ def track_observables(
         Mass of every track [GeV], where the records do not have the field.
     mass_range : tuple of (float, float), default (0.25, 2.75)
         Range of the system's mass [GeV].
-    pt_max, pt_min, eta_max : float, default 2.0 or float, default 0.2 or float, default 0.9
+    pt_max, pt_min, eta_max : float
         Ranges of the axes of the tracks [GeV].
     bins, bins_2d : int, default 50 or int, default 20
         Number of bins of an axis in one and in two dimensions.
