@@ -77,3 +77,23 @@ def test_errors_are_no_os_errors_and_pickle(error):
     assert issubclass(error, hepsilon.HepsilonError)
     assert not issubclass(error, OSError)
     assert str(pickle.loads(pickle.dumps(error("message")))) == "message"
+
+
+TAGS = """
+import sys
+import awkward as ak, numpy as np
+before = set(sys.modules)
+import hepsilon
+eps, ids = ak.Array([[0.5, 0.2], [0.7]]), [np.arange(2, dtype=np.uint64)] * 3
+hepsilon.sample_tags(eps, ids, 1), hepsilon.truth_tag_weight(eps, 1)
+hepsilon.inversion_weight(np.array([0.5]))
+print(*{name.partition(".")[0] for name in set(sys.modules) - before})
+"""
+
+
+def test_weights_need_no_file_formats_and_no_frameworks():
+    """Compared with awkward alone, which imports pyarrow."""
+    heavy = {"uproot", "coffea", "keras", "tensorflow", "pydantic", "hist", "correctionlib"}
+    imported = set(python(TAGS).split())
+    assert "hepsilon" in imported
+    assert not imported & (heavy | {"pyarrow"})
