@@ -15,7 +15,7 @@ import awkward as ak
 import numpy as np
 import numpy.typing as npt
 
-from hepsilon.arrays.types import Array
+from hepsilon.arrays.types import Array, Offsets
 from hepsilon.errors import InputError
 
 __all__ = [
@@ -155,7 +155,7 @@ def _width(rows: ak.Array) -> int:
     return int(layout.size) if layout.is_regular else 1
 
 
-def unflatten(content: Array, offsets: Array) -> ak.Array:
+def unflatten(content: Array, offsets: Offsets) -> ak.Array:
     """Inverse of :func:`flat`: cut flat content into events (trailing axes are kept)."""
     return ak.unflatten(ak.Array(np.asarray(content)), np.diff(offsets))
 

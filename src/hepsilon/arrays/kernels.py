@@ -12,7 +12,7 @@ import math
 import numba as nb
 import numpy as np
 
-from hepsilon.arrays.types import Array
+from hepsilon.arrays.types import Array, Offsets
 
 __all__ = [
     "bins_between",
@@ -53,7 +53,7 @@ def _delta_r(eta: Array, phi: Array, i: int, j: int) -> float:
 
 
 @njit
-def delta_r_to_all(offsets: Array, eta: Array, phi: Array) -> Array:
+def delta_r_to_all(offsets: Offsets, eta: Array, phi: Array) -> Array:
     """Delta R of every object to each other object of its event, in the objects' order.
 
     The result is flat, object by object: an object of an event with n objects owns n - 1 entries.
@@ -71,7 +71,7 @@ def delta_r_to_all(offsets: Array, eta: Array, phi: Array) -> Array:
 
 
 @njit
-def delta_r_to_nearest(offsets: Array, eta: Array, phi: Array) -> Array:
+def delta_r_to_nearest(offsets: Offsets, eta: Array, phi: Array) -> Array:
     """Delta R to the nearest other object of the event; infinity for an object that is alone."""
     out = np.full(eta.size, np.inf)
     for event in range(offsets.size - 1):
@@ -84,7 +84,7 @@ def delta_r_to_nearest(offsets: Array, eta: Array, phi: Array) -> Array:
 
 
 @njit
-def count_within(offsets: Array, eta: Array, phi: Array, radius: float) -> Array:
+def count_within(offsets: Offsets, eta: Array, phi: Array, radius: float) -> Array:
     """Number of other objects of the event with delta R below ``radius``."""
     out = np.zeros(eta.size, np.int64)
     for event in range(offsets.size - 1):
@@ -117,7 +117,7 @@ def _pair_mass(pt: Array, eta: Array, phi: Array, mass: Array, i: int, j: int) -
 
 
 @njit
-def pair_masses(offsets: Array, pt: Array, eta: Array, phi: Array, mass: Array) -> Array:
+def pair_masses(offsets: Offsets, pt: Array, eta: Array, phi: Array, mass: Array) -> Array:
     """Invariant masses of all pairs i < j of every event, flat, in lexicographic order [GeV]."""
     counts = np.diff(offsets)
     out = np.empty(int(np.sum(counts * (counts - 1) // 2)), np.float64)
@@ -131,7 +131,7 @@ def pair_masses(offsets: Array, pt: Array, eta: Array, phi: Array, mass: Array) 
 
 
 @njit
-def leading_pair_mass(offsets: Array, pt: Array, eta: Array, phi: Array, mass: Array) -> Array:
+def leading_pair_mass(offsets: Offsets, pt: Array, eta: Array, phi: Array, mass: Array) -> Array:
     """Invariant mass of the first two objects of every event; NaN where there are fewer [GeV]."""
     out = np.full(offsets.size - 1, np.nan)
     for event in range(offsets.size - 1):

@@ -17,7 +17,7 @@ from hepsilon._system.resources import usable_memory
 from hepsilon.arrays.checks import check_finite
 from hepsilon.arrays.columns import flat, object_rows
 from hepsilon.arrays.keys import SPLIT_SALT, event_key, key_uniform
-from hepsilon.arrays.types import Array
+from hepsilon.arrays.types import Array, Nodes, Offsets
 from hepsilon.config.file import Config
 from hepsilon.config.task import Task
 from hepsilon.data.features import event_matrix, feature_matrix
@@ -51,8 +51,8 @@ class TrainingColumns:
         uint64 hash of (run, luminosityBlock, event) (``n_events``).
     """
 
-    offsets: Array
-    nodes: Array
+    offsets: Offsets
+    nodes: Nodes
     passed: Array
     weights: Array
     keys: Array

@@ -15,7 +15,7 @@ import numpy as np
 from hepsilon.arrays.checks import check_finite
 from hepsilon.arrays.columns import flat, offsets_of
 from hepsilon.arrays.fields import field
-from hepsilon.arrays.types import Array
+from hepsilon.arrays.types import Array, Nodes, Offsets
 from hepsilon.config.records import Record
 from hepsilon.config.task import Task
 from hepsilon.data.selection import ordered
@@ -94,11 +94,11 @@ class FeatureSpec(Record):
         """
         return feature_matrix(records, self.names)
 
-    def covers(self, nodes: Array) -> dict[str, Array]:
+    def covers(self, nodes: Nodes) -> dict[str, Array]:
         """For each feature, True where the training sample covered the object's value."""
         return {f.name: f.covers(nodes[:, i]) for i, f in enumerate(self.features)}
 
-    def in_domain(self, nodes: Array) -> Array:
+    def in_domain(self, nodes: Nodes) -> Array:
         """True where all features of the object are covered."""
         inside = np.ones(len(nodes), bool)
         for covered in self.covers(nodes).values():
@@ -137,7 +137,7 @@ def event_matrix(records: ak.Array, task: Task, names: tuple[str, ...]) -> tuple
 
 
 def fit_features(
-    task: Task, nodes: Array, weights: Array, offsets: Array | None = None
+    task: Task, nodes: Nodes, weights: Array, offsets: Offsets | None = None
 ) -> FeatureSpec:
     """Learn moments, ranges and check categories on the training sample.
 
@@ -168,7 +168,7 @@ def fit_features(
     return FeatureSpec(features=tuple(_fitted(task, name, *values) for name, values in columns))
 
 
-def _blocks(nodes: Array, weights: Array, offsets: Array | None) -> Iterator[tuple[Array, Array]]:
+def _blocks(nodes: Nodes, weights: Array, offsets: Offsets | None) -> Iterator[tuple[Array, Array]]:
     """Float64 features (``n_features, n``) and weights of some objects at a time."""
     for start in range(0, len(nodes), BLOCK_OBJECTS):
         stop = min(start + BLOCK_OBJECTS, len(nodes))
@@ -182,7 +182,7 @@ def _blocks(nodes: Array, weights: Array, offsets: Array | None) -> Iterator[tup
         yield nodes[start:stop].T.astype(np.float64, order="C"), weight
 
 
-def _moments(nodes: Array, weights: Array, offsets: Array | None) -> Array:
+def _moments(nodes: Nodes, weights: Array, offsets: Offsets | None) -> Array:
     """Weighted mean, standard deviation, minimum and maximum (``n_features, 4``).
 
     Two passes over the data copy only parts of it, since nodes may be mapped from disk.

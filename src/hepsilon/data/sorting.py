@@ -17,7 +17,7 @@ from typing import Any, Self
 import numpy as np
 
 from hepsilon.arrays.columns import object_rows
-from hepsilon.arrays.types import Array
+from hepsilon.arrays.types import Array, Nodes
 from hepsilon.errors import TrainingError
 
 __all__ = ["Spool"]
@@ -130,7 +130,7 @@ class Spool:
     def __exit__(self, *error: object) -> None:
         self._files.close()
 
-    def add(self, keys: Array, counts: Array, weights: Array, nodes: Array, passed: Array) -> None:
+    def add(self, keys: Array, counts: Array, weights: Array, nodes: Nodes, passed: Array) -> None:
         """Add events.
 
         Parameters

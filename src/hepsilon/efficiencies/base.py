@@ -13,7 +13,7 @@ import numpy as np
 
 from hepsilon.arrays.checks import checked_events, probabilities
 from hepsilon.arrays.columns import flat_rows, unflatten
-from hepsilon.arrays.types import Array
+from hepsilon.arrays.types import Array, Nodes, Offsets
 from hepsilon.config.task import Task
 from hepsilon.data.features import FeatureSpec, event_matrix
 from hepsilon.errors import DomainError, InputError, OutOfDomainWarning
@@ -177,7 +177,9 @@ class Efficiency(ABC):
         return self.task.passed.working_points
 
     @abstractmethod
-    def _predict(self, offsets: Array, nodes: Array, replicas: bool) -> tuple[Array, Array | None]:
+    def _predict(
+        self, offsets: Offsets, nodes: Nodes, replicas: bool
+    ) -> tuple[Array, Array | None]:
         """Efficiencies and replicas of flat columns: all that a subclass must be able to do.
 
         Parameters
@@ -197,7 +199,7 @@ class Efficiency(ABC):
             None where they are not wanted, or no uncertainty is known.
         """
 
-    def _covered(self, nodes: Array) -> Array:
+    def _covered(self, nodes: Nodes) -> Array:
         """True for each object inside the domain."""
         return self.features.in_domain(nodes)
 
@@ -207,14 +209,14 @@ class Efficiency(ABC):
             return event_matrix(records, self.task, self.features.names)
         return self.features.matrix(records)
 
-    def _inside(self, offsets: Array, nodes: Array) -> Array:
+    def _inside(self, offsets: Offsets, nodes: Nodes) -> Array:
         """True for each object, or event, inside the domain: all objects of the event are."""
         covered = self._covered(nodes)
         if not self.task.of_events or not len(nodes):
             return covered
         return np.asarray(np.logical_and.reduceat(covered, offsets[:-1]))
 
-    def _like_records(self, values: Array, offsets: Array) -> ak.Array:
+    def _like_records(self, values: Array, offsets: Offsets) -> ak.Array:
         return ak.Array(values) if self.task.of_events else unflatten(values, offsets)
 
     def __call__(self, records: ak.Array, /, *, out_of_domain: OutOfDomain = "warn") -> ak.Array:
@@ -328,7 +330,7 @@ class Efficiency(ABC):
         offsets, nodes = self._columns(records)
         return self._like_records(self._inside(offsets, nodes), offsets)
 
-    def _describe(self, nodes: Array, outside: Array) -> str:
+    def _describe(self, nodes: Nodes, outside: Array) -> str:
         covered = self.features.covers(nodes)
         counts = {name: int((~inside).sum()) for name, inside in covered.items()}
         where = ", ".join(f"{count} in {name}" for name, count in counts.items() if count)

@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 import numpy as np
 
-from hepsilon.arrays.types import Array
+from hepsilon.arrays.types import Array, Nodes, Offsets
 from hepsilon.config.file import Config
 from hepsilon.config.learning import BinAxis, MapConfig
 from hepsilon.config.task import Task
@@ -168,12 +168,14 @@ class FactorisedMap(SavedArrays[FactorisedCard], Efficiency):
         """Efficiency of a single object in every bin (float64, one axis per binned feature)."""
         return self._arrays["value"]
 
-    def _predict(self, offsets: Array, nodes: Array, replicas: bool) -> tuple[Array, Array | None]:
+    def _predict(
+        self, offsets: Offsets, nodes: Nodes, replicas: bool
+    ) -> tuple[Array, Array | None]:
         bins = _bins(self.card.edges, nodes)
         return np.exp(_sums(np.log(self.values().ravel())[bins], offsets)), None
 
 
-def _bins(edges: dict[str, tuple[float, ...]], nodes: Array) -> Array:
+def _bins(edges: dict[str, tuple[float, ...]], nodes: Nodes) -> Array:
     """Flat bin number of each object; the nearest bin outside the binning."""
     index = [
         np.clip(np.searchsorted(e, column, side="right") - 1, 0, len(e) - 2)
@@ -183,13 +185,17 @@ def _bins(edges: dict[str, tuple[float, ...]], nodes: Array) -> Array:
     return flat
 
 
-def _sums(values: Array, offsets: Array) -> Array:
+def _sums(values: Array, offsets: Offsets) -> Array:
     """Sum over the objects of each event; every event has some."""
     return np.asarray(np.add.reduceat(values, offsets[:-1])) if len(values) else values
 
 
 def _maximise(
-    offsets: Array, bins: Array, passed: Array, weights: Array, edges: dict[str, tuple[float, ...]]
+    offsets: Offsets,
+    bins: Array,
+    passed: Array,
+    weights: Array,
+    edges: dict[str, tuple[float, ...]],
 ) -> tuple[Array, int, float]:
     """Expectation-maximisation of the product's likelihood: values, iterations, likelihood."""
     shape = tuple(len(e) - 1 for e in edges.values())

@@ -9,7 +9,7 @@ import numpy as np
 
 from hepsilon.arrays.kernels import bins_between
 from hepsilon.arrays.statistics import effective_sample_size
-from hepsilon.arrays.types import Array
+from hepsilon.arrays.types import Array, Nodes, Offsets
 from hepsilon.config.learning import MapConfig
 from hepsilon.config.task import Task
 from hepsilon.data.dataset import TrainingColumns, check_response
@@ -53,7 +53,7 @@ def _shape(features: FeatureSpec, edges: Edges) -> tuple[int, ...]:
     return (*categories, *(len(e) - 1 for e in edges.values()))
 
 
-def _bin_numbers(features: FeatureSpec, edges: Edges, nodes: Array) -> Array:
+def _bin_numbers(features: FeatureSpec, edges: Edges, nodes: Nodes) -> Array:
     """Flat bin number of each object; the nearest bin outside the binning.
 
     The last bin of a feature includes its upper edge. An unknown category takes the first one.
@@ -162,10 +162,10 @@ class EfficiencyMap(SavedArrays[MapCard], Efficiency):
         )
         return cls(card, arrays)
 
-    def _bins(self, nodes: Array) -> Array:
+    def _bins(self, nodes: Nodes) -> Array:
         return _bin_numbers(self.features, self.card.edges, nodes)
 
-    def _covered(self, nodes: Array) -> Array:
+    def _covered(self, nodes: Nodes) -> Array:
         filled = self._arrays["n_effective"].ravel()[self._bins(nodes)] > 0.0
         return np.asarray(super()._covered(nodes) & filled)
 
@@ -175,7 +175,9 @@ class EfficiencyMap(SavedArrays[MapCard], Efficiency):
         flat = table.reshape(int(np.prod(bins)), *table.shape[len(bins) :])
         return np.asarray(flat[numbers])
 
-    def _predict(self, offsets: Array, nodes: Array, replicas: bool) -> tuple[Array, Array | None]:
+    def _predict(
+        self, offsets: Offsets, nodes: Nodes, replicas: bool
+    ) -> tuple[Array, Array | None]:
         numbers = self._bins(nodes)
         eps = self._of_bins(self._arrays["value"], numbers)
         if not replicas:

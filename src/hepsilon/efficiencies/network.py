@@ -11,7 +11,7 @@ import numpy as np
 from scipy.special import expit, softmax
 
 from hepsilon._system.files import sha256
-from hepsilon.arrays.types import Array
+from hepsilon.arrays.types import Array, Nodes, Offsets
 from hepsilon.config.records import validate
 from hepsilon.efficiencies.artifact import read_card
 from hepsilon.efficiencies.base import Efficiency
@@ -173,7 +173,7 @@ class NetworkEfficiency(Saved[NetworkCard], Efficiency):
                 )
             return _ENGINES[key]
 
-    def of_members(self, offsets: Array, nodes: Array) -> Array:
+    def of_members(self, offsets: Offsets, nodes: Nodes) -> Array:
         """Efficiencies of every object, or event, from every network.
 
         Parameters
@@ -201,7 +201,9 @@ class NetworkEfficiency(Saved[NetworkCard], Efficiency):
         mu = self.card.training.mu
         return np.stack([to_probability(x[:, 0] if points == 1 else x, mu) for x in networks], -1)
 
-    def _predict(self, offsets: Array, nodes: Array, replicas: bool) -> tuple[Array, Array | None]:
+    def _predict(
+        self, offsets: Offsets, nodes: Nodes, replicas: bool
+    ) -> tuple[Array, Array | None]:
         members = self.of_members(offsets, nodes)
         return members.mean(axis=-1), members if replicas and members.shape[-1] > 1 else None
 

@@ -11,7 +11,7 @@ import hist
 import numpy as np
 
 from hepsilon.arrays.columns import flat, offsets_of
-from hepsilon.arrays.types import Array
+from hepsilon.arrays.types import Array, Offsets
 from hepsilon.errors import ConfigError, InputError
 from hepsilon.histograms.observables import Observable, Observable2D
 
@@ -39,7 +39,7 @@ def _of_events(column: Any, name: str) -> Array:
         raise InputError(f"{name}: expected one number per event, received {received}") from None
 
 
-def _of_objects(column: Any, offsets: Array, name: str) -> Array:
+def _of_objects(column: Any, offsets: Offsets, name: str) -> Array:
     """Values of an observable for the objects of every event, flat."""
     if not isinstance(column, ak.Array):
         raise InputError(f"{name}: expected one number per object, received {type(column)}")

@@ -30,7 +30,7 @@ from itertools import pairwise
 import numpy as np
 
 from hepsilon.arrays.columns import object_rows
-from hepsilon.arrays.types import Array
+from hepsilon.arrays.types import Array, Nodes, Offsets
 
 __all__ = [
     "MAX_NODES",
@@ -83,14 +83,14 @@ class Graph:
         return {"x": self.x, "receivers": self.receivers, "senders": self.senders}
 
 
-def edge_counts(offsets: Array) -> Array:
+def edge_counts(offsets: Offsets) -> Array:
     """Number of ordered pairs of each event."""
     counts: Array = np.diff(offsets)
     pairs: Array = counts * (counts - 1)
     return pairs
 
 
-def gather(offsets: Array, nodes: Array, events: Array, capacity: tuple[int, int]) -> Graph:
+def gather(offsets: Offsets, nodes: Nodes, events: Array, capacity: tuple[int, int]) -> Graph:
     """Make one graph of chosen events, padded to a capacity.
 
     Parameters
@@ -125,7 +125,7 @@ def gather(offsets: Array, nodes: Array, events: Array, capacity: tuple[int, int
     return Graph(x, receivers, senders, index)
 
 
-def pack_events(offsets: Array, max_nodes: int, max_edges: int | None = None) -> list[int]:
+def pack_events(offsets: Offsets, max_nodes: int, max_edges: int | None = None) -> list[int]:
     """Cut events, in order, into batches within a budget of nodes and of edges.
 
     A batch holds at least one event, so an event beyond the budget stands alone.
@@ -153,7 +153,7 @@ def pack_events(offsets: Array, max_nodes: int, max_edges: int | None = None) ->
     return bounds
 
 
-def capacity_for(offsets: Array, batch_events: int, parts: int = 1) -> tuple[int, int]:
+def capacity_for(offsets: Offsets, batch_events: int, parts: int = 1) -> tuple[int, int]:
     """Capacity that holds nearly every batch of random events, cut into parts.
 
     It is the mean plus three standard deviations of the batch, shared by the parts, and one large
@@ -213,7 +213,7 @@ def _size_class(nodes: int, edges: int) -> tuple[int, int]:
     return capacity, EDGES_PER_NODE * capacity
 
 
-def packed_graphs(offsets: Array, nodes: Array, max_nodes: int | None = None) -> Iterator[Graph]:
+def packed_graphs(offsets: Offsets, nodes: Nodes, max_nodes: int | None = None) -> Iterator[Graph]:
     """Pack all events, in order, into graphs of a few fixed capacities (for inference).
 
     Parameters
@@ -241,7 +241,7 @@ def packed_graphs(offsets: Array, nodes: Array, max_nodes: int | None = None) ->
         yield gather(offsets, nodes, np.arange(first, last), capacity)
 
 
-def packed_rows(nodes: Array, max_rows: int = MAX_ROWS) -> Iterator[Graph]:
+def packed_rows(nodes: Nodes, max_rows: int = MAX_ROWS) -> Iterator[Graph]:
     """Pack all objects, in order, into batches of a few fixed sizes, for networks without edges.
 
     Parameters
@@ -289,7 +289,7 @@ class Neighbours:
 
 
 def neighbour_batches(
-    offsets: Array, nodes: Array, max_pairs: int = MAX_PAIRS
+    offsets: Offsets, nodes: Nodes, max_pairs: int = MAX_PAIRS
 ) -> Iterator[Neighbours]:
     """Batch all events with objects by their multiplicity.
 
@@ -332,7 +332,7 @@ def _partners(n: int) -> Array:
     return others + (others >= np.arange(n)[:, None])
 
 
-def row_batches(nodes: Array, max_rows: int = MAX_ROWS) -> Iterator[Neighbours]:
+def row_batches(nodes: Nodes, max_rows: int = MAX_ROWS) -> Iterator[Neighbours]:
     """Batch all objects, in order, for networks that do not look at partners.
 
     Parameters

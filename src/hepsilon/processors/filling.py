@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hepsilon.arrays.types import Array
+from hepsilon.arrays.types import Array, Offsets
 from hepsilon.histograms.categories import CategorisedEntries, book_categories
 from hepsilon.histograms.methods import ALL, DIRECT
 from hepsilon.processors.outputs import Histogram
@@ -61,7 +61,7 @@ class TagSample:
     """
 
     weights: Array
-    offsets: Array
+    offsets: Offsets
     methods: dict[str, TagProbabilities]
     replicas: dict[str, list[TagProbabilities]]
     selections: Selections

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from hepsilon.arrays.types import Array
+from hepsilon.arrays.types import Array, Offsets
 from hepsilon.weights.bins import TagBins
 from hepsilon.weights.conditions import Condition, at_least, exactly
 from hepsilon.weights.tagging import joint_probability, probability
@@ -101,7 +101,7 @@ class TagProbabilities:
     conditions: dict[str, Array]
 
     @classmethod
-    def of(cls, offsets: Array, objects: Array, selections: Selections) -> TagProbabilities:
+    def of(cls, offsets: Offsets, objects: Array, selections: Selections) -> TagProbabilities:
         """Sum over all assignments of tags to the objects.
 
         Parameters

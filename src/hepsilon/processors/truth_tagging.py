@@ -15,7 +15,7 @@ from scipy.special import rel_entr
 from hepsilon.arrays.checks import probabilities
 from hepsilon.arrays.columns import flat, flat_rows, offsets_of
 from hepsilon.arrays.kernels import bins_between
-from hepsilon.arrays.types import Array
+from hepsilon.arrays.types import Array, Offsets
 from hepsilon.config.file import InputConfig
 from hepsilon.config.task import Task
 from hepsilon.data.selection import passed, select
@@ -175,7 +175,7 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
         """Leave the accumulated output unchanged."""
         return accumulator
 
-    def _predictions(self, records: ak.Array, offsets: Array) -> dict[str, _Prediction]:
+    def _predictions(self, records: ak.Array, offsets: Offsets) -> dict[str, _Prediction]:
         """Direct tagging, and every efficiency, by method."""
         n_points = len(self.selections.working_points)
         response = flat(ak.values_astype(passed(records, self.task), np.int64))
@@ -186,7 +186,7 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
         return predictions
 
     def _prediction(
-        self, name: str, efficiency: SupportsEfficiency, records: ak.Array, offsets: Array
+        self, name: str, efficiency: SupportsEfficiency, records: ak.Array, offsets: Offsets
     ) -> _Prediction:
         """One efficiency of all objects, checked."""
         n_points = len(self.selections.working_points)
@@ -210,7 +210,7 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
         return _Prediction(probabilities(rows, name), replicas, n_outside)
 
     def _sample(
-        self, events: ak.Array, offsets: Array, predictions: Mapping[str, _Prediction]
+        self, events: ak.Array, offsets: Offsets, predictions: Mapping[str, _Prediction]
     ) -> TagSample:
         """Probabilities of all conditions, from those of the objects."""
 

@@ -9,7 +9,7 @@ from typing import Final
 import awkward as ak
 import numpy as np
 
-from hepsilon.arrays.types import Array
+from hepsilon.arrays.types import Array, Offsets
 from hepsilon.histograms.categories import (
     category_names,
     object_categories,
@@ -35,7 +35,7 @@ class Unit(ABC):
         """Probability that every unit counts, and those of the further selections by name."""
 
     @abstractmethod
-    def weights(self, events: Array, offsets: Array, selections: Selections) -> Array:
+    def weights(self, events: Array, offsets: Offsets, selections: Selections) -> Array:
         """Event weight of every unit.
 
         Parameters
@@ -87,7 +87,7 @@ class _Objects(Unit):
         others = {name: method.objects[:, i] for name, i in selections.others.items()}
         return method.objects[:, selections.working_point], others
 
-    def weights(self, events: Array, offsets: Array, selections: Selections) -> Array:
+    def weights(self, events: Array, offsets: Offsets, selections: Selections) -> Array:
         return np.repeat(events, np.diff(offsets))
 
     def categories(self, codes: ak.Array, values: Sequence[int]) -> Array:
@@ -108,7 +108,7 @@ class _Events(Unit):
     ) -> tuple[Array, dict[str, Array]]:
         return method.leading, method.conditions
 
-    def weights(self, events: Array, offsets: Array, selections: Selections) -> Array:
+    def weights(self, events: Array, offsets: Offsets, selections: Selections) -> Array:
         return events
 
     def categories(self, codes: ak.Array, values: Sequence[int]) -> Array:
@@ -129,7 +129,7 @@ class _Conditions(_Events):
     ) -> tuple[Array, dict[str, Array]]:
         return np.concatenate(list(method.conditions.values())), {}
 
-    def weights(self, events: Array, offsets: Array, selections: Selections) -> Array:
+    def weights(self, events: Array, offsets: Offsets, selections: Selections) -> Array:
         return np.tile(events, len(selections.conditions))
 
 

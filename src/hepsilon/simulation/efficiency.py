@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numba as nb
 import numpy as np
 
-from hepsilon.arrays.types import Array
+from hepsilon.arrays.types import Array, Offsets
 
 __all__ = [
     "FLAVOURS",
@@ -128,7 +128,7 @@ def environment_factor(delta_r: Array, other_flavour: Array) -> Array:
     return result
 
 
-def environment_product(offsets: Array, eta: Array, phi: Array, flavour: Array) -> Array:
+def environment_product(offsets: Offsets, eta: Array, phi: Array, flavour: Array) -> Array:
     """Product of the factors by all other jets of the event, for every jet.
 
     Parameters
@@ -156,7 +156,7 @@ def environment_product(offsets: Array, eta: Array, phi: Array, flavour: Array) 
 
 @nb.njit(cache=True, nogil=True)
 def _environment_product(
-    offsets: Array, eta: Array, phi: Array, dip: Array, radius: Array
+    offsets: Offsets, eta: Array, phi: Array, dip: Array, radius: Array
 ) -> Array:
     out = np.ones(eta.size, np.float64)
     for event in range(offsets.size - 1):

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from hepsilon.arrays.types import Array
+from hepsilon.arrays.types import Array, Offsets
 from hepsilon.config.learning import Recipe
 from hepsilon.data.dataset import TrainingColumns
 from hepsilon.networks import graphs
@@ -38,7 +38,7 @@ class Shape:
     edges: int
 
     @classmethod
-    def of(cls, offsets: Array, batch_events: int, has_edges: bool, gpu: bool = False) -> Shape:
+    def of(cls, offsets: Offsets, batch_events: int, has_edges: bool, gpu: bool = False) -> Shape:
         """Capacity that most batches of so many random events fit into without waste."""
         parts = -(-batch_events // (PART_EVENTS if has_edges and not gpu else LARGE_PART))
         if has_edges and not gpu:

@@ -19,7 +19,7 @@ import numpy as np
 from hepsilon.arrays.checks import probabilities
 from hepsilon.arrays.columns import flat_rows, object_rows, offsets_of, unflatten
 from hepsilon.arrays.kernels import bins_between
-from hepsilon.arrays.types import Array
+from hepsilon.arrays.types import Array, Offsets
 from hepsilon.errors import InputError, ScaleFactorWarning
 
 __all__ = ["BELOW_ONE", "PerWorkingPoint", "ScaleFactors", "TagBins"]
@@ -99,7 +99,7 @@ def _stacked(values: PerWorkingPoint, name: str) -> tuple[Array, Array, list[str
     return offsets, np.concatenate([rows for _, rows in columns.values()], axis=1), list(columns)
 
 
-def _beside(values: PerWorkingPoint, offsets: Array, columns: int, name: str) -> Array:
+def _beside(values: PerWorkingPoint, offsets: Offsets, columns: int, name: str) -> Array:
     """Flat numbers (jets, columns); refused unless finite, not negative and of these jets."""
     row_offsets, rows, _ = _stacked(values, name)
     rows = _known_width(rows, columns)
@@ -153,7 +153,7 @@ class TagBins:
         lowered to it.
     """
 
-    offsets: Array
+    offsets: Offsets
     weights: Array
     working_points: tuple[int | str, ...]
     index: Array | None
@@ -223,7 +223,9 @@ class TagBins:
         return tag_bins
 
     @classmethod
-    def of_rows(cls, offsets: Array, eps: Array, working_points: tuple[int | str, ...]) -> TagBins:
+    def of_rows(
+        cls, offsets: Offsets, eps: Array, working_points: tuple[int | str, ...]
+    ) -> TagBins:
         """Weights of all jets from flat efficiencies that were checked before.
 
         Parameters
@@ -447,7 +449,7 @@ def _in_order(values: PerWorkingPoint, points: Sequence[int | str]) -> PerWorkin
     return {str(point): values[str(point)] for point in points}
 
 
-def _chosen(offsets: Array, jets: slice | ak.Array) -> tuple[Array, Array]:
+def _chosen(offsets: Offsets, jets: slice | ak.Array) -> tuple[Array, Array]:
     """Offsets of the jets that count, and their positions among all."""
     if not isinstance(jets, slice | ak.Array):
         raise TypeError(f"jets: expected a slice, a jagged mask or None, received {jets!r}")

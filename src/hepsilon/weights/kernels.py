@@ -19,7 +19,7 @@ import numpy as np
 
 from hepsilon.arrays.kernels import njit
 from hepsilon.arrays.keys import nth_uniform
-from hepsilon.arrays.types import Array
+from hepsilon.arrays.types import Array, Offsets
 
 __all__ = [
     "condition_probability",
@@ -52,7 +52,7 @@ def _read_event(p: Array, first: int, last: int, bins: Array, table: Array) -> N
 
 
 @njit
-def condition_probability(offsets: Array, bins: Array, table: Array) -> Array:
+def condition_probability(offsets: Offsets, bins: Array, table: Array) -> Array:
     """Sum of the weights of all assignments that meet the condition.
 
     Parameters
@@ -79,7 +79,7 @@ def condition_probability(offsets: Array, bins: Array, table: Array) -> Array:
 
 
 @njit
-def joint_probabilities(offsets: Array, bins: Array, table: Array, accepts: Array) -> Array:
+def joint_probabilities(offsets: Offsets, bins: Array, table: Array, accepts: Array) -> Array:
     """Sums of the weights of all assignments for several conditions, in one pass.
 
     Parameters
@@ -130,7 +130,7 @@ def _remaining(first: int, last: int, bins: Array, table: Array, rest: Array) ->
 
 
 @njit
-def _most_jets(offsets: Array) -> int:
+def _most_jets(offsets: Offsets) -> int:
     most = 0
     for event in range(offsets.size - 1):
         most = max(most, offsets[event + 1] - offsets[event])
@@ -138,7 +138,7 @@ def _most_jets(offsets: Array) -> int:
 
 
 @njit
-def sample_bins(offsets: Array, bins: Array, table: Array, key: Array) -> Array:
+def sample_bins(offsets: Offsets, bins: Array, table: Array, key: Array) -> Array:
     """Draw one assignment per event, by its weight among those that the condition accepts.
 
     The n-th jet of an event takes the n-th uniform number of the event's key.
@@ -185,7 +185,7 @@ def sample_bins(offsets: Array, bins: Array, table: Array, key: Array) -> Array:
 
 
 @njit
-def count_assignments(offsets: Array, bins: Array, table: Array) -> Array:
+def count_assignments(offsets: Offsets, bins: Array, table: Array) -> Array:
     """Number of accepted assignments of positive weight.
 
     Parameters
@@ -208,7 +208,7 @@ def count_assignments(offsets: Array, bins: Array, table: Array) -> Array:
 
 @njit
 def list_assignments(
-    offsets: Array, bins: Array, table: Array, counts: Array
+    offsets: Offsets, bins: Array, table: Array, counts: Array
 ) -> tuple[Array, Array]:
     """List all accepted assignments of positive weight, with their weights.
 

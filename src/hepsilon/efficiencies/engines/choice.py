@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from hepsilon._system.extras import how_to_install, is_installed
-from hepsilon.arrays.types import Array
+from hepsilon.arrays.types import Array, Nodes, Offsets
 from hepsilon.efficiencies.artifact import read_arrays, read_blob
 from hepsilon.efficiencies.cards import NetworkCard
 from hepsilon.efficiencies.engines.keras import Engine, on_gpu, start_backend
@@ -45,7 +45,7 @@ ONNX = "model.onnx"
 class Evaluator(Protocol):
     """Anything that gives the logits of all networks of an artifact."""
 
-    def logits(self, offsets: Array, nodes: Array, /) -> Array:
+    def logits(self, offsets: Offsets, nodes: Nodes, /) -> Array:
         """Logits of every object.
 
         Parameters

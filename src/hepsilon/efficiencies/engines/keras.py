@@ -12,7 +12,7 @@ import numpy as np
 
 from hepsilon._system.quiet import quiet_start
 from hepsilon._system.resources import has_nvidia_gpu, threaded, usable_cpus
-from hepsilon.arrays.types import Array
+from hepsilon.arrays.types import Array, Nodes, Offsets
 from hepsilon.networks.graphs import MAX_NODES, MAX_ROWS, Graph, packed_graphs, packed_rows
 
 if TYPE_CHECKING:
@@ -164,12 +164,12 @@ class Engine:
 
         return contextlib.nullcontext() if self._device is None else keras.device(self._device)
 
-    def _graphs(self, offsets: Array, nodes: Array) -> Iterator[Graph]:
+    def _graphs(self, offsets: Offsets, nodes: Nodes) -> Iterator[Graph]:
         if self._has_edges:
             return packed_graphs(offsets, nodes, GPU_NODES if self._gpu else MAX_NODES)
         return packed_rows(nodes, GPU_NODES if self._gpu else MAX_ROWS)
 
-    def logits(self, offsets: Array, nodes: Array) -> Array:
+    def logits(self, offsets: Offsets, nodes: Nodes) -> Array:
         """Logits of every object.
 
         Parameters

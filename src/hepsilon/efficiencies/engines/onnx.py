@@ -16,7 +16,7 @@ import numpy as np
 
 from hepsilon._system.extras import is_installed
 from hepsilon._system.resources import threaded, usable_cpus
-from hepsilon.arrays.types import Array
+from hepsilon.arrays.types import Array, Nodes, Offsets
 from hepsilon.errors import ConfigError
 from hepsilon.networks.graphs import Neighbours, neighbour_batches, row_batches
 
@@ -51,10 +51,10 @@ class OnnxEngine:
     def __init__(self, session: Session, outputs: int, has_edges: bool) -> None:
         self._session, self._outputs, self._has_edges = session, outputs, has_edges
 
-    def _batches(self, offsets: Array, nodes: Array) -> Iterator[Neighbours]:
+    def _batches(self, offsets: Offsets, nodes: Nodes) -> Iterator[Neighbours]:
         return neighbour_batches(offsets, nodes) if self._has_edges else row_batches(nodes)
 
-    def logits(self, offsets: Array, nodes: Array) -> Array:
+    def logits(self, offsets: Offsets, nodes: Nodes) -> Array:
         """Logits of every object.
 
         Parameters

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 
 import numpy as np
 
-from hepsilon.arrays.types import Array
+from hepsilon.arrays.types import Array, Nodes, Offsets
 from hepsilon.errors import ConfigError, RemoteError
 from hepsilon.networks.graphs import MAX_ROWS, Neighbours, neighbour_batches, row_batches
 
@@ -84,7 +84,7 @@ class TritonEngine:
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_served": None}  # each process looks for itself
 
-    def logits(self, offsets: Array, nodes: Array) -> Array:
+    def logits(self, offsets: Offsets, nodes: Nodes) -> Array:
         """Logits of every object; the caller has to judge those that are NaN or infinite.
 
         Parameters
@@ -111,7 +111,7 @@ class TritonEngine:
             _run(self._fill(out, offsets, nodes))
         return out
 
-    async def _fill(self, out: Array, offsets: Array, nodes: Array) -> None:
+    async def _fill(self, out: Array, offsets: Offsets, nodes: Nodes) -> None:
         session = _Session(self)
         async with session.client:
             if self._served is None:
