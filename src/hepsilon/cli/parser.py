@@ -1,4 +1,4 @@
-"""Parser and exit code of the command line; :mod:`hepsilon.cli.parser.commands` does the work."""
+"""Parser and exit code of the command line; :mod:`hepsilon.cli.commands` does the work."""
 
 from __future__ import annotations
 
