@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from hepsilon._system import quiet
 from hepsilon._system.quiet import COMMAND, quiet_start
 
 NOISE = [
@@ -25,10 +26,19 @@ def write(lines):
 
 def test_start_up_lines_are_left_out_and_all_others_are_kept(monkeypatch, capfd):
     monkeypatch.setenv(COMMAND, "1")
+    monkeypatch.setattr(quiet, "has_nvidia_gpu", lambda: False)
     with quiet_start():
         write([*NOISE[:3], OTHERS[0], *NOISE[3:], OTHERS[1]])
     write(["after\n"])
     assert capfd.readouterr().err == "".join([*OTHERS, "after\n"])
+
+
+def test_errors_of_a_gpu_that_is_there_are_kept(monkeypatch, capfd):
+    monkeypatch.setenv(COMMAND, "1")
+    monkeypatch.setattr(quiet, "has_nvidia_gpu", lambda: True)
+    with quiet_start():
+        write(NOISE)
+    assert capfd.readouterr().err == NOISE[3]
 
 
 def test_an_error_gets_through_with_what_was_written_before(monkeypatch, capfd):

@@ -442,7 +442,7 @@ def test_ctrl_c_ends_a_training_with_one_line_and_keeps_its_state(folder, tmp_pa
     assert done.returncode == 130, done.stderr
     assert done.stdout == ""
     *bars, last = done.stderr.splitlines()
-    assert last == "hepsilon: interrupted; the same command goes on from the last epoch"
+    assert last == "hepsilon: interrupted; the same command goes on after the last complete epoch"
     assert all(line.startswith(("reading events", "training")) for line in bars)
     assert (tmp_path / "mlp.hepsilon.partial" / "member-0.npz").exists()
 

@@ -9,6 +9,7 @@ import pytest
 from hepsilon import ConfigError, InputError, truth_tag_weight
 from hepsilon.closure import run_closure
 from hepsilon.config import Cut, InputConfig
+from hepsilon.efficiencies.base import Evaluation
 from hepsilon.histograms import JET_OBSERVABLES
 from hepsilon.histograms.methods import ALL
 from hepsilon.processors import TruthTagging, bernoulli_divergence, collection
@@ -152,6 +153,23 @@ def test_divergence_is_that_of_bernoulli():
     np.testing.assert_allclose(bernoulli_divergence(true, eps), expected, atol=1e-15)
 
 
+class Own:
+    """Half for all jets, with two replicas, known up to 50 GeV."""
+
+    working_points = (0,)
+
+    def __call__(self, records):
+        return half(records)
+
+    def evaluate(self, records, /, *, out_of_domain="warn", replicas=True):
+        eps = half(records)
+        drawn = ak.concatenate([0.5 * eps[..., None], eps[..., None]], axis=2)
+        return Evaluation(eps, drawn if replicas else None, self.in_domain(records))
+
+    def in_domain(self, records, /):
+        return records.pt <= 50.0
+
+
 def test_numbers_of_events_and_objects(output, jets):
     assert output["n_events"] == len(jets)
     assert output["n_objects"] == int(ak.sum(ak.num(jets)))
@@ -160,7 +178,18 @@ def test_numbers_of_events_and_objects(output, jets):
 def test_out_of_domain_objects_are_counted_without_a_warning(jets, gnn):
     far = ak.with_field(jets, jets.pt + 10_000.0, "pt")
     output = process(far, {"gnn": gnn, "half": half})
-    assert output["out_of_domain"] == {"gnn": int(ak.sum(ak.num(jets)))}
+    assert output["out_of_domain"] == {"gnn": int(ak.sum(ak.num(jets))), "truth": 0}
+
+
+def test_replicas_and_domain_of_a_class_of_ones_own_are_used(jets):
+    """A class that derives from nothing of ours, but keeps to the whole protocol."""
+    output = process(jets, {"own": Own(), "half": half})
+    assert output["out_of_domain"] == {"own": int(ak.sum(jets.pt > 50.0)), "truth": 0}
+    replicas = output["efficiency_replicas"]["own"]["pt"]
+    everything = {"category": "all", "x": sum}
+    low, high = (replicas[{"replica": i, **everything}] for i in range(2))
+    assert high == pytest.approx(2.0 * low)
+    assert set(output["efficiency_replicas"]) == {"own"}
 
 
 def test_selection_is_applied(jets):

@@ -9,18 +9,21 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from hepsilon._system.resources import has_nvidia_gpu
+
 __all__ = ["as_command", "quiet_start"]
 
 COMMAND = "HEPSILON_QUIET_START"
 """Environment variable of our own commands; their worker processes inherit it."""
 
+SOURCES = rb"(port|cpu_feature_guard|cudart_stub|cuda_[a-z_]+|computation_placer|service)\.cc:\d+\]"
 START_UP = re.compile(
-    rb"WARNING: All log messages before absl::InitializeLog\(\) is called"
-    rb"|[IWE]\d{4} .*\b(port|cpu_feature_guard|cudart_stub|cuda_[a-z_]+|computation_placer|service)"
-    rb"\.cc:\d+\]"
-    rb"|.*\bcuInit\b"
+    rb"WARNING: All log messages before absl::InitializeLog\(\) is called|[IW]\d{4} .*\b" + SOURCES
 )
-"""Lines that tell of oneDNN, of CPU features and of a GPU that is not there."""
+"""Lines that tell of oneDNN and of CPU features."""
+
+NO_GPU = re.compile(rb"E\d{4} .*\b" + SOURCES + rb"|.*\bcuInit\b")
+"""Errors that tell of a GPU that is not there; with a driver they are worth reading."""
 
 
 def as_command() -> None:
@@ -49,7 +52,8 @@ def quiet_start() -> Iterator[None]:
                 sys.stderr.flush()
                 os.dup2(kept, 2)
                 diverted.seek(0)
-                others = [line for line in diverted if not START_UP.match(line)]
+                noise = [START_UP] if has_nvidia_gpu() else [START_UP, NO_GPU]
+                others = [line for line in diverted if not any(p.match(line) for p in noise)]
                 os.write(2, b"".join(others))
     finally:
         os.close(kept)

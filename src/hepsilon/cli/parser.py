@@ -179,7 +179,7 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("--out", type=Path, required=True, help="model file to write")
     _json_option(command)
 
-    command.set_defaults(resumes="; the same command goes on from the last epoch")
+    command.set_defaults(resumes="; the same command goes on after the last complete epoch")
 
     command = _add_command(parsers, "map", commands.make_map)
     _config_and_files(command)

@@ -113,10 +113,10 @@ def check_policy(out_of_domain: OutOfDomain) -> None:
 
 
 def _fallback(
-    efficiency: SupportsEfficiency, records: ak.Array, expected: Array, level: str
+    efficiency: SupportsEfficiency, records: ak.Array, expected: Array, of_events: bool
 ) -> Array:
     """Flat values of another efficiency, for the same objects or events."""
-    if level == "event":
+    if of_events:
         return checked_events(efficiency(records), len(expected) - 1, "fallback")
     offsets, values = flat_rows(efficiency(records), name="fallback")
     if not np.array_equal(offsets, expected):
@@ -282,7 +282,7 @@ class Efficiency(ABC):
             raise DomainError(self._describe(nodes, ~inside))
         eps, drawn = self._predict(offsets, nodes, replicas)
         if callable(out_of_domain) and some_outside:
-            other = _fallback(out_of_domain, records, offsets, self.task.level)
+            other = _fallback(out_of_domain, records, offsets, self.task.of_events)
             if eps[:1].size != other[:1].size:
                 raise InputError("the fallback has another number of working points")
             other = other.reshape(eps.shape)

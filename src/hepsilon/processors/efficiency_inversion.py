@@ -14,7 +14,7 @@ from hepsilon.arrays.types import Array
 from hepsilon.config.file import InputConfig
 from hepsilon.config.task import Task
 from hepsilon.data.selection import inside_fiducial, ordered, passed, select
-from hepsilon.efficiencies.base import Efficiency, SupportsEfficiency
+from hepsilon.efficiencies.base import SupportsEfficiency, SupportsEvaluation
 from hepsilon.efficiencies.bin_by_bin import BinByBin
 from hepsilon.efficiencies.network import NetworkEfficiency
 from hepsilon.errors import ConfigError
@@ -336,7 +336,7 @@ def _predict(
     label: str, efficiency: SupportsEfficiency, records: ak.Array, *, replicas: bool
 ) -> _Prediction:
     """One efficiency of all events, checked."""
-    if not isinstance(efficiency, Efficiency):
+    if not isinstance(efficiency, SupportsEvaluation):
         return _Prediction(checked_events(efficiency(records), len(records), label))
     evaluated = efficiency.evaluate(records, out_of_domain="ignore", replicas=replicas)
     eps = checked_events(evaluated.eps, len(records), label)

@@ -19,7 +19,7 @@ from hepsilon.arrays.types import Array, Offsets
 from hepsilon.config.file import InputConfig
 from hepsilon.config.task import Task
 from hepsilon.data.selection import passed, select
-from hepsilon.efficiencies.base import Efficiency, SupportsEfficiency
+from hepsilon.efficiencies.base import SupportsEfficiency, SupportsEvaluation
 from hepsilon.efficiencies.field import FieldEfficiency
 from hepsilon.errors import ConfigError, InputError
 from hepsilon.histograms.categories import CategorisedEntries, category_names, fill_rows
@@ -191,7 +191,7 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
         """One efficiency of all objects, checked."""
         n_points = len(self.selections.working_points)
         replicas, n_outside = None, None
-        if isinstance(efficiency, Efficiency):
+        if isinstance(efficiency, SupportsEvaluation):
             evaluated = efficiency.evaluate(records, out_of_domain="ignore", replicas=self.replicas)
             eps, n_outside = evaluated.eps, int(ak.sum(~evaluated.in_domain))
             replicas = evaluated.replicas
