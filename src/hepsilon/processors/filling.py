@@ -24,19 +24,19 @@ class ObservableEntries:
 
     Attributes
     ----------
-    entries : CategorisedEntries
+    categorised : CategorisedEntries
         Bins and categories of the entries.
     unit : Unit
         Objects, events, or conditions on events.
     """
 
-    entries: CategorisedEntries
+    categorised: CategorisedEntries
     unit: Unit
 
     @cached_property
     def index(self) -> Array | slice:
         """Position of each entry among all units; a slice if every unit has one."""
-        index = self.entries.entries.index
+        index = self.categorised.entries.index
         assert index is not None
         in_place = len(index) > 0 and np.array_equal(index, np.arange(len(index)))
         return slice(len(index)) if in_place else index
@@ -71,11 +71,11 @@ class TagSample:
         histogram = self._book(filled, methods=[ALL, *self.methods])
         weights = self._weights(filled)
         everything = dict.fromkeys(filled.unit.selections(self.selections), weights)
-        filled.entries.fill(histogram, ALL, weights, everything)
+        filled.categorised.fill(histogram, ALL, weights, everything)
         for name, method in self.methods.items():
             own, others = self._columns(method, filled)
             weighted = {key: weights * p for key, p in others.items()}
-            filled.entries.fill(histogram, name, weights * own, weighted)
+            filled.categorised.fill(histogram, name, weights * own, weighted)
         return histogram
 
     def binomial(self, filled: ObservableEntries) -> Histogram:
@@ -86,7 +86,7 @@ class TagSample:
         for name in names:
             own, others = self._columns(self.methods[name], filled)
             spread = {key: weights * np.sqrt(p * (1.0 - p)) for key, p in others.items()}
-            filled.entries.fill(histogram, name, weights * np.sqrt(own * (1.0 - own)), spread)
+            filled.categorised.fill(histogram, name, weights * np.sqrt(own * (1.0 - own)), spread)
         return histogram
 
     def efficiency_replicas(self, method: str, filled: ObservableEntries) -> Histogram:
@@ -97,7 +97,7 @@ class TagSample:
         for number, replica in enumerate(replicas):
             own, others = self._columns(replica, filled)
             weighted = {key: weights * p for key, p in others.items()}
-            filled.entries.fill_replica(histogram, number, weights * own, weighted)
+            filled.categorised.fill_replica(histogram, number, weights * own, weighted)
         return histogram
 
     def _weights(self, filled: ObservableEntries) -> Array:
@@ -106,8 +106,8 @@ class TagSample:
         return np.asarray(weights[filled.index])
 
     def _book(self, filled: ObservableEntries, **options: Any) -> Histogram:
-        categories = [*filled.entries.names, *filled.unit.selections(self.selections)]
-        return book_categories(filled.entries.entries.axes, categories, **options)
+        categories = [*filled.categorised.names, *filled.unit.selections(self.selections)]
+        return book_categories(filled.categorised.entries.axes, categories, **options)
 
     def _columns(
         self, method: TagProbabilities, filled: ObservableEntries
