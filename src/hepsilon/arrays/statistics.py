@@ -1,13 +1,14 @@
-"""Statistics of weighted sums."""
+"""Statistics of weighted sums and of probabilities."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import rel_entr
 
 from hepsilon.arrays.types import Array
 
-__all__ = ["effective_sample_size"]
+__all__ = ["bernoulli_divergence", "effective_sample_size"]
 
 
 def effective_sample_size(total: npt.ArrayLike, squares: npt.ArrayLike) -> Array:
@@ -32,3 +33,20 @@ def effective_sample_size(total: npt.ArrayLike, squares: npt.ArrayLike) -> Array
     out = np.zeros(np.broadcast_shapes(sums.shape, variances.shape))
     np.divide(np.square(sums), variances, out=out, where=variances > 0.0)
     return out
+
+
+def bernoulli_divergence(true: Array, eps: Array) -> Array:
+    """Kullback-Leibler divergence of one probability from another, each of a single trial.
+
+    Parameters
+    ----------
+    true, eps : ndarray of float64
+        The true and the predicted probability.
+
+    Returns
+    -------
+    ndarray of float64
+        ``true log(true / eps) + (1 - true) log((1 - true) / (1 - eps))`` [nats].
+    """
+    result: Array = rel_entr(true, eps) + rel_entr(1.0 - true, 1.0 - eps)
+    return result

@@ -21,7 +21,7 @@ from hepsilon.errors import ConfigError
 from hepsilon.histograms.entries import Entries
 from hepsilon.histograms.methods import GENERATED, SELECTED, TRUTH
 from hepsilon.histograms.tracks import TrackObservable, track_observables
-from hepsilon.processors.events import collection, event_column, event_ids, event_weights
+from hepsilon.data.events import collection, event_column, event_ids, event_weights
 from hepsilon.processors.inversion_filling import InversionFilling
 from hepsilon.processors.outputs import RECONSTRUCTED, CorrectionMethod, InversionOutput
 from hepsilon.processors.units import EVENTS, UNITS

@@ -12,7 +12,7 @@ from hepsilon.arrays.types import Array
 from hepsilon.histograms.entries import Entries, book_methods
 from hepsilon.histograms.methods import GENERATED, SELECTED, replica_axis
 from hepsilon.histograms.tracks import TrackObservable
-from hepsilon.processors.events import bernoulli_divergence
+from hepsilon.arrays.statistics import bernoulli_divergence
 from hepsilon.processors.outputs import (
     CorrectionMethod,
     Histograms,

@@ -13,7 +13,7 @@ from hepsilon.config.file import InputConfig
 from hepsilon.config.task import Task
 from hepsilon.data.reading import check_file
 from hepsilon.errors import InputError
-from hepsilon.processors.events import TaskSchema
+from hepsilon.processors.schema import TaskSchema
 from hepsilon.processors.executors import user_errors
 
 __all__ = ["run_processor"]

@@ -27,7 +27,7 @@ from hepsilon.histograms.entries import Entries
 from hepsilon.histograms.jets import JET_OBSERVABLES
 from hepsilon.histograms.methods import ALL, DIRECT, OTHER, TAG_COUNTS, TRUTH
 from hepsilon.histograms.observables import Observable
-from hepsilon.processors.events import collection, event_weights
+from hepsilon.data.events import collection, event_weights
 from hepsilon.processors.filling import ObservableEntries, TagSample
 from hepsilon.processors.outputs import Histograms, TaggingOutput, TruthHistograms
 from hepsilon.processors.selections import Selections, TagProbabilities

@@ -1,14 +1,9 @@
-"""Schema, collections and numbers of the events, for all processors."""
+"""Collections and numbers of the events of any schema, by the names of a task."""
 
 from __future__ import annotations
 
-import warnings
-from typing import Any
-
 import awkward as ak
 import numpy as np
-from coffea.nanoevents import NanoAODSchema
-from scipy.special import rel_entr
 
 from hepsilon.arrays.checks import check_finite
 from hepsilon.arrays.columns import column_names, jagged_records, shortened
@@ -17,25 +12,7 @@ from hepsilon.config.file import InputConfig
 from hepsilon.config.task import Task
 from hepsilon.errors import InputError
 
-__all__ = [
-    "TaskSchema",
-    "bernoulli_divergence",
-    "collection",
-    "event_column",
-    "event_ids",
-    "event_weights",
-]
-
-
-class TaskSchema(NanoAODSchema):  # type: ignore[misc]
-    """NanoAODSchema that does not warn of collections a task does not need."""
-
-    warn_missing_crossrefs = False
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Branch .* already exists", RuntimeWarning)
-            super().__init__(*args, **kwargs)
+__all__ = ["collection", "event_column", "event_ids", "event_weights"]
 
 
 def collection(
@@ -139,9 +116,3 @@ def event_ids(events: ak.Array, config: InputConfig) -> tuple[Array, Array, Arra
         known = config.branches.get(name, name) in ak.fields(events) or name == "event"
         columns.append(event_column(events, name, config).astype(np.uint64) if known else zero)
     return columns[0], columns[1], columns[2]
-
-
-def bernoulli_divergence(true: Array, eps: Array) -> Array:
-    """Kullback-Leibler divergence of Bernoulli(true) from Bernoulli(eps) [nats]."""
-    result: Array = rel_entr(true, eps) + rel_entr(1.0 - true, 1.0 - eps)
-    return result
