@@ -13,6 +13,7 @@ from hepsilon.arrays.checks import checked_events
 from hepsilon.arrays.types import Array
 from hepsilon.config.file import InputConfig
 from hepsilon.config.task import Task
+from hepsilon.data.events import collection, event_column, event_ids, event_weights
 from hepsilon.data.selection import inside_fiducial, ordered, passed, select
 from hepsilon.efficiencies.base import SupportsEfficiency, SupportsEvaluation
 from hepsilon.efficiencies.bin_by_bin import BinByBin
@@ -21,7 +22,6 @@ from hepsilon.errors import ConfigError
 from hepsilon.histograms.entries import Entries
 from hepsilon.histograms.methods import GENERATED, SELECTED, TRUTH
 from hepsilon.histograms.tracks import TrackObservable, track_observables
-from hepsilon.data.events import collection, event_column, event_ids, event_weights
 from hepsilon.processors.inversion_filling import InversionFilling
 from hepsilon.processors.outputs import RECONSTRUCTED, CorrectionMethod, InversionOutput
 from hepsilon.processors.units import EVENTS, UNITS

@@ -8,11 +8,11 @@ from typing import Any
 import hist
 import numpy as np
 
+from hepsilon.arrays.statistics import bernoulli_divergence
 from hepsilon.arrays.types import Array
 from hepsilon.histograms.entries import Entries, book_methods
 from hepsilon.histograms.methods import GENERATED, SELECTED, replica_axis
 from hepsilon.histograms.tracks import TrackObservable
-from hepsilon.arrays.statistics import bernoulli_divergence
 from hepsilon.processors.outputs import (
     CorrectionMethod,
     Histograms,

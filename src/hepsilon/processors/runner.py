@@ -13,8 +13,8 @@ from hepsilon.config.file import InputConfig
 from hepsilon.config.task import Task
 from hepsilon.data.reading import check_file
 from hepsilon.errors import InputError
-from hepsilon.processors.schema import TaskSchema
 from hepsilon.processors.executors import user_errors
+from hepsilon.processors.schema import TaskSchema
 
 __all__ = ["run_processor"]
 

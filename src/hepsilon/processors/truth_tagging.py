@@ -18,6 +18,7 @@ from hepsilon.arrays.kernels import bins_between
 from hepsilon.arrays.types import Array, Offsets
 from hepsilon.config.file import InputConfig
 from hepsilon.config.task import Task
+from hepsilon.data.events import collection, event_weights
 from hepsilon.data.selection import passed, select
 from hepsilon.efficiencies.base import SupportsEfficiency, SupportsEvaluation
 from hepsilon.efficiencies.field import FieldEfficiency
@@ -27,7 +28,6 @@ from hepsilon.histograms.entries import Entries
 from hepsilon.histograms.jets import JET_OBSERVABLES
 from hepsilon.histograms.methods import ALL, DIRECT, OTHER, TAG_COUNTS, TRUTH
 from hepsilon.histograms.observables import Observable
-from hepsilon.data.events import collection, event_weights
 from hepsilon.processors.filling import ObservableEntries, TagSample
 from hepsilon.processors.outputs import Histograms, TaggingOutput, TruthHistograms
 from hepsilon.processors.selections import Selections, TagProbabilities
