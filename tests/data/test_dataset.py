@@ -45,7 +45,7 @@ def simulated(n_events: int) -> EventChunk:
 
 
 def part(chunk: EventChunk, which: Any) -> EventChunk:
-    names = [field.name for field in dataclasses.fields(EventChunk) if field.name != "events"]
+    names = [field.name for field in dataclasses.fields(EventChunk)][:5]
     return EventChunk(*(getattr(chunk, name)[which] for name in names))
 
 

@@ -1,52 +1,180 @@
-"""A field of the records, or the kernel that computes it from other fields."""
+"""A field of the records, or the function that computes it from other fields."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from dataclasses import field as attribute
 from functools import partial
+from typing import Any
 
 import awkward as ak
 
 from hepsilon.arrays import geometry
 from hepsilon.arrays.columns import shortened
-from hepsilon.errors import InputError
+from hepsilon.errors import ConfigError, InputError
 
-__all__ = ["DERIVED", "INPUTS", "field"]
+__all__ = ["DERIVED", "DerivedField", "available", "field", "register_field"]
 
-DERIVED: dict[str, Callable[[ak.Array], ak.Array]] = {
-    "proximity": geometry.proximity,
-    "n_close": geometry.count_close,
-    **{name: partial(geometry.spherical_momentum, name=name) for name in ("pt", "eta", "phi")},
-    **{name: partial(geometry.momentum_components, name=name) for name in ("px", "py", "pz")},
+
+@dataclass(frozen=True)
+class DerivedField:
+    """A field that is computed where the records do not have it.
+
+    Attributes
+    ----------
+    function : callable
+        Gives one number per object (jagged) from the records, and the parameters by name.
+    inputs : tuple of str
+        Fields that it reads.
+    parameters : dict of str to float
+        Arguments of the function; they are stored with every efficiency that depends on the field.
+    """
+
+    function: Callable[..., ak.Array]
+    inputs: tuple[str, ...]
+    parameters: Mapping[str, float] = attribute(default_factory=dict)
+
+    def __call__(self, records: ak.Array) -> ak.Array:
+        """Compute the field.
+
+        Parameters
+        ----------
+        records : ak.Array of records, jagged
+            Objects with the fields ``inputs``.
+
+        Returns
+        -------
+        ak.Array, jagged
+            One number per object.
+        """
+        return self.function(records, **self.parameters)
+
+
+def _momentum(name: str, function: Callable[..., ak.Array], *inputs: str) -> DerivedField:
+    return DerivedField(partial(function, name=name), inputs)
+
+
+DERIVED: dict[str, DerivedField] = {
+    "proximity": DerivedField(geometry.proximity, ("eta", "phi")),
+    "n_close": DerivedField(geometry.count_close, ("eta", "phi"), {"radius": 1.0}),
+    "pt": _momentum("pt", geometry.spherical_momentum, "px", "py"),
+    "eta": _momentum("eta", geometry.spherical_momentum, "px", "py", "pz"),
+    "phi": _momentum("phi", geometry.spherical_momentum, "px", "py"),
+    "px": _momentum("px", geometry.momentum_components, "pt", "phi"),
+    "py": _momentum("py", geometry.momentum_components, "pt", "phi"),
+    "pz": _momentum("pz", geometry.momentum_components, "pt", "eta"),
 }
-"""Fields that are computed where the records do not have them."""
-INPUTS: dict[str, tuple[str, ...]] = {
-    "proximity": ("eta", "phi"),
-    "n_close": ("eta", "phi"),
-    "pt": ("px", "py"),
-    "eta": ("px", "py", "pz"),
-    "phi": ("px", "py"),
-    "px": ("pt", "phi"),
-    "py": ("pt", "phi"),
-    "pz": ("pt", "eta"),
-}
-"""Fields that each derived field is computed from."""
+"""Fields that are computed where the records do not have them, by name."""
+
+
+def register_field(
+    name: str, inputs: tuple[str, ...], **parameters: float
+) -> Callable[[Callable[..., ak.Array]], Callable[..., ak.Array]]:
+    """Make a function of the records a feature, by a decorator.
+
+    An efficiency that depends on it stores its name, inputs and parameters, not the function:
+    whatever process loads the efficiency must import the module that registers the feature, and is
+    told so if it does not.
+
+    Parameters
+    ----------
+    name : str
+        Name of the field.
+    inputs : tuple of str
+        Fields that the function reads.
+    **parameters : float
+        Arguments of the function.
+
+    Returns
+    -------
+    callable
+        Decorator that registers a function and gives it back.
+
+    Raises
+    ------
+    ConfigError
+        If the name belongs to another function, inputs or parameters.
+
+    Examples
+    --------
+    >>> @register_field("scaled_pt", ("pt",), scale=0.5)
+    ... def scaled_pt(records, scale):
+    ...     return records["pt"] * scale
+    """
+
+    def register(function: Callable[..., ak.Array]) -> Callable[..., ak.Array]:
+        derived = DerivedField(function, tuple(inputs), parameters)
+        known = DERIVED.get(name)
+        if known is not None and _signature(known) != _signature(derived):
+            raise ConfigError(f"the name {name!r} of a derived field is taken")
+        DERIVED[name] = derived
+        return function
+
+    return register
+
+
+def _signature(derived: DerivedField) -> tuple[Any, ...]:
+    function = getattr(derived.function, "func", derived.function)
+    place = (function.__module__, function.__qualname__)
+    return (*place, derived.inputs, dict(derived.parameters))
+
+
+def available(names: frozenset[str], name: str, above: tuple[str, ...] = ()) -> bool:
+    """Tell whether a field is there, or can be computed from what is there.
+
+    Parameters
+    ----------
+    names : frozenset of str
+        Fields of the records.
+    name : str
+        Field that is wanted.
+    above : tuple of str, optional
+        Fields that are computed from it, and cannot be its inputs.
+
+    Returns
+    -------
+    bool
+        True if :func:`field` gives it.
+    """
+    if name in names:
+        return True
+    if name not in DERIVED or name in above:
+        return False
+    return all(available(names, each, (*above, name)) for each in DERIVED[name].inputs)
 
 
 def field(records: ak.Array, name: str) -> ak.Array:
-    """A field of the records, or what :data:`DERIVED` computes in its place.
+    """Take a field of the records, or compute it by what is registered under its name.
+
+    Parameters
+    ----------
+    records : ak.Array of records, jagged
+        The objects.
+    name : str
+        Name of the field.
+
+    Returns
+    -------
+    ak.Array, jagged
+        One number per object.
 
     Raises
     ------
     InputError
-        If there is neither.
+        If the records neither have the field nor what it is computed from.
     """
-    available = ak.fields(records)
-    if name in available:
+    names = ak.fields(records)
+    if name in names:
         return records[name]
-    if name in DERIVED and set(INPUTS[name]) <= set(available):
-        return DERIVED[name](records)
-    raise InputError(
-        f"expected the field {name!r}, received records with the fields "
-        f"{shortened(available, name)}"
-    )
+    if not available(frozenset(names), name):
+        computed = f" (computed from {list(DERIVED[name].inputs)})" if name in DERIVED else ""
+        raise InputError(
+            f"expected the field {name!r}{computed}, received records with the fields "
+            f"{shortened(names, name)}"
+        )
+    derived = DERIVED[name]
+    for each in derived.inputs:
+        if each not in names:
+            records = ak.with_field(records, field(records, each), each)
+    return derived(records)

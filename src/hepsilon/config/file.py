@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, StrictFloat
 
 from hepsilon.config.learning import MapConfig, ModelConfig, TrainingConfig
 from hepsilon.config.records import Record, validate
@@ -16,19 +16,45 @@ from hepsilon.errors import ConfigError
 __all__ = ["Config", "InputConfig", "load_config"]
 
 
-class InputConfig(Record):
-    """Where the columns are.
+Branch = str | StrictFloat | Annotated[tuple[str, ...], Field(min_length=1)]
+"""Name of a branch, one branch for each object of the event, or a number that all objects have."""
 
-    ``branches`` maps names of fields (or of run, luminosityBlock, event, the weight and other
-    numbers of the event) to branches that do not follow the pattern ``COLLECTION_field``. A list
-    of branches, one number per event each, makes a field of as many objects: ``px = ["px1",
-    "px2"]``.
+
+class InputConfig(Record):
+    """Where the columns are, and what becomes of damaged ones.
+
+    Attributes
+    ----------
+    schema_ : {"nanoaod", "base", "parquet"}
+        ``schema`` in a file. ``"nanoaod"`` asks for the event numbers run, luminosityBlock and
+        event; the others do without. The format itself is told by the file.
+    tree : str
+        Name of the TTree or RNTuple, with its directory (``"ntuplizer/tree"``).
+    branches : dict of str to str, tuple of str or float
+        Branches of fields (or of run, luminosityBlock, event, the weight and other numbers of the
+        event) that do not follow the pattern ``COLLECTION_field``. A list of branches, one number
+        per event each, makes a field of as many objects: ``px = ["px1", "px2"]``. A number is the
+        field of all objects: ``mass = 0.13957``. ``"Jet.pt"`` is a field of a nested column.
+    reconstructed : dict of str to str, tuple of str or float
+        Branches of the reconstructed objects, by field.
+    rows : {"events", "objects"}
+        What one row of a table holds; consecutive objects with equal event numbers are an event.
+    damaged : {"raise", "skip"}
+        Events with numbers that are NaN, infinite or missing where the task needs them, and
+        baskets or files that cannot be read: an error that names the place, or a counted skip.
+    event_key : {"event", "entry"}
+        What tells events apart in the bootstrap, the validation split and the drawing of tags: run,
+        luminosityBlock and event, or file and entry, for files that all count from zero.
     """
 
     model_config = ConfigDict(populate_by_name=True)
     schema_: Literal["nanoaod", "base", "parquet"] = Field("nanoaod", alias="schema")
     tree: str = "Events"
-    branches: dict[str, str | Annotated[tuple[str, ...], Field(min_length=1)]] = {}
+    branches: dict[str, Branch] = {}
+    reconstructed: dict[str, Branch] = {}
+    rows: Literal["events", "objects"] = "events"
+    damaged: Literal["raise", "skip"] = "raise"
+    event_key: Literal["event", "entry"] = "event"
 
 
 class Config(Record):

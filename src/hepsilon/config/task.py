@@ -3,36 +3,51 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, Field, StrictFloat, StrictInt, model_validator
+from pydantic import Field, StrictBool, StrictFloat, StrictInt, model_validator
 
 from hepsilon.config.records import Record
 
 __all__ = ["Cut", "Fiducial", "Passed", "Task"]
 
-if TYPE_CHECKING:
-    from pydantic._internal._model_construction import ModelMetaclass
-else:
-    ModelMetaclass = type(BaseModel)
+BOUNDS = ("min", "max", "abs_max", "equals")
+MAX_WORKING_POINTS = 127
 
 
 class Cut(Record):
-    """Requirement on one field of an object: any of ``min <= x``, ``x <= max``, ``|x| <= abs_max``.
+    """Requirement on one field of an object, or on one number or flag of an event.
 
-    Missing values (None) never pass.
+    Attributes
+    ----------
+    field : str
+        Name of the field.
+    min, max, abs_max : float or None
+        Bounds, inclusive: ``min <= x``, ``x <= max``, ``|x| <= abs_max``.
+    equals : bool or int or None
+        Value that is asked for: ``true`` or ``false`` of a flag, or a whole number.
     """
 
     field: str
     min: StrictFloat | None = None
     max: StrictFloat | None = None
     abs_max: StrictFloat | None = None
+    equals: StrictBool | StrictInt | None = None
 
     @model_validator(mode="after")
     def _has_bound(self) -> Self:
-        if self.min is None and self.max is None and self.abs_max is None:
-            raise ValueError("expected at least one of min, max, abs_max")
+        if all(getattr(self, bound) is None for bound in BOUNDS):
+            raise ValueError(f"expected at least one of {', '.join(BOUNDS)}")
         return self
+
+    def __str__(self) -> str:
+        bounds = {
+            "min": f"{self.field} >= {self.min}",
+            "max": f"{self.field} <= {self.max}",
+            "abs_max": f"|{self.field}| <= {self.abs_max}",
+            "equals": f"{self.field} == {self.equals}",
+        }
+        return " and ".join(bounds[name] for name in BOUNDS if getattr(self, name) is not None)
 
 
 class Passed(Record):
@@ -57,6 +72,8 @@ class Passed(Record):
     def _consistent(self) -> Self:
         if any(a >= b for a, b in pairwise(self.above or ())):
             raise ValueError(f"expected increasing cuts, received {self.above}")
+        if len(self.above or ()) > MAX_WORKING_POINTS:
+            raise ValueError(f"expected at most {MAX_WORKING_POINTS} working points")
         names = self.names
         if names is not None and not len(set(names)) == len(names) == len(self.above or (0,)):
             raise ValueError(f"expected a distinct name for each working point, received {names}")
@@ -102,11 +119,18 @@ class Task(Record):
         Region of the measurement (event level).
     features : tuple of str
         Fields the efficiency depends on, numeric and categorical, in order. Besides the fields of
-        the collection: the neighbour summaries of :data:`hepsilon.arrays.fields.DERIVED`.
+        the collection: the neighbour summaries of :data:`hepsilon.arrays.fields.DERIVED`, and
+        numbers of the event, such as ``"PV_npvs"``, which all its objects share.
     categorical : dict of str to tuple of int
         Known values of each categorical feature.
     selection : tuple of Cut
         Objects that fail one of these cuts do not exist for the task.
+    event_selection : tuple of Cut
+        Events that fail one of these cuts, on numbers and flags of the event, do not exist for the
+        task: ``{ field = "HLT_IsoMu24", equals = true }``.
+    unit : {"GeV", "MeV"}
+        Unit of momenta, energies and masses in the records, and of all numbers of the
+        configuration. Networks and everything that is shown are in GeV.
     passed : Passed
         The response.
     weight : str or None
@@ -124,6 +148,8 @@ class Task(Record):
     features: Annotated[tuple[str, ...], Field(min_length=1)]
     categorical: dict[str, tuple[StrictInt, ...]] = {}
     selection: tuple[Cut, ...] = ()
+    event_selection: tuple[Cut, ...] = ()
+    unit: Literal["GeV", "MeV"] = "GeV"
     passed: Passed
     weight: str | None = None
     truth: str | Annotated[tuple[str, ...], Field(min_length=2)] | None = None

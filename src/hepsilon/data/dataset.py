@@ -138,14 +138,33 @@ class TrainingColumns:
         return sides
 
 
-def _chunk_columns(chunk: EventChunk, task: Task) -> TrainingColumns:
+def chunk_columns(chunk: EventChunk, task: Task) -> TrainingColumns:
+    """Training columns of one chunk.
+
+    Parameters
+    ----------
+    chunk : EventChunk
+        Events of a file.
+    task : Task
+        Selection, features and response.
+
+    Returns
+    -------
+    TrainingColumns
+        Columns in the order of the chunk.
+
+    Raises
+    ------
+    InputError
+        If columns are missing or not finite.
+    """
     records = select(chunk.records, task)
     if task.of_events:
         offsets, nodes = event_matrix(records, task, task.features)
         response = np.repeat(ak.to_numpy(passed(chunk.events, task)), np.diff(offsets))
         response = response.astype(np.float32)
     else:
-        offsets, nodes = feature_matrix(records, task.features)
+        offsets, nodes = feature_matrix(records, task.features, task.unit)
         response = flat(passed(records, task), np.float32, name=task.passed.field)
     weights = check_finite(np.asarray(chunk.weights, np.float64), task.weight or "weight")
     keys = event_key(chunk.run, chunk.luminosity_block, chunk.event, SPLIT_SALT)
@@ -208,7 +227,7 @@ def load_columns(
     empty = True
     with Spool(usable_memory() // 4 if memory_limit is None else memory_limit, folder) as spool:
         for chunk in chunks:
-            part, empty = _chunk_columns(chunk, task), False
+            part, empty = chunk_columns(chunk, task), False
             spool.add(part.keys, np.diff(part.offsets), part.weights, part.nodes, part.passed)
             if progress is not None:
                 progress(len(chunk.event))

@@ -19,6 +19,7 @@ from hepsilon.arrays.types import Array, Nodes, Offsets
 from hepsilon.config.records import Record
 from hepsilon.config.task import Task
 from hepsilon.data.selection import ordered
+from hepsilon.data.units import IN_GEV, Unit, is_angle, is_momentum
 from hepsilon.errors import InputError, TrainingError
 
 __all__ = [
@@ -31,7 +32,6 @@ __all__ = [
 ]
 
 BLOCK_OBJECTS = 1 << 18
-UNITS = {"pt": "GeV", "mass": "GeV", "px": "GeV", "py": "GeV", "pz": "GeV", "phi": "rad"}
 
 
 class Feature(Record):
@@ -84,15 +84,9 @@ class FeatureSpec(Record):
         """The features of that many objects, one after the other."""
         return FeatureSpec(features=self.features * times)
 
-    def matrix(self, records: ak.Array) -> tuple[Array, Array]:
-        """Offsets (``n_events + 1``) and float32 features (``n_objects, n_features``).
-
-        Raises
-        ------
-        InputError
-            For a missing field, a missing or a non-finite value.
-        """
-        return feature_matrix(records, self.names)
+    def matrix(self, records: ak.Array, unit: Unit = "GeV") -> tuple[Offsets, Nodes]:
+        """Offsets and features of all objects (see :func:`feature_matrix`)."""
+        return feature_matrix(records, self.names, unit)
 
     def covers(self, nodes: Nodes) -> dict[str, Array]:
         """For each feature, True where the training sample covered the object's value."""
@@ -106,19 +100,62 @@ class FeatureSpec(Record):
         return inside
 
 
-def feature_matrix(records: ak.Array, names: tuple[str, ...]) -> tuple[Array, Array]:
-    """Offsets and float32 matrix of the named fields (see :meth:`FeatureSpec.matrix`)."""
+def feature_matrix(
+    records: ak.Array, names: tuple[str, ...], unit: Unit = "GeV"
+) -> tuple[Offsets, Nodes]:
+    """Make the matrix of features of all objects, with momenta in GeV.
+
+    Parameters
+    ----------
+    records : ak.Array of records, jagged
+        The objects.
+    names : tuple of str
+        Features, in the order of the columns.
+    unit : {"GeV", "MeV"}, default "GeV"
+        Unit of momenta, energies and masses in the records.
+
+    Returns
+    -------
+    offsets : ndarray of int64, shape (n_events + 1,)
+        Position of the first object of each event.
+    nodes : ndarray of float32, shape (n_objects, n_features)
+        The features.
+
+    Raises
+    ------
+    InputError
+        For a missing field, a missing or a non-finite value.
+    """
     offsets = offsets_of(records)
     nodes = np.empty((offsets[-1], len(names)), np.float32)
     for column, name in enumerate(names):
+        values = flat(field(records, name), name=name)
+        if unit != "GeV" and is_momentum(name):
+            values = values * IN_GEV[unit]
         with np.errstate(over="ignore"):  # beyond float32 is refused below, as not finite
-            nodes[:, column] = flat(field(records, name), name=name)
+            nodes[:, column] = values
         check_finite(nodes[:, column], name)
     return offsets, nodes
 
 
-def event_matrix(records: ak.Array, task: Task, names: tuple[str, ...]) -> tuple[Array, Array]:
-    """Offsets and features of a task whose unit is the event, its objects in the task's order.
+def event_matrix(records: ak.Array, task: Task, names: tuple[str, ...]) -> tuple[Offsets, Nodes]:
+    """Make the matrix of features of a task of events, its objects in the task's order.
+
+    Parameters
+    ----------
+    records : ak.Array of records, jagged
+        The objects.
+    task : Task
+        Number and order of the objects, and their unit.
+    names : tuple of str
+        Features, in the order of the columns.
+
+    Returns
+    -------
+    offsets : ndarray of int64, shape (n_events + 1,)
+        Position of the first object of each event.
+    nodes : ndarray of float32, shape (n_objects, n_features)
+        The features, with momenta in GeV.
 
     Raises
     ------
@@ -133,7 +170,7 @@ def event_matrix(records: ak.Array, task: Task, names: tuple[str, ...]) -> tuple
             f"expected {expected or 'one or more'} {task.collection} objects in every event, but "
             f"{wrong} of {len(counts)} events have another number; select events first"
         )
-    return feature_matrix(ordered(records, task), names)
+    return feature_matrix(ordered(records, task), names, task.unit)
 
 
 def fit_features(
@@ -230,8 +267,8 @@ def _fitted(task: Task, name: str, mean: float, std: float, low: float, high: fl
         )
     return Feature(
         name=name,
-        unit=UNITS.get(name, ""),
-        kind="angle" if name == "phi" or name.endswith("_phi") else "numeric",
+        unit="GeV" if is_momentum(name) else "rad" if is_angle(name) else "",
+        kind="angle" if is_angle(name) else "numeric",
         mean=mean,
         std=std,
         low=low,

@@ -1,24 +1,56 @@
-"""Where the columns of a task are in a file."""
+"""Names of columns: one description of where they are, in a file and in the events of any schema.
+
+A task speaks of fields of its collection and of numbers of the event. Files and schemas hold them
+under other names: ``Jet_pt`` in NanoAOD, ``events.Jet.pt`` in its schema, ``Jet.pt`` in nested
+columns, ``AnalysisJetsAuxDyn.pt`` in PHYSLITE, ``t1_px`` and ``t2_px`` in flat ntuples.
+:class:`Layout` finds them; training, maps, closure and processors all ask it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
-import pyarrow.parquet
+import awkward as ak
 
-from hepsilon.arrays.columns import Column, shortened
-from hepsilon.arrays.fields import INPUTS
-from hepsilon.config.file import InputConfig
+from hepsilon.arrays.columns import shortened
+from hepsilon.arrays.fields import DERIVED
+from hepsilon.config.file import Branch, InputConfig
 from hepsilon.config.task import Task
 from hepsilon.errors import InputError
 
-__all__ = ["Layout", "task_fields"]
+__all__ = ["Column", "Layout", "column_of", "names_of", "task_fields", "task_numbers"]
+
+Column = str | float | tuple[str, ...]
+"""Name of a column, one column for each object of the event, or a number of all objects."""
+
+EVENT_ALIASES = {
+    "run": ("runNumber", "RunNumber", "EventInfoAuxDyn.runNumber", "EventInfoAux.runNumber"),
+    "luminosityBlock": ("lumi", "lumiBlock", "EventInfoAuxDyn.lumiBlock", "EventInfoAux.lumiBlock"),
+    "event": (
+        "eventNumber",
+        "EventNumber",
+        "EventInfoAuxDyn.eventNumber",
+        "EventInfoAux.eventNumber",
+    ),
+}
+"""Other names that event numbers have in files."""
+FIELD_ALIASES = {"mass": ("m",)}
+"""Other names that fields of objects have in files."""
 
 
 def task_fields(task: Task) -> list[str]:
-    """Fields of the collection that the training of a task reads."""
+    """List the fields of the collection that the training of a task reads.
+
+    Parameters
+    ----------
+    task : Task
+        The task.
+
+    Returns
+    -------
+    list of str
+        Names, each once.
+    """
     cuts = [*task.selection, *(task.fiducial.cuts if task.fiducial else ())]
     names = [*task.features, *(cut.field for cut in cuts)]
     names += [task.passed.field] if not task.of_events else []
@@ -26,57 +58,347 @@ def task_fields(task: Task) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _columns(source: Any) -> list[str]:
-    if isinstance(source, pyarrow.parquet.ParquetFile):
-        return list(source.schema_arrow.names)
-    return list(source.keys())
+def task_numbers(task: Task) -> list[str]:
+    """List the numbers of the event that the training of a task reads.
+
+    Parameters
+    ----------
+    task : Task
+        The task.
+
+    Returns
+    -------
+    list of str
+        Names, each once, without those of the event numbers.
+    """
+    names = [cut.field for cut in task.event_selection]
+    names += [task.weight] if task.weight else []
+    names += [task.passed.field] if task.of_events else []
+    return list(dict.fromkeys(names))
+
+
+def _splits(name: str) -> Iterator[tuple[str, str]]:
+    """All ways to read ``A_b_c`` as a field of a record: (A, b_c), (A_b, c)."""
+    for position, letter in enumerate(name):
+        if letter in "_." and 0 < position < len(name) - 1:
+            yield name[:position], name[position + 1 :]
+
+
+def column_of(events: ak.Array, name: str) -> ak.Array:
+    """Take a column by the name that a :class:`Layout` gave it.
+
+    Parameters
+    ----------
+    events : ak.Array of records
+        Events of any schema.
+    name : str
+        Name of the column, with a dot between a record and its field.
+
+    Returns
+    -------
+    ak.Array
+        The column.
+    """
+    if name in ak.fields(events):
+        return _plain(events, name)
+    for record, field in _splits(name):
+        if record in ak.fields(events):
+            return column_of(_plain(events, record), field)
+    raise InputError(f"expected the column {name!r}, received {shortened(ak.fields(events), name)}")
+
+
+def _plain(events: ak.Array, name: str) -> ak.Array:
+    """A field of the events, without the behaviour of records that want more than there is."""
+    try:
+        return events[name]
+    except ValueError:  # coffea's jets want a charge, which NanoAODSchema fills for TTrees only
+        return ak.Array(ak.without_parameters(events.layout[name], highlevel=False))
+
+
+def names_of(events: ak.Array) -> Callable[[str], bool]:
+    """Give a function that tells whether events of any schema have a column.
+
+    Parameters
+    ----------
+    events : ak.Array of records
+        The events.
+
+    Returns
+    -------
+    callable
+        True for a name that :func:`column_of` finds.
+    """
+    form = events.layout.form
+
+    def known(name: str) -> bool:
+        return _has(form, name)
+
+    return known
+
+
+def _has(form: ak.forms.Form, name: str) -> bool:
+    fields = set(form.fields)
+    if name in fields:
+        return True
+    return any(
+        record in fields and _has(form.content(record), field) for record, field in _splits(name)
+    )
 
 
 class Layout:
-    """Which column of one file holds which name."""
+    """Which column of a file, or of events, holds which name of a task.
 
-    def __init__(self, source: Any, path: Path, task: Task, config: InputConfig) -> None:
-        self.available = set(_columns(source))
-        self.path, self.task, self.branches = path, task, config.branches
-        self.nested = isinstance(source, pyarrow.parquet.ParquetFile) and (
-            task.collection in self.available
-        )
+    Parameters
+    ----------
+    known : callable
+        Tells whether a column exists.
+    names : iterable of str
+        All columns, for errors and for :meth:`all_fields`.
+    place : str
+        The file or schema, for errors.
+    collection : str
+        Name of the collection of objects.
+    branches : mapping of str to str, tuple of str or float
+        Columns that do not follow a pattern, by name of the field or number.
+    """
 
-    def of_event(self, name: str, required: bool) -> str | None:
-        """Column of a per-event quantity; None if it is optional and missing."""
-        column = self.branches.get(name, name)
-        if not isinstance(column, str):
-            raise InputError(f"[input.branches] {name}: expected one branch, received {column}")
-        if column in self.available:
-            return column
-        if required or name in self.branches:
-            raise InputError(f"{self.path}: expected the column {column!r} ({name})")
+    def __init__(
+        self,
+        known: Callable[[str], bool],
+        names: Iterable[str],
+        place: str,
+        collection: str,
+        branches: Mapping[str, Branch],
+    ) -> None:
+        self.known, self.names, self.place = known, frozenset(names), place
+        self.collection, self.branches = collection, branches
+
+    @classmethod
+    def of_events(
+        cls, events: ak.Array, task: Task, config: InputConfig, name: str | None = None
+    ) -> Layout:
+        """Describe events of any schema.
+
+        Parameters
+        ----------
+        events : ak.Array of records
+            The events.
+        task, config : Task or InputConfig
+            Collection and branches.
+        name : str, optional
+            Collection of reconstructed objects, in place of the task's.
+
+        Returns
+        -------
+        Layout
+            Layout of these events.
+        """
+        names = ak.fields(events)
+        collection, branches = _of(task, config, name)
+        return cls(names_of(events), names, "the events", collection, branches)
+
+    @classmethod
+    def of_numbers(cls, events: ak.Array, config: InputConfig) -> Layout:
+        """Describe the numbers of the events of any schema.
+
+        Parameters
+        ----------
+        events : ak.Array of records
+            The events.
+        config : InputConfig
+            Branches.
+
+        Returns
+        -------
+        Layout
+            Layout without a collection.
+        """
+        return cls(names_of(events), ak.fields(events), "the events", "", config.branches)
+
+    @classmethod
+    def of_names(
+        cls,
+        names: frozenset[str],
+        place: str,
+        task: Task,
+        config: InputConfig,
+        name: str | None = None,
+    ) -> Layout:
+        """Describe a file.
+
+        Parameters
+        ----------
+        names : frozenset of str
+            Names of its columns.
+        place : str
+            The file.
+        task, config : Task or InputConfig
+            Collection and branches.
+        name : str, optional
+            Collection of reconstructed objects, in place of the task's.
+
+        Returns
+        -------
+        Layout
+            Layout of this file.
+        """
+        collection, branches = _of(task, config, name)
+        return cls(names.__contains__, names, place, collection, branches)
+
+    def _first(self, candidates: Iterable[str]) -> str | None:
+        """The first name that exists, or could be read as a field of a record."""
+        for name in candidates:
+            if self.known(name):
+                return name
+            for record, field in _splits(name):
+                if self.known(f"{record}.{field}"):
+                    return f"{record}.{field}"
         return None
 
-    def of_object(self, field: str) -> Column:
-        """Column of a field of the collection, or one for each object."""
-        column = self.branches.get(field, f"{self.task.collection}_{field}")
-        wanted = [column] if isinstance(column, str) else column
-        missing = [name for name in wanted if name not in self.available]
-        if missing:
+    def of_event(self, name: str, *, required: bool = True) -> str | None:
+        """Find the column of a number of the event.
+
+        Parameters
+        ----------
+        name : str
+            Name in the task, or of an event number.
+        required : bool, default True
+            Whether it is an error if there is none.
+
+        Returns
+        -------
+        str or None
+            Name of the column; None if it is optional and missing.
+
+        Raises
+        ------
+        InputError
+            If it is required, or named under ``[input.branches]``, and missing.
+        """
+        branch = self.branches.get(name)
+        if branch is not None and not isinstance(branch, str):
+            raise InputError(f"[input.branches] {name}: expected one branch, received {branch}")
+        aliases = () if branch is not None else EVENT_ALIASES.get(name, ())
+        column = self._first([branch or name, *aliases])
+        if column is None and (required or branch is not None):
+            wanted = branch or name
             raise InputError(
-                f"{self.path}: expected the column {missing[0]!r} for the field {field!r}, "
-                f"received {shortened(sorted(self.available), missing[0])}; name another one "
-                "under [input.branches]"
+                f"{self.place}: expected the column {wanted!r} ({name}), received "
+                f"{shortened(sorted(self.names), wanted)}; name another one under [input.branches]"
             )
         return column
 
+    def of_object(self, field: str) -> Column:
+        """Find the column of a field of the collection.
+
+        A number of the event stands for a field of all its objects, where the collection has no
+        such field.
+
+        Parameters
+        ----------
+        field : str
+            Name of the field.
+
+        Returns
+        -------
+        str, tuple of str or float
+            The column, one column for each object, or a number that all objects have.
+
+        Raises
+        ------
+        InputError
+            If there is none.
+        """
+        branch = self.branches.get(field)
+        if isinstance(branch, float | int):
+            return float(branch)
+        if branch is not None:
+            wanted = [branch] if isinstance(branch, str) else list(branch)
+            columns = [self._first([name]) for name in wanted]
+            if all(column is not None for column in columns):
+                found = tuple(column for column in columns if column is not None)
+                return found[0] if isinstance(branch, str) else found
+            missing = wanted[columns.index(None)]
+        else:
+            column = self._first(self._patterns(field))
+            if column is not None:
+                return column
+            missing = f"{self.collection}_{field}"
+        raise InputError(
+            f"{self.place}: expected the column {missing!r} for the field {field!r}, "
+            f"received {shortened(sorted(self.names), missing)}; name another one "
+            "under [input.branches]"
+        )
+
+    def _patterns(self, field: str) -> Iterator[str]:
+        """Names that a field of the collection may have."""
+        short = self.collection.removeprefix("Analysis")
+        for name in (field, *FIELD_ALIASES.get(field, ())):
+            yield f"{self.collection}_{name}"
+            for collection in dict.fromkeys((self.collection, f"Analysis{short}")):
+                yield f"{collection}AuxDyn.{name}"
+                yield f"{collection}Aux.{name}"
+            if short != self.collection:
+                yield f"{short}_{name}"
+        yield field  # a number of the event, which all its objects share
+
     def of_objects(self, fields: Iterable[str]) -> dict[str, Column]:
-        """Columns of the fields, and of what fields that the file does not have come from."""
+        """Find the columns of fields, and of what those that do not exist are computed from.
+
+        Parameters
+        ----------
+        fields : iterable of str
+            Names of the fields.
+
+        Returns
+        -------
+        dict of str to str, tuple of str or float
+            Columns by field.
+
+        Raises
+        ------
+        InputError
+            If a field is missing, and so is what it could be computed from.
+        """
         columns: dict[str, Column] = {}
         for field in fields:
-            try:
-                columns[field] = self.of_object(field)
-            except InputError:
-                if field not in INPUTS:
-                    raise
-                try:
-                    columns |= {name: self.of_object(name) for name in INPUTS[field]}
-                except InputError:
-                    self.of_object(field)  # the user asked for this one
+            columns |= self._or_inputs(field, ())
         return columns
+
+    def _or_inputs(self, field: str, above: tuple[str, ...]) -> dict[str, Column]:
+        """Column of a field, or those of what it is computed from, which is none of ``above``."""
+        try:
+            return {field: self.of_object(field)}
+        except InputError as error:
+            if field not in DERIVED or field in above:
+                raise
+            columns: dict[str, Column] = {}
+            try:
+                for each in DERIVED[field].inputs:
+                    columns |= self._or_inputs(each, (*above, field))
+            except InputError:
+                raise error from None  # the user asked for this one
+            return columns
+
+    def all_fields(self) -> list[str]:
+        """List all fields of the collection, and those under ``[input.branches]``.
+
+        Returns
+        -------
+        list of str
+            Their names.
+        """
+        starts = tuple(pattern.removesuffix("*") for pattern in self._patterns("*"))[:-1]
+        starts = (*starts, f"{self.collection}.")
+        fields = [n.removeprefix(s) for n in self.names for s in starts if n.startswith(s)]
+        return sorted({*fields, *self.branches} - set(EVENT_ALIASES))
+
+    @property
+    def counter(self) -> str | None:
+        """Column with the number of objects of each event, as NanoAOD has it (``nJet``)."""
+        return self._first([f"n{self.collection}"])
+
+
+def _of(task: Task, config: InputConfig, name: str | None) -> tuple[str, Mapping[str, Branch]]:
+    """Collection and branches of the task's objects, or of the reconstructed ones."""
+    return (task.collection, config.branches) if name is None else (name, config.reconstructed)

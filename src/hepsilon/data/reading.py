@@ -1,217 +1,468 @@
-"""Chunks of events from ROOT (TTree, RNTuple) and parquet files."""
+"""Chunks of events from files of any format.
+
+Files are divided into parts, ranges of entries; each part is read on its own, by whatever process,
+and becomes events in the terms of a task (:func:`hepsilon.data.events.event_chunk`).
+"""
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Iterable, Iterator
+import logging
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from dataclasses import field as attribute
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import awkward as ak
 import numpy as np
-import pyarrow.parquet
-import uproot
 
-from hepsilon.arrays.columns import Column, column_names, jagged_records
 from hepsilon.arrays.keys import EVENT_NAMES
 from hepsilon.arrays.types import Array
 from hepsilon.config.file import InputConfig
 from hepsilon.config.task import Task
-from hepsilon.data.layout import Layout, task_fields
+from hepsilon.data.events import EventChunk, event_chunk
+from hepsilon.data.formats import Table, open_table
+from hepsilon.data.layout import Layout, task_fields, task_numbers
+from hepsilon.data.sources import Source, find_sources
 from hepsilon.errors import InputError
 
-__all__ = ["EventChunk", "check_file", "read_chunks"]
+__all__ = [
+    "EventChunk",
+    "Part",
+    "Skipped",
+    "Wanted",
+    "check_file",
+    "part_chunk",
+    "read_chunks",
+    "read_events",
+    "split_files",
+]
 
 CHUNK_EVENTS = 200_000
+logger = logging.getLogger("hepsilon")
+Files = str | Path | Source | Iterable[str | Path | Source]
 
 
 @dataclass(frozen=True)
-class EventChunk:
-    """Consecutive events of one file: jagged records and per-event columns.
+class Wanted:
+    """Columns that somebody needs.
 
-    ``events`` holds the numbers of the event that a task of events needs, such as its response.
+    Attributes
+    ----------
+    fields : tuple of str
+        Fields of the collection.
+    optional : tuple of str or None
+        Further fields, where a file has them; None for all that it has.
+    numbers : tuple of str
+        Numbers of the event.
+    reconstructed : str or None
+        Collection of reconstructed objects that is needed, too.
     """
 
-    records: ak.Array
-    weights: Array
-    run: Array
-    luminosity_block: Array
-    event: Array
-    events: ak.Array | None = None
+    fields: tuple[str, ...]
+    optional: tuple[str, ...] | None = ()
+    numbers: tuple[str, ...] = ()
+    reconstructed: str | None = None
+
+    @classmethod
+    def of_task(cls, task: Task, *, response: bool = True, truth: bool = False) -> Wanted:
+        """List what a task needs.
+
+        Parameters
+        ----------
+        task : Task
+            The task.
+        response : bool, default True
+            Whether the response of events is needed.
+        truth : bool, default False
+            Whether the true efficiency is needed.
+
+        Returns
+        -------
+        Wanted
+            Columns of the task.
+        """
+        fields, numbers = task_fields(task), task_numbers(task)
+        if task.of_events and not response:
+            numbers = [name for name in numbers if name != task.passed.field]
+        elif truth:
+            (numbers if task.of_events else fields).extend(task.truth_fields)
+        return cls(tuple(dict.fromkeys(fields)), numbers=tuple(dict.fromkeys(numbers)))
 
 
-def _open(path: Path, tree: str) -> Any:
-    """The tree, RNTuple or parquet file, with errors that say what was expected."""
-    if not path.is_file():
-        raise InputError(f"no file {str(path)!r}")
-    try:
-        if path.suffix in (".parquet", ".pq"):
-            return pyarrow.parquet.ParquetFile(path)
-        file = uproot.open(path)
-    except Exception as error:
-        raise InputError(f"{path} is not a readable ROOT or parquet file: {error}") from None
-    names = [name.split(";")[0] for name in file.keys(recursive=False)]
-    if tree not in names:
-        raise InputError(f"{path}: expected a tree {tree!r}, the file holds {names}")
-    return file[tree]
+@dataclass(frozen=True)
+class Part:
+    """A range of entries of one file, with the names that coffea's work items have.
+
+    Attributes
+    ----------
+    source : Source
+        The file.
+    treename : str
+        Its tree.
+    entrystart, entrystop : int
+        First entry, and the one behind the last.
+    fileuuid : str
+        Text that tells the file apart from others.
+    """
+
+    source: Source
+    treename: str
+    entrystart: int
+    entrystop: int
+    fileuuid: str
 
 
-def _iterate(source: Any, columns: list[str], step: int) -> Iterator[ak.Array]:
-    if isinstance(source, pyarrow.parquet.ParquetFile):
-        for batch in source.iter_batches(step, columns=columns):
-            yield ak.from_arrow(batch)
-    else:
-        for start in range(0, source.num_entries, step):
-            try:
-                batch = source.arrays(columns, entry_start=start, entry_stop=start + step)
-            except OSError as error:
-                raise InputError(f"{source.file.file_path} is damaged: {error}") from None
-            yield batch
+@dataclass
+class Skipped:
+    """Files, entries and events that were left out on request, or held nothing.
+
+    Attributes
+    ----------
+    counts : Counter
+        Number of entries or files by what was the matter.
+    """
+
+    counts: Counter[str] = attribute(default_factory=Counter)
+
+    def report(self) -> None:
+        """Say everything once."""
+        for text, count in sorted(self.counts.items()):
+            logger.warning(text, count)
+
+
+def _columns(table: Table, place: str, task: Task, config: InputConfig, wanted: Wanted) -> set[str]:
+    """Names of the columns of one file that are needed.
+
+    Raises
+    ------
+    InputError
+        If one is missing.
+    """
+    layout = Layout.of_names(table.names, place, task, config)
+    required = config.schema_ == "nanoaod" and config.event_key == "event"
+    ids = [layout.of_event(name, required=required) for name in EVENT_NAMES]
+    numbers = [layout.of_event(name) for name in wanted.numbers]
+    columns = {name for name in (*ids, *numbers, layout.counter) if name is not None}
+    columns |= _object_columns(layout, wanted)
+    if wanted.reconstructed is not None:
+        others = Layout.of_names(table.names, place, task, config, wanted.reconstructed)
+        columns |= _object_columns(others, wanted)
+    return columns
+
+
+def _object_columns(layout: Layout, wanted: Wanted) -> set[str]:
+    found = list(layout.of_objects(wanted.fields).values())
+    for field in layout.all_fields() if wanted.optional is None else wanted.optional:
+        try:
+            found += layout.of_objects([field]).values()
+        except InputError:
+            continue  # who asked for it says that it is missing
+    return {
+        name
+        for column in found
+        if not isinstance(column, float)
+        for name in ([column] if isinstance(column, str) else column)
+    }
 
 
 def check_file(path: str | Path, task: Task, config: InputConfig, *, response: bool = True) -> None:
-    """Check that a file has what applying a task needs, as flat columns.
+    """Check that a file has what applying a task needs.
 
     Parameters
     ----------
-    path, task, config : str or Path or Task or InputConfig
-        The file, what is read, and where it is.
+    path : str or Path
+        The file.
+    task, config : Task or InputConfig
+        Names of the columns, and their places.
     response : bool, default True
         Whether response and truth are needed, for tasks of events.
 
     Raises
     ------
     InputError
-        For a missing or unreadable file, tree or column, or for a parquet file whose collection is
-        one nested column.
+        For a missing or unreadable file, tree or column.
     """
-    path = Path(path)
-    layout = Layout(_open(path, config.tree), path, task, config)
-    if layout.nested:
-        raise InputError(
-            f"{path}: coffea reads flat columns ({task.collection}_pt, ...) of parquet files, "
-            f"not one nested column {task.collection!r}; training reads both"
-        )
-    numbers = [task.weight] if task.weight else []
-    truth = list(task.truth_fields)
-    if task.of_events and response:
-        numbers += [task.passed.field, *truth]
-    layout.of_objects(task_fields(task) + (truth if not task.of_events else []))
-    for name in numbers:
-        layout.of_event(name, required=True)
+    wanted = Wanted.of_task(task, response=response, truth=True)
+    for source in find_sources(path):
+        with open_table(source.path, source.tree or config.tree) as table:
+            _columns(table, source.path, task, config, wanted)
 
 
-def _content_id(path: Path) -> int:
-    """Number that tells files apart, wherever they lie: a checksum of the name and the content."""
-    with path.open("rb") as file:
-        return zlib.crc32(file.read(1 << 20), zlib.crc32(path.name.encode()))
+def split_files(
+    files: Files,
+    task: Task,
+    config: InputConfig,
+    wanted: Wanted,
+    *,
+    step: int = CHUNK_EVENTS,
+    max_events: int | None = None,
+    skipped: Skipped | None = None,
+) -> list[Part]:
+    """Divide files into parts, and check that they have the columns, before any work.
 
+    Parameters
+    ----------
+    files : str, Path, Source or iterable of these
+        The files (see :func:`hepsilon.data.sources.find_sources`).
+    task, config : Task or InputConfig
+        Names of the columns, and their places.
+    wanted : Wanted
+        Columns that are needed.
+    step : int, default CHUNK_EVENTS
+        Largest number of entries of a part.
+    max_events : int, optional
+        Number of entries after which no more are taken.
+    skipped : Skipped, optional
+        Where files without entries are counted, and those that are left out.
 
-def _without_missing(array: ak.Array, column: str, path: Path) -> ak.Array:
-    """Remove the option type that nullable columns (parquet) have.
+    Returns
+    -------
+    list of Part
+        All parts, in the order of the files.
 
     Raises
     ------
     InputError
-        If events are missing.
+        For a missing or unreadable file, tree or column, a file that is given twice, or if no file
+        holds an entry.
     """
-    missing = int(ak.sum(ak.is_none(array, axis=0)))
-    if missing:
-        raise InputError(f"{path}: {missing} of {len(array)} events are missing in {column!r}")
-    return ak.drop_none(array, axis=0)
+    if step < 1 or (max_events is not None and max_events < 1):
+        raise InputError(f"expected at least one event, received {step} and {max_events}")
+    skipped = skipped if skipped is not None else Skipped()
+    parts: list[Part] = []
+    seen: dict[tuple[str, str], str] = {}
+    left = max_events
+    sources = find_sources(files)
+    for source in sources:
+        if left is not None and left <= 0:
+            break
+        try:
+            with open_table(source.path, source.tree or config.tree) as table:
+                bounds = _bounds(table, source, task, config, wanted, step)
+                identity = table.identity
+        except InputError as error:
+            if config.damaged != "skip" or not Path(source.path).is_file():
+                raise
+            skipped.counts[f"%d file was left out: {error}"] += 1
+            continue
+        if len(bounds) < 2:
+            skipped.counts[f"{source.path} and others like it: %d files without entries"] += 1
+            continue
+        tree = source.tree or config.tree
+        if (identity, tree) in seen:
+            raise InputError(
+                f"{source.path} and {seen[identity, tree]} are copies of one file; its events "
+                "would count twice"
+            )
+        seen[identity, tree] = source.path
+        for start, end in pairwise(bounds):
+            stop = end if left is None else min(end, start + left)
+            left = None if left is None else left - (stop - start)
+            if start < stop:
+                parts.append(Part(source, tree, start, stop, identity))
+    if not parts:
+        raise InputError(f"the files hold no events: {[s.path for s in sources]}")
+    return parts
 
 
-def _per_event(array: ak.Array, column: str, path: Path) -> Array:
-    """A column with one number per event."""
-    if array.ndim != 1 or ak.fields(array):
-        raise InputError(f"{path}: expected one number per event in {column!r}, got {array.type}")
-    return np.asarray(ak.to_numpy(_without_missing(array, column, path)))
+def _bounds(
+    table: Table, source: Source, task: Task, config: InputConfig, wanted: Wanted, step: int
+) -> list[int]:
+    """Entries where parts of a file begin, and its end; no part divides an event."""
+    if not table.n_entries:
+        return []
+    _columns(table, source.path, task, config, wanted)
+    if config.rows == "objects":
+        starts = _event_starts(table, source.path, task, config, 0, table.n_entries)
+        return [*np.unique(starts[:: max(1, step)]).tolist(), table.n_entries]
+    return [*range(0, table.n_entries, step), table.n_entries]
 
 
-def _objects(batch: ak.Array, columns: dict[str, Column], path: Path) -> ak.Array:
-    """The objects of the events, from one jagged column per field or one column per object."""
-    fields = {
-        field: _without_missing(batch[c], c, path)
-        if isinstance(c, str)
-        else [_per_event(batch[name], name, path) for name in c]
-        for field, c in columns.items()
+def _event_starts(
+    table: Table, place: str, task: Task, config: InputConfig, start: int, stop: int
+) -> Array:
+    """Rows where another event begins, of a table with one object per row."""
+    layout = Layout.of_names(table.names, place, task, config)
+    ids = [layout.of_event(name, required=False) for name in EVENT_NAMES]
+    names = [name for name in ids if name is not None]
+    if ids[-1] is None:
+        return np.arange(start, stop)
+    rows = table.read(names, start, stop)
+    changed = np.ones(stop - start, bool)
+    columns = [np.asarray(ak.to_numpy(rows[name], allow_missing=False)) for name in names]
+    changed[1:] = np.any([column[1:] != column[:-1] for column in columns], axis=0)
+    return start + np.flatnonzero(changed)
+
+
+def read_events(
+    part: Part,
+    task: Task,
+    config: InputConfig,
+    wanted: Wanted,
+    skipped: Skipped,
+) -> Iterator[ak.Array]:
+    """Read a part of a file as flat events, which say where they come from.
+
+    Parameters
+    ----------
+    part : Part
+        The part.
+    task, config : Task or InputConfig
+        Names of the columns, and their places.
+    wanted : Wanted
+        Columns that are needed.
+    skipped : Skipped
+        Where entries are counted that are left out because they are damaged.
+
+    Yields
+    ------
+    ak.Array of records, shape (n_events,)
+        Columns under the names that they have in the file; all entries of the part at once, unless
+        some are damaged.
+
+    Raises
+    ------
+    InputError
+        If a basket is damaged, unless it shall be skipped.
+    """
+    with open_table(part.source.path, part.treename) as table:
+        columns = sorted(_columns(table, part.source.path, task, config, wanted))
+        for start, stop in _good_ranges(table, columns, part, config, skipped):
+            events = table.read(columns, start, stop)
+            if config.rows == "objects":
+                starts = _event_starts(table, part.source.path, task, config, start, stop)
+                counts = np.diff([*starts, stop])
+                events = _grouped(events, counts, part, task, config, wanted)
+            yield ak.Array(events, attrs={"metadata": _metadata(part, start, stop)})
+
+
+def _metadata(part: Part, start: int, stop: int) -> dict[str, object]:
+    """Say where events come from, in the words of coffea."""
+    return {
+        "dataset": part.source.dataset,
+        "filename": part.source.path,
+        "treename": part.treename,
+        "fileuuid": part.fileuuid,
+        "entrystart": start,
+        "entrystop": stop,
+        "sample_weight": part.source.weight,
     }
-    try:
-        return jagged_records(fields)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
 
 
-def _event_numbers(
-    batch: ak.Array, columns: dict[str, str | None], path: Path, start: int
-) -> list[Array]:
-    """run, luminosityBlock, event; where a flat file has none: checksum and entry number."""
-    entries = np.arange(start, start + len(batch), dtype=np.uint64)
-    if columns["event"] is None:
-        file_id = np.uint64(_content_id(path))
-        return [np.full(len(batch), file_id), np.zeros(len(batch), np.uint64), entries]
-    zeros = np.zeros(len(batch), np.uint64)
-    return [
-        zeros if column is None else _per_event(batch[column], column, path).astype(np.uint64)
-        for column in columns.values()
-    ]
+def _good_ranges(
+    table: Table, columns: Sequence[str], part: Part, config: InputConfig, skipped: Skipped
+) -> list[tuple[int, int]]:
+    """Ranges of entries that can be read: all of the part, unless damages are to be skipped."""
+    if config.damaged != "skip":
+        return [(part.entrystart, part.entrystop)]
+    good = np.ones(part.entrystop - part.entrystart + 2, bool)
+    good[[0, -1]] = False
+    for damage in table.damages(columns, part.entrystart, part.entrystop):
+        good[damage.start - part.entrystart + 1 : damage.stop - part.entrystart + 1] = False
+    lost = part.entrystop - part.entrystart - int(good.sum())
+    if lost:
+        skipped.counts[f"{part.source.path}: %d entries were left out, which are damaged"] += lost
+    edges = part.entrystart + np.flatnonzero(good[1:] != good[:-1])
+    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
 
 
-def _read_file(
-    path: Path, task: Task, config: InputConfig, fields: list[str], step: int
-) -> Iterator[EventChunk]:
-    source = _open(path, config.tree)
-    layout = Layout(source, path, task, config)
-    ids = {n: layout.of_event(n, config.schema_ == "nanoaod") for n in EVENT_NAMES}
-    weight = layout.of_event(task.weight, required=True) if task.weight else None
-    objects = {} if layout.nested else layout.of_objects(fields)
-    response = layout.of_event(task.passed.field, True) if task.of_events else None
-    columns = column_names([*objects.values(), *ids.values(), weight, response])
-    columns += [task.collection] if layout.nested else []
-    start = 0
-    for batch in _iterate(source, columns, step):
-        if layout.nested:
-            records = _without_missing(batch[task.collection], task.collection, path)
-        else:
-            records = _objects(batch, objects, path)
-        weights = np.ones(len(batch))
-        if weight is not None:
-            weights = _per_event(batch[weight], weight, path)
-        events = None
-        if response is not None:
-            events = ak.zip({task.passed.field: _per_event(batch[response], response, path)})
-        run, luminosity_block, event = _event_numbers(batch, ids, path, start)
-        yield EventChunk(records, weights, run, luminosity_block, event, events)
-        start += len(batch)
+def _grouped(
+    rows: ak.Array, counts: Array, part: Part, task: Task, config: InputConfig, wanted: Wanted
+) -> ak.Array:
+    """Events from rows that hold one object each."""
+    first = np.cumsum(counts) - counts
+    layout = Layout.of_names(frozenset(ak.fields(rows)), part.source.path, task, config)
+    ids = [layout.of_event(name, required=False) for name in EVENT_NAMES]
+    numbers = {name for name in [*ids, *(layout.of_event(n) for n in wanted.numbers)] if name}
+    columns = {}
+    for name in ak.fields(rows):
+        jagged = ak.unflatten(rows[name], counts)
+        if name not in numbers:
+            columns[name] = jagged
+            continue
+        columns[name] = rows[name][first]
+        differ = int(ak.sum(ak.any(jagged != columns[name], axis=1)))
+        if differ:
+            raise InputError(
+                f"{part.source.path}: {name} is a number of the event, but differs between the "
+                f"rows of {differ} events"
+            )
+    return ak.zip(columns, depth_limit=1)
 
 
 def read_chunks(
-    files: Iterable[str | Path],
+    files: Files,
     task: Task,
     config: InputConfig,
     *,
     fields: list[str] | None = None,
     step: int = CHUNK_EVENTS,
+    max_events: int | None = None,
 ) -> Iterator[EventChunk]:
     """Read the columns of a task from files, chunk by chunk.
 
     Parameters
     ----------
-    files : iterable of str or Path
-        ROOT (TTree or RNTuple) or parquet files.
+    files : str, Path, Source or iterable of these
+        The files (see :func:`hepsilon.data.sources.find_sources`).
     task, config : Task or InputConfig
-        What to read and where it is.
+        Names of the columns, and their places.
     fields : list of str, optional
         Fields of the collection; by default what training the task needs.
     step : int, default CHUNK_EVENTS
-        Events per chunk.
+        Largest number of entries of a chunk.
+    max_events : int, optional
+        Number of entries after which no more are read.
+
+    Yields
+    ------
+    EventChunk
+        Events in the order of the files.
 
     Raises
     ------
     InputError
-        For a missing or unreadable file, tree or column.
+        For a missing or unreadable file, tree or column, or damaged numbers.
     """
-    for path in files:
-        wanted = task_fields(task) if fields is None else fields
-        yield from _read_file(Path(path), task, config, wanted, step)
+    wanted = Wanted.of_task(task)
+    if fields is not None:
+        wanted = Wanted(wanted.fields, tuple(fields), wanted.numbers)
+    skipped = Skipped()
+    parts = split_files(
+        files, task, config, wanted, step=step, max_events=max_events, skipped=skipped
+    )
+    for part in parts:
+        for events in read_events(part, task, config, wanted, skipped):
+            yield part_chunk(events, task, config, wanted, skipped)
+    skipped.report()
+
+
+def part_chunk(
+    events: ak.Array, task: Task, config: InputConfig, wanted: Wanted, skipped: Skipped
+) -> EventChunk:
+    """Put events of a file in the terms of a task, and count what is left out.
+
+    Parameters
+    ----------
+    events : ak.Array
+        Flat events (see :func:`read_events`).
+    task, config : Task or InputConfig
+        Names of the columns, and their places.
+    wanted : Wanted
+        Columns that are needed.
+    skipped : Skipped
+        Where events with damaged numbers are counted.
+
+    Returns
+    -------
+    EventChunk
+        The events.
+    """
+    fields = None if wanted.optional is None else (*wanted.fields, *wanted.optional)
+    chunk = event_chunk(events, task, config, fields=fields)
+    if chunk.n_damaged:
+        text = f"{chunk.file}: %d events were left out, whose numbers are NaN, infinite or missing"
+        skipped.counts[text] += chunk.n_damaged
+    return chunk

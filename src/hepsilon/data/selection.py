@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import awkward as ak
 import numpy as np
 
@@ -12,7 +14,7 @@ from hepsilon.arrays.types import Array
 from hepsilon.config.task import Cut, Task
 from hepsilon.errors import InputError
 
-__all__ = ["inside_fiducial", "ordered", "passed", "select"]
+__all__ = ["cut_mask", "inside_fiducial", "ordered", "passed", "select"]
 
 
 def ordered(records: ak.Array, task: Task) -> ak.Array:
@@ -25,22 +27,67 @@ def ordered(records: ak.Array, task: Task) -> ak.Array:
     return records[ak.argsort(keys, axis=1, ascending=False, stable=True)]
 
 
-def _mask(records: ak.Array, cut: Cut) -> ak.Array:
-    values = field(records, cut.field)
-    mask = ak.ones_like(values, dtype=bool)
+def cut_mask(values: Any, cut: Cut) -> Any:
+    """Tell which values meet a requirement.
+
+    Parameters
+    ----------
+    values : ak.Array or ndarray
+        The field, or number of the event, of the cut.
+    cut : Cut
+        The requirement.
+
+    Returns
+    -------
+    ak.Array or ndarray of bool
+        Like the values.
+    """
+    mask = values == values  # noqa: PLR0124
     if cut.min is not None:
         mask = mask & (values >= cut.min)
     if cut.max is not None:
         mask = mask & (values <= cut.max)
     if cut.abs_max is not None:
         mask = mask & (abs(values) <= cut.abs_max)
-    return ak.fill_none(mask, False)
+    if cut.equals is not None:
+        mask = mask & (values == cut.equals)
+    return mask
+
+
+def _passing(records: ak.Array, cut: Cut) -> ak.Array:
+    """Which objects meet a requirement, all of whose values are numbers."""
+    values = field(records, cut.field)
+    undefined = int(ak.sum(ak.is_none(values, axis=1))) + int(ak.sum(values != values))  # noqa: PLR0124
+    if undefined:
+        raise InputError(
+            f"{cut.field}: {undefined} values are NaN or missing, for which the requirement "
+            f"{cut} has no answer"
+        )
+    return ak.fill_none(cut_mask(values, cut), False)
 
 
 def select(records: ak.Array, task: Task) -> ak.Array:
-    """Objects that pass the selection of the task, in their events."""
+    """Take the objects that pass the selection of the task, in their events.
+
+    Parameters
+    ----------
+    records : ak.Array of records, jagged
+        The objects.
+    task : Task
+        The task.
+
+    Returns
+    -------
+    ak.Array of records, jagged
+        As many events, with the objects that are left.
+
+    Raises
+    ------
+    InputError
+        If a field of the selection is missing, or has values that are NaN or missing.
+    """
     for cut in task.selection:
-        records = records[_mask(records, cut)]
+        records = records[_passing(records, cut)]
     return records
 
 
@@ -48,7 +95,7 @@ def inside_fiducial(records: ak.Array, task: Task) -> Array:
     """True for each event whose objects are all inside the task's fiducial region."""
     inside = np.ones(len(records), bool)
     for cut in task.fiducial.cuts if task.fiducial else ():
-        inside &= ak.to_numpy(ak.all(_mask(records, cut), axis=1))
+        inside &= ak.to_numpy(ak.all(_passing(records, cut), axis=1))
     return inside
 
 
@@ -73,7 +120,29 @@ def passed(records: ak.Array, task: Task) -> ak.Array:
         raise InputError(f"{task.passed.field}: {undefined} values are NaN")
     cuts = task.passed.above
     if cuts is None:
+        _check_binary(values, task.passed.field)
         return values == 1
     if len(cuts) == 1:
         return values > cuts[0]
     return sum(ak.values_astype(values > cut, np.int8) for cut in cuts)
+
+
+def _check_binary(values: ak.Array, name: str) -> None:
+    """Refuse a response that is neither boolean nor 0 or 1.
+
+    Raises
+    ------
+    InputError
+        With the number of each value.
+    """
+    content = ak.drop_none(ak.flatten(values, axis=None))
+    if ak.all((content == 0) | (content == 1)):
+        return
+    found, counts = np.unique(np.asarray(ak.to_numpy(content)), return_counts=True)
+    numbers = dict(zip(found.tolist(), counts.tolist(), strict=True))
+    shown = ", ".join(f"{value:g}: {count}" for value, count in list(numbers.items())[:8])
+    more = f" and {len(numbers) - 8} more values" if len(numbers) > 8 else ""
+    raise InputError(
+        f"{name}: expected a response of 0 or 1, or a boolean, received {shown}{more}; name the "
+        f'cuts that count as passed, such as passed = {{ field = "{name}", above = [0.5] }}'
+    )

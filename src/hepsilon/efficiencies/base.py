@@ -207,7 +207,7 @@ class Efficiency(ABC):
         """Offsets and features of the objects, in the task's order."""
         if self.task.of_events:
             return event_matrix(records, self.task, self.features.names)
-        return self.features.matrix(records)
+        return self.features.matrix(records, self.task.unit)
 
     def _inside(self, offsets: Offsets, nodes: Nodes) -> Array:
         """True for each object, or event, inside the domain: all objects of the event are."""

@@ -10,11 +10,14 @@ import numpy as np
 from coffea import processor
 
 from hepsilon.arrays.checks import checked_events
+from hepsilon.arrays.repeats import KeySample
 from hepsilon.arrays.types import Array
 from hepsilon.config.file import InputConfig
 from hepsilon.config.task import Task
-from hepsilon.data.events import collection, event_column, event_ids, event_weights
+from hepsilon.data.events import EventChunk, collection, event_chunk, metadata
+from hepsilon.data.reading import Wanted
 from hepsilon.data.selection import inside_fiducial, ordered, passed, select
+from hepsilon.data.units import in_gev
 from hepsilon.efficiencies.base import SupportsEfficiency, SupportsEvaluation
 from hepsilon.efficiencies.bin_by_bin import BinByBin
 from hepsilon.efficiencies.network import NetworkEfficiency
@@ -22,6 +25,7 @@ from hepsilon.errors import ConfigError
 from hepsilon.histograms.entries import Entries
 from hepsilon.histograms.methods import GENERATED, SELECTED, TRUTH
 from hepsilon.histograms.tracks import TrackObservable, track_observables
+from hepsilon.processors.columns import wanted_columns
 from hepsilon.processors.inversion_filling import InversionFilling
 from hepsilon.processors.outputs import RECONSTRUCTED, CorrectionMethod, InversionOutput
 from hepsilon.processors.units import EVENTS, UNITS
@@ -198,10 +202,16 @@ class EfficiencyInversion(processor.ProcessorABC):  # type: ignore[misc]
         dict of str to InversionOutput
             The output by dataset.
         """
-        dataset, n_events = events.metadata["dataset"], len(events)
-        sample = self._sample(events, self.task.collection)
+        chunk = event_chunk(
+            events,
+            self.task,
+            self.config,
+            response=not self.measured,
+            numbered=self.replicas > 0,
+        )
+        sample = self._sample(chunk)
         inside = inside_fiducial(sample.records, self.task)
-        events, sample = events[inside], sample.take(inside)
+        sample = sample.take(inside)
         filling = InversionFilling(
             self.observables,
             self.methods,
@@ -210,15 +220,17 @@ class EfficiencyInversion(processor.ProcessorABC):  # type: ignore[misc]
             measured=self.measured,
             has_truth=self.has_truth,
         )
-        predictions = self._truth(events) | self._predictions(sample)
+        predictions = self._truth(chunk, inside) | self._predictions(sample)
         self._fill(filling, sample, predictions)
         if self.reconstructed is not None:
-            chosen = self._sample(events[sample.selected], self.reconstructed)
+            chosen = self._reconstructed(events, chunk, inside)
             from_reconstructed = self._predictions(chosen, reconstructed=True)
             self._fill_reconstructed(filling, chosen, from_reconstructed)
             predictions |= from_reconstructed
         output = filling.output(
-            n_events=n_events,
+            n_events=chunk.n_read,
+            n_damaged=chunk.n_damaged,
+            event_keys=None if sample.keys is None else KeySample.of(sample.keys[sample.selected]),
             n_selected=int(np.count_nonzero(sample.selected)),
             n_outside=int(np.count_nonzero(~inside)),
             out_of_domain={
@@ -226,31 +238,50 @@ class EfficiencyInversion(processor.ProcessorABC):  # type: ignore[misc]
             },
             reference=self.reference,
         )
-        return {dataset: output}
+        return {metadata(events)["dataset"]: output}
+
+    @property
+    def wanted(self) -> Wanted:
+        """Columns that the processor reads."""
+        return wanted_columns(
+            self.task,
+            self.learned.values(),
+            self.observables,
+            response=not self.measured,
+            reconstructed=self.reconstructed,
+        )
 
     def postprocess(self, accumulator: dict[str, InversionOutput]) -> dict[str, InversionOutput]:
         """Leave the accumulated output unchanged."""
         return accumulator
 
-    def _sample(self, events: ak.Array, name: str) -> _Sample:
-        """Objects of a collection with what belongs to their events."""
-        records = select(collection(events, self.task, self.config, name), self.task)
-        if self.measured:
-            selected = np.ones(len(events), bool)
-        else:
-            response = self.task.passed.field
-            column = {response: event_column(events, response, self.config)}
-            selected = ak.to_numpy(passed(ak.zip(column), self.task))
-        keys = bootstrap_key(*event_ids(events, self.config)) if self.replicas else None
-        weights = event_weights(events, self.task, self.config)
-        return _Sample(ordered(records, self.task), weights, selected, keys)
+    def _sample(self, chunk: EventChunk) -> _Sample:
+        """Objects of the task with what belongs to their events."""
+        records = ordered(select(chunk.records, self.task), self.task)
+        selected = np.ones(len(records), bool)
+        if not self.measured:
+            selected = np.asarray(ak.to_numpy(passed(chunk.events, self.task)))
+        keys = None
+        if self.replicas:
+            keys = bootstrap_key(chunk.run, chunk.luminosity_block, chunk.event)
+        return _Sample(records, chunk.weights, selected, keys)
 
-    def _truth(self, events: ak.Array) -> dict[str, _Prediction]:
+    def _reconstructed(self, events: ak.Array, chunk: EventChunk, inside: Array) -> _Sample:
+        """Reconstructed objects of the selected events, with what belongs to their events."""
+        generated = self._sample(chunk)
+        chosen = np.flatnonzero(inside & generated.selected)
+        rows = chosen if chunk.kept is None else chunk.kept[chosen]
+        objects = collection(events[rows], self.task, self.config, self.reconstructed)
+        records = ordered(select(objects, self.task), self.task)
+        keys = None if generated.keys is None else generated.keys[chosen]
+        return _Sample(records, generated.weights[chosen], generated.selected[chosen], keys)
+
+    def _truth(self, chunk: EventChunk, inside: Array) -> dict[str, _Prediction]:
         """The true efficiency of all events, if it is known."""
-        if not self.has_truth:
+        if not self.has_truth or chunk.events is None:
             return {}
-        column = event_column(events, self.task.truth_fields[0], self.config)
-        return {TRUTH: _Prediction(checked_events(column, len(events), TRUTH))}
+        column = ak.to_numpy(chunk.events[self.task.truth_fields[0]])[inside]
+        return {TRUTH: _Prediction(checked_events(column, len(column), TRUTH))}
 
     def _predictions(
         self, sample: _Sample, *, reconstructed: bool = False
@@ -279,7 +310,7 @@ class EfficiencyInversion(processor.ProcessorABC):  # type: ignore[misc]
         eps_chosen = self._count(filling, chosen, predictions, sample.selected)
         for observable in self.observables:
             name = observable.name
-            entries = Entries.of(observable, sample.records)
+            entries = Entries.of(observable, in_gev(sample.records, self.task.unit))
             if not self.measured:
                 weights = sample.weights[entries.event]
                 prediction = _of_entries(entries, eps) | self._of_bins(name, entries)
@@ -302,7 +333,7 @@ class EfficiencyInversion(processor.ProcessorABC):  # type: ignore[misc]
         """All observables of the reconstructed objects of selected events."""
         eps = self._count(filling, sample, predictions, slice(None))
         for observable in self.observables:
-            entries = Entries.of(observable, sample.records)
+            entries = Entries.of(observable, in_gev(sample.records, self.task.unit))
             weights = sample.weights[entries.event]
             of_entries = _of_entries(entries, eps)
             filling.correct(observable.name, entries, of_entries, weights, sample.keys)

@@ -8,6 +8,7 @@ from typing import Any
 import hist
 import numpy as np
 
+from hepsilon.arrays.repeats import KeySample
 from hepsilon.arrays.statistics import bernoulli_divergence
 from hepsilon.arrays.types import Array
 from hepsilon.histograms.entries import Entries, book_methods
@@ -175,6 +176,8 @@ class InversionFilling:
         n_events: int,
         n_selected: int,
         n_outside: int,
+        n_damaged: int,
+        event_keys: KeySample | None,
         out_of_domain: dict[str, int],
         reference: str,
     ) -> InversionOutput:
@@ -184,6 +187,10 @@ class InversionFilling:
         ----------
         n_events, n_selected, n_outside : int
             Numbers of events: processed, selected, outside the fiducial region.
+        n_damaged : int
+            Number of events that were left out for damaged numbers.
+        event_keys : KeySample or None
+            Bootstrap keys of the selected events.
         out_of_domain : dict of str to int
             Number of events outside the domain of each efficiency that knows its own.
         reference : str
@@ -208,6 +215,8 @@ class InversionFilling:
             n_events=n_events,
             n_selected=n_selected,
             n_outside=n_outside,
+            n_damaged=n_damaged,
+            event_keys=event_keys,
             reference=reference,
             methods=self.methods,
             **({} if self.truth is None else vars(self.truth)),

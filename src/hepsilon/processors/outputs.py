@@ -10,6 +10,7 @@ from typing import Any, Self
 import hist
 from coffea.processor.accumulator import add, iadd
 
+from hepsilon.arrays.repeats import KeySample
 from hepsilon.arrays.types import Array
 from hepsilon.errors import InputError
 from hepsilon.histograms.methods import part_of
@@ -107,6 +108,8 @@ class Output(Mapping[str, Any]):
     divergence : Hist or None
         Mean Kullback-Leibler divergence of the true response from the predicted one [nats], by
         method.
+    n_damaged : int
+        Number of events that were left out on request, for numbers that are NaN or missing.
     """
 
     n_events: int
@@ -115,6 +118,7 @@ class Output(Mapping[str, Any]):
     residuals: Histogram | None = None
     residual_moments: Histogram | None = None
     divergence: Histogram | None = None
+    n_damaged: int = 0
 
     @property
     def truth(self) -> TruthHistograms | None:
@@ -260,6 +264,8 @@ class InversionOutput(Output):
         Name of the first observable of events in one dimension, which all totals are those of.
     methods : tuple of CorrectionMethod
         All methods that correct, in the order of the histograms.
+    event_keys : KeySample or None
+        Bootstrap keys of the events, to find those that occur twice. None without replicas.
     """
 
     horvitz_thompson: Histograms
@@ -272,6 +278,7 @@ class InversionOutput(Output):
     bias: dict[str, float]
     n_selected: int
     n_outside: int
+    event_keys: KeySample | None = None
     reference: str = _constant()
     methods: tuple[CorrectionMethod, ...] = _constant()
 

@@ -1,43 +1,97 @@
-"""Running a processor over files, with errors that users understand."""
+"""Running a processor over files of any format, with errors that users understand.
+
+The files are read as in the training, by :mod:`hepsilon.data.reading`, and coffea's executors carry
+the parts to their workers: what can be trained on can be closed on, under the same names, and a
+file that is damaged or lacks a column is named before or where it fails. In an analysis of one's
+own the processors run under coffea's ``Runner`` with any schema.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from coffea import processor
-from coffea.nanoevents import BaseSchema
 
 from hepsilon.config.file import InputConfig
 from hepsilon.config.task import Task
-from hepsilon.data.reading import check_file
+from hepsilon.data.reading import Files, Part, Skipped, Wanted, read_events, split_files
 from hepsilon.errors import InputError
 from hepsilon.processors.executors import user_errors
-from hepsilon.processors.schema import TaskSchema
 
-__all__ = ["run_processor"]
+__all__ = ["run_parts", "run_processor"]
 
-SCHEMAS = {"nanoaod": TaskSchema, "base": BaseSchema, "parquet": BaseSchema}
+
+@dataclass(frozen=True)
+class _Process:
+    """Work on one part of a file, wherever it is done."""
+
+    instance: processor.ProcessorABC
+    task: Task
+    config: InputConfig
+    wanted: Wanted
+
+    def __call__(self, part: Part) -> dict[str, Any]:
+        skipped, sum_of = Skipped(), None
+        for events in read_events(part, self.task, self.config, self.wanted, skipped):
+            output = self.instance.process(events)[part.source.dataset]
+            sum_of = output if sum_of is None else sum_of + output
+        outputs = {} if sum_of is None else {"output": sum_of}
+        return {**outputs, "skipped": Counter(skipped.counts)}
+
+
+def run_parts(parts: list[Part], function: Callable[[Part], Any], executor: Any = None) -> Any:
+    """Run a function over parts of files through a coffea executor.
+
+    Parameters
+    ----------
+    parts : list of Part
+        The parts.
+    function : callable
+        Work on one of them; it must pickle, and give what coffea can add.
+    executor : coffea executor, optional
+        Executor to run with; IterativeExecutor by default.
+
+    Returns
+    -------
+    Any
+        Sum of what the function gives.
+
+    Raises
+    ------
+    HepsilonError
+        An error of the function, as it was raised.
+    """
+    chosen = executor or processor.IterativeExecutor(status=False, retries=0)
+    with user_errors():
+        result, error = chosen.copy()(parts, function, None)
+        if error:
+            raise error
+    return result
 
 
 def run_processor(
-    files: Sequence[str | Path],
+    files: Files,
     instance: processor.ProcessorABC,
     task: Task,
     config: InputConfig,
     *,
     executor: Any = None,
     chunksize: int = 100_000,
+    max_events: int | None = None,
 ) -> Any:
-    """Run a processor over files as one dataset, through a coffea executor.
+    """Run a processor of this package over files as one dataset, through a coffea executor.
 
     Parameters
     ----------
-    files : sequence of str or Path
-        Files of the sample.
+    files : str, Path, Source or iterable of these
+        Files of the sample (see :func:`hepsilon.data.sources.find_sources`).
     instance : processor.ProcessorABC
-        The processor.
+        A :class:`~hepsilon.processors.TruthTagging` or
+        :class:`~hepsilon.processors.EfficiencyInversion`, or one of one's own that says by
+        ``wanted`` which columns it needs.
     task : Task
         Task of the processor, checked against every file before any work.
     config : InputConfig
@@ -45,13 +99,14 @@ def run_processor(
     executor : coffea executor, optional
         Executor to run with; IterativeExecutor by default.
     chunksize : int, default 100000
-        Events per chunk.
+        Largest number of events of a chunk.
+    max_events : int, optional
+        Number of events after which no more are taken.
 
     Returns
     -------
     Output
-        Output of the processor for the dataset: a
-        :class:`~hepsilon.processors.outputs.TaggingOutput` or
+        Output of the processor: a :class:`~hepsilon.processors.outputs.TaggingOutput` or
         :class:`~hepsilon.processors.outputs.InversionOutput`, or what a processor of one's own
         gives.
 
@@ -60,19 +115,15 @@ def run_processor(
     InputError
         If there are no files or no events, or for a file that lacks what the task needs.
     """
-    if not files:
-        raise InputError("expected at least one file")
-    for file in files:  # before any work: coffea would fail with a riddle, or drop the file
-        check_file(file, task, config, response=not getattr(instance, "measured", False))
-    runner = processor.Runner(
-        executor=executor or processor.IterativeExecutor(status=False, retries=0),
-        schema=SCHEMAS[config.schema_],
-        chunksize=chunksize,
-        format="parquet" if config.schema_ == "parquet" else "root",
+    wanted: Wanted = instance.wanted
+    skipped = Skipped()
+    parts = split_files(
+        files, task, config, wanted, step=chunksize, max_events=max_events, skipped=skipped
     )
-    fileset = {"sample": {"treename": config.tree, "files": [str(file) for file in files]}}
-    with user_errors():
-        result = runner(fileset, instance)
-    if "sample" not in result:
-        raise InputError(f"the files {[str(f) for f in files]} hold no events")
-    return result["sample"]
+    result = run_parts(parts, _Process(instance, task, config, wanted), executor)
+    skipped.counts.update(result["skipped"])
+    skipped.report()
+    output = result.get("output")
+    if output is None:
+        raise InputError("every part of the files is damaged, and was left out")
+    return instance.postprocess({"sample": output})["sample"]

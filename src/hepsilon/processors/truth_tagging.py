@@ -18,8 +18,10 @@ from hepsilon.arrays.kernels import bins_between
 from hepsilon.arrays.types import Array, Offsets
 from hepsilon.config.file import InputConfig
 from hepsilon.config.task import Task
-from hepsilon.data.events import collection, event_weights
+from hepsilon.data.events import event_chunk, metadata
+from hepsilon.data.reading import Wanted
 from hepsilon.data.selection import passed, select
+from hepsilon.data.units import in_gev
 from hepsilon.efficiencies.base import SupportsEfficiency, SupportsEvaluation
 from hepsilon.efficiencies.field import FieldEfficiency
 from hepsilon.errors import ConfigError, InputError
@@ -28,6 +30,7 @@ from hepsilon.histograms.entries import Entries
 from hepsilon.histograms.jets import JET_OBSERVABLES
 from hepsilon.histograms.methods import ALL, DIRECT, OTHER, TAG_COUNTS, TRUTH
 from hepsilon.histograms.observables import Observable
+from hepsilon.processors.columns import wanted_columns
 from hepsilon.processors.filling import ObservableEntries, TagSample
 from hepsilon.processors.outputs import Histograms, TaggingOutput, TruthHistograms
 from hepsilon.processors.selections import Selections, TagProbabilities
@@ -148,14 +151,17 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
         dict of str to TaggingOutput
             The output by dataset.
         """
-        records = select(collection(events, self.task, self.config), self.task)
+        chunk = event_chunk(events, self.task, self.config, numbered=False)
+        records = select(chunk.records, self.task)
         offsets = offsets_of(records)
         predictions = self._predictions(records, offsets)
-        sample = self._sample(events, offsets, predictions)
+        sample = self._sample(chunk.weights, offsets, predictions)
+        records = in_gev(records, self.task.unit)
         entries = self._entries(records)
         truth = self._compare(records, sample.methods) if self.task.truth else None
         output = TaggingOutput(
-            n_events=len(events),
+            n_events=chunk.n_read,
+            n_damaged=chunk.n_damaged,
             n_objects=int(offsets[-1]),
             out_of_domain={
                 k: p.n_outside for k, p in predictions.items() if p.n_outside is not None
@@ -169,7 +175,12 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
             },
             **({} if truth is None else vars(truth)),
         )
-        return {events.metadata["dataset"]: output}
+        return {metadata(events)["dataset"]: output}
+
+    @property
+    def wanted(self) -> Wanted:
+        """Columns that the processor reads."""
+        return wanted_columns(self.task, self.efficiencies.values(), self.observables)
 
     def postprocess(self, accumulator: dict[str, TaggingOutput]) -> dict[str, TaggingOutput]:
         """Leave the accumulated output unchanged."""
@@ -210,7 +221,7 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
         return _Prediction(probabilities(rows, name), replicas, n_outside)
 
     def _sample(
-        self, events: ak.Array, offsets: Offsets, predictions: Mapping[str, _Prediction]
+        self, weights: Array, offsets: Offsets, predictions: Mapping[str, _Prediction]
     ) -> TagSample:
         """Probabilities of all conditions, from those of the objects."""
 
@@ -223,7 +234,6 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
             for name, prediction in predictions.items()
             if prediction.replicas is not None
         }
-        weights = event_weights(events, self.task, self.config)
         return TagSample(weights, offsets, methods, replicas, self.selections)
 
     def _categories(self, records: ak.Array, unit: Unit) -> tuple[Array, list[str]]:

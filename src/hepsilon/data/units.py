@@ -1,0 +1,88 @@
+"""Units: momenta, energies and masses are in GeV behind this module, whatever the records hold."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import awkward as ak
+
+__all__ = ["IN_GEV", "Unit", "in_gev", "is_angle", "is_momentum"]
+
+Unit = Literal["GeV", "MeV"]
+IN_GEV: dict[Unit, float] = {"GeV": 1.0, "MeV": 1e-3}
+"""Factors from units of the records to GeV."""
+MOMENTA = (
+    "pt",
+    "px",
+    "py",
+    "pz",
+    "p",
+    "et",
+    "e",
+    "energy",
+    "m",
+    "mass",
+    "msoftdrop",
+    "sumet",
+    "ht",
+)
+ANGLES = ("phi",)
+
+
+def _last(name: str) -> str:
+    return name.lower().replace(".", "_").rsplit("_", 1)[-1]
+
+
+def is_momentum(name: str) -> bool:
+    """Tell whether a field is a momentum, energy or mass by its name.
+
+    Parameters
+    ----------
+    name : str
+        Name of the field; of ``"gen_pt"`` the last part counts.
+
+    Returns
+    -------
+    bool
+        True for pt, px, py, pz, p, et, e, energy, m, mass and the like.
+    """
+    return _last(name) in MOMENTA
+
+
+def is_angle(name: str) -> bool:
+    """Tell whether a field is an azimuth by its name.
+
+    Parameters
+    ----------
+    name : str
+        Name of the field.
+
+    Returns
+    -------
+    bool
+        True for phi.
+    """
+    return name == "phi" or name.endswith("_phi")
+
+
+def in_gev(records: ak.Array, unit: Unit) -> ak.Array:
+    """Give records whose momenta, energies and masses are in GeV.
+
+    Parameters
+    ----------
+    records : ak.Array of records, jagged
+        Objects whose momenta are in ``unit``.
+    unit : {"GeV", "MeV"}
+        Unit of the records.
+
+    Returns
+    -------
+    ak.Array of records, jagged
+        The records themselves where nothing is to be done.
+    """
+    if IN_GEV[unit] == 1.0:
+        return records
+    for name in ak.fields(records):
+        if is_momentum(name):
+            records = ak.with_field(records, records[name] * IN_GEV[unit], name)
+    return records
