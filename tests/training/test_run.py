@@ -19,6 +19,7 @@ from hepsilon.simulation import write_jets
 from hepsilon.training import run
 from hepsilon.training.loss import cross_entropy
 from hepsilon.training.member import Member
+from tests.helpers.files import rewritten
 from tests.helpers.toys import POINTS, TASK, mlp_config, random_jets
 
 
@@ -131,7 +132,9 @@ def test_validation_events_are_never_trained_on(files, monkeypatch, tmp_path):
         update={"model": config.model.model_copy(update={"bootstrap": True})}
     )
     out = tmp_path / "mlp.hepsilon"
-    *_, training, validation, _, _ = captured(monkeypatch, config, [*files, files[0]], out)
+    *_, training, validation, _, _ = captured(
+        monkeypatch, config, [*files, rewritten(files[0], tmp_path / "again.root")], out
+    )
     assert not set(training.keys) & set(validation.keys)
     assert training.n_events + validation.n_events == 950
     assert 0.2 < validation.n_events / 950 < 0.4

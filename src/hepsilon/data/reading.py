@@ -428,7 +428,7 @@ def read_chunks(
     """
     wanted = Wanted.of_task(task)
     if fields is not None:
-        wanted = Wanted(wanted.fields, tuple(fields), wanted.numbers)
+        wanted = Wanted(tuple(fields), numbers=wanted.numbers)
     skipped = Skipped()
     parts = split_files(
         files, task, config, wanted, step=step, max_events=max_events, skipped=skipped
