@@ -17,6 +17,7 @@ from hepsilon.data.layout import task_fields
 from hepsilon.data.reading import EventChunk, check_file, read_chunks
 from hepsilon.simulation import write_jets
 from hepsilon.simulation.writer import jet_events
+from tests.helpers.files import rewritten
 
 N_EVENTS = 40
 TASK = Task(
@@ -96,7 +97,6 @@ def test_every_format_gives_the_events_that_were_written(
 @pytest.mark.parametrize("kind", [*FORMATS, "nullable parquet"])
 def test_chunks_are_ready_for_training(tmp_path: Path, events: dict[str, Any], kind: str) -> None:
     from hepsilon.data.dataset import load_columns
-from tests.helpers.files import rewritten
 
     columns = load_columns(read_chunks([write(tmp_path, kind, events)], TASK, NANOAOD), TASK)
     assert len(columns.nodes) == ak.sum(ak.num(events["Jet"]))
