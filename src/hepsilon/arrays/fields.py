@@ -11,7 +11,7 @@ from hepsilon.arrays import geometry
 from hepsilon.arrays.columns import shortened
 from hepsilon.errors import InputError
 
-__all__ = ["DERIVED", "INPUTS", "field"]
+__all__ = ["DERIVED", "INPUTS", "PARTNERS", "field"]
 
 DERIVED: dict[str, Callable[[ak.Array], ak.Array]] = {
     "proximity": geometry.proximity,
@@ -31,6 +31,8 @@ INPUTS: dict[str, tuple[str, ...]] = {
     "pz": ("pt", "eta"),
 }
 """Fields that each derived field is computed from."""
+PARTNERS = frozenset({"proximity", "n_close"})
+"""Derived fields that depend on the other objects of the event."""
 
 
 def field(records: ak.Array, name: str) -> ak.Array:

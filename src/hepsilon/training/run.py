@@ -14,10 +14,11 @@ import numpy as np
 
 from hepsilon._system.extras import needs
 from hepsilon._system.progress import progress_bar
+from hepsilon.arrays.fields import PARTNERS
 from hepsilon.config.file import Config
 from hepsilon.config.learning import Recipe
 from hepsilon.data.dataset import TrainingColumns, check_response, read_columns
-from hepsilon.data.features import FeatureSpec, fit_features
+from hepsilon.data.features import FeatureSpec, Multiplicity, fit_features
 from hepsilon.efficiencies.artifact import SourceFile, versions, write_artifact
 from hepsilon.efficiencies.artifact_edits import SAMPLE
 from hepsilon.efficiencies.cards import EpochCard, MemberCard, NetworkCard
@@ -213,6 +214,8 @@ def train(
     weights = np.abs(sides[0].weights)
     spec = fit_features(config.task, sides[0].nodes, weights, sides[0].offsets)
     architecture = resolve(config.model, config.task)
+    if architecture.blocks or PARTNERS & set(spec.names):  # the answer depends on the partners
+        spec = spec.model_copy(update={"multiplicity": Multiplicity.of(sides[0].offsets)})
     if architecture.objects is not None:
         sides = sides[0].joined(architecture.objects), sides[1].joined(architecture.objects)
     sample = _sample(validation)
