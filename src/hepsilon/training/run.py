@@ -172,6 +172,7 @@ def train(
     out: str | Path,
     *,
     progress: bool = True,
+    hash_files: bool = False,
 ) -> TrainingResult:
     """Train a network, or an ensemble, and write it as one file.
 
@@ -188,6 +189,8 @@ def train(
         The artifact to write.
     progress : bool, default True
         Show progress bars on standard error.
+    hash_files : bool, default False
+        Note the hash of the content of every file in the card: they are read once more for it.
 
     Raises
     ------
@@ -205,7 +208,9 @@ def train(
         if isinstance(data, TrainingColumns)
         else read_columns(data, config, folder=folder, progress=progress)
     )
-    files = () if isinstance(data, TrainingColumns) else tuple(map(SourceFile.of, data))
+    files: tuple[SourceFile, ...] = ()
+    if not isinstance(data, TrainingColumns):
+        files = tuple(SourceFile.of(file, content_hash=hash_files) for file in data)
     check_response(columns, config.task)
     sides = columns.split(config.training.validation)
     validation = sides[1]
