@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hepsilon.closure.model import Closure, InversionClosure, TaggingClosure, closure_schema
+from hepsilon.closure.questions import differences, trained_on
 from hepsilon.closure.statistic import (
     MIN_INFORMATION,
     MIN_VARIANCE,
@@ -32,8 +33,10 @@ __all__ = [
     "closure_schema",
     "compare",
     "compare_inversion",
+    "differences",
     "run_closure",
     "run_processor",
+    "trained_on",
 ]
 
 
@@ -111,4 +114,9 @@ def closure_report(
     TaggingClosure or InversionClosure
         Content of ``closure.json``; ``as_dict`` gives it as plain dictionaries.
     """
-    return use_case(task).close(output, task, efficiencies, files)
+    closure = use_case(task).close(output, task, efficiencies, files)
+    checks = {
+        "differences": differences(efficiencies, task),
+        "trained_on": trained_on(efficiencies, files),
+    }
+    return closure.model_copy(update=checks)

@@ -323,6 +323,12 @@ class Closure(ClosureRecord):
         Versions of the software.
     model_hash : dict of str to str or None
         Hash of every artifact, by name; None for one that was not saved.
+    differences : dict of str to list of str
+        By efficiency, how the question that it was trained for differs from the one it was asked;
+        only of those that differ.
+    trained_on : dict of str to list of str
+        By efficiency, the files of this sample that it was trained on, by their identity; only of
+        those that were. Such a closure says nothing about other events.
     """
 
     task: Annotated[Task, PlainSerializer(_plain_task)]
@@ -332,6 +338,8 @@ class Closure(ClosureRecord):
     files: list[str]
     versions: dict[str, str]
     model_hash: dict[str, str | None]
+    differences: dict[str, list[str]] = Field(default_factory=dict)
+    trained_on: dict[str, list[str]] = Field(default_factory=dict)
 
 
 class TaggingClosure(Closure):

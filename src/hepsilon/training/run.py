@@ -14,10 +14,11 @@ import numpy as np
 
 from hepsilon._system.extras import needs
 from hepsilon._system.progress import progress_bar
+from hepsilon.arrays.fields import partners_of
 from hepsilon.config.file import Config
 from hepsilon.config.learning import Recipe
 from hepsilon.data.dataset import TrainingColumns, check_response, read_columns
-from hepsilon.data.features import FeatureSpec, fit_features
+from hepsilon.data.features import FeatureSpec, Multiplicity, fit_features
 from hepsilon.efficiencies.artifact import SourceFile, versions, write_artifact
 from hepsilon.efficiencies.artifact_edits import SAMPLE
 from hepsilon.efficiencies.cards import EpochCard, MemberCard, NetworkCard
@@ -171,6 +172,7 @@ def train(
     out: str | Path,
     *,
     progress: bool = True,
+    hash_files: bool = False,
 ) -> TrainingResult:
     """Train a network, or an ensemble, and write it as one file.
 
@@ -187,6 +189,8 @@ def train(
         The artifact to write.
     progress : bool, default True
         Show progress bars on standard error.
+    hash_files : bool, default False
+        Note the hash of the content of every file in the card: they are read once more for it.
 
     Raises
     ------
@@ -204,7 +208,9 @@ def train(
         if isinstance(data, TrainingColumns)
         else read_columns(data, config, folder=folder, progress=progress)
     )
-    files = () if isinstance(data, TrainingColumns) else tuple(map(SourceFile.of, data))
+    files: tuple[SourceFile, ...] = ()
+    if not isinstance(data, TrainingColumns):
+        files = tuple(SourceFile.of(file, content_hash=hash_files) for file in data)
     check_response(columns, config.task)
     sides = columns.split(config.training.validation)
     validation = sides[1]
@@ -213,6 +219,8 @@ def train(
     weights = np.abs(sides[0].weights)
     spec = fit_features(config.task, sides[0].nodes, weights, sides[0].offsets)
     architecture = resolve(config.model, config.task)
+    if architecture.blocks or partners_of(spec.names):  # the answer depends on the partners
+        spec = spec.model_copy(update={"multiplicity": Multiplicity.of(sides[0].offsets)})
     if architecture.objects is not None:
         sides = sides[0].joined(architecture.objects), sides[1].joined(architecture.objects)
     sample = _sample(validation)
