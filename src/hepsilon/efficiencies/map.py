@@ -8,7 +8,7 @@ import numpy as np
 
 from hepsilon.arrays.fields import partners_of
 from hepsilon.arrays.kernels import bins_between
-from hepsilon.arrays.statistics import effective_sample_size
+from hepsilon.arrays.statistics import observed_efficiency
 from hepsilon.arrays.types import Array, Nodes, Offsets
 from hepsilon.config.learning import MapConfig
 from hepsilon.config.task import Task
@@ -327,18 +327,14 @@ def _posterior(
             f"expected objects inside the binning with a positive sum of weights, received "
             f"{numbers.size} objects with the sum {np.sum(n):g}"
         )
-    from hist.intervals import clopper_pearson_interval  # slow to import, and only needed here
-
-    n_effective = np.where(n > 0, effective_sample_size(n, squares), 0.0)
-    ratio = np.divide(k, n, out=np.zeros(shape), where=n > 0)
-    unphysical = int(np.count_nonzero((ratio < 0.0) | (ratio > 1.0) | (n < 0.0)))
-    ratio = np.clip(ratio, 0.0, 1.0)
+    observed = observed_efficiency(k, n, squares)
+    ratio = np.nan_to_num(np.clip(observed.value, 0.0, 1.0))
+    n_effective = observed.n_effective
     binned = tuple(range(n.ndim - n_binned, n.ndim))
     good_sum, all_sum = (np.sum(x, axis=binned, keepdims=True) for x in (k, n))
     overall = np.full_like(good_sum, np.sum(k) / np.sum(n))
     prior = np.divide(good_sum, all_sum, out=overall, where=all_sum > 0)
     prior = np.clip(prior, 1e-9, 1.0 - 1e-9)
-    low, high = clopper_pearson_interval(n_effective * ratio, n_effective)
     value = (n_effective * ratio + prior) / (n_effective + 1.0)
-    arrays = {"value": value, "low": low, "high": high, "n_effective": n_effective}
-    return arrays, unphysical
+    arrays = {"low": observed.low, "high": observed.high, "n_effective": n_effective}
+    return {"value": value} | arrays, int(np.count_nonzero(observed.unphysical))
