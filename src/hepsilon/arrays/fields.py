@@ -14,7 +14,15 @@ from hepsilon.arrays import geometry
 from hepsilon.arrays.columns import shortened
 from hepsilon.errors import ConfigError, InputError
 
-__all__ = ["DERIVED", "DerivedField", "available", "field", "partners_of", "register_field"]
+__all__ = [
+    "DERIVED",
+    "DerivedField",
+    "available",
+    "field",
+    "inputs_of",
+    "partners_of",
+    "register_field",
+]
 
 
 @dataclass(frozen=True)
@@ -123,6 +131,11 @@ def _signature(derived: DerivedField) -> tuple[Any, ...]:
     function = getattr(derived.function, "func", derived.function)
     place = (function.__module__, function.__qualname__)
     return (*place, derived.inputs, dict(derived.parameters))
+
+
+def inputs_of(name: str) -> tuple[str, ...]:
+    """List the fields that a derived field is computed from; none for any other field."""
+    return DERIVED[name].inputs if name in DERIVED else ()
 
 
 def partners_of(names: Iterable[str]) -> list[str]:

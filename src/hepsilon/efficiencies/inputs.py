@@ -11,7 +11,6 @@ import awkward as ak
 import numpy as np
 
 from hepsilon.arrays.columns import offsets_of, shortened, unflatten
-from hepsilon.arrays.fields import DERIVED
 from hepsilon.arrays.types import Array
 from hepsilon.config.file import InputConfig
 from hepsilon.config.task import Task
