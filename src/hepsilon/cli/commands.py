@@ -141,7 +141,7 @@ def _source_files(args: argparse.Namespace) -> tuple[Any, ...]:
     """Files of a sample, as they are noted in the card."""
     from hepsilon.efficiencies.artifact import SourceFile
 
-    return tuple(SourceFile.of(file, content_hash=args.hash_files) for file in args.files)
+    return SourceFile.of_all(args.files, content_hash=args.hash_files)
 
 
 def _map(args: argparse.Namespace, config: Any) -> Any:
@@ -150,7 +150,7 @@ def _map(args: argparse.Namespace, config: Any) -> Any:
     from hepsilon.plotting.models import plot_map
     from hepsilon.plotting.style import save_figure
 
-    columns = read_columns(args.files, config)
+    columns = read_columns(args.files, config, max_events=args.max_events)
     files = _source_files(args)
     efficiency = EfficiencyMap.fit(config.task, columns, config.map, files)
     efficiency.save(args.out)
@@ -172,7 +172,7 @@ def _factorised(args: argparse.Namespace, config: Any) -> Any:
     from hepsilon.efficiencies.factorised import FactorisedMap, with_axes
 
     config = with_axes(config)
-    columns = read_columns(args.files, config)
+    columns = read_columns(args.files, config, max_events=args.max_events)
     files = _source_files(args)
     efficiency = FactorisedMap.fit(config.task, columns, config.map, files)
     efficiency.save(args.out)
@@ -236,6 +236,7 @@ def closure(args: argparse.Namespace) -> Any:
         efficiencies,
         config=config.input,
         executor=local_executor(args.workers),
+        max_events=args.max_events,
         **options,
     )
     report = closure_report(output, config.task, efficiencies, args.files)

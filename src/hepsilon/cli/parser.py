@@ -101,7 +101,14 @@ def _hash_option(parser: argparse.ArgumentParser) -> None:
 
 def _config_and_files(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", type=Path, metavar="CONFIG.toml", help="configuration")
-    parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help="ROOT or parquet files")
+    parser.add_argument(
+        "files",
+        nargs="+",
+        metavar="FILE",
+        help="ROOT, parquet or CSV: a path, a quoted pattern, a folder, a URL, FILE:tree, a list "
+        "(.txt), or coffea's fileset (.json)",
+    )
+    parser.add_argument("--max-events", type=_positive, help="read no more than so many")
 
 
 def _track_options(parser: argparse.ArgumentParser) -> None:

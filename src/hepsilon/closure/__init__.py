@@ -18,6 +18,7 @@ from hepsilon.closure.statistic import (
 from hepsilon.closure.use_cases import use_case
 from hepsilon.config.file import InputConfig
 from hepsilon.config.task import Task
+from hepsilon.data.sources import Files, find_sources
 from hepsilon.processors.efficiency_inversion import Correction
 from hepsilon.processors.outputs import InversionOutput, Output, TaggingOutput
 from hepsilon.processors.runner import run_processor
@@ -41,21 +42,22 @@ __all__ = [
 
 
 def run_closure(
-    files: Sequence[str | Path],
+    files: Files,
     task: Task,
     efficiencies: Mapping[str, Correction],
     *,
     config: InputConfig | None = None,
     executor: Any = None,
     chunksize: int = 100_000,
+    max_events: int | None = None,
     **options: Any,
 ) -> TaggingOutput | InversionOutput:
     """Run the processor of a task over files as one dataset, through a coffea executor.
 
     Parameters
     ----------
-    files : sequence of str or Path
-        Files of the sample.
+    files : str, Path, Source or iterable of these
+        Files of the sample (see :func:`hepsilon.data.sources.find_sources`).
     task : Task
         Task of the efficiencies: of objects (:class:`~hepsilon.processors.TruthTagging`) or of
         events (:class:`~hepsilon.processors.EfficiencyInversion`).
@@ -67,6 +69,8 @@ def run_closure(
         Executor to run with; IterativeExecutor by default.
     chunksize : int, default 100000
         Events per chunk.
+    max_events : int, optional
+        Number of events after which no more are taken.
     **options
         Further arguments of the processor.
 
@@ -85,7 +89,7 @@ def run_closure(
     config = config or InputConfig(schema="nanoaod")
     instance = use_case(task).processor(task, efficiencies, config=config, **options)
     output: TaggingOutput | InversionOutput = run_processor(
-        files, instance, task, config, executor=executor, chunksize=chunksize
+        files, instance, task, config, executor=executor, chunksize=chunksize, max_events=max_events
     )
     return output
 
@@ -94,7 +98,7 @@ def closure_report(
     output: Output,
     task: Task,
     efficiencies: Mapping[str, Correction],
-    files: Sequence[str | Path],
+    files: Files,
 ) -> Closure:
     """Compare what efficiencies predict with what was observed.
 
@@ -106,15 +110,16 @@ def closure_report(
         Task of the efficiencies.
     efficiencies : mapping of str to SupportsEfficiency or BinByBin
         Efficiencies by name; their hashes are noted.
-    files : sequence of str or Path
-        Files of the sample.
+    files : str, Path, Source or iterable of these
+        Files of the sample (see :func:`hepsilon.data.sources.find_sources`).
 
     Returns
     -------
     TaggingClosure or InversionClosure
         Content of ``closure.json``; ``as_dict`` gives it as plain dictionaries.
     """
-    closure = use_case(task).close(output, task, efficiencies, files)
+    paths = [source.path for source in find_sources(files)]
+    closure = use_case(task).close(output, task, efficiencies, paths)
     checks = {
         "differences": differences(efficiencies, task),
         "trained_on": trained_on(efficiencies, files),

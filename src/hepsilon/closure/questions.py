@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hepsilon.config.task import Cut, Fiducial, Task
+from hepsilon.data.sources import find_sources
 from hepsilon.efficiencies.artifact import SourceFile
 from hepsilon.efficiencies.selecting import cut_text
 from hepsilon.errors import InputError
@@ -88,16 +89,14 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-def trained_on(
-    efficiencies: Mapping[str, Any], files: Sequence[str | Path]
-) -> dict[str, list[str]]:
+def trained_on(efficiencies: Mapping[str, Any], files: Files) -> dict[str, list[str]]:
     """Files that efficiencies were trained on, by the identity of the files, not by their names.
 
     Parameters
     ----------
     efficiencies : mapping of str to object
         Efficiencies by name; of those without a card nothing is known.
-    files : sequence of str or Path
+    files : str, Path, Source or iterable of these
         Files of a sample; those that are not there any more cannot be compared.
 
     Returns
@@ -110,7 +109,7 @@ def trained_on(
     if not any(sources.values()):
         return {}
     whole = any(source.identity is None for of_one in sources.values() for source in of_one)
-    here = [source for file in files if (source := _source(file, whole)) is not None]
+    here = [s for file in find_sources(files) if (s := _source(file.path, whole)) is not None]
     found = {
         name: [file.name for file in here if any(file.is_same(other) for other in of_one)]
         for name, of_one in sources.items()

@@ -21,9 +21,10 @@ from hepsilon.arrays.types import Array, Nodes, Offsets
 from hepsilon.config.file import Config
 from hepsilon.config.task import Task
 from hepsilon.data.features import event_matrix, feature_matrix
-from hepsilon.data.reading import EventChunk, Files, read_chunks
+from hepsilon.data.reading import EventChunk, read_chunks
 from hepsilon.data.selection import inside_fiducial, passed, select
 from hepsilon.data.sorting import Spool
+from hepsilon.data.sources import Files
 from hepsilon.data.units import is_momentum
 from hepsilon.errors import InputError, TrainingError
 

@@ -20,6 +20,7 @@ from hepsilon.config.records import Record, validate
 from hepsilon.config.task import Task
 from hepsilon.data.features import FeatureSpec
 from hepsilon.data.identity import file_identity
+from hepsilon.data.sources import Files, find_sources
 from hepsilon.errors import ArtifactError
 
 __all__ = [
@@ -79,6 +80,30 @@ class SourceFile(Record):
         identity, size = file_identity(path)
         digest = sha256(path) if content_hash else None
         return cls(name=Path(path).name, identity=identity, size=size, sha256=digest)
+
+    @classmethod
+    def of_all(cls, files: Files, *, content_hash: bool = False) -> tuple[SourceFile, ...]:
+        """Describe all files that names stand for.
+
+        Parameters
+        ----------
+        files : str, Path, Source or iterable of these
+            Paths, patterns, folders, lists (see :func:`hepsilon.data.sources.find_sources`).
+        content_hash : bool, default False
+            Whether to add the hashes of their content.
+
+        Returns
+        -------
+        tuple of SourceFile
+            One for each file.
+
+        Raises
+        ------
+        InputError
+            If a file does not exist or cannot be read.
+        """
+        paths = [source.path for source in find_sources(files)]
+        return tuple(cls.of(path, content_hash=content_hash) for path in paths)
 
     def is_same(self, other: SourceFile) -> bool:
         """Whether two files have the same content, whatever their names."""

@@ -11,6 +11,7 @@ import awkward as ak
 import numpy as np
 
 from hepsilon.arrays.columns import offsets_of, shortened, unflatten
+from hepsilon.arrays.fields import inputs_of
 from hepsilon.arrays.types import Array
 from hepsilon.config.file import InputConfig
 from hepsilon.config.task import Task
@@ -187,10 +188,7 @@ def are_events(array: ak.Array, task: Task | None) -> bool:
 
 def _are_lists(array: ak.Array, names: tuple[str, ...]) -> bool:
     """Whether the features of records, or what they are computed from, are lists of an event."""
-    wanted = {
-        *names,
-        *(n for name in names for n in (DERIVED[name].inputs if name in DERIVED else ())),
-    }
+    wanted = {*names, *(each for name in names for each in inputs_of(name))}
     here = wanted.intersection(ak.fields(array))
     return any(array.layout[name].purelist_depth > 1 for name in here)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import shutil
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from hepsilon.config.file import Config
 from hepsilon.config.learning import Recipe
 from hepsilon.data.dataset import TrainingColumns, check_response, read_columns
 from hepsilon.data.features import FeatureSpec, Multiplicity, fit_features
+from hepsilon.data.sources import Files
 from hepsilon.efficiencies.artifact import SourceFile, versions, write_artifact
 from hepsilon.efficiencies.artifact_edits import SAMPLE
 from hepsilon.efficiencies.cards import EpochCard, MemberCard, NetworkCard
@@ -168,9 +168,10 @@ def _card(
 
 def train(
     config: Config,
-    data: Sequence[str | Path] | TrainingColumns,
+    data: Files | TrainingColumns,
     out: str | Path,
     *,
+    files: tuple[SourceFile, ...] = (),
     progress: bool = True,
     hash_files: bool = False,
 ) -> TrainingResult:
@@ -183,10 +184,12 @@ def train(
     ----------
     config : Config
         What to train and how (see :func:`hepsilon.config.file.load_config`).
-    data : sequence of str or Path or TrainingColumns
-        ROOT or parquet files, or columns that are already in memory.
+    data : str, Path, Source, iterable of these, or TrainingColumns
+        Files (see :func:`hepsilon.data.sources.find_sources`), or columns that were read.
     out : str or Path
         The artifact to write.
+    files : tuple of SourceFile, optional
+        Files that columns were read from.
     progress : bool, default True
         Show progress bars on standard error.
     hash_files : bool, default False
@@ -208,9 +211,8 @@ def train(
         if isinstance(data, TrainingColumns)
         else read_columns(data, config, folder=folder, progress=progress)
     )
-    files: tuple[SourceFile, ...] = ()
     if not isinstance(data, TrainingColumns):
-        files = tuple(SourceFile.of(file, content_hash=hash_files) for file in data)
+        files = SourceFile.of_all(data, content_hash=hash_files)
     check_response(columns, config.task)
     sides = columns.split(config.training.validation)
     validation = sides[1]
