@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hepsilon.config.task import Cut, Fiducial, Task
-from hepsilon.data.sources import find_sources
+from hepsilon.data.sources import Files, find_sources
 from hepsilon.efficiencies.artifact import SourceFile
 from hepsilon.efficiencies.selecting import cut_text
 from hepsilon.errors import InputError
