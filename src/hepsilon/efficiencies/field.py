@@ -72,7 +72,17 @@ class FieldEfficiency:
         InputError
             If a field is missing, or its values are NaN or outside [0, 1].
         """
-        return self.evaluate(records, out_of_domain=out_of_domain).eps
+        check_policy(out_of_domain)
+        given = self._given(records)
+        columns = []
+        for field in self.fields:
+            if field not in ak.fields(given.objects):
+                received = shortened(ak.fields(given.objects), field)
+                raise InputError(f"expected the field {field!r}, received {received}")
+            offsets, values = checked(given.objects[field], field)
+            columns.append(values)
+        rows = columns[0] if len(columns) == 1 else np.stack(columns, axis=1)
+        return given.form(unflatten(rows, offsets))
 
     def evaluate(
         self, records: Any, /, *, out_of_domain: OutOfDomain = "warn", replicas: bool = True
@@ -95,17 +105,8 @@ class FieldEfficiency:
         """
         check_policy(out_of_domain)
         given = self._given(records)
-        columns = []
-        for field in self.fields:
-            if field not in ak.fields(given.objects):
-                received = shortened(ak.fields(given.objects), field)
-                raise InputError(f"expected the field {field!r}, received {received}")
-            offsets, values = checked(given.objects[field], field)
-            columns.append(values)
-        rows = columns[0] if len(columns) == 1 else np.stack(columns, axis=1)
-        inside = np.ones(len(rows), bool)
-        eps, in_domain = (given.form(unflatten(x, offsets)) for x in (rows, inside))
-        return Evaluation(eps, None, in_domain, given.shown, given.kept)
+        eps, inside = self(given.shown), self.in_domain(given.shown)
+        return Evaluation(eps, None, inside, given.shown, given.kept)
 
     def in_domain(self, records: Any, /) -> Any:
         """True for every object (jagged like the objects, bool)."""
