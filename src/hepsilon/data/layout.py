@@ -390,8 +390,9 @@ class Layout:
         """
         starts = tuple(pattern.removesuffix("*") for pattern in self._patterns("*"))[:-1]
         starts = (*starts, f"{self.collection}.")
-        fields = [n.removeprefix(s) for n in self.names for s in starts if n.startswith(s)]
-        return sorted({*fields, *self.branches} - set(EVENT_ALIASES))
+        fields = {n.removeprefix(s) for n in self.names for s in starts if n.startswith(s)}
+        fields |= {name for name, others in FIELD_ALIASES.items() if fields.intersection(others)}
+        return sorted((fields | set(self.branches)) - set(EVENT_ALIASES))
 
     @property
     def counter(self) -> str | None:
