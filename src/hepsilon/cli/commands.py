@@ -189,7 +189,12 @@ def _bin_by_bin(args: argparse.Namespace, config: Any) -> Any:
     from hepsilon.processors.executors import local_executor
 
     output = run_closure(
-        args.files, config.task, {}, config=config.input, executor=local_executor(1)
+        args.files,
+        config.task,
+        {},
+        config=config.input,
+        observables=config.observables,
+        executor=local_executor(1),
     )
     files = _source_files(args)
     correction = BinByBin.fit(config.task, output.observables, output.n_events, files)
@@ -235,6 +240,7 @@ def closure(args: argparse.Namespace) -> Any:
         config.task,
         efficiencies,
         config=config.input,
+        observables=config.observables,
         executor=local_executor(args.workers),
         max_events=args.max_events,
         **options,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from hepsilon.closure.model import Closure, InversionClosure, TaggingClosure, closure_schema
+from hepsilon.closure.observables import Chosen, choose_observables
 from hepsilon.closure.questions import differences, trained_on
 from hepsilon.closure.statistic import (
     MIN_INFORMATION,
@@ -16,9 +19,12 @@ from hepsilon.closure.statistic import (
 )
 from hepsilon.closure.use_cases import use_case
 from hepsilon.config.file import InputConfig
+from hepsilon.config.observables import ObservableConfig
 from hepsilon.config.task import Task
 from hepsilon.data.sources import Files, find_sources
+from hepsilon.histograms.observables import AnyObservable
 from hepsilon.processors.efficiency_inversion import Correction
+from hepsilon.processors.observables import warn_of_left_out
 from hepsilon.processors.outputs import InversionOutput, Output, TaggingOutput
 from hepsilon.processors.runner import run_processor
 
@@ -46,6 +52,7 @@ def run_closure(
     efficiencies: Mapping[str, Correction],
     *,
     config: InputConfig | None = None,
+    observables: Sequence[AnyObservable] | Mapping[str, ObservableConfig] | None = None,
     executor: Any = None,
     chunksize: int = 100_000,
     max_events: int | None = None,
@@ -64,6 +71,10 @@ def run_closure(
         Efficiencies by name.
     config : InputConfig, optional
         Places of the columns in the files.
+    observables : sequence of Observable, or mapping of str to ObservableConfig, optional
+        Observables to fill, as they are; or what a configuration says of them by name, the section
+        ``[observables]``. By default those of the use case. Bins that are not given are chosen for
+        the sample (:func:`hepsilon.closure.observables.choose_observables`).
     executor : coffea executor, optional
         Executor to run with; IterativeExecutor by default.
     chunksize : int, default 100000
@@ -86,11 +97,30 @@ def run_closure(
         If there are no files or no events, or for a file that lacks what the task needs.
     """
     config = config or InputConfig(schema="nanoaod")
-    instance = use_case(task).processor(task, efficiencies, config=config, **options)
+    make = partial(use_case(task).processor, task, efficiencies, config=config, **options)
+    make()  # what the processor refuses, it refuses before any file is opened
+    if observables is None or isinstance(observables, Mapping):
+        chosen = choose_observables(
+            files,
+            task,
+            config,
+            observables,
+            efficiencies,
+            reconstructed=options.get("reconstructed"),
+        )
+    else:
+        chosen = Chosen(tuple(observables), {})
+    warn_of_left_out(chosen.left_out)
     output: TaggingOutput | InversionOutput = run_processor(
-        files, instance, task, config, executor=executor, chunksize=chunksize, max_events=max_events
+        files,
+        make(observables=chosen.observables),
+        task,
+        config,
+        executor=executor,
+        chunksize=chunksize,
+        max_events=max_events,
     )
-    return output
+    return replace(output, left_out={**chosen.left_out, **output.left_out})
 
 
 def closure_report(

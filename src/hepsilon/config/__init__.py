@@ -2,6 +2,7 @@
 
 from hepsilon.config.file import Config, InputConfig, load_config
 from hepsilon.config.learning import BinAxis, MapConfig, ModelConfig, Recipe, TrainingConfig
+from hepsilon.config.observables import ObservableConfig
 from hepsilon.config.records import Record, validate
 from hepsilon.config.task import Cut, Fiducial, Passed, Task
 
@@ -13,6 +14,7 @@ __all__ = [
     "InputConfig",
     "MapConfig",
     "ModelConfig",
+    "ObservableConfig",
     "Passed",
     "Recipe",
     "Record",

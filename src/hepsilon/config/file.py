@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, StrictFloat
 
 from hepsilon.config.learning import MapConfig, ModelConfig, TrainingConfig
+from hepsilon.config.observables import ObservableConfig
 from hepsilon.config.records import Record, validate
 from hepsilon.config.task import Task
 from hepsilon.errors import ConfigError
@@ -65,6 +66,7 @@ class Config(Record):
     model: ModelConfig = ModelConfig()
     training: TrainingConfig = TrainingConfig()
     map: MapConfig = MapConfig()
+    observables: dict[str, ObservableConfig] = {}
 
 
 def load_config(path: str | Path) -> Config:

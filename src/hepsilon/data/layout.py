@@ -391,6 +391,7 @@ class Layout:
         starts = tuple(pattern.removesuffix("*") for pattern in self._patterns("*"))[:-1]
         starts = (*starts, f"{self.collection}.")
         fields = [n.removeprefix(s) for n in self.names for s in starts if n.startswith(s)]
+        fields += [name for name, others in FIELD_ALIASES.items() if {*fields} & {*others}]
         return [n for n in dict.fromkeys([*fields, *self.branches]) if n not in EVENT_ALIASES]
 
     @property

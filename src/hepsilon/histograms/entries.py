@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -13,13 +13,13 @@ import numpy as np
 from hepsilon.arrays.columns import flat, offsets_of
 from hepsilon.arrays.types import Array, Offsets
 from hepsilon.errors import ConfigError, InputError
-from hepsilon.histograms.observables import Observable, Observable2D
+from hepsilon.histograms.observables import AnyObservable
 
-__all__ = ["Entries", "book_methods", "method_row"]
+__all__ = ["Entries", "EntryCounts", "book_methods", "method_row"]
 
 
 def book_methods(
-    observable: Observable | Observable2D, methods: list[str], axes: tuple[Any, ...] = ()
+    observable: AnyObservable, methods: list[str], axes: tuple[Any, ...] = ()
 ) -> hist.Hist[Any]:
     """An empty histogram with the axes method, any others, and those of the observable."""
     return hist.Hist(
@@ -65,6 +65,72 @@ def method_row(histogram: hist.Hist[Any], method: str) -> Any:
 
 
 @dataclass(frozen=True)
+class EntryCounts:
+    """Numbers of entries of one observable that are shown, and that are not; they add up.
+
+    Attributes
+    ----------
+    entries : int
+        Number of values, without those that are not a number.
+    not_a_number : int
+        Number of values that are NaN, and are filled nowhere; events with too few objects to have
+        a value are not among them.
+    outside : tuple of int
+        Number of entries beyond the edges of each axis.
+    units : tuple of str
+        Unit of each axis.
+    origins : tuple of str
+        Where the edges of each axis come from.
+    """
+
+    entries: int
+    not_a_number: int
+    outside: tuple[int, ...]
+    units: tuple[str, ...]
+    origins: tuple[str, ...]
+
+    @classmethod
+    def of(cls, observable: AnyObservable, values: list[Array], complete: Array) -> EntryCounts:
+        """Count.
+
+        Parameters
+        ----------
+        observable : Observable or Observable2D
+            The observable.
+        values : list of ndarray of float64, shape (n_entries,)
+            Values on each axis.
+        complete : ndarray of bool, shape (n_entries,)
+            Whether the event of each entry has the objects that a value needs.
+
+        Returns
+        -------
+        EntryCounts
+            The numbers.
+        """
+        undefined = np.isnan(values).any(axis=0)
+        outside = []
+        for part, column in zip(observable.parts, values, strict=True):
+            beyond = (column < part.edges[0]) | (column >= part.edges[-1])
+            beyond &= ~undefined & (complete | np.isfinite(column))
+            outside.append(int(np.count_nonzero(beyond)))
+        return cls(
+            entries=int(np.count_nonzero(~undefined)),
+            not_a_number=int(np.count_nonzero(undefined & complete)),
+            outside=tuple(outside),
+            units=tuple(part.unit for part in observable.parts),
+            origins=tuple(part.origin for part in observable.parts),
+        )
+
+    def __add__(self, other: EntryCounts) -> EntryCounts:
+        return replace(
+            self,
+            entries=self.entries + other.entries,
+            not_a_number=self.not_a_number + other.not_a_number,
+            outside=tuple(a + b for a, b in zip(self.outside, other.outside, strict=True)),
+        )
+
+
+@dataclass(frozen=True)
 class Entries:
     """Entries of one observable: one per event, or one per object.
 
@@ -78,15 +144,18 @@ class Entries:
         Number of the event of each entry.
     index : ndarray or None
         Position of each entry among all objects, or events, that it was evaluated for.
+    counts : EntryCounts or None
+        Numbers of entries; None for entries that were made by hand.
     """
 
     axes: list[Any]
     values: list[Array]
     event: Array
     index: Array | None = None
+    counts: EntryCounts | None = None
 
     @classmethod
-    def of(cls, observable: Observable | Observable2D, records: ak.Array) -> Entries:
+    def of(cls, observable: AnyObservable, records: ak.Array) -> Entries:
         """Evaluate an observable.
 
         Raises
@@ -95,8 +164,8 @@ class Entries:
             If its functions do not give one number per event, or per object.
         """
         columns = [function(records) for function in observable.functions]
+        offsets = offsets_of(records)
         if observable.level == "object":
-            offsets = offsets_of(records)
             values = [_of_objects(column, offsets, observable.name) for column in columns]
             event = np.repeat(np.arange(len(records)), np.diff(offsets))
         else:
@@ -108,7 +177,10 @@ class Entries:
                 f"{[column.shape for column in values]} for {len(event)} of them"
             )
         index = np.flatnonzero(~np.isnan(values).any(axis=0))
-        return cls(observable.axes, [column[index] for column in values], event[index], index)
+        complete = (np.diff(offsets) >= observable.objects)[event]
+        counts = EntryCounts.of(observable, values, complete)
+        columns = [column[index] for column in values]
+        return cls(observable.axes, columns, event[index], index, counts)
 
     def of_events(self, chosen: Array) -> Entries:
         """The entries of the events for which ``chosen`` is True, events numbered anew."""

@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import awkward as ak
 import hist
 import numpy as np
 
+from hepsilon.arrays.fields import available, field
 from hepsilon.errors import ConfigError
 
-__all__ = ["Observable", "Observable2D", "regular"]
+__all__ = [
+    "GEV",
+    "INVERSE_GEV",
+    "AnyObservable",
+    "Observable",
+    "Observable2D",
+    "n_objects",
+    "of_field",
+    "regular",
+    "split_available",
+]
+
+Origin = Literal["given", "default", "correction", "sample"]
+GEV, INVERSE_GEV = "GeV", "1/GeV"
 
 
 @dataclass(frozen=True)
@@ -32,6 +47,18 @@ class Observable:
         Bin edges.
     label : str
         Axis label, with the unit.
+    fields : tuple of str or None
+        Fields of the records that the function reads; None if that is not known. Momenta count as
+        read under either notation, ``px, py, pz`` or ``pt, eta, phi``.
+    objects : int
+        Number of objects that an event needs to have a value; in smaller events NaN and infinity
+        are no damage.
+    unit : {"", "GeV", "1/GeV", "rad"}
+        Unit of the values and edges.
+    limits : tuple of (float or None, float or None)
+        Smallest and largest value that there can be, if both are known: the range of the axis.
+    origin : {"given", "default", "correction", "sample"}
+        Where the edges come from: the user, this package, a bin-by-bin correction, or the sample.
     """
 
     name: str
@@ -39,6 +66,11 @@ class Observable:
     level: Literal["object", "event"]
     edges: tuple[float, ...]
     label: str
+    fields: tuple[str, ...] | None = None
+    objects: int = 0
+    unit: str = ""
+    limits: tuple[float | None, float | None] = (None, None)
+    origin: Origin = "given"
 
     @property
     def axis(self) -> hist.axis.Variable:
@@ -51,9 +83,46 @@ class Observable:
         return [self.axis]
 
     @property
+    def parts(self) -> tuple[Observable, ...]:
+        """The observables on the axes: this one."""
+        return (self,)
+
+    @property
     def functions(self) -> list[Callable[[ak.Array], Any]]:
         """The functions, one for each axis."""
         return [self.function]
+
+    def binned(self, edges: Iterable[float], origin: Origin) -> Observable:
+        """Give this observable other bins.
+
+        Parameters
+        ----------
+        edges : iterable of float
+            Bin edges in the observable's unit.
+        origin : {"given", "default", "correction", "sample"}
+            Where they come from.
+
+        Returns
+        -------
+        Observable
+            The observable with these bins.
+        """
+        return replace(self, edges=tuple(float(edge) for edge in edges), origin=origin)
+
+    def factor(self, in_gev: float) -> float:
+        """Factor that numbers of the user's unit are multiplied with.
+
+        Parameters
+        ----------
+        in_gev : float
+            User's unit of momenta in GeV, such as 0.001.
+
+        Returns
+        -------
+        float
+            ``in_gev`` for momenta and masses, its inverse for curvatures, one for all else.
+        """
+        return {GEV: in_gev, INVERSE_GEV: 1.0 / in_gev}.get(self.unit, 1.0)
 
 
 @dataclass(frozen=True)
@@ -80,11 +149,106 @@ class Observable2D:
         return [self.x.axis, y]
 
     @property
+    def parts(self) -> tuple[Observable, ...]:
+        """The observables on the axes."""
+        return (self.x, self.y)
+
+    @property
     def functions(self) -> list[Callable[[ak.Array], Any]]:
         """The functions, one for each axis."""
         return [self.x.function, self.y.function]
+
+    @property
+    def fields(self) -> tuple[str, ...] | None:
+        """Fields that both functions read; None if that is not known."""
+        if self.x.fields is None or self.y.fields is None:
+            return None
+        return tuple(dict.fromkeys((*self.x.fields, *self.y.fields)))
+
+    @property
+    def objects(self) -> int:
+        """Number of objects that an event needs to have both values."""
+        return max(self.x.objects, self.y.objects)
+
+
+AnyObservable = Observable | Observable2D
+"""An observable in one or two dimensions."""
 
 
 def regular(bins: int, low: float, high: float) -> tuple[float, ...]:
     """Edges of equal bins."""
     return tuple(np.linspace(low, high, bins + 1).tolist())
+
+
+def n_objects(records: ak.Array) -> Any:
+    """Count the objects of each event.
+
+    Parameters
+    ----------
+    records : ak.Array of records, jagged
+        The objects.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_events,)
+        Their numbers.
+    """
+    return ak.to_numpy(ak.num(records, axis=1)).astype(np.float64)
+
+
+def of_field(name: str, label: str = "", *, unit: str = "", bins: int = 30) -> Observable:
+    """Make any numeric field of the objects an observable.
+
+    Parameters
+    ----------
+    name : str
+        The field.
+    label : str, default ""
+        Label of the axis; by default name and unit.
+    unit : {"", "GeV", "1/GeV", "rad"}
+        Unit of the field.
+    bins : int, default 30
+        Number of bins; their range is still to be chosen (:meth:`Observable.binned`).
+
+    Returns
+    -------
+    Observable
+        Observable of objects.
+    """
+    label = label or name + (f" [{unit}]" if unit else "")
+    limits = (-np.pi, np.pi) if unit == "rad" else (None, None)
+    edges = regular(bins, *(limits if unit == "rad" else (0.0, 1.0)))
+    return Observable(
+        name, partial(field, name=name), "object", edges, label, (name,), 1, unit, limits, "sample"
+    )
+
+
+def split_available(
+    observables: Sequence[AnyObservable], *records: Iterable[str]
+) -> tuple[tuple[AnyObservable, ...], dict[str, str]]:
+    """Tell the observables that can be computed from those that lack a field.
+
+    Parameters
+    ----------
+    observables : sequence of Observable or Observable2D
+        The observables.
+    *records : iterable of str
+        Fields of the records, of several kinds of records if all need to have them.
+
+    Returns
+    -------
+    kept : tuple of Observable or Observable2D
+        Those that have all their fields.
+    left_out : dict of str to str
+        For each of the others what it lacks.
+    """
+    names = [frozenset(fields) for fields in records]
+    kept, left_out = [], {}
+    for observable in observables:
+        wanted = observable.fields or ()
+        missing = [f for f in wanted if not all(available(n, f) for n in names)]
+        if missing:
+            left_out[observable.name] = f"no field {', '.join(map(repr, missing))}"
+        else:
+            kept.append(observable)
+    return tuple(kept), left_out

@@ -1,4 +1,4 @@
-"""Observables of systems of charged tracks, those of the paper's reference code.
+"""Observables of systems of charged tracks: those of the paper's reference code, and by charge.
 
 The functions take jagged records with momenta as ``px, py, pz`` or ``pt, eta, phi`` [GeV, rad] and
 a ``mass`` [GeV], in the order of the task. They are module-level functions, so that processors
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Final, Literal
 
 import awkward as ak
 import numpy as np
@@ -17,12 +17,23 @@ import numpy as np
 from hepsilon.arrays.fields import field
 from hepsilon.arrays.geometry import delta_phi
 from hepsilon.arrays.types import Array
-from hepsilon.histograms.observables import Observable, Observable2D, regular
+from hepsilon.histograms.observables import (
+    GEV,
+    INVERSE_GEV,
+    Observable,
+    Observable2D,
+    n_objects,
+    of_field,
+    regular,
+)
 
 __all__ = [
+    "TRACK_CATALOGUE",
     "TrackObservable",
+    "bending",
     "opening_azimuth",
     "rapidity_difference",
+    "signed_azimuth",
     "system_mass",
     "system_pt",
     "system_rapidity",
@@ -103,6 +114,109 @@ def opening_azimuth(records: ak.Array) -> Array:
     return out
 
 
+def signed_azimuth(records: ak.Array) -> ak.Array:
+    """Charge times azimuth of every track [rad]: where it is bent to, by sign."""
+    return field(records, "charge") * field(records, "phi")
+
+
+def bending(records: ak.Array) -> ak.Array:
+    """Charge over transverse momentum of every track, its curvature [1/GeV]."""
+    return field(records, "charge") / field(records, "pt")
+
+
+PAIRS = (
+    ("eta", "phi"),
+    ("eta1", "eta2"),
+    ("pt1", "pt2"),
+    ("M", "dphi"),
+    ("M", "Pt"),
+    ("M", "pt1"),
+)
+SINGLE = ("M", "Y", "Pt", "pt", "eta", "dy", "qphi", "bending")
+
+
+def _axes(
+    mass: float | None,
+    mass_range: tuple[float, float],
+    pt_range: tuple[float, float],
+    eta_max: float,
+    bins: int,
+) -> dict[str, Observable]:
+    """All observables in one dimension, by name."""
+    of_mass = {"mass": mass} if mass is not None else {}
+    energy = ("px", "py", "pz", *(["mass"] if mass is None else []))
+    eta, total = (-eta_max, eta_max), (0.0, pt_range[1])
+    curvature = 1.0 / pt_range[0] if pt_range[0] > 0.0 else 1.0
+
+    def make(
+        name: str,
+        function: Callable[..., Any],
+        low_high: tuple[float, float],
+        label: str,
+        fields: tuple[str, ...],
+        objects: int = 1,
+        *,
+        unit: str = "",
+        level: Literal["object", "event"] = "event",
+        limited: bool = False,
+    ) -> Observable:
+        edges, limits = regular(bins, *low_high), low_high if limited else (None, None)
+        return Observable(
+            name, function, level, edges, label, fields, objects, unit, limits, "default"
+        )
+
+    def track(name: str, number: int) -> Callable[..., Any]:
+        return partial(track_field, name=name, number=number)
+
+    def of(name: str) -> Callable[..., Any]:
+        return partial(field, name=name)
+
+    of_object: dict[str, Any] = {"level": "object"}
+    azimuth: dict[str, Any] = {"unit": "rad", "limited": True}
+    gev: dict[str, Any] = {"unit": GEV}
+    full = (-np.pi, np.pi)
+    made = (
+        make("M", partial(system_mass, **of_mass), mass_range, r"$M$ [GeV]", energy, **gev),
+        make("Y", partial(system_rapidity, **of_mass), eta, r"$Y$", energy),
+        make("Pt", system_pt, total, r"$P_T$ [GeV]", ("px", "py"), **gev),
+        make("pt", of("pt"), pt_range, r"track $p_T$ [GeV]", ("pt",), **gev, **of_object),
+        make("eta", of("eta"), eta, r"track $\eta$", ("eta",), **of_object),
+        make("phi", of("phi"), full, r"track $\phi$ [rad]", ("phi",), **azimuth, **of_object),
+        make(
+            "dy",
+            partial(rapidity_difference, **of_mass),
+            (-2 * eta_max, 2 * eta_max),
+            r"$\Delta y$",
+            energy,
+            2,
+        ),
+        make("dphi", opening_azimuth, (0.0, np.pi), r"$\Delta\phi$ [rad]", ("phi",), 2, **azimuth),
+        make("eta1", track("eta", 0), eta, r"$\eta_1$", ("eta",)),
+        make("eta2", track("eta", 1), eta, r"$\eta_2$", ("eta",), 2),
+        make("pt1", track("pt", 0), pt_range, r"$p_{T,1}$ [GeV]", ("pt",), **gev),
+        make("pt2", track("pt", 1), pt_range, r"$p_{T,2}$ [GeV]", ("pt",), 2, **gev),
+        make(
+            "qphi",
+            signed_azimuth,
+            full,
+            r"track $q \times \phi$ [rad]",
+            ("charge", "phi"),
+            **azimuth,
+            **of_object,
+        ),
+        make(
+            "bending",
+            bending,
+            (-curvature, curvature),
+            r"track $q / p_T$ [1/GeV]",
+            ("charge", "pt"),
+            unit=INVERSE_GEV,
+            **of_object,
+        ),
+    )
+    return {observable.name: observable for observable in made}
+
+
 def track_observables(
     mass: float | None = None,
     *,
@@ -113,9 +227,10 @@ def track_observables(
     bins: int = 50,
     bins_2d: int = 20,
 ) -> tuple[TrackObservable, ...]:
-    """All observables of the reference plotting code, in one and two dimensions.
+    """All observables of the reference plotting code, and two that tell charges apart.
 
-    M, Y, Pt of the system, pt and eta of the tracks, delta y; (eta, phi) of the tracks,
+    M, Y, Pt of the system, pt and eta of the tracks, delta y, charge times azimuth (``qphi``) and
+    charge over pt (``bending``) of the tracks; in two dimensions (eta, phi) of the tracks,
     (eta1, eta2), (pt1, pt2), (M, delta phi), (M, Pt), (M, pt1).
 
     Parameters
@@ -129,39 +244,30 @@ def track_observables(
     bins, bins_2d : int, default 50 or int, default 20
         Number of bins of an axis in one and in two dimensions.
     """
+    ranges = (mass, mass_range, (pt_min, pt_max), eta_max)
+    one, two = _axes(*ranges, bins), _axes(*ranges, bins_2d)
+    double = [Observable2D(f"{x}_{y}", two[x], two[y]) for x, y in PAIRS]
+    return (*(one[name] for name in SINGLE), *double)
 
-    def make(
-        name: str, function: Callable[..., Any], low: float, high: float, label: str
-    ) -> Callable[[int], Observable]:
-        level = "object" if name in ("pt", "eta", "phi") else "event"
-        return lambda n: Observable(name, function, level, regular(n, low, high), label)  # type: ignore[arg-type]
 
-    def track(name: str, number: int) -> Callable[..., Any]:
-        return partial(track_field, name=name, number=number)
-
-    def of(name: str) -> Callable[..., Any]:
-        return partial(field, name=name)
-
-    of_mass = {"mass": mass} if mass is not None else {}
-    pt, eta = (pt_min, pt_max), (-eta_max, eta_max)
-    axes = {
-        "M": make("M", partial(system_mass, **of_mass), *mass_range, r"$M$ [GeV]"),
-        "Y": make("Y", partial(system_rapidity, **of_mass), -eta_max, eta_max, r"$Y$"),
-        "Pt": make("Pt", system_pt, 0.0, pt_max, r"$P_T$ [GeV]"),
-        "pt": make("pt", of("pt"), *pt, r"track $p_T$ [GeV]"),
-        "eta": make("eta", of("eta"), *eta, r"track $\eta$"),
-        "phi": make("phi", of("phi"), -np.pi, np.pi, r"track $\phi$ [rad]"),
-        "dy": make(
-            "dy", partial(rapidity_difference, **of_mass), -2 * eta_max, 2 * eta_max, r"$\Delta y$"
+def _catalogue() -> dict[str, TrackObservable]:
+    axes = _axes(None, (0.25, 2.75), (0.2, 2.0), 0.9, 50)
+    others = (
+        of_field("mass", "track mass [GeV]", unit=GEV),
+        of_field("charge", "track charge"),
+        Observable(
+            "number",
+            n_objects,
+            "event",
+            regular(10, -0.5, 9.5),
+            "number of tracks",
+            (),
+            origin="sample",
         ),
-        "dphi": make("dphi", opening_azimuth, 0.0, np.pi, r"$\Delta\phi$ [rad]"),
-        "eta1": make("eta1", track("eta", 0), *eta, r"$\eta_1$"),
-        "eta2": make("eta2", track("eta", 1), *eta, r"$\eta_2$"),
-        "pt1": make("pt1", track("pt", 0), *pt, r"$p_{T,1}$ [GeV]"),
-        "pt2": make("pt2", track("pt", 1), *pt, r"$p_{T,2}$ [GeV]"),
-    }
-    single = [axes[name](bins) for name in ("M", "Y", "Pt", "pt", "eta", "dy")]
-    pairs = [("eta", "phi"), ("eta1", "eta2"), ("pt1", "pt2"), ("M", "dphi"), ("M", "Pt")]
-    pairs += [("M", "pt1")]
-    double = [Observable2D(f"{x}_{y}", axes[x](bins_2d), axes[y](bins_2d)) for x, y in pairs]
-    return (*single, *double)
+    )
+    double = {o.name: o for o in track_observables() if isinstance(o, Observable2D)}
+    return {**axes, **{o.name: o for o in others}, **double}
+
+
+TRACK_CATALOGUE: Final[dict[str, TrackObservable]] = _catalogue()
+"""All observables of tracks that have a name; every numeric field of a track is another one."""

@@ -27,6 +27,7 @@ from hepsilon.histograms.methods import GENERATED, SELECTED, TRUTH
 from hepsilon.histograms.tracks import TrackObservable, track_observables
 from hepsilon.processors.columns import wanted_columns
 from hepsilon.processors.inversion_filling import InversionFilling
+from hepsilon.processors.observables import available_observables, warn_of_entries
 from hepsilon.processors.outputs import RECONSTRUCTED, CorrectionMethod, InversionOutput
 from hepsilon.processors.units import EVENTS, UNITS
 from hepsilon.uncertainty.bootstrap import bootstrap_key
@@ -87,9 +88,12 @@ class _Prediction:
         return _Prediction(self.eps[events], spread, self.n_outside)
 
 
-def _is_reference(observable: TrackObservable) -> bool:
-    """Whether every event has one entry, in one dimension."""
-    return UNITS[observable.level] is EVENTS and len(observable.axes) == 1
+def _reference(observables: Sequence[TrackObservable]) -> str:
+    """Name of the first observable of which every event has one entry, in one dimension."""
+    for observable in observables:
+        if UNITS[observable.level] is EVENTS and len(observable.parts) == 1:
+            return observable.name
+    raise ConfigError("expected an observable of events in one dimension, for the totals")
 
 
 class EfficiencyInversion(processor.ProcessorABC):  # type: ignore[misc]
@@ -155,8 +159,7 @@ class EfficiencyInversion(processor.ProcessorABC):  # type: ignore[misc]
             )
         self.task, self.floor, self.replicas = task, floor, replicas
         self.observables = tuple(track_observables() if observables is None else observables)
-        if not any(_is_reference(observable) for observable in self.observables):
-            raise ConfigError("expected an observable of events in one dimension, for the totals")
+        _reference(self.observables)
         self.efficiencies = dict(efficiencies)
         self.reconstructed, self.measured = reconstructed, measured
         self.config = config or InputConfig(schema="nanoaod")
@@ -164,7 +167,7 @@ class EfficiencyInversion(processor.ProcessorABC):  # type: ignore[misc]
     @property
     def reference(self) -> str:
         """Name of the first observable of events in one dimension: all totals are its totals."""
-        return next(o.name for o in self.observables if _is_reference(o))
+        return _reference(self.observables)
 
     @property
     def learned(self) -> dict[str, SupportsEfficiency]:
@@ -213,8 +216,12 @@ class EfficiencyInversion(processor.ProcessorABC):  # type: ignore[misc]
         sample = self._sample(chunk)
         inside = inside_fiducial(sample.records, self.task)
         sample = sample.take(inside)
+        others = () if self.reconstructed is None else [self._reconstructed(events, chunk, inside)]
+        observables, left_out = available_observables(
+            self.observables, sample.records, *(other.records for other in others)
+        )
         filling = InversionFilling(
-            self.observables,
+            observables,
             self.methods,
             floor=self.floor,
             replicas=self.replicas,
@@ -222,11 +229,10 @@ class EfficiencyInversion(processor.ProcessorABC):  # type: ignore[misc]
             has_truth=self.has_truth,
         )
         predictions = self._truth(chunk, inside) | self._predictions(sample)
-        self._fill(filling, sample, predictions)
-        if self.reconstructed is not None:
-            chosen = self._reconstructed(events, chunk, inside)
+        self._fill(filling, observables, sample, predictions)
+        for chosen in others:
             from_reconstructed = self._predictions(chosen, reconstructed=True)
-            self._fill_reconstructed(filling, chosen, from_reconstructed)
+            self._fill_reconstructed(filling, observables, chosen, from_reconstructed)
             predictions |= from_reconstructed
         output = filling.output(
             n_events=chunk.n_read,
@@ -237,7 +243,8 @@ class EfficiencyInversion(processor.ProcessorABC):  # type: ignore[misc]
             out_of_domain={
                 k: p.n_outside for k, p in predictions.items() if p.n_outside is not None
             },
-            reference=self.reference,
+            reference=_reference(observables),
+            left_out=left_out,
         )
         return {metadata(events)["dataset"]: output}
 
@@ -253,7 +260,8 @@ class EfficiencyInversion(processor.ProcessorABC):  # type: ignore[misc]
         )
 
     def postprocess(self, accumulator: dict[str, InversionOutput]) -> dict[str, InversionOutput]:
-        """Leave the accumulated output unchanged."""
+        """Say what the histograms do not show; the output stays as it is."""
+        warn_of_entries(accumulator.values())
         return accumulator
 
     def _sample(self, chunk: EventChunk) -> _Sample:
@@ -299,23 +307,27 @@ class EfficiencyInversion(processor.ProcessorABC):  # type: ignore[misc]
     def _fill(
         self,
         filling: InversionFilling,
+        observables: Sequence[TrackObservable],
         sample: _Sample,
         predictions: Mapping[str, _Prediction],
     ) -> None:
         """All observables of the task's own collection."""
+        reference = _reference(observables)
         eps = {label: prediction.eps for label, prediction in predictions.items()}
         for label in eps if TRUTH in eps else ():
             if label != TRUTH:
                 filling.compare(label, eps[TRUTH], eps[label], sample.weights)
         chosen = sample.take(sample.selected)
         eps_chosen = self._count(filling, chosen, predictions, sample.selected)
-        for observable in self.observables:
+        for observable in observables:
             name = observable.name
             entries = Entries.of(observable, in_gev(sample.records, self.task.unit))
+            assert entries.counts is not None
+            filling.entry_counts[name] = entries.counts
             if not self.measured:
                 weights = sample.weights[entries.event]
                 prediction = _of_entries(entries, eps) | self._of_bins(name, entries)
-                if name == self.reference and TRUTH in eps:
+                if name == reference and TRUTH in eps:
                     for label in self.binned:
                         filling.compare(label, prediction[TRUTH], prediction[label], weights)
                 filling.generate(name, entries, prediction, weights)
@@ -328,12 +340,13 @@ class EfficiencyInversion(processor.ProcessorABC):  # type: ignore[misc]
     def _fill_reconstructed(
         self,
         filling: InversionFilling,
+        observables: Sequence[TrackObservable],
         sample: _Sample,
         predictions: Mapping[str, _Prediction],
     ) -> None:
         """All observables of the reconstructed objects of selected events."""
         eps = self._count(filling, sample, predictions, slice(None))
-        for observable in self.observables:
+        for observable in observables:
             entries = Entries.of(observable, in_gev(sample.records, self.task.unit))
             weights = sample.weights[entries.event]
             of_entries = _of_entries(entries, eps)

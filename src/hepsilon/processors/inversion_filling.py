@@ -11,7 +11,7 @@ import numpy as np
 from hepsilon.arrays.repeats import KeySample
 from hepsilon.arrays.statistics import bernoulli_divergence
 from hepsilon.arrays.types import Array
-from hepsilon.histograms.entries import Entries, book_methods
+from hepsilon.histograms.entries import Entries, EntryCounts, book_methods
 from hepsilon.histograms.methods import GENERATED, SELECTED, replica_axis
 from hepsilon.histograms.tracks import TrackObservable
 from hepsilon.processors.outputs import (
@@ -70,6 +70,7 @@ class InversionFilling:
         self.efficiencies = hist.Hist(method, bins, storage=hist.storage.Double())
         label = r"$(E - E_{true}) / E_{true}$"
         self.truth = TruthHistograms.book([method], label) if has_truth else None
+        self.entry_counts: dict[str, EntryCounts] = {}
         self.clipped: dict[str, int] = {}
         self.clipped_weight: dict[str, float] = {}
         self.jensen: dict[str, float] = {}
@@ -180,6 +181,7 @@ class InversionFilling:
         event_keys: KeySample | None,
         out_of_domain: dict[str, int],
         reference: str,
+        left_out: dict[str, str],
     ) -> InversionOutput:
         """Make the record of all that was filled.
 
@@ -195,6 +197,8 @@ class InversionFilling:
             Number of events outside the domain of each efficiency that knows its own.
         reference : str
             Observable that all totals are those of.
+        left_out : dict of str to str
+            What the records lack for observables that are not filled.
 
         Returns
         -------
@@ -218,6 +222,8 @@ class InversionFilling:
             n_damaged=n_damaged,
             event_keys=event_keys,
             reference=reference,
+            entry_counts=self.entry_counts,
+            left_out=left_out,
             methods=self.methods,
             **({} if self.truth is None else vars(self.truth)),
         )

@@ -13,6 +13,7 @@ from coffea.processor.accumulator import add, iadd
 from hepsilon.arrays.repeats import KeySample
 from hepsilon.arrays.types import Array
 from hepsilon.errors import InputError
+from hepsilon.histograms.entries import EntryCounts
 from hepsilon.histograms.methods import part_of
 
 __all__ = [
@@ -110,6 +111,10 @@ class Output(Mapping[str, Any]):
         method.
     n_damaged : int
         Number of events that were left out on request, for numbers that are NaN or missing.
+    entry_counts : dict of str to EntryCounts
+        Numbers of entries of every observable: all, NaN, and outside of the axes.
+    left_out : dict of str to str
+        What the records lack for the observables that were not filled, by their name.
     """
 
     n_events: int
@@ -119,6 +124,8 @@ class Output(Mapping[str, Any]):
     residual_moments: Histogram | None = None
     divergence: Histogram | None = None
     n_damaged: int = 0
+    entry_counts: dict[str, EntryCounts] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict, metadata={"constant": True})
 
     @property
     def truth(self) -> TruthHistograms | None:
@@ -143,6 +150,7 @@ class Output(Mapping[str, Any]):
     def _combined(self, other: Self, combine: Callable[[Any, Any], Any]) -> Self:
         if type(other) is not type(self):
             raise InputError(f"expected a {type(self).__name__} to add, received {type(other)}")
+        _check_observables(self, other)
         summed = {}
         for part in fields(self):
             a, b = getattr(self, part.name), getattr(other, part.name)
@@ -166,6 +174,17 @@ class Output(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(list(iter(self)))
+
+
+def _check_observables(a: Output, b: Output) -> None:
+    """Refuse a sum in which an observable would be that of some files only."""
+    for one, other in ((a, b), (b, a)):
+        for name in one.observables.keys() - other.observables.keys():
+            reason = other.left_out.get(name, "it was not filled")
+            raise InputError(
+                f"the observable {name!r} cannot be filled in a part of the files ({reason}); name "
+                "observables that all files have, under [observables] or by the argument"
+            )
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -32,6 +32,7 @@ from hepsilon.histograms.methods import ALL, DIRECT, OTHER, TAG_COUNTS, TRUTH
 from hepsilon.histograms.observables import Observable
 from hepsilon.processors.columns import wanted_columns
 from hepsilon.processors.filling import ObservableEntries, TagSample
+from hepsilon.processors.observables import available_observables, warn_of_entries
 from hepsilon.processors.outputs import Histograms, TaggingOutput, TruthHistograms
 from hepsilon.processors.selections import Selections, TagProbabilities
 from hepsilon.processors.units import CONDITIONS, EVENTS, OBJECTS, UNITS, Unit
@@ -157,7 +158,8 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
         predictions = self._predictions(records, offsets)
         sample = self._sample(chunk.weights, offsets, predictions)
         records = in_gev(records, self.task.unit)
-        entries = self._entries(records)
+        observables, left_out = available_observables(self.observables, records)
+        entries = self._entries(records, observables)
         truth = self._compare(records, sample.methods) if self.task.truth else None
         output = TaggingOutput(
             n_events=chunk.n_read,
@@ -166,7 +168,13 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
             out_of_domain={
                 k: p.n_outside for k, p in predictions.items() if p.n_outside is not None
             },
-            profiles=self._profiles(records, sample.methods),
+            profiles=self._profiles(records, observables, sample.methods),
+            left_out=left_out,
+            entry_counts={
+                name: counts
+                for name, filled in entries.items()
+                if (counts := filled.categorised.entries.counts) is not None
+            },
             observables={key: sample.observable(filled) for key, filled in entries.items()},
             binomial={key: sample.binomial(filled) for key, filled in entries.items()},
             efficiency_replicas={
@@ -183,7 +191,8 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
         return wanted_columns(self.task, self.efficiencies.values(), self.observables)
 
     def postprocess(self, accumulator: dict[str, TaggingOutput]) -> dict[str, TaggingOutput]:
-        """Leave the accumulated output unchanged."""
+        """Say what the histograms do not show; the output stays as it is."""
+        warn_of_entries(accumulator.values())
         return accumulator
 
     def _predictions(self, records: ak.Array, offsets: Offsets) -> dict[str, _Prediction]:
@@ -244,10 +253,12 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
         codes = records[self.category]
         return unit.categories(codes, self.values), unit.category_names(self.values)
 
-    def _entries(self, records: ak.Array) -> dict[str, ObservableEntries]:
+    def _entries(
+        self, records: ak.Array, observables: Iterable[Observable]
+    ) -> dict[str, ObservableEntries]:
         """Entries of all observables, and of the conditions on events."""
         filled = {}
-        for observable in self.observables:
+        for observable in observables:
             unit = UNITS[observable.level]
             category, names = self._categories(records, unit)
             entries = Entries.of(observable, records)
@@ -267,11 +278,16 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
         entries = Entries([axis], [values], event, np.arange(len(event)))
         return ObservableEntries(CategorisedEntries(entries, category[event], pairs), CONDITIONS)
 
-    def _profiles(self, records: ak.Array, methods: Mapping[str, TagProbabilities]) -> Histograms:
+    def _profiles(
+        self,
+        records: ak.Array,
+        observables: Iterable[Observable],
+        methods: Mapping[str, TagProbabilities],
+    ) -> Histograms:
         """Mean and spread of the efficiency in bins of the observables of objects."""
         categories = self._categories(records, OBJECTS)[0]
         histograms: Histograms = {}
-        for observable in self.observables:
+        for observable in observables:
             if UNITS[observable.level] is OBJECTS:
                 axes = [*self._method_axes(methods), observable.axis]
                 histograms[observable.name] = profile = hist.Hist(
