@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hepsilon.config.task import Cut, Fiducial, Task
-from hepsilon.data.sources import Files, find_sources
+from hepsilon.data.sources import Files, file_names
 from hepsilon.efficiencies.artifact import SourceFile
 from hepsilon.efficiencies.selecting import cut_text
 from hepsilon.errors import InputError
@@ -109,7 +109,7 @@ def trained_on(efficiencies: Mapping[str, Any], files: Files) -> dict[str, list[
     if not any(sources.values()):
         return {}
     whole = any(source.identity is None for of_one in sources.values() for source in of_one)
-    here = [s for file in find_sources(files) if (s := _source(file.path, whole)) is not None]
+    here = [s for file in file_names(files) if (s := _source(file, whole)) is not None]
     found = {
         name: [file.name for file in here if any(file.is_same(other) for other in of_one)]
         for name, of_one in sources.items()

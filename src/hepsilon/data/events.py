@@ -140,7 +140,7 @@ def collection(
         records = column_of(events, layout.collection)
         if ak.fields(records):
             return _completed(_with_numbers(records, events, task, layout))
-    wanted = layout.all_fields() if fields is None else fields
+    wanted = _fields_here(layout, task) if fields is None else fields
     numbers = {*task_numbers(task), *task.truth_fields} - set(task_fields(task))
     columns = layout.of_objects(n for n in wanted if n not in numbers or not task.of_events)
     if not columns:
@@ -149,6 +149,12 @@ def collection(
             f"received {shortened(ak.fields(events), layout.collection)}"
         )
     return _completed(_records(events, columns, layout))
+
+
+def _fields_here(layout: Layout, task: Task) -> list[str]:
+    """All fields that the events hold; one that is mapped and that the task needs must be there."""
+    needed = set(task_fields(task))
+    return [n for n in layout.all_fields() if n in needed or layout.has_object(n)]
 
 
 def _with_numbers(records: ak.Array, events: ak.Array, task: Task, layout: Layout) -> ak.Array:

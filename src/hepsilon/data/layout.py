@@ -330,6 +330,14 @@ class Layout:
             "under [input.branches]"
         )
 
+    def has_object(self, field: str) -> bool:
+        """Tell whether there is a column for a field of the collection."""
+        try:
+            self.of_object(field)
+        except InputError:
+            return False
+        return True
+
     def _patterns(self, field: str) -> Iterator[str]:
         """Names that a field of the collection may have."""
         short = self.collection.removeprefix("Analysis")
