@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, StrictFloat, model_validator
 
 from hepsilon.config.learning import MapConfig, ModelConfig, TrainingConfig
 from hepsilon.config.records import Record, validate
@@ -23,12 +23,24 @@ class InputConfig(Record):
     numbers of the event) to branches that do not follow the pattern ``COLLECTION_field``. A list
     of branches, one number per event each, makes a field of as many objects: ``px = ["px1",
     "px2"]``.
+
+    ``max_weight`` is the largest event weight, in the unit of the weights; of negative ones the
+    absolute value counts. Larger ones are an error with their number, or, with
+    ``max_weight_policy = "clip"``, become as large as that, which is counted.
     """
 
     model_config = ConfigDict(populate_by_name=True)
     schema_: Literal["nanoaod", "base", "parquet"] = Field("nanoaod", alias="schema")
     tree: str = "Events"
     branches: dict[str, str | Annotated[tuple[str, ...], Field(min_length=1)]] = {}
+    max_weight: Annotated[StrictFloat, Field(gt=0)] | None = None
+    max_weight_policy: Literal["raise", "clip"] = "raise"
+
+    @model_validator(mode="after")
+    def _has_limit(self) -> Self:
+        if "max_weight_policy" in self.model_fields_set and self.max_weight is None:
+            raise ValueError("max_weight_policy needs max_weight, the largest weight")
+        return self
 
 
 class Config(Record):

@@ -24,6 +24,7 @@ from hepsilon.data.features import event_matrix, feature_matrix
 from hepsilon.data.reading import EventChunk, read_chunks
 from hepsilon.data.selection import inside_fiducial, passed, select
 from hepsilon.data.sorting import Spool
+from hepsilon.data.weights import limit_chunks
 from hepsilon.errors import InputError, TrainingError
 
 __all__ = ["TrainingColumns", "check_response", "load_columns", "read_columns"]
@@ -236,7 +237,7 @@ def read_columns(
         advance(n_events)
 
     with progress_bar("reading events", None, show=progress) as advance:
-        chunks = read_chunks(files, config.task, config.input)
+        chunks = limit_chunks(read_chunks(files, config.task, config.input), config.input)
         columns = load_columns(chunks, config.task, count, folder=folder, memory_limit=memory_limit)
     if config.task.fiducial is not None and columns.n_events < n_read:
         outside = n_read - columns.n_events

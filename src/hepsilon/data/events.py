@@ -10,6 +10,7 @@ from hepsilon.arrays.columns import column_names, jagged_records, shortened
 from hepsilon.arrays.types import Array
 from hepsilon.config.file import InputConfig
 from hepsilon.config.task import Task
+from hepsilon.data.weights import limit_weights
 from hepsilon.errors import InputError
 
 __all__ = ["collection", "event_column", "event_ids", "event_weights"]
@@ -90,16 +91,17 @@ def event_column(events: ak.Array, name: str, config: InputConfig) -> Array:
 
 
 def event_weights(events: ak.Array, task: Task, config: InputConfig) -> Array:
-    """The task's event weight, finite; ones if it has none.
+    """The task's event weight, finite and limited as the input says; ones if it has none.
 
     Raises
     ------
     InputError
-        If the events do not have it, or it is not finite.
+        If the events do not have it, or it is not finite, or larger than ``max_weight``.
     """
     if task.weight is None:
         return np.ones(len(events))
-    return check_finite(event_column(events, task.weight, config).astype(np.float64), task.weight)
+    column = event_column(events, task.weight, config).astype(np.float64)
+    return limit_weights(check_finite(column, task.weight), config)
 
 
 def event_ids(events: ak.Array, config: InputConfig) -> tuple[Array, Array, Array]:

@@ -19,6 +19,7 @@ from hepsilon.arrays.types import Array
 from hepsilon.config.records import Record, validate
 from hepsilon.config.task import Task
 from hepsilon.data.features import FeatureSpec
+from hepsilon.data.summary import SampleSummary
 from hepsilon.errors import ArtifactError
 
 __all__ = [
@@ -88,6 +89,8 @@ class ArtifactCard(Record):
         Names of the array groups in the file.
     blobs : tuple of str
         Names of other content in the file, such as ``model.onnx``; data, never code.
+    sample : SampleSummary or None
+        Numbers and effective numbers of the training sample, by category.
     """
 
     format: Literal["hepsilon"] = "hepsilon"
@@ -102,6 +105,7 @@ class ArtifactCard(Record):
     versions: dict[str, str]
     arrays: tuple[str, ...]
     blobs: tuple[Literal["model.onnx"], ...] = ()
+    sample: SampleSummary | None = None
 
 
 CardT = TypeVar("CardT", bound=ArtifactCard)

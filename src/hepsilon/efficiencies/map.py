@@ -12,8 +12,9 @@ from hepsilon.arrays.statistics import observed_efficiency
 from hepsilon.arrays.types import Array, Nodes, Offsets
 from hepsilon.config.learning import MapConfig
 from hepsilon.config.task import Task
-from hepsilon.data.dataset import TrainingColumns, check_response
+from hepsilon.data.dataset import TrainingColumns
 from hepsilon.data.features import Feature, FeatureSpec, check_categories
+from hepsilon.data.summary import check_sample
 from hepsilon.efficiencies.artifact import ArtifactCard, SourceFile, versions
 from hepsilon.efficiencies.base import Efficiency
 from hepsilon.efficiencies.saved import SavedArrays
@@ -130,9 +131,10 @@ class EfficiencyMap(SavedArrays[MapCard], Efficiency):
         InputError
             If all objects have the same response.
         TrainingError
-            For unknown categories, or no objects with weight inside the binning.
+            For unknown categories, or a sum of weights, of all objects or of those inside the
+            binning, that is not positive.
         """
-        check_response(columns, task)
+        sample = check_sample(columns, task, by_category=False)
         edges = {name: axis.edges for name, axis in (config or MapConfig()).axes.items()}
         spec = _map_features(task, edges)
         for name in task.categorical:
@@ -157,6 +159,7 @@ class EfficiencyMap(SavedArrays[MapCard], Efficiency):
             versions=versions(),
             arrays=("map",),
             edges=edges,
+            sample=sample,
             unphysical=unphysical,
             n_outside=int(np.count_nonzero(~inside)),
         )
