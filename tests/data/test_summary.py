@@ -159,6 +159,14 @@ def test_few_effective_objects_are_said(caplog: pytest.LogCaptureFixture) -> Non
     assert "max_weight" in message
 
 
+def test_weights_that_nearly_cancel_are_said(caplog: pytest.LogCaptureFixture) -> None:
+    weights = np.where(np.arange(2000) // 2 % 9 < 4, -1.0, 1.0)
+    with caplog.at_level(logging.WARNING, logger="hepsilon"):
+        check_sample(many(weights), TASK)
+    assert len(caplog.messages) == 2
+    assert all("weights of both signs" in m and "max_weight" not in m for m in caplog.messages)
+
+
 def test_few_objects_are_said(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, logger="hepsilon"):
         check_sample(many(np.ones(40)), TASK)

@@ -95,7 +95,8 @@ class _Sums:
 
     @classmethod
     def empty(cls, n_points: int) -> _Sums:
-        return cls(*(np.zeros(n_points + 1) for _ in range(3)))
+        counts, weights, squares = np.zeros((3, n_points + 1))
+        return cls(counts, weights, squares)
 
     def add(self, weights: Array, passed: Array, event: Array) -> None:
         """Add objects with their weights, numbers of passed working points, and events."""
