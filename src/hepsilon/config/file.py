@@ -38,8 +38,8 @@ class InputConfig(Record):
 
     @model_validator(mode="after")
     def _has_limit(self) -> Self:
-        if "max_weight_policy" in self.model_fields_set and self.max_weight is None:
-            raise ValueError("max_weight_policy needs max_weight, the largest weight")
+        if self.max_weight_policy == "clip" and self.max_weight is None:
+            raise ValueError('max_weight_policy = "clip" needs max_weight, the largest weight')
         return self
 
 

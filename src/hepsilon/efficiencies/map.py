@@ -7,6 +7,7 @@ from typing import Literal, Self
 import awkward as ak
 import numpy as np
 
+from hepsilon.arrays.checks import check_seed
 from hepsilon.arrays.kernels import bins_between
 from hepsilon.arrays.statistics import observed_efficiency
 from hepsilon.arrays.types import Array, Nodes, Offsets
@@ -209,6 +210,11 @@ class EfficiencyMap(SavedArrays[MapCard], Efficiency):
         -------
         ak.Array of float64
             One more axis than the efficiencies.
+
+        Raises
+        ------
+        ValueError
+            If the seed is not a whole number of zero or more.
         """
         offsets, nodes = self._columns(records)
         rows = self._of_bins(self._draws(n_replicas, seed), self._bins(nodes))
@@ -224,7 +230,7 @@ class EfficiencyMap(SavedArrays[MapCard], Efficiency):
         values = self._arrays["value"]
         bins, _ = bins_between(values.reshape(-1, len(self.working_points)), 0.0)
         concentration = (self._arrays["n_effective"].reshape(-1, 1) + 1.0) * bins
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(check_seed(seed))
         drawn = rng.standard_gamma(concentration, (n_replicas, *bins.shape))
         sums = np.cumsum(drawn[..., ::-1], axis=-1)[..., ::-1]
         eps = sums[..., 1:] / np.maximum(sums[..., :1], np.finfo(float).tiny)
