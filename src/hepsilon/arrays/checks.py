@@ -9,7 +9,7 @@ from hepsilon.arrays.columns import flat, offsets_of
 from hepsilon.arrays.types import Array
 from hepsilon.errors import InputError
 
-__all__ = ["check_finite", "checked", "checked_events", "probabilities"]
+__all__ = ["check_finite", "check_seed", "checked", "checked_events", "probabilities"]
 
 
 def probabilities(values: Array, name: str) -> Array:
@@ -57,3 +57,32 @@ def check_finite(column: Array, name: str) -> Array:
     if bad:
         raise InputError(f"{name}: {bad} of {column.size} values are NaN or infinite")
     return column
+
+
+def check_seed(seed: int, low: int = 0, bits: int = 64) -> int:
+    """The seed, or an error: 1.5 is not taken as 1.
+
+    Parameters
+    ----------
+    seed : int
+        Seed.
+    low : int, default 0
+        Smallest one that is allowed.
+    bits : int, default 64
+        Number of bits of the largest one.
+
+    Returns
+    -------
+    int
+        The seed.
+
+    Raises
+    ------
+    ValueError
+        If it is not a whole number, or out of range.
+    """
+    whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
+    if not whole or not low <= seed < 2**bits:
+        kind = "a seed" if whole else "a whole number as seed,"
+        raise ValueError(f"expected {kind} between {low} and 2^{bits} - 1, received {seed!r}")
+    return int(seed)

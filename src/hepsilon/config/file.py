@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import ConfigDict, Field, StrictFloat
+from pydantic import ConfigDict, Field, StrictFloat, model_validator
 
 from hepsilon.config.learning import MapConfig, ModelConfig, TrainingConfig
 from hepsilon.config.observables import ObservableConfig
@@ -46,6 +46,11 @@ class InputConfig(Record):
     event_key : {"event", "entry"}
         What tells events apart in the bootstrap, the validation split and the drawing of tags: run,
         luminosityBlock and event, or file and entry, for files that all count from zero.
+    max_weight : float or None
+        Largest event weight, in the unit of the weights; of negative ones the absolute value
+        counts.
+    max_weight_policy : {"raise", "clip"}
+        Larger weights are an error with their number, or become as large as that (counted).
     """
 
     model_config = ConfigDict(populate_by_name=True)
@@ -56,6 +61,14 @@ class InputConfig(Record):
     rows: Literal["events", "objects"] = "events"
     damaged: Literal["raise", "skip"] = "raise"
     event_key: Literal["event", "entry"] = "event"
+    max_weight: Annotated[StrictFloat, Field(gt=0)] | None = None
+    max_weight_policy: Literal["raise", "clip"] = "raise"
+
+    @model_validator(mode="after")
+    def _has_limit(self) -> Self:
+        if self.max_weight_policy == "clip" and self.max_weight is None:
+            raise ValueError('max_weight_policy = "clip" needs max_weight, the largest weight')
+        return self
 
 
 class Config(Record):

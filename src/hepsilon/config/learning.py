@@ -106,7 +106,7 @@ class TrainingConfig(Record):
     mu: Annotated[StrictFloat, Field(gt=0)] = 1.0
     precision: Literal["float32", "bfloat16"] = "float32"
     validation: Annotated[StrictFloat, Field(gt=0, lt=1)] = 0.1
-    seed: Annotated[StrictInt, Field(ge=0)] = 1
+    seed: Annotated[StrictInt, Field(ge=0, lt=2**64)] = 1
 
 
 class Recipe(TrainingConfig):

@@ -24,6 +24,7 @@ from hepsilon.config.file import InputConfig
 from hepsilon.config.task import Task
 from hepsilon.data.layout import Column, Layout, column_of, task_fields, task_numbers
 from hepsilon.data.selection import cut_mask
+from hepsilon.data.weights import limit_weights
 from hepsilon.errors import InputError
 
 __all__ = [
@@ -61,6 +62,8 @@ class EventChunk:
         Number of events before the selection of events.
     n_damaged : int
         Number of events that were skipped for damaged numbers.
+    n_limited : int
+        Number of events whose weight was clipped to the largest one that is allowed.
     """
 
     records: ak.Array
@@ -73,6 +76,7 @@ class EventChunk:
     kept: Array | None = None
     n_read: int = 0
     n_damaged: int = 0
+    n_limited: int = 0
 
 
 def metadata(events: ak.Array) -> Mapping[str, Any]:
@@ -478,6 +482,7 @@ def event_chunk(
     records = collection(events, task, config, fields=fields)
     weights = event_weights(events, task, config)
     damages.of_events(task.weight or "weight", weights)
+    weights, n_limited = limit_weights(weights, config, place)
     names = frozenset(ak.fields(records))
     needed = task_fields(task)
     if not response and not task.of_events:
@@ -505,6 +510,7 @@ def event_chunk(
         kept=kept[good],
         n_read=n_read,
         n_damaged=int(np.count_nonzero(damages.bad)),
+        n_limited=n_limited,
     )
 
 

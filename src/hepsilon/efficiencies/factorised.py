@@ -10,12 +10,13 @@ from hepsilon.arrays.types import Array, Nodes, Offsets
 from hepsilon.config.file import Config
 from hepsilon.config.learning import BinAxis, MapConfig
 from hepsilon.config.task import Task
-from hepsilon.data.dataset import TrainingColumns, check_response
+from hepsilon.data.dataset import TrainingColumns
 from hepsilon.data.features import Feature, FeatureSpec
+from hepsilon.data.summary import check_sample
 from hepsilon.efficiencies.artifact import ArtifactCard, SourceFile, versions
 from hepsilon.efficiencies.base import Efficiency
 from hepsilon.efficiencies.saved import SavedArrays
-from hepsilon.errors import ArtifactError, ConfigError, TrainingError
+from hepsilon.errors import ArtifactError, ConfigError
 
 __all__ = ["FactorisedCard", "FactorisedMap", "track_axes", "with_axes"]
 
@@ -132,9 +133,7 @@ class FactorisedMap(SavedArrays[FactorisedCard], Efficiency):
         """
         if not task.of_events:
             raise ConfigError('a factorised map needs a task with level = "event"')
-        check_response(columns, task)
-        if not columns.weights.sum() > 0.0:
-            raise TrainingError(f"expected a positive sum of weights of {columns.n_events} events")
+        sample = check_sample(columns, task)
         edges = {name: axis.edges for name, axis in (config or track_axes()).axes.items()}
         missing = [name for name in edges if name not in task.features]
         if missing:
@@ -161,6 +160,7 @@ class FactorisedMap(SavedArrays[FactorisedCard], Efficiency):
             edges=edges,
             iterations=iterations,
             log_likelihood=likelihood,
+            sample=sample,
         )
         return cls(card, {"value": values})
 

@@ -6,14 +6,16 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
+from hepsilon.arrays.checks import check_seed
 from hepsilon.arrays.fields import partners_of
 from hepsilon.arrays.kernels import bins_between
 from hepsilon.arrays.statistics import observed_efficiency
 from hepsilon.arrays.types import Array, Nodes, Offsets
 from hepsilon.config.learning import MapConfig
 from hepsilon.config.task import Task
-from hepsilon.data.dataset import TrainingColumns, check_response
+from hepsilon.data.dataset import TrainingColumns
 from hepsilon.data.features import Feature, FeatureSpec, Multiplicity, check_categories
+from hepsilon.data.summary import check_sample
 from hepsilon.efficiencies.artifact import ArtifactCard, SourceFile, versions
 from hepsilon.efficiencies.base import Efficiency
 from hepsilon.efficiencies.saved import SavedArrays
@@ -130,9 +132,10 @@ class EfficiencyMap(SavedArrays[MapCard], Efficiency):
         InputError
             If all objects have the same response.
         TrainingError
-            For unknown categories, or no objects with weight inside the binning.
+            For unknown categories, or a sum of weights, of all objects or of those inside the
+            binning, that is not positive.
         """
-        check_response(columns, task)
+        sample = check_sample(columns, task, by_category=False)
         edges = {name: axis.edges for name, axis in (config or MapConfig()).axes.items()}
         spec = _map_features(task, edges)
         for name in task.categorical:
@@ -159,6 +162,7 @@ class EfficiencyMap(SavedArrays[MapCard], Efficiency):
             versions=versions(),
             arrays=("map",),
             edges=edges,
+            sample=sample,
             unphysical=unphysical,
             n_outside=int(np.count_nonzero(~inside)),
         )
@@ -211,6 +215,11 @@ class EfficiencyMap(SavedArrays[MapCard], Efficiency):
         -------
         ak.Array of float64
             One more axis than the efficiencies.
+
+        Raises
+        ------
+        ValueError
+            If the seed is not a whole number of zero or more.
         """
         asked = self._asked(records)
         return asked.answer(self._of_bins(self._draws(n_replicas, seed), self._bins(asked.nodes)))
@@ -225,7 +234,7 @@ class EfficiencyMap(SavedArrays[MapCard], Efficiency):
         values = self._arrays["value"]
         bins, _ = bins_between(values.reshape(-1, len(self.working_points)), 0.0)
         concentration = (self._arrays["n_effective"].reshape(-1, 1) + 1.0) * bins
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(check_seed(seed))
         drawn = rng.standard_gamma(concentration, (n_replicas, *bins.shape))
         sums = np.cumsum(drawn[..., ::-1], axis=-1)[..., ::-1]
         eps = sums[..., 1:] / np.maximum(sums[..., :1], np.finfo(float).tiny)

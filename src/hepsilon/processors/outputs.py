@@ -111,6 +111,8 @@ class Output(Mapping[str, Any]):
         method.
     n_damaged : int
         Number of events that were left out on request, for numbers that are NaN or missing.
+    n_limited : int
+        Number of events whose weight was clipped to ``max_weight``.
     entry_counts : dict of str to EntryCounts
         Numbers of entries of every observable: all, NaN, and outside of the axes.
     left_out : dict of str to str
@@ -124,6 +126,7 @@ class Output(Mapping[str, Any]):
     residual_moments: Histogram | None = None
     divergence: Histogram | None = None
     n_damaged: int = 0
+    n_limited: int = 0
     entry_counts: dict[str, EntryCounts] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict, metadata={"constant": True})
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import logsumexp
 
+from hepsilon.arrays.checks import check_seed
 from hepsilon.arrays.keys import MEMBER_SALT, event_key, poisson_of
 from hepsilon.arrays.types import Array
 from hepsilon.data.dataset import TrainingColumns
@@ -50,7 +51,7 @@ def cross_entropy(logits: Array, columns: TrainingColumns, mu: float) -> float:
 
 def bootstrap_counts(keys: Array, seed: int, member: int) -> Array:
     """Poisson(1) count of each event, a pure function of its key, seed and member (uint8)."""
-    zeros = np.zeros(len(keys), np.uint64)
+    zeros, seed = np.zeros(len(keys), np.uint64), check_seed(seed)
     key = event_key(keys, zeros + np.uint64(seed), zeros + np.uint64(member), MEMBER_SALT)
     counts: Array = poisson_of(key)
     return counts
