@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import tomllib
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -15,6 +16,9 @@ from hepsilon.config.task import Task
 from hepsilon.errors import ConfigError
 
 __all__ = ["Config", "InputConfig", "load_config"]
+
+OBSERVABLE_FIELDS = ("pt", "eta", "phi", "px", "py", "pz", "mass", "charge")
+"""Fields that observables of a use case read, whether the task names them or not."""
 
 
 Branch = str | StrictFloat | Annotated[tuple[str, ...], Field(min_length=1)]
@@ -80,6 +84,25 @@ class Config(Record):
     training: TrainingConfig = TrainingConfig()
     map: MapConfig = MapConfig()
     observables: dict[str, ObservableConfig] = {}
+
+    @model_validator(mode="after")
+    def _branches_are_read(self) -> Self:
+        """Refuse a branch under a name that nothing reads: the name is a mistake."""
+        if not self.input.branches and not self.input.reconstructed:
+            return self
+        from hepsilon.arrays.fields import inputs_of  # with numba; a record alone needs neither
+        from hepsilon.arrays.keys import EVENT_NAMES
+
+        known = {*EVENT_NAMES, *OBSERVABLE_FIELDS, *self.observables}
+        known |= {*self.task.object_fields, *self.task.event_fields, *self.task.truth_fields}
+        known |= {each.field for each in self.observables.values() if each.field is not None}
+        known |= {each for name in tuple(known) for each in inputs_of(name)}
+        for name in (*self.input.branches, *self.input.reconstructed):
+            if name not in known:
+                close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+                hint = f"did you mean {close[0]!r}?" if close else f"known are {sorted(known)}"
+                raise ValueError(f"[input.branches] {name}: nothing reads this name; {hint}")
+        return self
 
 
 def load_config(path: str | Path) -> Config:

@@ -33,6 +33,7 @@ __all__ = [
     "event_chunk",
     "event_column",
     "event_ids",
+    "event_mask",
     "event_weights",
     "metadata",
 ]
@@ -288,6 +289,33 @@ def event_column(events: ak.Array, name: str, config: InputConfig) -> Array:
     column = known.of_event(name)
     assert column is not None
     return _per_event(column_of(events, column), column, _place(events))
+
+
+def event_mask(events: ak.Array, task: Task, config: InputConfig) -> Array:
+    """Tell which events pass the task's selection of events.
+
+    Parameters
+    ----------
+    events : ak.Array
+        A chunk of any schema.
+    task, config : Task or InputConfig
+        The selection, and places of the columns.
+
+    Returns
+    -------
+    ndarray of bool, shape (n_events,)
+        True for those that pass.
+
+    Raises
+    ------
+    InputError
+        If a number of the selection is missing, or is NaN.
+    """
+    mask = np.ones(len(events), bool)
+    for cut in task.event_selection:
+        values = event_column(events, cut.field, config)
+        mask &= np.asarray(cut_mask(check_finite(values, cut.field), cut))
+    return mask
 
 
 def event_weights(events: ak.Array, task: Task, config: InputConfig) -> Array:

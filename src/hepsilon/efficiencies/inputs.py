@@ -15,7 +15,7 @@ from hepsilon.arrays.fields import inputs_of
 from hepsilon.arrays.types import Array
 from hepsilon.config.file import InputConfig
 from hepsilon.config.task import Task
-from hepsilon.data.events import collection
+from hepsilon.data.events import collection, event_mask
 from hepsilon.data.selection import inside_fiducial, ordered, select
 from hepsilon.errors import InputError
 
@@ -108,8 +108,21 @@ def objects_of_events(events: ak.Array, task: Task, config: InputConfig) -> Give
         If the events lack the collection or a field of the selection, or are outside the fiducial
         region where the task makes that an error.
     """
-    objects, kept = kept_records(collection(events, task, config), task)
-    return Given(objects, objects, _same, kept)
+    records = collection(events, task, config)
+    if not task.event_selection:
+        objects, kept = kept_records(records, task)
+        return Given(objects, objects, _same, kept)
+    mask = event_mask(events, task, config)
+    if task.of_events:
+        objects, inside = kept_records(records[mask], task)
+        mask[mask] = ak.to_numpy(inside)
+        return Given(objects, objects, _same, ak.Array(mask))
+    # an event that does not exist for the task keeps its place, without objects
+    counts = ak.to_numpy(ak.num(records))
+    answered = np.repeat(mask, counts)
+    objects, kept = kept_records(records[ak.unflatten(answered, counts)], task)
+    answered[answered] = ak.to_numpy(ak.flatten(kept))
+    return Given(objects, objects, _same, ak.unflatten(answered, counts))
 
 
 def kept_records(objects: ak.Array, task: Task) -> tuple[ak.Array, ak.Array]:

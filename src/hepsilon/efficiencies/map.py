@@ -16,6 +16,7 @@ from hepsilon.config.task import Task
 from hepsilon.data.dataset import TrainingColumns
 from hepsilon.data.features import Feature, FeatureSpec, Multiplicity, check_categories
 from hepsilon.data.summary import check_sample
+from hepsilon.data.units import edges_in_gev
 from hepsilon.efficiencies.artifact import ArtifactCard, SourceFile, versions
 from hepsilon.efficiencies.base import Efficiency
 from hepsilon.efficiencies.saved import SavedArrays
@@ -136,7 +137,10 @@ class EfficiencyMap(SavedArrays[MapCard], Efficiency):
             binning, that is not positive.
         """
         sample = check_sample(columns, task, by_category=False)
-        edges = {name: axis.edges for name, axis in (config or MapConfig()).axes.items()}
+        binning = config or MapConfig()
+        edges = {name: axis.edges for name, axis in binning.axes.items()}
+        if "axes" in binning.model_fields_set:  # the default is in GeV
+            edges = edges_in_gev(edges, task.unit)
         spec = _map_features(task, edges)
         for name in task.categorical:
             check_categories(task, name, columns.nodes[:, task.features.index(name)])
