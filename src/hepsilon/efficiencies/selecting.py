@@ -58,6 +58,8 @@ def cut_text(cut: Cut) -> str:
         parts = [f"{cut.field} >= {cut.min:g}"]
     if cut.abs_max is not None:
         parts.append(f"|{cut.field}| <= {cut.abs_max:g}")
+    if cut.equals is not None:
+        parts.append(f"{cut.field} == {cut.equals}")
     return " and ".join(parts)
 
 
