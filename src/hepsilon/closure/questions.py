@@ -9,7 +9,6 @@ from typing import Any
 from hepsilon.config.task import Cut, Fiducial, Task
 from hepsilon.data.sources import Files, Source
 from hepsilon.efficiencies.artifact import SourceFile
-from hepsilon.efficiencies.selecting import cut_text
 from hepsilon.errors import InputError
 
 __all__ = ["differences", "task_differences", "trained_on", "warnings_of"]
@@ -85,7 +84,7 @@ def _text(value: Any) -> str:
     if isinstance(value, Fiducial):
         return _text(value.cuts)
     if isinstance(value, tuple):
-        return " and ".join(cut_text(x) if isinstance(x, Cut) else str(x) for x in value)
+        return " and ".join(map(str, value))
     return str(value)
 
 

@@ -42,9 +42,9 @@ class Cut(Record):
 
     def __str__(self) -> str:
         bounds = {
-            "min": f"{self.field} >= {self.min}",
-            "max": f"{self.field} <= {self.max}",
-            "abs_max": f"|{self.field}| <= {self.abs_max}",
+            "min": f"{self.field} >= {self.min or 0.0:g}",
+            "max": f"{self.field} <= {self.max or 0.0:g}",
+            "abs_max": f"|{self.field}| <= {self.abs_max or 0.0:g}",
             "equals": f"{self.field} == {self.equals}",
         }
         return " and ".join(bounds[name] for name in BOUNDS if getattr(self, name) is not None)
