@@ -62,7 +62,7 @@ def given_objects(
     task : Task or None
         Task of the efficiency; without it events are refused.
     names : tuple of str
-        Features in the order of the columns of a plain array.
+        Features in the order of the columns of a plain array: those of the task.
     needs_partners : bool
         Whether the answer depends on the other objects of the event: flat tables are refused then.
 
