@@ -36,10 +36,22 @@ INPUTS: dict[str, tuple[str, ...]] = {
 def field(records: ak.Array, name: str) -> ak.Array:
     """A field of the records, or what :data:`DERIVED` computes in its place.
 
+    Parameters
+    ----------
+    records : ak.Array of records, shape (n_events, objects)
+        Objects of every event.
+    name : str
+        Name of the field.
+
+    Returns
+    -------
+    ak.Array, shape (n_events, objects)
+        Value of the field for every object; momenta are in GeV, angles in rad.
+
     Raises
     ------
     InputError
-        If there is neither.
+        If the records do not have the field, nor those that it is computed from.
     """
     available = ak.fields(records)
     if name in available:
