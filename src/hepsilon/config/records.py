@@ -86,6 +86,22 @@ def validate(
 ) -> Any:
     """Build a record from plain data, with errors that name the place and the remedy.
 
+    Parameters
+    ----------
+    record : type
+        Class of the record, a subclass of :class:`Record`.
+    data : object
+        Content, such as a dict that was read from TOML or JSON.
+    source : str
+        Name of the data, such as the path of their file, with which the error begins.
+    error_type : type, default ConfigError
+        Class of the error, a subclass of :class:`~hepsilon.HepsilonError`.
+
+    Returns
+    -------
+    Record
+        Instance of ``record``.
+
     Raises
     ------
     ConfigError
