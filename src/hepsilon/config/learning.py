@@ -67,9 +67,9 @@ class ModelConfig(Record):
     Attributes
     ----------
     architecture : {"gnn", "mlp", "product"}
-        ``"gnn"``, a graph network in which the objects of an event see each other; ``"mlp"``, a plain
-        network of each object alone, or of all objects of an event with a fixed number of them; or
-        ``"product"``, efficiencies of events as a product of factors of objects and pairs.
+        ``"gnn"``, a graph network in which the objects of an event see each other; ``"mlp"``, a
+        plain network of each object alone, or of all objects of an event with a fixed number of
+        them; or ``"product"``, efficiencies of events as a product of factors of objects and pairs.
     preset : {"fast", "paper"}
         Sizes of the network and values of the training where none are given; ``"paper"`` has those
         of the paper.

@@ -28,7 +28,7 @@ _WITHIN: ContextVar[bool] = ContextVar("_WITHIN", default=False)
 class Record(BaseModel):
     """Base of all records: frozen, unknown keys are errors, no silent type conversion.
 
-    A wrong argument in Python is the same :class:`~hepsilon.ConfigError` as a wrong key in a file.
+    A wrong argument in Python raises a :class:`~hepsilon.ConfigError`, like a wrong key in a file.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

@@ -1,7 +1,7 @@
 """Statistical errors by Efron's bootstrap, with replicas that are a pure function of the event.
 
 Every event has a Poisson(1) count in every replica, computed from (run, luminosityBlock, event,
-replica): the same for any chunking, executor and order, and the same for all histograms, so that
+replica). It does not depend on chunking, executor or order, and is equal in all histograms, so that
 their bins are correlated as they should be.
 """
 
