@@ -179,7 +179,7 @@ def flat_rows(array: ak.Array, *, name: str = "array") -> tuple[Array, Array]:
 
 
 def _width(rows: ak.Array) -> int:
-    """Number of columns of no rows: what their type says, else one."""
+    """Number of columns of an empty array of rows: that of its type if it has one, else 1."""
     layout = ak.to_layout(rows)
     while layout.is_indexed and not layout.is_option:
         layout = layout.content
