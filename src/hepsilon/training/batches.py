@@ -37,9 +37,9 @@ class Shape:
     Attributes
     ----------
     nodes : int
-        Largest number of objects of a graph, including one for padding.
+        Number of objects that a graph has room for, one of them for padding.
     edges : int
-        Largest number of pairs of objects; 0 for a network without pairs.
+        Largest number of ordered pairs of objects; 0 for a network without pairs.
     """
 
     nodes: int
