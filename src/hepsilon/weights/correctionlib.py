@@ -253,7 +253,7 @@ def content_of(path: str) -> bytes:
     Parameters
     ----------
     path : str
-        File.
+        Path of the file.
 
     Returns
     -------
@@ -277,7 +277,7 @@ def corrections_in(path: str, expected: str) -> dict[str, Correction]:
     Parameters
     ----------
     path : str
-        File, ``.json`` or ``.json.gz``.
+        Path of the file, ``.json`` or ``.json.gz``.
     expected : str
         SHA-256 of the content that the file must have.
 

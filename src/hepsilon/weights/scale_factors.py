@@ -110,8 +110,8 @@ class TagScaleFactors:
 
         Parameters
         ----------
-        path : path-like
-            File, ``.json`` or ``.json.gz``.
+        path : str or Path
+            Path of the file, ``.json`` or ``.json.gz``.
         corrections : str or mapping of int to str
             Name of a correction in the file, or of one for each flavour. With several corrections
             each has variations of its own, ``CORRECTION_variation``, which change its jets only.
