@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import awkward as ak
 import numpy as np
 
@@ -59,7 +61,7 @@ def check_finite(column: Array, name: str) -> Array:
     return column
 
 
-def check_seed(seed: int, low: int = 0, bits: int = 64) -> int:
+def check_seed(seed: Any, low: int = 0, bits: int = 64) -> int:
     """The seed, or an error: 1.5 is not taken as 1.
 
     Parameters
