@@ -107,7 +107,9 @@ class _Sums:
             self.squares[row] += np.sum(chosen**2)
         per_event = np.bincount(event, np.abs(weights))
         self.absolute += float(per_event.sum())
-        self.heaviest = np.sort(np.concatenate([self.heaviest, per_event]))[-LARGEST:]
+        known = np.concatenate([self.heaviest, per_event])
+        kept = min(LARGEST, len(known))
+        self.heaviest = np.sort(np.partition(known, -kept)[-kept:]) if kept else known
 
     def summary(self, category: str) -> CategorySummary:
         """The numbers as a record."""
