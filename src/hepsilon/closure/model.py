@@ -6,7 +6,7 @@ Fields that are not set are left out of the file; numbers that do not exist are 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, PlainSerializer
 from pydantic.json_schema import models_json_schema
@@ -15,6 +15,7 @@ from hepsilon.config.records import Record
 from hepsilon.config.task import Task
 
 __all__ = [
+    "AxisClosure",
     "Bins",
     "Closure",
     "Entry",
@@ -306,6 +307,37 @@ class InversionEntry(Entry):
     jensen: float | None = None
 
 
+class AxisClosure(ClosureRecord):
+    """What the axes of one observable show, and what they do not.
+
+    Attributes
+    ----------
+    names : list of str
+        Observable on each axis.
+    edges : list of list of float
+        Bin edges of each axis.
+    unit : list of str
+        Unit of each axis; empty for a plain number.
+    origin : list of str
+        Where the edges of each axis come from: ``"given"``, ``"default"``, ``"correction"`` (the
+        bin-by-bin one), or ``"sample"``, from whose first events they were proposed.
+    entries : int
+        Number of entries, not weighted, without those that are NaN.
+    not_a_number : int
+        Number of values that are NaN, and are in no bin.
+    outside : list of float
+        Share of the entries that is beyond the edges of each axis.
+    """
+
+    names: list[str]
+    edges: list[list[float]]
+    unit: list[str]
+    origin: list[Literal["given", "default", "correction", "sample"]]
+    entries: Count
+    not_a_number: Count
+    outside: list[float]
+
+
 class Closure(ClosureRecord):
     """Content of ``closure.json`` that both use cases have.
 
@@ -323,6 +355,10 @@ class Closure(ClosureRecord):
         Versions of the software.
     model_hash : dict of str to str or None
         Hash of every artifact, by name; None for one that was not saved.
+    axes : dict of str to AxisClosure
+        Axes of every observable, with the entries that they do not show.
+    left_out : dict of str to str
+        What is missing for each observable that was not filled.
     """
 
     task: Annotated[Task, PlainSerializer(_plain_task)]
@@ -332,6 +368,8 @@ class Closure(ClosureRecord):
     files: list[str]
     versions: dict[str, str]
     model_hash: dict[str, str | None]
+    axes: dict[str, AxisClosure]
+    left_out: dict[str, str]
 
 
 class TaggingClosure(Closure):

@@ -15,7 +15,7 @@ from hepsilon.closure.model import (
     TaggingEntry,
     TruthDistance,
 )
-from hepsilon.closure.parts import effective_sizes, pull_of, share_of, truth_distance
+from hepsilon.closure.parts import axes_of, effective_sizes, pull_of, share_of, truth_distance
 from hepsilon.closure.statistic import compare
 from hepsilon.config.task import Task
 from hepsilon.efficiencies.artifact import provenance
@@ -151,5 +151,7 @@ def tagging_closure(
         n_events=output.n_events,
         n_objects=output.n_objects,
         direct_effective_sample_size=effective_sizes(_totals(output, DIRECT)),
+        axes=axes_of(output),
+        left_out=output.left_out,
         **provenance(efficiencies, files),
     )
