@@ -23,9 +23,8 @@ efficiency.save(folder / "map.hepsilon")
 
 # A map is an efficiency like any other: columns in, columns out.
 events = uproot.open(file)["Events"].arrays()
-fields = ("pt", "eta", "phi", "hadronFlavour", "trueEfficiency")
-jets = ak.zip({name: events[f"Jet_{name}"] for name in fields})
-eps = efficiency(jets, out_of_domain="ignore")
+found = efficiency.evaluate(events, out_of_domain="ignore")
+jets, eps = found.records, found.eps  # the jets that the map knows, and its answer for each
 
 # The map averages over the environment: it is right on average and wrong for close-by jets.
 b_jet = jets.hadronFlavour == 5

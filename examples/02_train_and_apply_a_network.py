@@ -31,7 +31,10 @@ jets = ak.Array(
             {"pt": 80.0, "eta": 0.3, "phi": 0.6, "hadronFlavour": 5},
         ],
         [],
-        [{"pt": 60.0, "eta": -1.0, "phi": 3.0, "hadronFlavour": 0}],
+        [
+            {"pt": 60.0, "eta": -1.0, "phi": 3.0, "hadronFlavour": 0},
+            {"pt": 40.0, "eta": 1.2, "phi": 0.1, "hadronFlavour": 4},
+        ],
     ]
 )
 eps = efficiency(jets)

@@ -25,17 +25,15 @@ class PairMass(processor.ProcessorABC):
 
     def process(self, events: ak.Array) -> dict:
         """Fill the mass twice: events cut away, and events weighted."""
-        jets = events.Jet
+        found = self.efficiency.evaluate(events, out_of_domain="ignore")
+        jets = found.records  # selected as in the training
         tagged = ak.values_astype(jets.discriminant > 0.0, np.float64)
         filled = hist.Hist(
             hist.axis.StrCategory(["direct", "truth tagging"], name="method"),
             hist.axis.Regular(20, 0, 800, name="mass", label="mass of the leading pair [GeV]"),
             storage=hist.storage.Weight(),
         )
-        for method, eps in (
-            ("direct", tagged),
-            ("truth tagging", self.efficiency(jets, out_of_domain="ignore")),
-        ):
+        for method, eps in (("direct", tagged), ("truth tagging", found.eps)):
             weights = Weights(len(events))
             weights.add("generator", events.genWeight)
             weights.add("tagging", hepsilon.truth_tag_weight(eps, n_tags=2))

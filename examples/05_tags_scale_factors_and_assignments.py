@@ -28,9 +28,8 @@ efficiency = hepsilon.EfficiencyMap.fit(task, columns)
 
 with uproot.open(files[1]) as file:
     events = file["Events"].arrays()
-names = ("pt", "eta", "phi", "mass", "hadronFlavour", "tagger")
-jets = ak.zip({name: events[f"Jet_{name}"] for name in names})
-eps = efficiency(jets, out_of_domain="ignore")  # events x jets x working points, falling
+found = efficiency.evaluate(events, out_of_domain="ignore")
+jets, eps = found.records, found.eps  # eps: events x jets x working points, falling
 
 # two or more jets at medium, of which one or more at tight: expected and observed
 condition = at_least(2, "M") & at_least(1, "T")

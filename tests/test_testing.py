@@ -6,6 +6,7 @@ import doctest
 import pickle
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ import numpy as np
 import pytest
 
 import hepsilon.testing
-from hepsilon import Efficiency, FieldEfficiency, HepsilonError, InputError
+from hepsilon import Efficiency, FieldEfficiency, HepsilonError, InputError, Task
+from hepsilon.config import Cut, Passed
+from hepsilon.data.features import Feature, FeatureSpec, Multiplicity
 from hepsilon.efficiencies.base import Evaluation, SupportsEvaluation
 from hepsilon.efficiencies.network import NetworkEfficiency
 from hepsilon.testing import CONTRACTS, ContractError, check_efficiency
@@ -244,6 +247,68 @@ def _scaled() -> _Forgets:
     return made
 
 
+class _Crowd(Efficiency):
+    """Falls with the number of jets, as far as it says; wrong in what it is made wrong in."""
+
+    task = Task(
+        features=("pt",),
+        passed=Passed(field="tag"),
+        selection=(Cut(field="pt", min=50.0),),
+    )
+    partners = True
+
+    def __init__(self, multiplicity: Multiplicity | None) -> None:
+        self.multiplicity = multiplicity
+
+    @property
+    def needs_partners(self) -> bool:
+        return self.partners
+
+    @property
+    def features(self) -> FeatureSpec:
+        pt = Feature(name="pt", kind="numeric", low=20.0, high=1000.0)
+        return FeatureSpec(features=(pt,), multiplicity=self.multiplicity)
+
+    def _predict(self, offsets: Any, nodes: Any, replicas: bool) -> tuple[Any, None]:
+        counts = np.diff(offsets)
+        return np.repeat(0.9 / np.maximum(counts, 1), counts), None
+
+
+class _SaysNo(_Crowd):
+    partners = False
+
+
+class _SeesAll(_Crowd):
+    def in_domain(self, records: Any, /) -> Any:
+        return self.evaluate(records).in_domain
+
+    def evaluate(self, records: Any, /, **options: Any) -> Evaluation:
+        return replace(super().evaluate(records, **options), in_domain=records.pt > 0.0)
+
+
+class _TakesAll(_Crowd):
+    """Does not select the objects of events."""
+
+    def evaluate(self, records: Any, /, **options: Any) -> Evaluation:
+        objects = records["Jet"] if "Jet" in ak.fields(records) else records
+        return super().evaluate(objects, **options)
+
+
+class _KeepsAll(_Crowd):
+    def evaluate(self, records: Any, /, **options: Any) -> Evaluation:
+        found = super().evaluate(records, **options)
+        kept = None if found.kept is None else ak.ones_like(found.kept)
+        return replace(found, kept=kept)
+
+
+KNOWN = Multiplicity.of(np.arange(9))
+"""Events of one jet."""
+
+
+def test_an_efficiency_of_the_number_of_objects_keeps_the_contracts(jets: ak.Array) -> None:
+    check_efficiency(_Crowd(KNOWN), jets)
+
+
 BROKEN: list[tuple[Any, str, str]] = [
     (_one_too_few, "shape", "a number for each object"),
     (_missing, "shape", "a number for each object"),
@@ -263,6 +328,11 @@ BROKEN: list[tuple[Any, str, str]] = [
     (_Wrong(_replicas_without_axis), "replicas", "one more axis"),
     (_Wrong(_replicas_always), "replicas", "replicas=False"),
     (_Wrong(_replicas_by_size), "replicas", "expected 9 replicas for any records"),
+    (_Crowd(None), "partners", "differ by .* but features.multiplicity is None"),
+    (_SaysNo(KNOWN), "partners", "differ by .* but needs_partners says no"),
+    (_SeesAll(KNOWN), "partners", "an event with 2 objects, .* is in the domain"),
+    (_TakesAll(KNOWN), "events", "expected a number for each object"),
+    (_KeepsAll(KNOWN), "events", "kept marks 18 entries"),
     (_Forgets(), "pickling", "differ by up to"),
     (lambda records: records.pt / 1000.0, "pickling", "it raised"),
 ]

@@ -18,6 +18,8 @@ import numpy as np
 
 from hepsilon.arrays.columns import offsets_of
 from hepsilon.arrays.types import Array
+from hepsilon.config.task import Task
+from hepsilon.data.features import FeatureSpec
 from hepsilon.efficiencies.base import SupportsEfficiency
 from hepsilon.errors import HepsilonError, InputError, OutOfDomainWarning
 
@@ -62,6 +64,12 @@ def check_efficiency(
     empty events
         Events without objects have no efficiencies and change nothing for others (efficiencies of
         objects only).
+    partners
+        An answer that depends on the other objects of the event has their number in its domain
+        (``features.multiplicity``), and does not say ``needs_partners = False``.
+    events
+        ``evaluate(events)`` answers for what ``select(events)`` keeps, and says what that is
+        (efficiencies with a task).
     pickling
         What comes out of a pickle gives identical numbers.
 
@@ -344,6 +352,54 @@ def _replicas(subject: _Subject) -> None:
         )
 
 
+def _partners(subject: _Subject) -> None:
+    efficiency, records = subject.efficiency, subject.records
+    features = getattr(efficiency, "features", None)
+    if not isinstance(features, FeatureSpec) or not subject.evaluates:
+        return
+    answer, objects = subject.answer(records), ak.flatten(records, axis=1)
+    if answer.counts is not None:
+        alone = subject.answer(ak.unflatten(objects, np.ones(len(objects), np.int64)))
+        largest = float(np.abs(alone.eps - answer.eps).max(initial=0.0))
+        if largest > subject.tolerance:
+            how = f"alone in their events objects have efficiencies that differ by {largest:.2g}, "
+            _require(
+                getattr(efficiency, "needs_partners", True), f"{how}but needs_partners says no"
+            )
+            _require(features.multiplicity is not None, f"{how}but features.multiplicity is None")
+    task = getattr(efficiency, "task", None)
+    if features.multiplicity is None or getattr(task, "objects", None) is not None:
+        return
+    number = features.multiplicity.high + 1
+    crowd = ak.unflatten(objects[np.resize(np.arange(len(objects)), number)], [number])
+    _require(
+        not ak.any(efficiency.in_domain(crowd)),
+        f"an event with {number} objects, more than any of the sample, is in the domain",
+    )
+
+
+def _events(subject: _Subject) -> None:
+    efficiency, records = subject.efficiency, subject.records
+    task = getattr(efficiency, "task", None)
+    if not isinstance(task, Task) or not hasattr(efficiency, "select"):
+        return
+    events = ak.zip({task.collection: records}, depth_limit=1)
+    try:
+        selected = efficiency.select(events)
+        expected = subject.answer(selected)
+    except InputError:  # the records do not have what the selection needs
+        return
+    found = efficiency.evaluate(events)
+    _close(_answer(found.eps, selected, found.replicas), expected, subject.tolerance)
+    same = ak.array_equal(found.records, selected, equal_nan=True)
+    _require(same, "the records of evaluate(events) are not those of select(events)")
+    given = len(records) if task.of_events else ak.num(records, axis=1).to_list()
+    marks = len(found.kept) if task.of_events else ak.num(found.kept, axis=1).to_list()
+    _require(given == marks, f"kept: expected a bool for each of {given}, received {marks}")
+    kept, size = int(ak.sum(found.kept)), len(expected.eps)
+    _require(kept == size, f"kept marks {kept} entries, but {size} have an efficiency")
+
+
 def _pickling(subject: _Subject) -> None:
     again = pickle.loads(pickle.dumps(subject.efficiency))
     there = _Subject(again, subject.records, 0.0).answer(subject.records)
@@ -360,6 +416,8 @@ CONTRACTS: dict[str, Callable[[_Subject], None]] = {
     "chunks": _chunks,
     "order": _order,
     "empty events": _empty_events,
+    "partners": _partners,
+    "events": _events,
     "pickling": _pickling,
 }
 """The contracts by name, in the order in which they are checked."""

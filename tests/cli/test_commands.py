@@ -12,6 +12,7 @@ import pytest
 import uproot
 
 from hepsilon import load, plotting
+from hepsilon._system.files import sha256
 from hepsilon.cli import commands
 from hepsilon.cli import parser as cli
 from hepsilon.simulation import writer
@@ -162,6 +163,47 @@ def test_closure_as_json_is_closure_json(run, folder, tmp_path, monkeypatch):
     code, out, _ = run("closure", *arguments, "--efficiency", efficiency, "--json")
     assert code == 0
     assert json.loads(out) == json.loads((tmp_path / "closure.json").read_text())
+
+
+def test_closure_warns_of_the_training_sample_and_of_another_question(
+    run, folder, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(plotting, "closure_figures", lambda _: {})  # they are slow
+    (tmp_path / "high.toml").write_text(
+        CONFIG.replace("[task]", '[task]\nselection = [{ field = "pt", min = 150.0 }]')
+    )
+    arguments = tmp_path / "high.toml", folder / "toy.root", "--out", tmp_path / "out"
+    efficiency = f"map={folder / 'map.hepsilon'}"
+    code, out, err = run("closure", *arguments, "--efficiency", efficiency, "--json")
+    assert code == 0
+    assert "warning: map was trained on 1 of the files of this closure (toy.root)" in err
+    assert "warning: map was learned for another selection than the task's: none, not pt" in err
+    found = json.loads(out)
+    assert found["trained_on"] == {"map": ["toy.root"]}
+    assert list(found["differences"]) == ["map"]
+    new = tmp_path / "toy.root"
+    assert run("simulate", "jets", "-n", 100, "--seed", 5, "--out", new)[0] == 0
+    arguments = folder / "config.toml", new, "--out", tmp_path / "other"
+    code, out, err = run("closure", *arguments, "--efficiency", efficiency, "--json")
+    assert code == 0
+    assert "warning" not in err
+    assert json.loads(out)["trained_on"] == {}
+
+
+def test_hash_of_files_is_noted_on_request(run, folder, tmp_path):
+    arguments = folder / "config.toml", folder / "toy.root", "--out", tmp_path / "m"
+    code, out, _ = run("map", *arguments, "--hash-files", "--json")
+    assert code == 0
+    (file,) = json.loads(out)["files"]
+    assert file["sha256"] == sha256(folder / "toy.root")
+    assert file["identity"].startswith("uuid:")
+    assert file["size"] == (folder / "toy.root").stat().st_size
+    code, out, _ = run("info", tmp_path / "m")
+    assert file["identity"][:20] in out
+    assert "sha256" in out
+    code, out, _ = run("info", folder / "map.hepsilon")
+    assert "sha256" not in out
+    assert "uuid:" in out
 
 
 # several working points

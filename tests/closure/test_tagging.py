@@ -13,7 +13,13 @@ from scipy.stats import chi2, kstest, norm
 
 from hepsilon import InputError, truth_tag_weight
 from hepsilon.arrays.columns import unflatten
-from hepsilon.closure import MIN_VARIANCE, closure_report, compare, run_closure
+from hepsilon.closure import (
+    MIN_VARIANCE,
+    closure_report,
+    compare,
+    compare_inversion,
+    run_closure,
+)
 from hepsilon.closure.gain import efficiency_variance, n_replicas
 from hepsilon.histograms import JET_OBSERVABLES
 from hepsilon.processors import TruthTagging
@@ -119,6 +125,59 @@ def test_chi2_by_hand():
     assert found.ndf == 2
     assert found.p_value == pytest.approx(chi2.sf(found.chi2, 2))
     np.testing.assert_allclose(found.pull, (observed - expected) / np.sqrt(variance))
+
+
+def weighted_sums(seed: int, n: int = 400):
+    """Sums of tagged entries of random weights, some of them negative."""
+    rng = np.random.default_rng(seed)
+    p, weights = rng.uniform(0.02, 0.9, n), rng.gamma(3.0, size=n) * rng.choice([1, 1, 1, -1], n)
+    bins, tags = rng.integers(0, 12, n), rng.uniform(size=n) < p
+
+    def summed(values):
+        return np.bincount(bins, values, minlength=12)
+
+    def sums(unit: float):
+        w = unit * weights
+        of_bins = summed(w * tags), summed(w * p), summed(w**2 * p * (1.0 - p))
+        return *of_bins, (summed(w), summed(w**2))
+
+    return sums
+
+
+@given(st.integers(0, 2**32), st.sampled_from([1e-4, 0.001, 225892.0, 3.5e8]))
+def test_unit_of_the_weights_does_not_matter(seed, unit):
+    sums, edges = weighted_sums(seed), np.arange(13.0)
+    found, expected = compare(edges, *sums(unit)), compare(edges, *sums(1.0))
+    assert found.ndf == expected.ndf
+    assert found.chi2 == pytest.approx(expected.chi2, rel=1e-9)
+    assert found.p_value == pytest.approx(expected.p_value, rel=1e-6, nan_ok=True)
+    np.testing.assert_allclose(found.pull, expected.pull, rtol=1e-9)
+
+
+@given(st.integers(0, 2**32), st.sampled_from([1e-4, 0.001, 225892.0, 3.5e8]))
+def test_unit_of_the_weights_does_not_matter_for_inversion(seed, unit):
+    sums, edges = weighted_sums(seed), np.arange(13.0)
+    found, expected = (compare_inversion(edges, *sums(c)[:3]) for c in (unit, 1.0))
+    assert found.ndf == expected.ndf
+    assert found.chi2 == pytest.approx(expected.chi2, rel=1e-9)
+
+
+def test_joined_bins_of_weighted_entries_by_hand():
+    """Ten entries of weight 3 and p = 0.5 in each bin: a variance of 2.5 entries, so two join."""
+    n = np.full(4, 10.0)
+    weights, variance = (3.0 * n, 9.0 * n), 9.0 * 0.25 * n
+    observed, expected = np.array([18.0, 12.0, 15.0, 21.0]), np.full(4, 15.0)
+    found = compare(np.arange(5.0), observed, expected, variance, weights)
+    assert found.ndf == 2
+    assert found.chi2 == pytest.approx((0.0**2 + 6.0**2) / 45.0)
+
+
+def test_weights_of_both_signs_need_more_entries():
+    """Weights that almost cancel: 40 of +1 and 38 of -1 are 0.05 effective entries."""
+    weights, variance = (np.array([2.0]), np.array([78.0])), np.array([78.0 * 0.25])
+    found = compare(np.arange(2.0), np.array([3.0]), np.array([1.0]), variance, weights)
+    assert found.ndf == 0
+    assert math.isnan(found.p_value)
 
 
 def test_pull_of_a_bin_without_variance_is_unknown():

@@ -151,7 +151,7 @@ def test_a_field_of_the_records_comes_before_what_would_be_computed() -> None:
 )
 def test_a_field_that_cannot_be_computed_is_named(name: str, needed: str) -> None:
     tracks = ak.without_field(random_tracks([2]), needed)
-    with pytest.raises(InputError, match=f"expected the field '{name}', received .*'charge'"):
+    with pytest.raises(InputError, match=f"expected the field '{name}'.*, received .*'charge'"):
         field(tracks, name)
 
 
@@ -486,7 +486,7 @@ def test_missing_responses_are_counted(tmp_path: Path, sample: Sample) -> None:
     reco: list[Any] = sample.reco.tolist()
     reco[3] = reco[9] = None
     path = nullable(tmp_path / "x.parquet", sample, reco)
-    with pytest.raises(InputError, match="2 of 30 events are missing in 'reco'"):
+    with pytest.raises(InputError, match=r"x\.parquet: numbers are NaN.* missing in reco: 2 of 30"):
         list(read_chunks([path], PAIRS, INPUT))
 
 
@@ -576,9 +576,9 @@ def test_dropped_events_are_logged_with_the_count(
     task, sample, stay = partly_outside("drop")
     path = write_sample(tmp_path / "tracks.root", sample)
     with caplog.at_level(logging.WARNING, "hepsilon"):
-        columns = read_columns([path, path], Config(task=task))
-    assert columns.n_events == 2 * stay.sum()
-    assert f"{2 * (40 - stay.sum())} of 80 events are outside the fiducial region" in caplog.text
+        columns = read_columns([path], Config(task=task))
+    assert columns.n_events == stay.sum()
+    assert f"{40 - stay.sum()} of 40 events are outside the fiducial region" in caplog.text
 
 
 def test_nothing_is_logged_where_all_events_are_inside(

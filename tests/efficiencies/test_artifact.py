@@ -15,6 +15,7 @@ from hepsilon import ArtifactError, Task, load
 from hepsilon._system.files import sha256
 from hepsilon.config import Passed, validate
 from hepsilon.data.features import Feature, FeatureSpec
+from hepsilon.data.identity import file_identity
 from hepsilon.efficiencies.artifact import (
     ArtifactCard,
     SourceFile,
@@ -113,7 +114,23 @@ def test_the_file_is_a_plain_zip_of_json_and_arrays(path: Path) -> None:
 
 
 def test_source_files_are_named_without_their_folder(path: Path) -> None:
-    assert SourceFile.of(path) == SourceFile(name=path.name, sha256=sha256(path))
+    identity, size = file_identity(path)
+    described = SourceFile(name=path.name, identity=identity, size=size)
+    assert SourceFile.of(path) == described
+    assert size == path.stat().st_size
+    hashed = described.model_copy(update={"sha256": sha256(path)})
+    assert SourceFile.of(path, content_hash=True) == hashed
+
+
+def test_source_files_are_the_same_by_what_is_known_of_both() -> None:
+    by_identity = SourceFile(name="a", identity="uuid:1", size=10)
+    by_hash = SourceFile(name="b", sha256="0" * 64)
+    both = SourceFile(name="c", identity="uuid:1", size=10, sha256="1" * 64)
+    assert by_identity.is_same(both)
+    assert not by_identity.is_same(by_hash)
+    assert not by_identity.is_same(both.model_copy(update={"size": 11}))
+    assert not both.is_same(both.model_copy(update={"sha256": "0" * 64}))
+    assert by_hash.is_same(both.model_copy(update={"sha256": "0" * 64}))
 
 
 def test_versions_leave_out_what_is_not_installed() -> None:

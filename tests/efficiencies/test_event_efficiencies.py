@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import warnings
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -222,11 +223,24 @@ def test_gnn_takes_any_number_of_tracks(
 ) -> None:
     """Each event on its own, whatever stands beside it, in any order of its tracks."""
     records = random_tracks(counts, seed)
-    eps = track_gnn(records)
+    gnn = partial(track_gnn, out_of_domain="ignore")  # its sample has one to four tracks
+    eps = gnn(records)
     assert str(eps.type) == f"{len(counts)} * float64"
-    alone = [numbers(track_gnn(records[i : i + 1])) for i in range(len(counts))]
+    alone = [numbers(gnn(records[i : i + 1])) for i in range(len(counts))]
     assert_close(eps, np.concatenate([*alone, np.zeros(0)]))
-    assert_close(track_gnn(shuffled(records, seed)), eps)
+    assert_close(gnn(shuffled(records, seed)), eps)
+
+
+def test_numbers_of_tracks_that_the_sample_did_not_have_are_out_of_domain(
+    track_gnn: NetworkEfficiency,
+) -> None:
+    numbers_of_tracks = track_gnn.features.multiplicity
+    assert numbers_of_tracks is not None
+    assert (numbers_of_tracks.low, numbers_of_tracks.high) == (1, 4)
+    records = random_tracks([1, 5, 4, 6], seed=7)
+    assert track_gnn.in_domain(records).to_list() == [True, False, True, False]
+    with pytest.raises(DomainError, match=r"2 of 4 events .*2 in the number of Track objects"):
+        track_gnn(records, out_of_domain="raise")
 
 
 def test_gnn_needs_at_least_one_track(track_gnn: NetworkEfficiency) -> None:
@@ -370,7 +384,7 @@ def test_fallback_that_is_no_efficiency_of_events_is_an_input_error(
     [
         (lambda t: ak.without_field(t, "charge"), "expected the field 'charge'"),
         (lambda t: ak.without_field(t, "pz"), "expected the field 'pz'"),
-        (lambda t: ak.with_field(t, np.nan, "px"), "px: 24 of 24 values are NaN"),
+        (lambda t: ak.with_field(t, np.nan, "px"), "p[xt]: 24 (of 24 )?values are NaN"),
         (ak.flatten, "jagged"),
         (lambda t: ak.mask(t, np.arange(12) > 1), "option-typed"),
     ],

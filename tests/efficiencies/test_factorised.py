@@ -159,12 +159,43 @@ def test_empty_bins_keep_the_prior(columns: TrainingColumns) -> None:
     assert np.abs(values[:3] - values[3]).min() > 0.01
 
 
-def test_integer_weights_are_repeated_events(columns: TrainingColumns) -> None:
-    weights = np.random.default_rng(5).integers(0, 4, columns.n_events)
-    weighted = FactorisedMap.fit(TASK, replace(columns, weights=weights.astype(float)), AXES)
-    repeated = columns.take(np.repeat(np.arange(columns.n_events), weights))
-    plain = FactorisedMap.fit(TASK, repeated, AXES)
-    np.testing.assert_allclose(weighted.values(), plain.values(), rtol=1e-9)
+def test_prior_is_worth_one_effective_track(columns: TrainingColumns) -> None:
+    """The fit ends where each bin is the mean of its posterior, by hand, of any weights."""
+    weights = np.random.default_rng(5).integers(0, 4, columns.n_events).astype(float)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "TOLERANCE", 0.0)
+        values = FactorisedMap.fit(TASK, replace(columns, weights=weights), AXES).values().ravel()
+    bins = bins_of(columns).reshape(-1, 2)
+    response = columns.passed[::2] > 0.5
+    product = values[bins].prod(axis=1)
+    prior = np.average(response, weights=weights) ** 0.5
+    for number, value in enumerate(values):
+        passed = total = squares = 0.0
+        for track in (0, 1):
+            here = bins[:, track] == number
+            lost = (value - product[here]) / (1.0 - product[here])
+            passed += np.sum(weights[here] * np.where(response[here], 1.0, lost))
+            total += np.sum(weights[here])
+            squares += np.sum(weights[here] ** 2)
+        effective = total**2 / squares
+        expected = (effective * passed / total + prior) / (effective + 1.0)
+        assert value == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("unit", [1e-4, 225892.0])
+@pytest.mark.parametrize("negative", [0.0, 0.15])
+def test_unit_of_the_weights_does_not_matter(
+    columns: TrainingColumns, unit: float, negative: float
+) -> None:
+    rng = np.random.default_rng(9)
+    weights = rng.gamma(4.0, size=columns.n_events)
+    weights = np.where(rng.uniform(size=columns.n_events) < negative, -weights, weights)
+    found, expected = (
+        FactorisedMap.fit(TASK, replace(columns, weights=c * weights), AXES) for c in (unit, 1.0)
+    )
+    np.testing.assert_allclose(found.values(), expected.values(), rtol=1e-6)
+    assert found.card.log_likelihood == pytest.approx(expected.card.log_likelihood, rel=1e-9)
+    assert found.card.passed_rate == pytest.approx(expected.card.passed_rate, rel=1e-9)
 
 
 def test_bins_with_a_negative_sum_of_weights_keep_the_prior(columns: TrainingColumns) -> None:

@@ -12,6 +12,7 @@ import uproot
 
 from hepsilon import Config, Task
 from hepsilon.config import ModelConfig, Passed, TrainingConfig
+from hepsilon.data.dataset import TrainingColumns
 from hepsilon.data.features import Feature, FeatureSpec
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -80,6 +81,23 @@ def random_nodes(counts: list[int], seed: int = 0) -> tuple[Any, Any]:
 def rows(jagged: ak.Array) -> Any:
     """Flat values of all objects, with their further axes."""
     return ak.to_numpy(ak.flatten(jagged, axis=1))
+
+
+def with_any_number(columns: TrainingColumns) -> TrainingColumns:
+    """The sample and, of the same objects, events with any number of them from 1 to 15."""
+    counts = np.repeat(np.arange(1, 16), 6)
+    offsets = np.concatenate([[0], np.cumsum(counts)])
+    more = columns.offsets[-1] + offsets[1:]
+    objects = np.resize(np.arange(columns.offsets[-1]), offsets[-1])
+    keys = np.random.default_rng(1).integers(0, 1 << 63, len(counts)).astype(np.uint64)
+    joined = TrainingColumns(
+        np.concatenate([columns.offsets, more]),
+        np.concatenate([columns.nodes, columns.nodes[objects]]),
+        np.concatenate([columns.passed, columns.passed[objects]]),
+        np.concatenate([columns.weights, np.ones(len(counts))]),
+        np.concatenate([columns.keys, keys]),
+    )
+    return joined.take(np.argsort(joined.keys))
 
 
 def read_jets(path: Path) -> ak.Array:

@@ -13,7 +13,7 @@ from hepsilon.data.dataset import TrainingColumns, read_columns
 from hepsilon.efficiencies.network import NetworkEfficiency
 from hepsilon.simulation import write_jets
 from hepsilon.training import train
-from tests.helpers.toys import TASK, mlp_config, read_jets
+from tests.helpers.toys import TASK, mlp_config, read_jets, with_any_number
 
 
 @pytest.fixture(scope="session")
@@ -45,15 +45,17 @@ def toy_map(toy_columns: TrainingColumns) -> EfficiencyMap:
 
 
 @pytest.fixture(scope="session")
-def gnn(toy_file: Path, tmp_path_factory: pytest.TempPathFactory) -> NetworkEfficiency:
-    """One GN block, 8 wide, one epoch."""
+def gnn(
+    toy_columns: TrainingColumns, tmp_path_factory: pytest.TempPathFactory
+) -> NetworkEfficiency:
+    """One GN block, 8 wide, one epoch; its sample has one to fifteen jets."""
     config = Config(
         task=TASK,
         model=ModelConfig(architecture="gnn", width=8, blocks=1),
         training=TrainingConfig(epochs=1, batch_events=50, learning_rate=1e-2, seed=3),
     )
     out = tmp_path_factory.mktemp("gnn") / "gnn.hepsilon"
-    return train(config, [toy_file], out).efficiency
+    return train(config, with_any_number(toy_columns), out).efficiency
 
 
 @pytest.fixture(scope="session")

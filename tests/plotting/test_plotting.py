@@ -7,6 +7,8 @@ import awkward as ak
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.patches import StepPatch
+from scipy.stats import beta
 
 from hepsilon import EfficiencyMap, at_least, exactly
 from hepsilon.config import MapConfig
@@ -65,6 +67,76 @@ def test_ratio_is_to_direct_tagging_where_the_truth_is_not_known():
 def test_profile_has_a_panel_for_each_flavour(output):
     figure = draw(plot_profile(output, "delta_r"))
     assert [axes.get_title() for axes in figure.axes] == ["b", "c", "light"]
+
+
+def points_of(axes):
+    """Position, value and ends of the interval of every point of the tagged fraction."""
+    (points,) = axes.containers
+    x, y = points.lines[0].get_data()
+    ends = np.array([segment[:, 1] for segment in points.lines[2][0].get_segments()])
+    return np.array(x), np.array(y), ends[:, 0], ends[:, 1]
+
+
+def weighted_run(weights, tags):
+    """Ten b jets of 50 GeV, one in each event, with these weights and tags; p is 0.2 or 0.6."""
+    size = len(tags)
+    jets = ak.zip(
+        {
+            "pt": [[50.0]] * size,
+            "eta": [[0.1]] * size,
+            "phi": [[0.1]] * size,
+            "mass": [[1.0]] * size,
+            "hadronFlavour": [[5]] * size,
+            "trueEfficiency": [[0.2], [0.6]] * (size // 2),
+            "discriminant": [[1.0] if tag else [-1.0] for tag in tags],
+        }
+    )
+    return TruthTagging(TASK, {}).process(events_of(jets, weights))["sample"]
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e-4, 225892.0])
+def test_efficiency_picture_is_weighted(unit):
+    """Tags in the heavy half: 4 of 10 jets, 0.8 of the weight."""
+    weights, tags = np.array([4.0, 1.0] * 5), np.array([1, 0, 1, 0, 1, 0, 1, 0, 0, 0])
+    axes = draw(plot_profile(weighted_run(unit * weights, tags), "pt")).axes[0]
+    _, value, low, high = points_of(axes)
+    assert value == pytest.approx([16.0 / 25.0])
+    n = 25.0**2 / 85.0
+    k = n * 16.0 / 25.0
+    alpha = 1.0 - 0.682689492137086
+    assert low == pytest.approx(beta.ppf([alpha / 2], k, n - k + 1.0))
+    assert high == pytest.approx(beta.ppf([1.0 - alpha / 2], k + 1.0, n - k))
+    (mean,) = (p for p in axes.patches if isinstance(p, StepPatch))
+    found = mean.get_data().values
+    assert found[np.isfinite(found)] == pytest.approx([(0.2 * 20.0 + 0.6 * 5.0) / 25.0])
+
+
+@pytest.mark.parametrize("tagged", [0, 1])
+def test_points_at_zero_and_one_have_errors(tagged):
+    """None or all of 10 jets: an interval to 1 - (alpha / 2)^(1 / 10), or from there."""
+    axes = draw(plot_profile(weighted_run(np.full(10, 0.01), [tagged] * 10), "pt")).axes[0]
+    _, value, low, high = points_of(axes)
+    width = 1.0 - ((1.0 - 0.682689492137086) / 2.0) ** 0.1
+    assert value == pytest.approx([tagged])
+    assert (low, high) == (pytest.approx([tagged * (1 - width)]), pytest.approx([tagged or width]))
+
+
+def test_negative_weights_are_said_in_the_efficiency_picture():
+    """Weights 3 passed and -1 failed: a share of 1.5."""
+    weights, tags = [3.0, -1.0], [1, 0]
+    axes = draw(plot_profile(weighted_run(weights, tags), "pt")).axes[0]
+    _, value, low, high = points_of(axes)
+    assert value == pytest.approx([1.5])
+    assert low[0] < 1.0 < high[0] == pytest.approx(1.5)
+    assert any("negative weights: 1 bins outside [0, 1]" in label for label in labels(axes))
+    undefined = draw(plot_profile(weighted_run([1.0, -3.0], tags), "pt")).axes[0]
+    assert len(points_of_or_none(undefined)) == 0
+    assert any("negative weights: 1 bins" in label for label in labels(undefined))
+
+
+def points_of_or_none(axes):
+    (points,) = axes.containers
+    return points.lines[0].get_xdata()
 
 
 def test_residuals_say_mean_and_rms(output):

@@ -12,6 +12,7 @@ from coffea import processor
 from coffea.processor import accumulate
 
 from hepsilon import InputError
+from hepsilon.arrays.repeats import KeySample
 from hepsilon.closure import run_closure
 from hepsilon.processors import EfficiencyInversion, InversionOutput, TaggingOutput, TruthTagging
 from hepsilon.processors.executors import local_executor
@@ -49,6 +50,8 @@ def numbers_of(value, name=""):
     if isinstance(value, hist.Hist):
         view = value.view(flow=True)
         return {(name, part): view[part] if part else view for part in view.dtype.names or ("",)}
+    if isinstance(value, KeySample):
+        return {(name, "keys"): value.keys, (name, "counts"): value.counts}
     if isinstance(value, (TaggingOutput, InversionOutput, dict)):
         parts = [numbers_of(part, f"{name}.{key}") for key, part in value.items()]
         return {key: number for found in parts for key, number in found.items()}

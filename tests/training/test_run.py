@@ -9,17 +9,17 @@ import pytest
 import uproot
 
 from hepsilon import InputError, TrainingError, load, train
-from hepsilon._system.files import sha256
 from hepsilon.config import Config
 from hepsilon.data.dataset import read_columns
-from hepsilon.efficiencies.artifact import read_arrays
+from hepsilon.efficiencies.artifact import SourceFile, read_arrays
 from hepsilon.efficiencies.engines.keras import Engine
 from hepsilon.efficiencies.network import NetworkEfficiency
 from hepsilon.simulation import write_jets
 from hepsilon.training import run
 from hepsilon.training.loss import cross_entropy
 from hepsilon.training.member import Member
-from tests.helpers.toys import POINTS, TASK, mlp_config, random_jets
+from tests.helpers.files import rewritten
+from tests.helpers.toys import POINTS, TASK, mlp_config, random_jets, with_any_number
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,8 @@ def test_result_is_the_artifact(result):
 def test_card_says_what_was_done(files, result):
     card = result.efficiency.card
     assert card.task == TASK
-    assert [(f.name, f.sha256) for f in card.files] == [(f.name, sha256(f)) for f in files]
+    assert card.files == tuple(map(SourceFile.of, files))
+    assert all(file.sha256 is None for file in card.files)
     assert card.n_events == 550
     assert 0.05 < card.passed_rate < 0.5
     assert card.training.seed == 3
@@ -131,7 +132,9 @@ def test_validation_events_are_never_trained_on(files, monkeypatch, tmp_path):
         update={"model": config.model.model_copy(update={"bootstrap": True})}
     )
     out = tmp_path / "mlp.hepsilon"
-    *_, training, validation, _, _ = captured(monkeypatch, config, [*files, files[0]], out)
+    *_, training, validation, _, _ = captured(
+        monkeypatch, config, [*files, rewritten(files[0], tmp_path / "again.root")], out
+    )
     assert not set(training.keys) & set(validation.keys)
     assert training.n_events + validation.n_events == 950
     assert 0.2 < validation.n_events / 950 < 0.4
@@ -256,7 +259,7 @@ def test_card_of_several_working_points(points_network, points_columns):
     card = points_network.card
     assert card.task == POINTS
     assert card.architecture.working_points == 3
-    assert card.passed_rate == pytest.approx(np.mean(points_columns.passed >= 1))
+    assert card.passed_rate == pytest.approx(with_any_number(points_columns).passed_rate)
     assert load(points_network.path) == points_network
 
 

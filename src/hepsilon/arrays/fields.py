@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from dataclasses import field as attribute
 from functools import partial
@@ -14,7 +14,15 @@ from hepsilon.arrays import geometry
 from hepsilon.arrays.columns import shortened
 from hepsilon.errors import ConfigError, InputError
 
-__all__ = ["DERIVED", "DerivedField", "available", "field", "register_field"]
+__all__ = [
+    "DERIVED",
+    "DerivedField",
+    "available",
+    "field",
+    "inputs_of",
+    "partners_of",
+    "register_field",
+]
 
 
 @dataclass(frozen=True)
@@ -29,11 +37,14 @@ class DerivedField:
         Fields that it reads.
     parameters : dict of str to float
         Arguments of the function; they are stored with every efficiency that depends on the field.
+    partners : bool
+        Whether it depends on the other objects of the event.
     """
 
     function: Callable[..., ak.Array]
     inputs: tuple[str, ...]
     parameters: Mapping[str, float] = attribute(default_factory=dict)
+    partners: bool = False
 
     def __call__(self, records: ak.Array) -> ak.Array:
         """Compute the field.
@@ -56,8 +67,8 @@ def _momentum(name: str, function: Callable[..., ak.Array], *inputs: str) -> Der
 
 
 DERIVED: dict[str, DerivedField] = {
-    "proximity": DerivedField(geometry.proximity, ("eta", "phi")),
-    "n_close": DerivedField(geometry.count_close, ("eta", "phi"), {"radius": 1.0}),
+    "proximity": DerivedField(geometry.proximity, ("eta", "phi"), partners=True),
+    "n_close": DerivedField(geometry.count_close, ("eta", "phi"), {"radius": 1.0}, partners=True),
     "pt": _momentum("pt", geometry.spherical_momentum, "px", "py"),
     "eta": _momentum("eta", geometry.spherical_momentum, "px", "py", "pz"),
     "phi": _momentum("phi", geometry.spherical_momentum, "px", "py"),
@@ -69,7 +80,7 @@ DERIVED: dict[str, DerivedField] = {
 
 
 def register_field(
-    name: str, inputs: tuple[str, ...], **parameters: float
+    name: str, inputs: tuple[str, ...], *, partners: bool = False, **parameters: float
 ) -> Callable[[Callable[..., ak.Array]], Callable[..., ak.Array]]:
     """Make a function of the records a feature, by a decorator.
 
@@ -83,6 +94,8 @@ def register_field(
         Name of the field.
     inputs : tuple of str
         Fields that the function reads.
+    partners : bool, default False
+        Whether it depends on the other objects of the event.
     **parameters : float
         Arguments of the function.
 
@@ -104,7 +117,7 @@ def register_field(
     """
 
     def register(function: Callable[..., ak.Array]) -> Callable[..., ak.Array]:
-        derived = DerivedField(function, tuple(inputs), parameters)
+        derived = DerivedField(function, tuple(inputs), parameters, partners)
         known = DERIVED.get(name)
         if known is not None and _signature(known) != _signature(derived):
             raise ConfigError(f"the name {name!r} of a derived field is taken")
@@ -118,6 +131,27 @@ def _signature(derived: DerivedField) -> tuple[Any, ...]:
     function = getattr(derived.function, "func", derived.function)
     place = (function.__module__, function.__qualname__)
     return (*place, derived.inputs, dict(derived.parameters))
+
+
+def inputs_of(name: str) -> tuple[str, ...]:
+    """List the fields that a derived field is computed from; none for any other field."""
+    return DERIVED[name].inputs if name in DERIVED else ()
+
+
+def partners_of(names: Iterable[str]) -> list[str]:
+    """List the fields that depend on the other objects of the event.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Names of fields.
+
+    Returns
+    -------
+    list of str
+        Those among them that are registered so.
+    """
+    return [name for name in names if name in DERIVED and DERIVED[name].partners]
 
 
 def available(names: frozenset[str], name: str, above: tuple[str, ...] = ()) -> bool:

@@ -108,7 +108,8 @@ def train(args: argparse.Namespace) -> Any:
     from hepsilon.plotting.style import save_figure
     from hepsilon.training.run import train as train_network
 
-    result = train_network(load_config(args.config), args.files, args.out)
+    config = load_config(args.config)
+    result = train_network(config, args.files, args.out, hash_files=args.hash_files)
     card = result.efficiency.card
     history = args.out.with_suffix(".history.png")
     save_figure(plot_history(card), history)
@@ -136,15 +137,21 @@ def make_map(args: argparse.Namespace) -> Any:
     return (_factorised if config.task.of_events else _map)(args, config)
 
 
+def _source_files(args: argparse.Namespace) -> tuple[Any, ...]:
+    """Files of a sample, as they are noted in the card."""
+    from hepsilon.efficiencies.artifact import SourceFile
+
+    return SourceFile.of_all(args.files, content_hash=args.hash_files)
+
+
 def _map(args: argparse.Namespace, config: Any) -> Any:
     from hepsilon.data.dataset import read_columns
-    from hepsilon.efficiencies.artifact import SourceFile
     from hepsilon.efficiencies.map import EfficiencyMap
     from hepsilon.plotting.models import plot_map
     from hepsilon.plotting.style import save_figure
 
-    columns = read_columns(args.files, config)
-    files = tuple(map(SourceFile.of, args.files))
+    columns = read_columns(args.files, config, max_events=args.max_events)
+    files = _source_files(args)
     efficiency = EfficiencyMap.fit(config.task, columns, config.map, files)
     efficiency.save(args.out)
     if len(efficiency.card.edges) <= 2:
@@ -162,12 +169,11 @@ def _map(args: argparse.Namespace, config: Any) -> Any:
 
 def _factorised(args: argparse.Namespace, config: Any) -> Any:
     from hepsilon.data.dataset import read_columns
-    from hepsilon.efficiencies.artifact import SourceFile
     from hepsilon.efficiencies.factorised import FactorisedMap, with_axes
 
     config = with_axes(config)
-    columns = read_columns(args.files, config)
-    files = tuple(map(SourceFile.of, args.files))
+    columns = read_columns(args.files, config, max_events=args.max_events)
+    files = _source_files(args)
     efficiency = FactorisedMap.fit(config.task, columns, config.map, files)
     efficiency.save(args.out)
     if args.json:
@@ -179,7 +185,6 @@ def _factorised(args: argparse.Namespace, config: Any) -> Any:
 
 def _bin_by_bin(args: argparse.Namespace, config: Any) -> Any:
     from hepsilon.closure import run_closure
-    from hepsilon.efficiencies.artifact import SourceFile
     from hepsilon.efficiencies.bin_by_bin import BinByBin
     from hepsilon.processors.executors import local_executor
 
@@ -191,7 +196,7 @@ def _bin_by_bin(args: argparse.Namespace, config: Any) -> Any:
         observables=config.observables,
         executor=local_executor(1),
     )
-    files = tuple(map(SourceFile.of, args.files))
+    files = _source_files(args)
     correction = BinByBin.fit(config.task, output.observables, output.n_events, files)
     correction.save(args.out)
     if args.json:
@@ -203,6 +208,7 @@ def _bin_by_bin(args: argparse.Namespace, config: Any) -> Any:
 def closure(args: argparse.Namespace) -> Any:
     """Compare efficiencies with what was observed: closure.json, report and pictures."""
     from hepsilon.closure import closure_report, run_closure
+    from hepsilon.closure.questions import differences, trained_on, warnings_of
     from hepsilon.config.file import load_config
     from hepsilon.efficiencies.loading import load_correction
     from hepsilon.processors.executors import local_executor
@@ -213,12 +219,10 @@ def closure(args: argparse.Namespace) -> Any:
     efficiencies = {name: load_correction(path) for name, path in args.efficiency}
     if len(efficiencies) < len(args.efficiency):
         raise ConfigError("two efficiencies have the same name")
-    for name, efficiency in efficiencies.items():
-        if efficiency.task.passed != config.task.passed:
-            say(
-                f"{name} was learned for another response than the task's: "
-                f"{efficiency.task.passed!r}, not {config.task.passed!r}"
-            )
+    for warning in warnings_of(
+        differences(efficiencies, config.task), trained_on(efficiencies, args.files)
+    ):
+        say(warning)
     given = {n: getattr(args, n) for n in ("floor", "replicas", "reconstructed")}
     options = {name: value for name, value in given.items() if value is not None}
     if options and not config.task.of_events:
@@ -238,6 +242,7 @@ def closure(args: argparse.Namespace) -> Any:
         config=config.input,
         observables=config.observables,
         executor=local_executor(args.workers),
+        max_events=args.max_events,
         **options,
     )
     report = closure_report(output, config.task, efficiencies, args.files)
@@ -294,6 +299,19 @@ def _feature_text(feature: Any) -> str:
     return f"{covered} {feature.unit} ({feature.kind})"
 
 
+def _numbers_text(numbers: Any) -> str:
+    """Numbers of objects in an event that the training covered."""
+    never = f", never {', '.join(map(str, numbers.gaps))}" if numbers.gaps else ""
+    return f"{numbers.low} to {numbers.high}{never}"
+
+
+def _file_text(file: Any) -> str:
+    """Size and identity of a file, and the hash of its content where that is known."""
+    size = "" if file.size is None else f"{file.size:,} bytes"
+    digest = "" if file.sha256 is None else f"sha256 {file.sha256[:16]}"
+    return ", ".join(text for text in (size, file.identity, digest) if text)
+
+
 def _bins_text(edges: Any) -> str:
     """Number of bins of one axis, or of several."""
     axes = edges if isinstance(edges[0], tuple) else (edges,)
@@ -306,10 +324,12 @@ def _card_rows(card: Any) -> list[list[str]]:
     plain = {k: v for k, v in _plain(card).items() if k not in special}
     rows = [[f"task {name}", str(value)] for name, value in plain.pop("task").items()]
     rows += [[f"feature {f.name}", _feature_text(f)] for f in card.features.features]
+    if card.features.multiplicity is not None:
+        rows.append(["objects in an event", _numbers_text(card.features.multiplicity)])
     rows += [[f"bins {n}", _bins_text(e)] for n, e in getattr(card, "edges", {}).items()]
     rows += [[k, str(v)] for k, v in plain.items()]
     for number, member in enumerate(getattr(card, "members", ())):
         best = member.history[member.best_epoch - 1]
         kept = f"epoch {best.epoch} of {len(member.history)}"
         rows.append([f"member {number + 1}", f"{kept}, validation loss {best.validation_loss:.5f}"])
-    return rows + [[f"file {f.name}", f"sha256 {f.sha256[:16]}"] for f in card.files]
+    return rows + [[f"file {f.name}", _file_text(f)] for f in card.files]

@@ -91,9 +91,24 @@ def _json_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
+def _hash_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--hash-files",
+        action="store_true",
+        help="note the hash of the content of every file; they are read once more for it",
+    )
+
+
 def _config_and_files(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", type=Path, metavar="CONFIG.toml", help="configuration")
-    parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help="ROOT or parquet files")
+    parser.add_argument(
+        "files",
+        nargs="+",
+        metavar="FILE",
+        help="ROOT, parquet or CSV: a path, a quoted pattern, a folder, a URL, FILE:tree, a list "
+        "(.txt), or coffea's fileset (.json)",
+    )
+    parser.add_argument("--max-events", type=_positive, help="read no more than so many")
 
 
 def _track_options(parser: argparse.ArgumentParser) -> None:
@@ -177,6 +192,7 @@ def build_parser() -> argparse.ArgumentParser:
     command = _add_command(parsers, "train", commands.train)
     _config_and_files(command)
     command.add_argument("--out", type=Path, required=True, help="model file to write")
+    _hash_option(command)
     _json_option(command)
 
     command.set_defaults(resumes="; the same command goes on after the last complete epoch")
@@ -189,6 +205,7 @@ def build_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="accepted / generated in the bins of all observables (tasks of events)",
     )
+    _hash_option(command)
     _json_option(command)
 
     command = _add_command(parsers, "closure", commands.closure)

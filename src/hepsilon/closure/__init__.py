@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from hepsilon.closure.model import Closure, InversionClosure, TaggingClosure, closure_schema
 from hepsilon.closure.observables import Chosen, choose_observables
+from hepsilon.closure.questions import differences, trained_on
 from hepsilon.closure.statistic import (
     MIN_INFORMATION,
     MIN_VARIANCE,
@@ -21,6 +21,7 @@ from hepsilon.closure.use_cases import use_case
 from hepsilon.config.file import InputConfig
 from hepsilon.config.observables import ObservableConfig
 from hepsilon.config.task import Task
+from hepsilon.data.sources import Files, find_sources
 from hepsilon.histograms.observables import AnyObservable
 from hepsilon.processors.efficiency_inversion import Correction
 from hepsilon.processors.observables import warn_of_left_out
@@ -38,13 +39,15 @@ __all__ = [
     "closure_schema",
     "compare",
     "compare_inversion",
+    "differences",
     "run_closure",
     "run_processor",
+    "trained_on",
 ]
 
 
 def run_closure(
-    files: Sequence[str | Path],
+    files: Files,
     task: Task,
     efficiencies: Mapping[str, Correction],
     *,
@@ -52,14 +55,15 @@ def run_closure(
     observables: Sequence[AnyObservable] | Mapping[str, ObservableConfig] | None = None,
     executor: Any = None,
     chunksize: int = 100_000,
+    max_events: int | None = None,
     **options: Any,
 ) -> TaggingOutput | InversionOutput:
     """Run the processor of a task over files as one dataset, through a coffea executor.
 
     Parameters
     ----------
-    files : sequence of str or Path
-        Files of the sample.
+    files : str, Path, Source or iterable of these
+        Files of the sample (see :func:`hepsilon.data.sources.find_sources`).
     task : Task
         Task of the efficiencies: of objects (:class:`~hepsilon.processors.TruthTagging`) or of
         events (:class:`~hepsilon.processors.EfficiencyInversion`).
@@ -75,6 +79,8 @@ def run_closure(
         Executor to run with; IterativeExecutor by default.
     chunksize : int, default 100000
         Events per chunk.
+    max_events : int, optional
+        Number of events after which no more are taken.
     **options
         Further arguments of the processor.
 
@@ -112,6 +118,7 @@ def run_closure(
         config,
         executor=executor,
         chunksize=chunksize,
+        max_events=max_events,
     )
     return replace(output, left_out={**chosen.left_out, **output.left_out})
 
@@ -120,7 +127,7 @@ def closure_report(
     output: Output,
     task: Task,
     efficiencies: Mapping[str, Correction],
-    files: Sequence[str | Path],
+    files: Files,
 ) -> Closure:
     """Compare what efficiencies predict with what was observed.
 
@@ -132,12 +139,18 @@ def closure_report(
         Task of the efficiencies.
     efficiencies : mapping of str to SupportsEfficiency or BinByBin
         Efficiencies by name; their hashes are noted.
-    files : sequence of str or Path
-        Files of the sample.
+    files : str, Path, Source or iterable of these
+        Files of the sample (see :func:`hepsilon.data.sources.find_sources`).
 
     Returns
     -------
     TaggingClosure or InversionClosure
         Content of ``closure.json``; ``as_dict`` gives it as plain dictionaries.
     """
-    return use_case(task).close(output, task, efficiencies, files)
+    paths = [source.path for source in find_sources(files)]
+    closure = use_case(task).close(output, task, efficiencies, paths)
+    checks = {
+        "differences": differences(efficiencies, task),
+        "trained_on": trained_on(efficiencies, files),
+    }
+    return closure.model_copy(update=checks)

@@ -359,6 +359,12 @@ class Closure(ClosureRecord):
         Axes of every observable, with the entries that they do not show.
     left_out : dict of str to str
         What is missing for each observable that was not filled.
+    differences : dict of str to list of str
+        By efficiency, how the question that it was trained for differs from the one it was asked;
+        only of those that differ.
+    trained_on : dict of str to list of str
+        By efficiency, the files of this sample that it was trained on, by their identity; only of
+        those that were. Such a closure says nothing about other events.
     """
 
     task: Annotated[Task, PlainSerializer(_plain_task)]
@@ -368,8 +374,10 @@ class Closure(ClosureRecord):
     files: list[str]
     versions: dict[str, str]
     model_hash: dict[str, str | None]
-    axes: dict[str, AxisClosure]
-    left_out: dict[str, str]
+    axes: dict[str, AxisClosure] = Field(default_factory=dict)
+    left_out: dict[str, str] = Field(default_factory=dict)
+    differences: dict[str, list[str]] = Field(default_factory=dict)
+    trained_on: dict[str, list[str]] = Field(default_factory=dict)
 
 
 class TaggingClosure(Closure):

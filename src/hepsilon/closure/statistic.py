@@ -6,7 +6,8 @@ variance, bin by bin, normalisation included:
 - tagging, true probability p, weight w: ``sum w (t - p)`` has the variance ``sum w^2 p (1 - p)``;
 - inversion, response R: ``sum w (R / E - 1)`` over generated events has ``sum w^2 (1 - E) / E``.
 
-With the true efficiency the pulls have unit width and chi2/ndf is one.
+With the true efficiency the pulls have unit width and chi2/ndf is one. How many bins are joined
+depends on effective numbers of entries only, never on the unit of the weights.
 """
 
 from __future__ import annotations
@@ -23,13 +24,17 @@ from hepsilon.closure.model import ObservableClosure
 
 __all__ = ["MIN_INFORMATION", "MIN_VARIANCE", "Comparison", "compare", "compare_inversion"]
 
-Enough = Callable[[float, float], bool]
+Enough = Callable[[Array], bool]
+"""Whether the sums of a joined bin hold enough statistics."""
 MIN_VARIANCE = 5.0
-"""Neighbouring bins are joined for the chi2 until each holds this variance: with fewer expected
-tags the difference is not Gaussian, and the chi2 not distributed as one."""
+"""Neighbouring bins are joined for the chi2 until each holds this variance, in units of the squared
+weight of an effective entry, ``sum w^2 / sum w``: with fewer expected tags the difference is not
+Gaussian, and the chi2 not distributed as one."""
 MIN_INFORMATION = 25.0
 """For inverted efficiencies, whose variance does not count events, bins are joined until
 ``expected^2 / variance``, the effective number of selected events, reaches this."""
+ROUNDED = 1.0 - 1e-9
+"""The limits hold up to the rounding of sums, which is different in every unit of the weights."""
 
 
 @dataclass(frozen=True)
@@ -80,20 +85,29 @@ def _plain(value: Any) -> Any:
     return None if value != value else value  # noqa: PLR0124
 
 
-def _joined(values: Array, groups: Array) -> Array:
-    return np.bincount(groups, weights=values)
+def _joined(sums: Array, groups: Array) -> Array:
+    """Sums of the joined bins, shape (joined bins, n_sums)."""
+    return np.stack([np.bincount(groups, weights=column) for column in sums.T], axis=1)
 
 
-def _groups(expected: Array, variance: Array, enough: Enough) -> Array:
-    """Number of the joined bin each bin belongs to; a rest too small joins the last one."""
-    groups = np.zeros(len(variance), np.int64)
-    current, held = 0, (0.0, 0.0)
-    for i, (n, v) in enumerate(zip(expected, variance, strict=True)):
-        if enough(*held):
-            current, held = current + 1, (0.0, 0.0)
+def _groups(sums: Array, enough: Enough) -> Array:
+    """Number of the joined bin each bin belongs to; a rest too small joins the last one.
+
+    Parameters
+    ----------
+    sums : ndarray of float64, shape (n_bins, n_sums)
+        Sums of every bin that ``enough`` is asked about.
+    enough : callable
+        Whether such sums, added up over neighbours, suffice.
+    """
+    groups = np.zeros(len(sums), np.int64)
+    current, held = 0, np.zeros(sums.shape[1])
+    for i, own in enumerate(sums):
+        if enough(held):
+            current, held = current + 1, np.zeros(sums.shape[1])
         groups[i] = current
-        held = held[0] + n, held[1] + v
-    if not enough(*held) and current > 0:
+        held = held + own
+    if not enough(held) and current > 0:
         groups[groups == current] = current - 1
     return groups
 
@@ -103,22 +117,35 @@ def _compare(
     observed: Array,
     expected: Array,
     variance: Array,
+    sums: Array,
     enough: Enough,
 ) -> Comparison:
     difference = observed - expected
     pull = np.divide(
         difference, np.sqrt(variance), out=np.full(variance.shape, np.nan), where=variance > 0
     )
-    groups = _groups(expected.ravel(), variance.ravel(), enough)
-    joined = [_joined(x.ravel(), groups) for x in (difference, expected, variance)]
-    used = np.array([enough(n, v) for _, n, v in zip(*joined, strict=True)], bool)
-    statistic = float(np.sum(joined[0][used] ** 2 / joined[2][used]))
+    groups = _groups(sums, enough)
+    used = np.array([enough(held) for held in _joined(sums, groups)], bool)
+    joined = _joined(np.stack([difference.ravel(), variance.ravel()], axis=1), groups)[used]
+    statistic = float(np.sum(joined[:, 0] ** 2 / joined[:, 1]))
     ndf = int(used.sum())
     p_value = float(chi2.sf(statistic, ndf)) if ndf else float("nan")
     return Comparison(edges, observed, expected, variance, pull, statistic, ndf, p_value)
 
 
-def compare(edges: Array, observed: Array, expected: Array, variance: Array) -> Comparison:
+def _enough_variance(held: Array) -> bool:
+    """Of the sums of w, w^2 and the variance; bins whose weights cancel never have enough."""
+    weights, squares, variance = held
+    return bool(variance > 0.0 and variance * weights**2 >= ROUNDED * MIN_VARIANCE * squares**2)
+
+
+def compare(
+    edges: Array,
+    observed: Array,
+    expected: Array,
+    variance: Array,
+    weights: tuple[Array, Array] | None = None,
+) -> Comparison:
     """Pulls and chi2 of observed against expected sums.
 
     Parameters
@@ -129,17 +156,19 @@ def compare(edges: Array, observed: Array, expected: Array, variance: Array) -> 
         Weighted sums in the bins.
     variance : ndarray of float64, shape (n,)
         Variance of their difference if the expectation is true.
+    weights : tuple of two ndarrays of float64, shape (n,), optional
+        Sums of w and of w^2 of all entries (tagged or not) in the bins, which say what an entry
+        weighs; by default every entry has the weight one.
 
     Returns
     -------
     Comparison
-        Pulls of the bins, and chi2 over joined bins.
+        Pulls of the bins, and chi2 over joined bins: the result does not depend on the unit of
+        the weights.
     """
-
-    def enough(_: float, v: float) -> bool:
-        return v >= MIN_VARIANCE
-
-    return _compare(edges, observed, expected, variance, enough)
+    one = np.ones_like(variance)  # the sums of w and w^2 of weights of one are equal
+    sums = np.stack([*(weights or (one, one)), variance], axis=1)
+    return _compare(edges, observed, expected, variance, sums, _enough_variance)
 
 
 def compare_inversion(
@@ -162,7 +191,9 @@ def compare_inversion(
         Pulls of the bins, and chi2 over joined bins.
     """
 
-    def enough(n: float, v: float) -> bool:
-        return v > 0.0 and n * n >= MIN_INFORMATION * v
+    def enough(held: Array) -> bool:
+        n, v = held
+        return bool(v > 0.0 and n * n >= ROUNDED * MIN_INFORMATION * v)
 
-    return _compare(edges, corrected, generated, variance, enough)
+    sums = np.stack([generated.ravel(), variance.ravel()], axis=1)
+    return _compare(edges, corrected, generated, variance, sums, enough)

@@ -72,11 +72,18 @@ def _observables(output: TaggingOutput, method: str) -> dict[str, ObservableClos
             continue
         edges = filled.axes["x"].edges
         for category in filled.axes["category"]:
-            observed = part_of(filled, method=DIRECT, category=category).values()
-            expected = part_of(filled, method=method, category=category).values()
+            observed, expected, everything = (
+                part_of(filled, method=m, category=category) for m in (DIRECT, method, ALL)
+            )
             variance = part_of(output.binomial[name], method=method, category=category)
             key = name if category == ALL else f"{name}|{category}"
-            counts[key] = compare(edges, observed, expected, variance.variances()).record()
+            counts[key] = compare(
+                edges,
+                observed.values(),
+                expected.values(),
+                variance.variances(),
+                (everything.values(), everything.variances()),
+            ).record()
     return counts
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -24,11 +24,26 @@ from hepsilon.data.features import event_matrix, feature_matrix
 from hepsilon.data.reading import EventChunk, read_chunks
 from hepsilon.data.selection import inside_fiducial, passed, select
 from hepsilon.data.sorting import Spool
+from hepsilon.data.sources import Files
+from hepsilon.data.units import is_momentum
 from hepsilon.errors import InputError, TrainingError
 
-__all__ = ["TrainingColumns", "check_response", "load_columns", "read_columns"]
+__all__ = [
+    "PartColumns",
+    "TrainingColumns",
+    "check_response",
+    "load_columns",
+    "part_columns",
+    "read_columns",
+    "report_columns",
+    "sorted_columns",
+]
 
 BLOCK_OBJECTS = 1 << 20
+CONSTANT_OBJECTS = 20
+"""Objects of a file from which on one value of the response is no chance."""
+TYPICAL_MOMENTUM = 0.02, 500.0
+"""Medians of momenta [GeV] outside of which the unit is asked for."""
 logger = logging.getLogger("hepsilon")
 
 
@@ -138,8 +153,31 @@ class TrainingColumns:
         return sides
 
 
-def chunk_columns(chunk: EventChunk, task: Task) -> TrainingColumns:
-    """Training columns of one chunk.
+@dataclass(frozen=True)
+class PartColumns:
+    """Training columns of a part of one file, and what tells whether its response was computed.
+
+    Attributes
+    ----------
+    columns : TrainingColumns
+        Columns in the order of the file.
+    file : str
+        The file.
+    n_read : int
+        Number of events that were read.
+    low, high : float
+        Range of the field of the response; infinite where there are no values.
+    """
+
+    columns: TrainingColumns
+    file: str
+    n_read: int
+    low: float
+    high: float
+
+
+def part_columns(chunk: EventChunk, task: Task) -> PartColumns:
+    """Make the training columns of one chunk.
 
     Parameters
     ----------
@@ -150,7 +188,7 @@ def chunk_columns(chunk: EventChunk, task: Task) -> TrainingColumns:
 
     Returns
     -------
-    TrainingColumns
+    PartColumns
         Columns in the order of the chunk.
 
     Raises
@@ -162,14 +200,19 @@ def chunk_columns(chunk: EventChunk, task: Task) -> TrainingColumns:
     if task.of_events:
         offsets, nodes = event_matrix(records, task, task.features)
         response = np.repeat(ak.to_numpy(passed(chunk.events, task)), np.diff(offsets))
-        response = response.astype(np.float32)
+        response, values = response.astype(np.float32), response
     else:
         offsets, nodes = feature_matrix(records, task.features, task.unit)
         response = flat(passed(records, task), np.float32, name=task.passed.field)
+        values = flat(records[task.passed.field])
     weights = check_finite(np.asarray(chunk.weights, np.float64), task.weight or "weight")
     keys = event_key(chunk.run, chunk.luminosity_block, chunk.event, SPLIT_SALT)
     columns = TrainingColumns(offsets, nodes, response, weights, keys)
-    return columns if task.fiducial is None else columns.take(_fiducial_events(records, task))
+    if task.fiducial is not None:
+        columns = columns.take(_fiducial_events(records, task))
+    low, high = np.min(values, initial=np.inf), np.max(values, initial=-np.inf)
+    n_read = chunk.n_read or len(chunk.event)
+    return PartColumns(columns, chunk.file, n_read, float(low), float(high))
 
 
 def _fiducial_events(records: ak.Array, task: Task) -> Array:
@@ -190,6 +233,66 @@ def _fiducial_events(records: ak.Array, task: Task) -> Array:
     return np.flatnonzero(inside)
 
 
+@dataclass
+class _FileResponse:
+    """Response of the objects of one file: their number, and the range of its field."""
+
+    size: int = 0
+    low: float = np.inf
+    high: float = -np.inf
+
+    def add(self, part: PartColumns) -> None:
+        self.size += len(part.columns.passed)
+        self.low, self.high = min(self.low, part.low), max(self.high, part.high)
+
+
+def _check_files(files: Mapping[str, _FileResponse], task: Task) -> None:
+    """Refuse a file in which the response has one value, unlike in the others.
+
+    Raises
+    ------
+    InputError
+        If it cannot be by chance.
+    """
+    for name, file in files.items():
+        if file.size >= CONSTANT_OBJECTS and file.low == file.high and len(files) > 1:
+            raise InputError(
+                f"{name}: {task.passed.field} is {file.low:g} for all {file.size} "
+                f"{task.collection} objects, unlike in other files; is the field computed in it?"
+            )
+
+
+def _warn_of_repeats(keys: Array, event_key: str) -> None:
+    """Say how many events share their numbers with others; keys are in order."""
+    blocks = (keys[i : i + BLOCK_OBJECTS + 1] for i in range(0, len(keys), BLOCK_OBJECTS))
+    repeated = sum(int(np.count_nonzero(block[1:] == block[:-1])) for block in blocks)
+    if repeated and event_key == "event":
+        logger.warning(
+            "%d of %d events have the run, luminosity block and event number of another one: they "
+            "are not independent in the validation split and the bootstrap; if files of a private "
+            'production count from zero each, set event_key = "entry" under [input]',
+            repeated,
+            len(keys),
+        )
+
+
+def _warn_of_unit(columns: TrainingColumns, task: Task) -> None:
+    """Ask whether momenta are in the unit that the task declares."""
+    sample = columns.nodes[:BLOCK_OBJECTS]
+    for number, name in enumerate(task.features):
+        if is_momentum(name) and not name.endswith("mass"):
+            typical = float(np.median(np.abs(sample[:, number])))
+            low, high = TYPICAL_MOMENTUM
+            if not low <= typical <= high:
+                other = "MeV" if typical > high else "GeV"
+                logger.warning(
+                    "half of the objects have a %s below %.4g GeV, as the task declares its unit "
+                    'to be %s; if it is %s, set unit = "%s" under [task]',
+                    *(name, typical, task.unit, other, other),
+                )
+                return
+
+
 def load_columns(
     chunks: Iterable[EventChunk],
     task: Task,
@@ -206,8 +309,10 @@ def load_columns(
 
     Parameters
     ----------
-    chunks, task : iterable of EventChunk, Task
-        What is read.
+    chunks : iterable of EventChunk
+        Events of the files.
+    task : Task
+        Selection, features and response.
     progress : callable, optional
         Called with the number of events of each chunk.
     folder : Path, optional
@@ -217,36 +322,87 @@ def load_columns(
         Bytes of columns from which on they are read-only memory maps of files without a name; by
         default a quarter of the memory that this process may use.
 
+    Returns
+    -------
+    TrainingColumns
+        Columns of all events with objects.
+
     Raises
     ------
     InputError
-        If columns are missing or not finite, or no event has an object.
+        If columns are missing or not finite, no event has an object, or a file has one response
+        only.
     TrainingError
         If events that are more than the limit do not fit on disk.
     """
-    empty = True
+    parts = (part_columns(chunk, task) for chunk in chunks)
+    return sorted_columns(parts, task, progress, folder=folder, memory_limit=memory_limit)
+
+
+def sorted_columns(
+    parts: Iterable[PartColumns],
+    task: Task,
+    progress: Callable[[int], None] | None = None,
+    *,
+    folder: Path | None = None,
+    memory_limit: int | None = None,
+) -> TrainingColumns:
+    """Sort the columns of all parts by the events' keys (see :func:`load_columns`)."""
+    files: dict[str, _FileResponse] = {}
     with Spool(usable_memory() // 4 if memory_limit is None else memory_limit, folder) as spool:
-        for chunk in chunks:
-            part, empty = chunk_columns(chunk, task), False
-            spool.add(part.keys, np.diff(part.offsets), part.weights, part.nodes, part.passed)
+        for part in parts:
+            columns = part.columns
+            spool.add(
+                *(columns.keys, np.diff(columns.offsets), columns.weights),
+                *(columns.nodes, columns.passed),
+            )
+            files.setdefault(part.file, _FileResponse()).add(part)
             if progress is not None:
-                progress(len(chunk.event))
-        if empty:
+                progress(part.n_read)
+        if not files:
             raise InputError("the files hold no events")
         if not spool.n_events:
             raise InputError(f"no event has a {task.collection} object that passes the selection")
+        _check_files(files, task)
         return TrainingColumns(**spool.finish())
 
 
 def read_columns(
-    files: Sequence[str | Path],
+    files: Files,
     config: Config,
     *,
     folder: Path | None = None,
     memory_limit: int | None = None,
+    max_events: int | None = None,
     progress: bool = True,
 ) -> TrainingColumns:
-    """Columns of all files, with a progress bar (see :func:`load_columns`)."""
+    """Read the training columns of all files, with a progress bar.
+
+    Parameters
+    ----------
+    files : str, Path, Source or iterable of these
+        The files (see :func:`hepsilon.data.sources.find_sources`).
+    config : Config
+        The task, and places of the columns.
+    folder : Path, optional
+        Where events are sorted that are more than memory holds.
+    memory_limit : int, optional
+        Bytes of columns that are held in memory (see :func:`load_columns`).
+    max_events : int, optional
+        Number of events after which no more are read.
+    progress : bool, default True
+        Whether to show the bar.
+
+    Returns
+    -------
+    TrainingColumns
+        Columns of all events with objects.
+
+    Raises
+    ------
+    InputError
+        For files, columns or numbers that cannot be used.
+    """
     n_read = 0
 
     def count(n_events: int) -> None:
@@ -255,12 +411,29 @@ def read_columns(
         advance(n_events)
 
     with progress_bar("reading events", None, show=progress) as advance:
-        chunks = read_chunks(files, config.task, config.input)
+        chunks = read_chunks(files, config.task, config.input, max_events=max_events)
         columns = load_columns(chunks, config.task, count, folder=folder, memory_limit=memory_limit)
+    report_columns(columns, config, n_read)
+    return columns
+
+
+def report_columns(columns: TrainingColumns, config: Config, n_read: int) -> None:
+    """Warn of what a user may not know about a sample.
+
+    Parameters
+    ----------
+    columns : TrainingColumns
+        Columns in the order of the events' keys.
+    config : Config
+        The task, and what its event numbers are.
+    n_read : int
+        Number of events that were read.
+    """
     if config.task.fiducial is not None and columns.n_events < n_read:
         outside = n_read - columns.n_events
         logger.warning("%d of %d events are outside the fiducial region", outside, n_read)
-    return columns
+    _warn_of_repeats(columns.keys, config.input.event_key)
+    _warn_of_unit(columns, config.task)
 
 
 def check_response(columns: TrainingColumns, task: Task) -> None:

@@ -410,9 +410,11 @@ class _Damages:
 
 
 def _inputs(name: str, names: frozenset[str]) -> list[str]:
-    """The field itself, or the fields that it is computed from."""
-    if name in names or name not in DERIVED:
+    """The field itself, or the fields that it is computed from; none where it is missing."""
+    if name in names:
         return [name]
+    if not available(names, name):
+        return []  # whoever needs the field says what is missing
     return [each for other in DERIVED[name].inputs for each in _inputs(other, names)]
 
 
@@ -423,6 +425,7 @@ def event_chunk(
     *,
     fields: Iterable[str] | None = None,
     response: bool = True,
+    truth: bool = False,
     numbered: bool = True,
 ) -> EventChunk:
     """Put events of any schema in the terms of a task, and check their numbers.
@@ -439,7 +442,9 @@ def event_chunk(
     fields : iterable of str, optional
         Fields of flat events that are wanted; by default all.
     response : bool, default True
-        Whether response and truth are needed.
+        Whether the response is needed.
+    truth : bool, default False
+        Whether the true efficiency of events is needed.
     numbered : bool, default True
         Whether the numbers that tell events apart are needed; zeros stand for them if not.
 
@@ -473,9 +478,10 @@ def event_chunk(
         needed = [name for name in needed if name != task.passed.field]
     inputs = [each for name in needed for each in _inputs(name, names)]
     for name in dict.fromkeys(inputs):
-        if name in names:
-            damages.of_objects(name, records[name], infinite=name != task.passed.field)
-    numbers = _numbers(events, task, config, response)
+        damages.of_objects(name, records[name], infinite=name != task.passed.field)
+    wanted = [task.passed.field] if response else []
+    wanted += task.truth_fields if truth else ()
+    numbers = {n: event_column(events, n, config) for n in wanted if task.of_events}
     for name, values in numbers.items():
         damages.of_events(name, values)
     if damages.counts and config.damaged == "raise":
@@ -494,13 +500,6 @@ def event_chunk(
         n_read=n_read,
         n_damaged=int(np.count_nonzero(damages.bad)),
     )
-
-
-def _numbers(events: ak.Array, task: Task, config: InputConfig, response: bool) -> dict[str, Array]:
-    """Response and truth of events, by name."""
-    if not task.of_events or not response:
-        return {}
-    return {n: event_column(events, n, config) for n in (task.passed.field, *task.truth_fields)}
 
 
 def _same_metadata(events: ak.Array, original: ak.Array) -> ak.Array:

@@ -25,6 +25,7 @@ from hepsilon.errors import InputError, TrainingError
 __all__ = [
     "Feature",
     "FeatureSpec",
+    "Multiplicity",
     "check_categories",
     "event_matrix",
     "feature_matrix",
@@ -32,6 +33,8 @@ __all__ = [
 ]
 
 BLOCK_OBJECTS = 1 << 18
+MAX_SEEN = 256
+"""Different numbers of objects that are noted one by one; of more only the range is."""
 
 
 class Feature(Record):
@@ -70,10 +73,54 @@ class Feature(Record):
         return np.asarray((column >= low) & (column <= high))
 
 
+class Multiplicity(Record):
+    """Numbers of objects in an event, after the selection, that the training sample covered.
+
+    Attributes
+    ----------
+    low, high : int
+        Range of the numbers.
+    seen : tuple of int
+        All numbers that occurred, increasing; empty if they are too many to be noted.
+    """
+
+    low: int
+    high: int
+    seen: tuple[int, ...] = ()
+
+    @classmethod
+    def of(cls, offsets: Offsets) -> Multiplicity:
+        """Numbers of objects of the events with these offsets (``n_events + 1``)."""
+        seen = tuple(np.unique(np.diff(offsets)).tolist())
+        noted = seen if len(seen) <= MAX_SEEN else ()
+        return cls(low=seen[0], high=seen[-1], seen=noted)
+
+    @property
+    def gaps(self) -> tuple[int, ...]:
+        """Numbers inside the range that never occurred."""
+        return tuple(sorted(set(range(self.low, self.high)) - set(self.seen))) if self.seen else ()
+
+    def covers(self, counts: Array) -> Array:
+        """True for each number of objects that the training sample covered."""
+        if self.seen:
+            return np.isin(counts, self.seen)
+        return np.asarray((counts >= self.low) & (counts <= self.high))
+
+
 class FeatureSpec(Record):
-    """The ordered features of a task."""
+    """The ordered features of a task, and what else of an event the training sample covered.
+
+    Attributes
+    ----------
+    features : tuple of Feature
+        The features, in the order of the columns.
+    multiplicity : Multiplicity or None
+        Numbers of objects in an event that were covered; None where the answer for an object does
+        not depend on its partners.
+    """
 
     features: tuple[Feature, ...]
+    multiplicity: Multiplicity | None = None
 
     @property
     def names(self) -> tuple[str, ...]:

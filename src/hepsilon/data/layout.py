@@ -170,7 +170,7 @@ class Layout:
         collection: str,
         branches: Mapping[str, Branch],
     ) -> None:
-        self.known, self.names, self.place = known, frozenset(names), place
+        self.known, self.names, self.place = known, tuple(names), place
         self.collection, self.branches = collection, branches
 
     @classmethod
@@ -243,7 +243,7 @@ class Layout:
             Layout of this file.
         """
         collection, branches = _of(task, config, name)
-        return cls(names.__contains__, names, place, collection, branches)
+        return cls(names.__contains__, sorted(names), place, collection, branches)
 
     def _first(self, candidates: Iterable[str]) -> str | None:
         """The first name that exists, or could be read as a field of a record."""
@@ -284,7 +284,7 @@ class Layout:
             wanted = branch or name
             raise InputError(
                 f"{self.place}: expected the column {wanted!r} ({name}), received "
-                f"{shortened(sorted(self.names), wanted)}; name another one under [input.branches]"
+                f"{shortened(self.names, wanted)}; name another one under [input.branches]"
             )
         return column
 
@@ -326,7 +326,7 @@ class Layout:
             missing = f"{self.collection}_{field}"
         raise InputError(
             f"{self.place}: expected the column {missing!r} for the field {field!r}, "
-            f"received {shortened(sorted(self.names), missing)}; name another one "
+            f"received {shortened(self.names, missing)}; name another one "
             "under [input.branches]"
         )
 
@@ -390,9 +390,9 @@ class Layout:
         """
         starts = tuple(pattern.removesuffix("*") for pattern in self._patterns("*"))[:-1]
         starts = (*starts, f"{self.collection}.")
-        fields = {n.removeprefix(s) for n in self.names for s in starts if n.startswith(s)}
-        fields |= {name for name, others in FIELD_ALIASES.items() if fields.intersection(others)}
-        return sorted((fields | set(self.branches)) - set(EVENT_ALIASES))
+        fields = [n.removeprefix(s) for n in self.names for s in starts if n.startswith(s)]
+        fields += [name for name, others in FIELD_ALIASES.items() if {*fields} & {*others}]
+        return [n for n in dict.fromkeys([*fields, *self.branches]) if n not in EVENT_ALIASES]
 
     @property
     def counter(self) -> str | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from dataclasses import field as attribute
 from itertools import pairwise
@@ -24,7 +24,7 @@ from hepsilon.config.task import Task
 from hepsilon.data.events import EventChunk, event_chunk
 from hepsilon.data.formats import Table, open_table
 from hepsilon.data.layout import Layout, task_fields, task_numbers
-from hepsilon.data.sources import Source, find_sources
+from hepsilon.data.sources import Files, Source, find_sources
 from hepsilon.errors import InputError
 
 __all__ = [
@@ -41,7 +41,6 @@ __all__ = [
 
 CHUNK_EVENTS = 200_000
 logger = logging.getLogger("hepsilon")
-Files = str | Path | Source | Iterable[str | Path | Source]
 
 
 @dataclass(frozen=True)
@@ -428,7 +427,7 @@ def read_chunks(
     """
     wanted = Wanted.of_task(task)
     if fields is not None:
-        wanted = Wanted(wanted.fields, tuple(fields), wanted.numbers)
+        wanted = Wanted(tuple(fields), numbers=wanted.numbers)
     skipped = Skipped()
     parts = split_files(
         files, task, config, wanted, step=step, max_events=max_events, skipped=skipped

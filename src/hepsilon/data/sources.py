@@ -12,7 +12,7 @@ from typing import Any
 from hepsilon.data.formats.choice import FORMATS
 from hepsilon.errors import InputError
 
-__all__ = ["Source", "find_sources"]
+__all__ = ["Files", "Source", "find_sources"]
 
 LISTS = (".txt", ".list")
 
@@ -37,6 +37,10 @@ class Source:
     tree: str | None = None
     weight: float = 1.0
     dataset: str = "sample"
+
+
+Files = str | Path | Source | Iterable[str | Path | Source]
+"""Names of files, or of what stands for several."""
 
 
 def _split(name: str) -> tuple[str, str | None]:
@@ -135,7 +139,7 @@ def _existing(path: Path) -> Path:
     return path
 
 
-def find_sources(files: str | Path | Source | Iterable[str | Path | Source]) -> list[Source]:
+def find_sources(files: Files) -> list[Source]:
     """List the files that names stand for, each once.
 
     Parameters

@@ -19,6 +19,8 @@ from hepsilon.arrays.types import Array
 from hepsilon.config.records import Record, validate
 from hepsilon.config.task import Task
 from hepsilon.data.features import FeatureSpec
+from hepsilon.data.identity import file_identity
+from hepsilon.data.sources import Files, find_sources
 from hepsilon.errors import ArtifactError
 
 __all__ = [
@@ -45,17 +47,70 @@ class SourceFile(Record):
     ----------
     name : str
         Name without folder.
-    sha256 : str
-        Hash of the content.
+    identity : str or None
+        What tells the file apart, whatever its name (see
+        :func:`hepsilon.data.identity.file_identity`).
+    size : int or None
+        Number of bytes.
+    sha256 : str or None
+        Hash of the content, where it was asked for: the whole file is read for it.
     """
 
     name: str
-    sha256: str
+    identity: str | None = None
+    size: int | None = None
+    sha256: str | None = None
 
     @classmethod
-    def of(cls, path: str | Path) -> SourceFile:
-        """Describe a file by its name (without folder) and the hash of its content."""
-        return cls(name=Path(path).name, sha256=sha256(path))
+    def of(cls, path: str | Path, *, content_hash: bool = False) -> SourceFile:
+        """Describe a file by its name (without folder), its identity and its size.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file.
+        content_hash : bool, default False
+            Whether to add the hash of its content.
+
+        Raises
+        ------
+        InputError
+            If it cannot be read.
+        """
+        identity, size = file_identity(path)
+        digest = sha256(path) if content_hash else None
+        return cls(name=Path(path).name, identity=identity, size=size, sha256=digest)
+
+    @classmethod
+    def of_all(cls, files: Files, *, content_hash: bool = False) -> tuple[SourceFile, ...]:
+        """Describe all files that names stand for.
+
+        Parameters
+        ----------
+        files : str, Path, Source or iterable of these
+            Paths, patterns, folders, lists (see :func:`hepsilon.data.sources.find_sources`).
+        content_hash : bool, default False
+            Whether to add the hashes of their content.
+
+        Returns
+        -------
+        tuple of SourceFile
+            One for each file.
+
+        Raises
+        ------
+        InputError
+            If a file does not exist or cannot be read.
+        """
+        paths = [source.path for source in find_sources(files)]
+        return tuple(cls.of(path, content_hash=content_hash) for path in paths)
+
+    def is_same(self, other: SourceFile) -> bool:
+        """Whether two files have the same content, whatever their names."""
+        if self.sha256 is not None and other.sha256 is not None:
+            return self.sha256 == other.sha256
+        known = self.identity is not None and self.identity == other.identity
+        return known and self.size == other.size
 
 
 class ArtifactCard(Record):

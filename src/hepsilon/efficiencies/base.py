@@ -6,7 +6,7 @@ import sys
 import warnings
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import awkward as ak
 import numpy as np
@@ -14,8 +14,11 @@ import numpy as np
 from hepsilon.arrays.checks import checked_events, probabilities
 from hepsilon.arrays.columns import flat_rows, unflatten
 from hepsilon.arrays.types import Array, Nodes, Offsets
+from hepsilon.config.file import InputConfig
 from hepsilon.config.task import Task
 from hepsilon.data.features import FeatureSpec, event_matrix
+from hepsilon.efficiencies.inputs import Given, given_objects
+from hepsilon.efficiencies.selecting import failed_cuts, missing_cuts, selected_objects
 from hepsilon.errors import DomainError, InputError, OutOfDomainWarning
 
 __all__ = [
@@ -61,11 +64,19 @@ class Evaluation:
         the efficiency knows no uncertainty of its own.
     in_domain : ak.Array of bool
         True inside the region that the training sample covered.
+    records : ak.Array of records, jagged
+        What the numbers are aligned with: the objects that were given, or of events those that
+        the selection of the training kept.
+    kept : ak.Array of bool, or None
+        Where events were given: True for what the selection kept, jagged like the collection in the
+        events; of a task of events one for each event. None where records were given.
     """
 
-    eps: ak.Array
-    replicas: ak.Array | None
-    in_domain: ak.Array
+    eps: Any
+    replicas: Any
+    in_domain: Any
+    records: Any = None
+    kept: ak.Array | None = None
 
 
 @runtime_checkable
@@ -95,6 +106,58 @@ class SupportsEvaluation(SupportsEfficiency, Protocol):
     def in_domain(self, records: ak.Array, /) -> ak.Array:
         """Whether each object, or event, is inside the region that is known; bool."""
         ...
+
+
+_SAID: set[str] = set()
+"""What was said in this process, and need not be said again."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Objects that an efficiency is asked about, as flat columns.
+
+    Attributes
+    ----------
+    given : Given
+        The objects, and the form of the answers.
+    offsets : ndarray of int64, shape (n_events + 1,)
+        Event i has the objects ``offsets[i]:offsets[i + 1]``.
+    nodes : ndarray of float32, shape (n_objects, n_features)
+        Features of the objects.
+    of_events : bool
+        Whether there is one answer for each event, and not for each object.
+    failed : dict of str to ndarray of bool, shape (n_objects,)
+        By cut of the training's selection, True for the objects that fail it.
+    """
+
+    given: Given
+    offsets: Offsets
+    nodes: Nodes
+    of_events: bool
+    failed: dict[str, Array]
+
+    def of_objects(self, values: Array) -> Array:
+        """One value for each object from one for each event."""
+        return np.repeat(values, np.diff(self.offsets))
+
+    def entries(self, inside: Array) -> Array:
+        """True for each object, or each event whose objects are all inside."""
+        if not self.of_events or not len(inside):
+            return inside
+        return np.asarray(np.logical_and.reduceat(inside, self.offsets[:-1]))
+
+    @property
+    def fails(self) -> Array:
+        """True for each entry that the selection of the training would have changed."""
+        passes = np.ones(len(self.nodes), bool)
+        for failed in self.failed.values():
+            passes &= ~failed
+        return ~self.entries(passes)
+
+    def answer(self, values: Array) -> Any:
+        """Numbers of the entries in the form of what was given."""
+        shaped = ak.Array(values) if self.of_events else unflatten(values, self.offsets)
+        return self.given.form(shaped)
 
 
 def check_policy(out_of_domain: OutOfDomain) -> None:
@@ -199,64 +262,111 @@ class Efficiency(ABC):
             None where they are not wanted, or no uncertainty is known.
         """
 
+    @property
+    def needs_partners(self) -> bool:
+        """Whether the answer for an object may depend on the other objects of its event.
+
+        True unless a class says otherwise: a flat table, which does not tell events apart, is
+        refused then.
+        """
+        return True
+
+    def select(self, events: Any, config: InputConfig | None = None) -> ak.Array:
+        """The objects that this efficiency answers for, as its training selected them.
+
+        Parameters
+        ----------
+        events : ak.Array
+            Events with the task's collection, or the objects of every event (jagged).
+        config : InputConfig, optional
+            Places of the columns in events whose branches do not follow ``COLLECTION_field``.
+
+        Returns
+        -------
+        ak.Array of records, jagged
+            What passes the task's selection; of a task of events in its order, and inside its
+            fiducial region.
+
+        Raises
+        ------
+        InputError
+            If the events lack the collection or a field of the selection, or are outside the
+            fiducial region where the task makes that an error.
+        """
+        return selected_objects(events, self.task, config)
+
     def _covered(self, nodes: Nodes) -> Array:
-        """True for each object inside the domain."""
+        """True for each object inside the domain, as far as its features tell."""
         return self.features.in_domain(nodes)
 
-    def _columns(self, records: ak.Array) -> tuple[Array, Array]:
-        """Offsets and features of the objects, in the task's order."""
-        if self.task.of_events:
-            return event_matrix(records, self.task, self.features.names)
-        return self.features.matrix(records, self.task.unit)
+    def _asked(self, given: Any) -> Asked:
+        """What the efficiency is asked about, as flat columns."""
+        names, task = self.features.names, self.task
+        objects = given_objects(given, task, names, needs_partners=self.needs_partners)
+        failed = {} if objects.kept is not None else failed_cuts(objects.objects, task)
+        if task.of_events:
+            offsets, nodes = event_matrix(objects.objects, task, names)
+        else:
+            offsets, nodes = self.features.matrix(objects.objects, task.unit)
+        return Asked(objects, offsets, nodes, task.of_events, failed)
 
-    def _inside(self, offsets: Offsets, nodes: Nodes) -> Array:
-        """True for each object, or event, inside the domain: all objects of the event are."""
-        covered = self._covered(nodes)
-        if not self.task.of_events or not len(nodes):
-            return covered
-        return np.asarray(np.logical_and.reduceat(covered, offsets[:-1]))
+    def _in_region(self, asked: Asked) -> Array:
+        """True for each entry in the region that the sample covered.
 
-    def _like_records(self, values: Array, offsets: Offsets) -> ak.Array:
-        return ak.Array(values) if self.task.of_events else unflatten(values, offsets)
+        Combinations of features have their place here, beside the number of objects.
+        """
+        covered = self._covered(asked.nodes)
+        numbers = self.features.multiplicity
+        if numbers is not None:
+            covered = covered & asked.of_objects(numbers.covers(np.diff(asked.offsets)))
+        return asked.entries(covered)
 
-    def __call__(self, records: ak.Array, /, *, out_of_domain: OutOfDomain = "warn") -> ak.Array:
+    def __call__(self, records: Any, /, *, out_of_domain: OutOfDomain = "warn") -> Any:
         """Efficiency of every object; of a task of events, of every event.
 
         Parameters
         ----------
         records : ak.Array, jagged
-            Objects such as ``events.Jet``. The other objects of an event may matter: give the same
-            selection as in the training (``task.selection``).
+            Events, whose objects are found and selected as in the training, or objects such as
+            ``events.Jet``, whose selection is checked. The other objects of an event may matter.
+            Where they do not, flat tables are taken, too: records with one object each, a pandas
+            DataFrame, a dict of columns, a structured array, or an array (n, n_features) with the
+            features in their order. A DataFrame with an index of (event, object) tells events
+            apart, and is taken always.
         out_of_domain : {"warn", "raise", "ignore"} or an efficiency, default "warn"
-            Policy for objects (events) outside the region that the sample covered: ``"warn"`` with
-            the count, ``"raise"`` a DomainError, ``"ignore"``, or another efficiency that is
-            evaluated for them instead.
+            Policy for objects (events) outside the region that the sample covered, or that fail
+            the selection of the training: ``"warn"`` with the count, ``"raise"`` a DomainError,
+            ``"ignore"``, or another efficiency that is evaluated for them instead (it receives
+            jagged records).
 
         Returns
         -------
         ak.Array of float64
-            Values in (0, 1), jagged like ``records``, or one per event. Several working points lie
-            on one more axis, from the loosest to the tightest.
+            Values in (0, 1), jagged like the objects, or one per event. Several working points lie
+            on one more axis, from the loosest to the tightest. Of a DataFrame a Series with its
+            index (a DataFrame for several working points), of NumPy arrays an array.
 
         Raises
         ------
         InputError
-            If a field is missing or not finite, events are option-typed, the policy does not exist,
-            or the other efficiency answers for other objects.
+            If a field is missing or not finite, events are option-typed, the table does not tell
+            which objects share an event and that matters, the policy does not exist, or the other
+            efficiency answers for other objects.
         DomainError
             For objects outside the domain with ``out_of_domain="raise"``.
         """
         return self.evaluate(records, out_of_domain=out_of_domain, replicas=False).eps
 
     def evaluate(
-        self, records: ak.Array, /, *, out_of_domain: OutOfDomain = "warn", replicas: bool = True
+        self, records: Any, /, *, out_of_domain: OutOfDomain = "warn", replicas: bool = True
     ) -> Evaluation:
         """Efficiency, replicas and domain in one pass.
 
         Parameters
         ----------
         records : ak.Array, jagged
-            Objects such as ``events.Jet``, selected as in the training.
+            Events, of which the objects that the training would have selected are found (see
+            :meth:`select`), or objects such as ``events.Jet``, or a table, as for a call.
         out_of_domain : {"warn", "raise", "ignore"} or an efficiency, default "warn"
             Policy for objects (events) outside the domain, as for a call. The values of another
             efficiency take the place of all replicas, too.
@@ -267,42 +377,68 @@ class Efficiency(ABC):
         Returns
         -------
         Evaluation
-            ``eps``, ``replicas`` (None without an uncertainty of its own) and ``in_domain``.
+            ``eps``, ``replicas`` (None without an uncertainty of its own) and ``in_domain``,
+            aligned with ``records``: those given, or what was kept of events.
 
         Raises
         ------
         InputError, DomainError
             For the same reasons as a call.
+
+        Examples
+        --------
+        Everything that a histogram needs, aligned:
+
+        >>> import awkward as ak
+        >>> from hepsilon import FieldEfficiency, Task
+        >>> from hepsilon.config import Cut, Passed
+        >>> task = Task(
+        ...     features=("pt",),
+        ...     passed=Passed(field="fired"),
+        ...     selection=(Cut(field="pt", min=20.0),),
+        ... )
+        >>> events = ak.Array([{"Jet": [{"pt": 50.0, "known": 0.9}, {"pt": 10.0, "known": 0.1}]}])
+        >>> evaluation = FieldEfficiency("known", task=task).evaluate(events)
+        >>> evaluation.records.pt.to_list(), evaluation.eps.to_list()
+        ([[50.0]], [[0.9]])
+        >>> evaluation.kept.to_list()
+        [[True, False]]
         """
         check_policy(out_of_domain)
-        offsets, nodes = self._columns(records)
-        inside = self._inside(offsets, nodes)
+        asked = self._asked(records)
+        region = self._in_region(asked)
+        inside = region & ~asked.fails
         some_outside = not inside.all()
         if out_of_domain == "raise" and some_outside:
-            raise DomainError(self._describe(nodes, ~inside))
-        eps, drawn = self._predict(offsets, nodes, replicas)
+            raise DomainError(self._describe(asked, region))
+        if out_of_domain == "warn":
+            self._say_unchecked(asked)
+        eps, drawn = self._predict(asked.offsets, asked.nodes, replicas)
         if callable(out_of_domain) and some_outside:
-            other = _fallback(out_of_domain, records, offsets, self.task.of_events)
+            objects = asked.given.objects
+            other = _fallback(out_of_domain, objects, asked.offsets, self.task.of_events)
             if eps[:1].size != other[:1].size:
                 raise InputError("the fallback has another number of working points")
             other = other.reshape(eps.shape)
             eps = _replaced(eps, other, ~inside)
             drawn = None if drawn is None else _replaced(drawn, other[..., None], ~inside)
         elif out_of_domain == "warn" and some_outside:
-            _warn(self._describe(nodes, ~inside))
+            _warn(self._describe(asked, region))
         return Evaluation(
-            self._like_records(eps, offsets),
-            None if drawn is None else self._like_records(drawn, offsets),
-            self._like_records(inside, offsets),
+            asked.answer(eps),
+            None if drawn is None else asked.answer(drawn),
+            asked.answer(inside),
+            asked.given.shown,
+            asked.given.kept,
         )
 
-    def replicas(self, records: ak.Array, /) -> ak.Array:
+    def replicas(self, records: Any, /) -> Any:
         """Replicas of the efficiencies whatever the domain, always with their axis.
 
         Parameters
         ----------
         records : ak.Array, jagged
-            Objects such as ``events.Jet``, selected as in the training.
+            Events, objects such as ``events.Jet``, or a table, as for a call.
 
         Returns
         -------
@@ -310,31 +446,65 @@ class Efficiency(ABC):
             One more axis than the efficiencies. An efficiency that knows no uncertainty of its own
             is its only replica.
         """
-        offsets, nodes = self._columns(records)
-        eps, drawn = self._predict(offsets, nodes, True)
-        return self._like_records(eps[..., None] if drawn is None else drawn, offsets)
+        asked = self._asked(records)
+        eps, drawn = self._predict(asked.offsets, asked.nodes, True)
+        return asked.answer(eps[..., None] if drawn is None else drawn)
 
-    def in_domain(self, records: ak.Array, /) -> ak.Array:
+    def in_domain(self, records: Any, /) -> Any:
         """Whether the sample covered each object; of a task of events, each event.
 
         Parameters
         ----------
         records : ak.Array, jagged
-            Objects such as ``events.Jet``, selected as in the training.
+            Events, objects such as ``events.Jet``, or a table, as for a call.
 
         Returns
         -------
         ak.Array of bool
-            Jagged like ``records``, or one per event. An event is covered if all its objects are.
+            Jagged like the objects, or one per event. An event is covered if all its objects are.
+            An object that fails the selection of the training is not.
         """
-        offsets, nodes = self._columns(records)
-        return self._like_records(self._inside(offsets, nodes), offsets)
+        asked = self._asked(records)
+        return asked.answer(self._in_region(asked) & ~asked.fails)
 
-    def _describe(self, nodes: Nodes, outside: Array) -> str:
-        covered = self.features.covers(nodes)
-        counts = {name: int((~inside).sum()) for name, inside in covered.items()}
-        where = ", ".join(f"{count} in {name}" for name, count in counts.items() if count)
-        return (
-            f"{int(outside.sum())} of {len(outside)} {self.task.level}s are outside the region "
-            f"that the training sample covered ({where or 'empty bins'})"
+    def _reasons(self, asked: Asked) -> dict[str, int]:
+        """Numbers of objects outside the region by feature, and of entries by what else is."""
+        covered = self.features.covers(asked.nodes)
+        counts = {name: int(np.count_nonzero(~inside)) for name, inside in covered.items()}
+        numbers = self.features.multiplicity
+        if numbers is not None:
+            covers = asked.entries(asked.of_objects(numbers.covers(np.diff(asked.offsets))))
+            name = f"the number of {self.task.collection} objects"
+            counts[name] = int(np.count_nonzero(~covers))
+        return counts
+
+    def _describe(self, asked: Asked, region: Array) -> str:
+        """Counts of the entries outside, by reason."""
+        level, size, sentences = self.task.level, len(region), []
+        if not region.all():
+            counts = self._reasons(asked).items()
+            where = ", ".join(f"{count} in {name}" for name, count in counts if count)
+            sentences.append(
+                f"{int((~region).sum())} of {size} {level}s are outside the region that the "
+                f"training sample covered ({where or 'empty bins'})"
+            )
+        for cut, failed in asked.failed.items():
+            count = int(np.count_nonzero(~asked.entries(~failed)))
+            if count:
+                sentences.append(f"{count} of {size} {level}s fail {cut} of the training")
+        if asked.fails.any():
+            sentences[-1] += ": pass events, or efficiency.select(records)"
+        return "; ".join(sentences)
+
+    def _say_unchecked(self, asked: Asked) -> None:
+        """Say once which fields of the selection are not there to be checked."""
+        if asked.given.kept is not None:
+            return
+        missing = missing_cuts(asked.given.objects, self.task)
+        message = (
+            f"{', '.join(missing)} of the training cannot be checked: the {self.task.collection} "
+            "objects have no such field; pass events, or select them first"
         )
+        if missing and message not in _SAID:
+            _SAID.add(message)
+            _warn(message)

@@ -78,7 +78,7 @@ class FactorisedMap(SavedArrays[FactorisedCard], Efficiency):
     The response of single objects is not known, only that of the event; the map is the maximum
     of the likelihood of the events' responses, found by expectation-maximisation: an object of a
     lost event was lost itself with the probability :math:`(1 - e_i) / (1 - E)`. Each bin starts,
-    and is held by a prior worth one object, at the mean over all bins.
+    and is held by a prior worth one effective object, at the mean over all bins.
 
     Use :meth:`fit` or :func:`hepsilon.load`.
     """
@@ -204,9 +204,11 @@ def _maximise(
     start = float(np.clip(np.average(passed, weights=weights), 1e-6, 1 - 1e-6))
     prior = start ** float(1.0 / counts.mean())
     values = np.full(size, prior)
-    # a negative sum of weights says as little as no objects
-    total = np.maximum(np.bincount(bins, np.repeat(weights, counts), minlength=size), 0.0)
     event_passed, event_weights = np.repeat(passed, counts), np.repeat(weights, counts)
+    # a negative sum of weights says as little as no objects
+    total = np.maximum(np.bincount(bins, event_weights, minlength=size), 0.0)
+    squares = np.bincount(bins, event_weights**2, minlength=size)
+    to_counts = np.divide(total, squares, out=np.zeros(size), where=squares > 0.0)
     likelihood, iteration, before = -np.inf, 0, np.inf
     while iteration < ITERATIONS and abs(likelihood - before) >= TOLERANCE:
         single = values[bins]
@@ -217,6 +219,6 @@ def _maximise(
         both = np.repeat(event, counts)
         survived = np.where(event_passed > 0.5, 1.0, (single - both) / (1.0 - both))
         passed_sums = np.bincount(bins, event_weights * survived, minlength=size)
-        values = (np.clip(passed_sums, 0.0, total) + prior) / (total + 1.0)
+        values = (np.clip(passed_sums, 0.0, total) * to_counts + prior) / (total * to_counts + 1.0)
         values = np.clip(values, 1e-9, 1.0 - 1e-9)
     return values.reshape(shape), iteration, likelihood

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import awkward as ak
 import numpy as np
 
 from hepsilon.arrays.checks import checked
 from hepsilon.arrays.columns import offsets_of, shortened, unflatten
+from hepsilon.config.task import Task
 from hepsilon.efficiencies.base import Evaluation, OutOfDomain, check_policy
+from hepsilon.efficiencies.inputs import Given, given_objects
 from hepsilon.errors import InputError
 
 __all__ = ["FieldEfficiency"]
@@ -24,6 +28,9 @@ class FieldEfficiency:
     *fields : str
         Names of the fields, with values in [0, 1]: one for each working point, from the loosest to
         the tightest.
+    task : Task, optional
+        Task of objects, whose collection and selection are taken from events; without it only
+        objects can be given.
 
     Raises
     ------
@@ -31,10 +38,10 @@ class FieldEfficiency:
         Without a field.
     """
 
-    def __init__(self, *fields: str) -> None:
+    def __init__(self, *fields: str, task: Task | None = None) -> None:
         if not fields:
             raise InputError("expected the name of one or more fields")
-        self.fields = fields
+        self.fields, self.task = fields, task
 
     def __repr__(self) -> str:
         return f"FieldEfficiency({', '.join(map(repr, self.fields))})"
@@ -44,20 +51,21 @@ class FieldEfficiency:
         """Numbers of the working points, one for each field."""
         return tuple(range(len(self.fields)))
 
-    def __call__(self, records: ak.Array, /, *, out_of_domain: OutOfDomain = "warn") -> ak.Array:
+    def __call__(self, records: Any, /, *, out_of_domain: OutOfDomain = "warn") -> Any:
         """Values of the fields.
 
         Parameters
         ----------
         records : ak.Array, jagged
-            Objects with the fields.
+            Objects with the fields, or a table of them; events, if the task is known.
         out_of_domain : {"warn", "raise", "ignore"} or an efficiency, default "warn"
             Policy as of any efficiency; nothing is out of the domain of a field.
 
         Returns
         -------
         ak.Array of float64
-            Values in [0, 1], jagged like ``records``; several fields lie on one more axis.
+            Values in [0, 1], jagged like the objects; several fields lie on one more axis. Of
+            tables in their form (see :class:`~hepsilon.efficiencies.base.Efficiency`).
 
         Raises
         ------
@@ -65,24 +73,26 @@ class FieldEfficiency:
             If a field is missing, or its values are NaN or outside [0, 1].
         """
         check_policy(out_of_domain)
+        given = self._given(records)
         columns = []
         for field in self.fields:
-            if field not in ak.fields(records):
-                received = shortened(ak.fields(records), field)
+            if field not in ak.fields(given.objects):
+                received = shortened(ak.fields(given.objects), field)
                 raise InputError(f"expected the field {field!r}, received {received}")
-            offsets, values = checked(records[field], field)
+            offsets, values = checked(given.objects[field], field)
             columns.append(values)
-        return unflatten(columns[0] if len(columns) == 1 else np.stack(columns, axis=1), offsets)
+        rows = columns[0] if len(columns) == 1 else np.stack(columns, axis=1)
+        return given.form(unflatten(rows, offsets))
 
     def evaluate(
-        self, records: ak.Array, /, *, out_of_domain: OutOfDomain = "warn", replicas: bool = True
+        self, records: Any, /, *, out_of_domain: OutOfDomain = "warn", replicas: bool = True
     ) -> Evaluation:
         """Values of the fields, without replicas; everything is in the domain.
 
         Parameters
         ----------
         records : ak.Array, jagged
-            Objects with the fields.
+            Objects with the fields, or a table of them; events, if the task is known.
         out_of_domain : {"warn", "raise", "ignore"} or an efficiency, default "warn"
             Policy as of any efficiency; nothing is out of the domain of a field.
         replicas : bool, default True
@@ -94,9 +104,15 @@ class FieldEfficiency:
             Its ``replicas`` are None.
         """
         check_policy(out_of_domain)
-        return Evaluation(self(records), None, self.in_domain(records))
+        given = self._given(records)
+        eps, inside = self(given.shown), self.in_domain(given.shown)
+        return Evaluation(eps, None, inside, given.shown, given.kept)
 
-    def in_domain(self, records: ak.Array, /) -> ak.Array:
-        """True for every object (jagged like ``records``, bool)."""
-        offsets = offsets_of(records)
-        return unflatten(np.ones(offsets[-1], bool), offsets)
+    def in_domain(self, records: Any, /) -> Any:
+        """True for every object (jagged like the objects, bool)."""
+        given = self._given(records)
+        offsets = offsets_of(given.objects)
+        return given.form(unflatten(np.ones(offsets[-1], bool), offsets))
+
+    def _given(self, records: Any) -> Given:
+        return given_objects(records, self.task, self.fields, needs_partners=False)

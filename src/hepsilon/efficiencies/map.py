@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-import awkward as ak
 import numpy as np
 
+from hepsilon.arrays.fields import partners_of
 from hepsilon.arrays.kernels import bins_between
-from hepsilon.arrays.statistics import effective_sample_size
+from hepsilon.arrays.statistics import observed_efficiency
 from hepsilon.arrays.types import Array, Nodes, Offsets
 from hepsilon.config.learning import MapConfig
 from hepsilon.config.task import Task
 from hepsilon.data.dataset import TrainingColumns, check_response
-from hepsilon.data.features import Feature, FeatureSpec, check_categories
+from hepsilon.data.features import Feature, FeatureSpec, Multiplicity, check_categories
 from hepsilon.efficiencies.artifact import ArtifactCard, SourceFile, versions
 from hepsilon.efficiencies.base import Efficiency
 from hepsilon.efficiencies.saved import SavedArrays
@@ -138,6 +138,8 @@ class EfficiencyMap(SavedArrays[MapCard], Efficiency):
         for name in task.categorical:
             check_categories(task, name, columns.nodes[:, task.features.index(name)])
         nodes = columns.nodes[:, [task.features.index(name) for name in spec.names]]
+        if partners_of(spec.names):
+            spec = spec.model_copy(update={"multiplicity": Multiplicity.of(columns.offsets)})
         inside = spec.in_domain(nodes)
         numbers = _bin_numbers(spec, edges, nodes[inside])
         weights = columns.object_weights
@@ -162,6 +164,11 @@ class EfficiencyMap(SavedArrays[MapCard], Efficiency):
         )
         return cls(card, arrays)
 
+    @property
+    def needs_partners(self) -> bool:
+        """Whether a binned feature depends on the other objects of the event."""
+        return bool(partners_of(self.features.names))
+
     def _bins(self, nodes: Nodes) -> Array:
         return _bin_numbers(self.features, self.card.edges, nodes)
 
@@ -184,9 +191,7 @@ class EfficiencyMap(SavedArrays[MapCard], Efficiency):
             return eps, None
         return eps, self._of_bins(self._draws(N_REPLICAS, SEED), numbers)
 
-    def replicas(
-        self, records: ak.Array, /, *, n_replicas: int = N_REPLICAS, seed: int = SEED
-    ) -> ak.Array:
+    def replicas(self, records: Any, /, *, n_replicas: int = N_REPLICAS, seed: int = SEED) -> Any:
         """Efficiencies with the statistical fluctuations of the map, on one more axis.
 
         Every bin is drawn from its posterior (of which the value is the mean), a Beta or, of
@@ -195,7 +200,7 @@ class EfficiencyMap(SavedArrays[MapCard], Efficiency):
         Parameters
         ----------
         records : ak.Array, jagged
-            Objects such as ``events.Jet``.
+            Events, objects such as ``events.Jet``, or a table, as for a call.
         n_replicas : int, default 20
             Number of draws of the whole map.
         seed : int, default 1
@@ -207,9 +212,8 @@ class EfficiencyMap(SavedArrays[MapCard], Efficiency):
         ak.Array of float64
             One more axis than the efficiencies.
         """
-        offsets, nodes = self._columns(records)
-        rows = self._of_bins(self._draws(n_replicas, seed), self._bins(nodes))
-        return self._like_records(rows, offsets)
+        asked = self._asked(records)
+        return asked.answer(self._of_bins(self._draws(n_replicas, seed), self._bins(asked.nodes)))
 
     def _draws(self, n_replicas: int, seed: int) -> Array:
         """Values of all bins in every replica, shape (bins..., [working points,] replicas).
@@ -323,18 +327,14 @@ def _posterior(
             f"expected objects inside the binning with a positive sum of weights, received "
             f"{numbers.size} objects with the sum {np.sum(n):g}"
         )
-    from hist.intervals import clopper_pearson_interval  # slow to import, and only needed here
-
-    n_effective = np.where(n > 0, effective_sample_size(n, squares), 0.0)
-    ratio = np.divide(k, n, out=np.zeros(shape), where=n > 0)
-    unphysical = int(np.count_nonzero((ratio < 0.0) | (ratio > 1.0) | (n < 0.0)))
-    ratio = np.clip(ratio, 0.0, 1.0)
+    observed = observed_efficiency(k, n, squares)
+    ratio = np.nan_to_num(np.clip(observed.value, 0.0, 1.0))
+    n_effective = observed.n_effective
     binned = tuple(range(n.ndim - n_binned, n.ndim))
     good_sum, all_sum = (np.sum(x, axis=binned, keepdims=True) for x in (k, n))
     overall = np.full_like(good_sum, np.sum(k) / np.sum(n))
     prior = np.divide(good_sum, all_sum, out=overall, where=all_sum > 0)
     prior = np.clip(prior, 1e-9, 1.0 - 1e-9)
-    low, high = clopper_pearson_interval(n_effective * ratio, n_effective)
     value = (n_effective * ratio + prior) / (n_effective + 1.0)
-    arrays = {"value": value, "low": low, "high": high, "n_effective": n_effective}
-    return arrays, unphysical
+    arrays = {"low": observed.low, "high": observed.high, "n_effective": n_effective}
+    return {"value": value} | arrays, int(np.count_nonzero(observed.unphysical))

@@ -11,6 +11,7 @@ import numpy as np
 from scipy.special import expit, softmax
 
 from hepsilon._system.files import sha256
+from hepsilon.arrays.fields import partners_of
 from hepsilon.arrays.types import Array, Nodes, Offsets
 from hepsilon.config.records import validate
 from hepsilon.efficiencies.artifact import read_card
@@ -158,6 +159,12 @@ class NetworkEfficiency(Saved[NetworkCard], Efficiency):
 
     def __reduce__(self) -> Any:
         return _restore, (self.path, self.hash, self.backend, self.device, self.precision)
+
+    @property
+    def needs_partners(self) -> bool:
+        """Whether the network is one of graphs or of events, or a feature looks at neighbours."""
+        graphs = bool(self.card.architecture.blocks)
+        return self.task.of_events or graphs or bool(partners_of(self.features.names))
 
     def _engine(self) -> Evaluator:
         key = self.hash, self.backend, self.device, self.precision

@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from hepsilon.arrays.statistics import observed_efficiency
 from hepsilon.histograms.methods import ALL, DIRECT, OTHER, TAG_COUNTS, TRUTH, part_of
 from hepsilon.plotting.style import (
     LABELS,
@@ -78,10 +79,11 @@ def plot_observable(output: TaggingOutput, name: str, category: str = ALL) -> Fi
 
 
 def plot_profile(output: TaggingOutput, name: str) -> Figure:
-    """Mean efficiency in bins of an observable, by category (paper Fig. 5).
+    """Mean efficiency in bins of an observable, by category (paper Fig. 5), weighted.
 
     The bands show the spread (standard deviation) of the first method's efficiencies in a bin,
-    points with errors the tagged fraction.
+    points the tagged share with 68 % intervals of Clopper and Pearson on effective numbers. Bins
+    whose share negative weights move out of [0, 1] are counted in the legend.
 
     Parameters
     ----------
@@ -95,63 +97,64 @@ def plot_profile(output: TaggingOutput, name: str) -> Figure:
     Figure
         One panel for each category.
     """
-    profile = output.profiles[name]
-    categories = [c for c in profile.axes["category"] if c != OTHER] or [OTHER]
-    methods = [m for m in profile.axes["method"] if m != DIRECT]
+    categories = [c for c in output.profiles[name].axes["category"] if c != OTHER] or [ALL]
+    filled, binomial = output.observables[name], output.binomial[name]
+    methods = [m for m in filled.axes["method"] if m not in (ALL, DIRECT)]
     colours = method_colours(methods)
     figure = Figure(figsize=(4.2 * len(categories), 3.6), layout="constrained")
     panels = figure.subplots(1, len(categories), squeeze=False)[0]
     for axes, category in zip(panels, categories, strict=True):
-        selected = part_of(profile, category=category)
-        _tagged_fraction(axes, part_of(selected, method=DIRECT))
+        selected = part_of(filled, category=category)
+        _tagged_fraction(axes, selected)
         for number, method in enumerate(methods):
-            _mean_line(axes, part_of(selected, method=method), method, colours[method], number == 0)
+            spread = part_of(binomial, category=category, method=method) if number == 0 else None
+            _mean_line(axes, selected, method, colours[method], spread)
         axes.set_title(category, fontsize=10)
-        axes.set_xlabel(profile.axes["x"].label)
+        axes.set_xlabel(filled.axes["x"].label)
         axes.set_ylim(bottom=0)
+        axes.legend(fontsize=8)
     panels[0].set_ylabel("efficiency")
-    panels[0].legend(fontsize=8)
     return figure
 
 
-def _tagged_fraction(axes: Axes, profile: hist.Hist[Any]) -> None:
-    """Share of tagged objects with its binomial error."""
-    view: Any = profile.view()
-    filled = view["count"] > 0
-    fraction, count = view["value"][filled], view["count"][filled]
-    error = np.sqrt(fraction * (1.0 - fraction) / count)
-    centres = profile.axes["x"].centers[filled]
+def _tagged_fraction(axes: Axes, filled: hist.Hist[Any]) -> None:
+    """Share of the tagged objects with its interval."""
+    everything, direct = part_of(filled, method=ALL), part_of(filled, method=DIRECT)
+    observed = observed_efficiency(direct.values(), everything.values(), everything.variances())
+    known = np.isfinite(observed.value)
+    value, low, high = observed.value[known], observed.low[known], observed.high[known]
+    errors = np.maximum([value - low, high - value], 0.0)
+    n_bad = int(np.count_nonzero(observed.unphysical))
+    note = f"\n(negative weights: {n_bad} bins outside [0, 1])" if n_bad else ""
     axes.errorbar(
-        centres,
-        fraction,
-        error,
+        everything.axes["x"].centers[known],
+        value,
+        errors,
         fmt="o",
         color="black",
         markersize=2.5,
         linewidth=0.8,
-        label="tagged fraction",
+        label=f"tagged fraction{note}",
     )
 
 
 def _mean_line(
-    axes: Axes, profile: hist.Hist[Any], method: str, colour: str, with_spread: bool
+    axes: Axes, filled: hist.Hist[Any], method: str, colour: str, binomial: Any = None
 ) -> None:
-    """Mean as a step line; the spread within the bin as a band."""
-    edges = profile.axes["x"].edges
-    view: Any = profile.view()
-    mean = np.where(view["count"] > 0, view["value"], np.nan)
-    mplhep.histplot(
-        mean,
-        edges,
-        ax=axes,
-        color=colour,
-        label=LABELS.get(method, method),
-        linewidth=1.4,
-        edges=False,
-    )
-    if with_spread:
-        deviations = view["_sum_of_deltas_squared"]
-        spread = np.sqrt(ratio_of(deviations, np.maximum(view["count"] - 1.0, 0.0)))
+    """Mean as a step line; the spread within the bin, if binomial variances are given, as a band.
+
+    With the weights w^2, which are never negative, the sums of p^2 and of p - p^2 are known.
+    """
+    everything, own = part_of(filled, method=ALL), part_of(filled, method=method)
+    edges, total = everything.axes["x"].edges, everything.values()
+    mean = np.where(total > 0.0, ratio_of(own.values(), total), np.nan)
+    label = LABELS.get(method, method)
+    mplhep.histplot(mean, edges, ax=axes, color=colour, label=label, linewidth=1.4, edges=False)
+    if binomial is not None:
+        squares = everything.variances()
+        second = ratio_of(own.variances(), squares)
+        first = ratio_of(own.variances() + binomial.variances(), squares)
+        spread = np.sqrt(np.maximum(second - first**2, 0.0))
         low, high = (np.append(v, v[-1]) for v in (mean - spread, mean + spread))
         axes.fill_between(edges, low, high, step="post", color=colour, alpha=0.2, linewidth=0)
 

@@ -210,6 +210,7 @@ class EfficiencyInversion(processor.ProcessorABC):  # type: ignore[misc]
             self.task,
             self.config,
             response=not self.measured,
+            truth=self.has_truth,
             numbered=self.replicas > 0,
         )
         sample = self._sample(chunk)

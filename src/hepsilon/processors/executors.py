@@ -80,7 +80,7 @@ def executor(kind: str, workers: int = 2, scheduler: str | None = None) -> Itera
         return
     # one thread per worker: TensorFlow and numba are parallel by themselves
     local: Any = LocalCluster
-    options = {"threads_per_worker": 1, "dashboard_address": None}
+    options = {"threads_per_worker": 1, "dashboard_address": ":0"}
     with local(n_workers=workers, **options) as cluster, cluster.get_client() as client:
         yield processor.DaskExecutor(client=client)
 

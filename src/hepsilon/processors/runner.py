@@ -17,7 +17,8 @@ from coffea import processor
 
 from hepsilon.config.file import InputConfig
 from hepsilon.config.task import Task
-from hepsilon.data.reading import Files, Part, Skipped, Wanted, read_events, split_files
+from hepsilon.data.reading import Part, Skipped, Wanted, read_events, split_files
+from hepsilon.data.sources import Files
 from hepsilon.errors import InputError
 from hepsilon.processors.executors import user_errors
 

@@ -7,6 +7,7 @@ import html
 from collections.abc import Mapping
 
 from hepsilon.closure.model import Closure
+from hepsilon.closure.questions import warnings_of
 from hepsilon.report.axes import axes_section
 from hepsilon.report.tables import presentation, summary_rows
 from hepsilon.report.text import html_table
@@ -48,9 +49,11 @@ def page(closure: Closure, pictures: Mapping[str, bytes]) -> str:
         f"<figcaption>{html.escape(name)}</figcaption></figure>"
         for name, png in pictures.items()
     )
+    warnings = warnings_of(closure.differences, closure.trained_on)
+    notes = "".join(f'<p class="bad">{html.escape(warning)}</p>' for warning in warnings)
     body = presentation(closure).body(closure, html_table(*summary_rows(closure)))
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>hepsilon closure</title>'
-        f"<style>{STYLE}</style><h1>Closure</h1>{body}"
+        f"<style>{STYLE}</style><h1>Closure</h1>{notes}{body}"
         f"{axes_section(closure)}<h2>Distributions</h2>{images}</html>\n"
     )

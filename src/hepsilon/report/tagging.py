@@ -75,7 +75,7 @@ def tagging_body(closure: TaggingClosure, summary: str) -> str:
         HTML of text and tables.
     """
     details = [
-        [name, f"{e.overall.observed:.1f}", f"{e.overall.expected:.1f}", outside_text(e)]
+        [name, number_text(e.overall.observed), number_text(e.overall.expected), outside_text(e)]
         for name, e in closure.efficiency.items()
     ]
     counts = f"{closure.n_events:,} events, {closure.n_objects:,} objects"

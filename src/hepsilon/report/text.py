@@ -20,8 +20,14 @@ __all__ = [
 
 
 def number_text(value: float | None, digits: int = 1) -> str:
-    """Number with thousands separators; ``-`` where it is not known."""
-    return "-" if value is None else f"{value:,.{digits}f}"
+    """Number with thousands separators; ``-`` where it is not known.
+
+    Sums of weights may be of any size: one that would round to zero has three digits.
+    """
+    if value is None:
+        return "-"
+    tiny = digits and value and not round(value, digits)
+    return f"{value:.3g}" if tiny else f"{value:,.{digits}f}"
 
 
 def percent_text(value: float | None) -> str:

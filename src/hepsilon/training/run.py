@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import shutil
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,12 @@ import numpy as np
 
 from hepsilon._system.extras import needs
 from hepsilon._system.progress import progress_bar
+from hepsilon.arrays.fields import partners_of
 from hepsilon.config.file import Config
 from hepsilon.config.learning import Recipe
 from hepsilon.data.dataset import TrainingColumns, check_response, read_columns
-from hepsilon.data.features import FeatureSpec, fit_features
+from hepsilon.data.features import FeatureSpec, Multiplicity, fit_features
+from hepsilon.data.sources import Files
 from hepsilon.efficiencies.artifact import SourceFile, versions, write_artifact
 from hepsilon.efficiencies.artifact_edits import SAMPLE
 from hepsilon.efficiencies.cards import EpochCard, MemberCard, NetworkCard
@@ -167,10 +168,12 @@ def _card(
 
 def train(
     config: Config,
-    data: Sequence[str | Path] | TrainingColumns,
+    data: Files | TrainingColumns,
     out: str | Path,
     *,
+    files: tuple[SourceFile, ...] = (),
     progress: bool = True,
+    hash_files: bool = False,
 ) -> TrainingResult:
     """Train a network, or an ensemble, and write it as one file.
 
@@ -181,12 +184,16 @@ def train(
     ----------
     config : Config
         What to train and how (see :func:`hepsilon.config.file.load_config`).
-    data : sequence of str or Path or TrainingColumns
-        ROOT or parquet files, or columns that are already in memory.
+    data : str, Path, Source, iterable of these, or TrainingColumns
+        Files (see :func:`hepsilon.data.sources.find_sources`), or columns that were read.
     out : str or Path
         The artifact to write.
+    files : tuple of SourceFile, optional
+        Files that columns were read from.
     progress : bool, default True
         Show progress bars on standard error.
+    hash_files : bool, default False
+        Note the hash of the content of every file in the card: they are read once more for it.
 
     Raises
     ------
@@ -204,7 +211,8 @@ def train(
         if isinstance(data, TrainingColumns)
         else read_columns(data, config, folder=folder, progress=progress)
     )
-    files = () if isinstance(data, TrainingColumns) else tuple(map(SourceFile.of, data))
+    if not isinstance(data, TrainingColumns):
+        files = SourceFile.of_all(data, content_hash=hash_files)
     check_response(columns, config.task)
     sides = columns.split(config.training.validation)
     validation = sides[1]
@@ -213,6 +221,8 @@ def train(
     weights = np.abs(sides[0].weights)
     spec = fit_features(config.task, sides[0].nodes, weights, sides[0].offsets)
     architecture = resolve(config.model, config.task)
+    if architecture.blocks or partners_of(spec.names):  # the answer depends on the partners
+        spec = spec.model_copy(update={"multiplicity": Multiplicity.of(sides[0].offsets)})
     if architecture.objects is not None:
         sides = sides[0].joined(architecture.objects), sides[1].joined(architecture.objects)
     sample = _sample(validation)

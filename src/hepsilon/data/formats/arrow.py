@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any, Self
@@ -13,11 +12,10 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from hepsilon.data.formats.base import Damage
+from hepsilon.data.identity import file_identity
 from hepsilon.errors import InputError
 
 __all__ = ["CsvTable", "ParquetTable"]
-
-ENDS = 1 << 16
 
 
 def _open(path: str) -> Any:
@@ -38,21 +36,6 @@ def _names(schema: Any, prefix: str = "") -> Iterator[str]:
         yield prefix + field.name
         if pa.types.is_struct(kind):
             yield from _names(kind, f"{prefix}{field.name}.")
-
-
-def _identity(file: Any, size: int) -> str:
-    """Size and checksum of both ends: what is inside of a table changes them, too."""
-    file.seek(0)
-    checksum = zlib.crc32(file.read(ENDS))
-    file.seek(max(0, size - ENDS))
-    checksum = zlib.crc32(file.read(ENDS), checksum)
-    file.seek(0)
-    return f"{size}-{checksum:08x}"
-
-
-def _size(file: Any) -> int:
-    file.seek(0, 2)
-    return int(file.tell())
 
 
 def _error(path: str, kind: str, error: BaseException) -> InputError:
@@ -78,7 +61,7 @@ class _ArrowTable:
         self.path, self.kind = path, kind
         self._file = _open(path)
         try:
-            self.identity = _identity(self._file, _size(self._file))
+            self.identity = path if "://" in path else file_identity(path).text
             self._load()
         except (pa.ArrowException, OSError, ValueError) as error:
             self._file.close()

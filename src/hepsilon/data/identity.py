@@ -1,0 +1,74 @@
+"""Identity of a file, without reading it whole: another name or place changes nothing."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import NamedTuple
+
+from hepsilon.errors import InputError
+
+__all__ = ["Identity", "file_identity"]
+
+END = 1 << 20
+"""Bytes at the beginning, and at the end, that stand for the content of other files than ROOT."""
+
+
+class Identity(NamedTuple):
+    """What tells files apart.
+
+    Attributes
+    ----------
+    text : str
+        ``uuid:...`` of a ROOT file, which has a number of its own, or ``ends:...``, the SHA-256 of
+        the first and the last MiB of any other.
+    size : int
+        Number of bytes.
+    """
+
+    text: str
+    size: int
+
+
+def file_identity(path: str | Path) -> Identity:
+    """What tells a file apart from others: few bytes of it are read.
+
+    Parameters
+    ----------
+    path : str or Path
+        File, or an address that uproot opens.
+
+    Returns
+    -------
+    Identity
+        The same for a copy, whatever its name.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read.
+    """
+    local = Path(path)
+    try:
+        if not local.is_file():
+            return _of_root(str(path))
+        with local.open("rb") as file:
+            head = file.read(END)
+            size = file.seek(0, 2)
+            file.seek(max(size - END, 0))
+            tail = file.read(END)
+    except Exception as error:  # uproot and fsspec raise many kinds
+        raise InputError(f"cannot read {path}: {error}") from None
+    if head.startswith(b"root"):
+        try:
+            return _of_root(str(path))
+        except Exception:  # a damaged header; its bytes tell it apart as well
+            pass
+    return Identity(f"ends:{hashlib.sha256(head + tail).hexdigest()}", size)
+
+
+def _of_root(path: str) -> Identity:
+    import uproot  # slow to import, and not needed to load an efficiency
+
+    with uproot.open(path) as file:
+        return Identity(f"uuid:{file.file.uuid}", int(file.file.source.num_bytes))
