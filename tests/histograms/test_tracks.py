@@ -232,7 +232,7 @@ def test_float32_columns_keep_the_mass_near_the_threshold() -> None:
 # the list of observables
 
 
-SINGLE = ["M", "Y", "Pt", "pt", "eta", "dy"]
+SINGLE = ["M", "Y", "Pt", "pt", "eta", "dy", "qphi", "bending"]
 DOUBLE = ["eta_phi", "eta1_eta2", "pt1_pt2", "M_dphi", "M_Pt", "M_pt1"]
 
 
@@ -246,7 +246,7 @@ def test_all_observables_of_the_reference_are_there() -> None:
     assert all(isinstance(o, Observable) for o in observables[: len(SINGLE)])
     assert all(isinstance(o, Observable2D) for o in observables[len(SINGLE) :])
     objects = [o.name for o in observables if o.level == "object"]
-    assert objects == ["pt", "eta", "eta_phi"]
+    assert objects == ["pt", "eta", "qphi", "bending", "eta_phi"]
 
 
 def test_axes_have_the_ranges_of_the_task() -> None:

@@ -30,7 +30,7 @@ from hepsilon.histograms.entries import Entries
 from hepsilon.histograms.jets import JET_OBSERVABLES
 from hepsilon.histograms.methods import ALL, DIRECT, OTHER, TAG_COUNTS, TRUTH
 from hepsilon.histograms.observables import Observable
-from hepsilon.processors.columns import wanted_columns
+from hepsilon.processors.columns import wanted_columns, wanted_fields
 from hepsilon.processors.filling import ObservableEntries, TagSample
 from hepsilon.processors.observables import available_observables, warn_of_entries
 from hepsilon.processors.outputs import Histograms, TaggingOutput, TruthHistograms
@@ -152,7 +152,8 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
         dict of str to TaggingOutput
             The output by dataset.
         """
-        chunk = event_chunk(events, self.task, self.config, numbered=False)
+        fields = wanted_fields(events, self.task, self.config, self.wanted)
+        chunk = event_chunk(events, self.task, self.config, fields=fields, numbered=False)
         records = select(chunk.records, self.task)
         offsets = offsets_of(records)
         predictions = self._predictions(records, offsets)
