@@ -320,6 +320,36 @@ def test_observables_in_python_stay_as_they_are(forward: Path) -> None:
     assert output.entry_counts["Pt"].origins == ("default",)
 
 
+def half_of_jets(records: ak.Array) -> ak.Array:
+    """Efficiency of one half for every jet."""
+    return 0.5 * ak.ones_like(records.pt)
+
+
+def test_two_dimensions_of_jets(energetic: Path, tmp_path: Path) -> None:
+    asked = section(eta_phi={"x": "eta", "y": "phi", "bins": [3, 4]}, pt={"bins": 5})
+    efficiencies = {"half": half_of_jets}
+    output = run_closure([energetic], JETS, efficiencies, config=INPUT, observables=asked)
+    report = closure_report(output, JETS, efficiencies, [energetic])
+    entry = report.efficiency["half"]
+    found = entry.observables["eta_phi"]
+    assert found.dimensions == 2
+    assert np.shape(found.observed) == (3, 4)
+    with uproot.open(energetic) as file:
+        tree = file["Events"]
+        eta, phi, tagged = (
+            ak.to_numpy(ak.flatten(tree[f"Jet_{n}"].array())) for n in ("eta", "phi", "tagged")
+        )
+    observed = np.histogram2d(eta, phi, (found.edges[0], found.edges[1]), weights=tagged)[0]
+    np.testing.assert_allclose(found.observed, observed)
+    np.testing.assert_allclose(found.variance, 0.25 * np.histogram2d(eta, phi, found.edges)[0])
+    gain = entry.statistics_gain["eta_phi"]
+    assert np.shape(gain.direct) == (3, 4)
+    assert gain.total is not None
+    assert gain.total.direct == pytest.approx(tagged.sum())
+    write_closure(tmp_path, output, report)
+    assert (tmp_path / "pulls_eta_phi.png").exists()
+
+
 @pytest.fixture(autouse=True)
 def _log(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING, logger="hepsilon")

@@ -6,7 +6,7 @@ Fields that are not set are left out of the file; numbers that do not exist are 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field, PlainSerializer
 from pydantic.json_schema import models_json_schema
@@ -203,7 +203,7 @@ class TotalGain(ClosureRecord):
 
 
 class Gain(ClosureRecord):
-    """Effective numbers of events in every bin.
+    """Effective numbers of events in every bin; nested for two dimensions.
 
     Attributes
     ----------
@@ -217,9 +217,9 @@ class Gain(ClosureRecord):
         Numbers of all bins together; left out where bins share events.
     """
 
-    direct: list[float]
-    truth_tagged: list[float]
-    weights_only: list[float]
+    direct: Bins
+    truth_tagged: Bins
+    weights_only: Bins
     total: TotalGain | None = None
 
 
@@ -332,7 +332,7 @@ class AxisClosure(ClosureRecord):
     names: list[str]
     edges: list[list[float]]
     unit: list[str]
-    origin: list[Literal["given", "default", "correction", "sample"]]
+    origin: list[str]
     entries: Count
     not_a_number: Count
     outside: list[float]
