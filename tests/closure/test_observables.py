@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,14 @@ import numpy as np
 import pytest
 import uproot
 
+import hepsilon
 from hepsilon import ConfigError, InputError
 from hepsilon.closure import closure_report, run_closure
 from hepsilon.closure.observables import choose_observables
 from hepsilon.config import Config, InputConfig, Passed, Task, validate
 from hepsilon.efficiencies.bin_by_bin import BinByBin
 from hepsilon.histograms import Observable, Observable2D
+from hepsilon.histograms.jets import JET_CATALOGUE
 from hepsilon.histograms.tracks import TRACK_CATALOGUE
 from hepsilon.report.axes import binning_toml
 from hepsilon.report.writer import write_closure
@@ -84,6 +87,11 @@ def edges_of(observable: Any) -> list[tuple[float, float, int]]:
     return [(p.edges[0], p.edges[-1], len(p.edges) - 1) for p in observable.parts]
 
 
+@pytest.fixture(autouse=True)
+def _log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, logger="hepsilon")
+
+
 @pytest.fixture(scope="module")
 def forward(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tracks(tmp_path_factory.mktemp("forward") / "forward.root")
@@ -128,8 +136,6 @@ def test_forward_detector_fills_all_histograms(
 
 
 def test_ranges_that_were_proposed_can_be_pinned(forward: Path, tmp_path: Path) -> None:
-    import tomllib
-
     output = run_closure([forward], FORWARD, {}, config=INPUT)
     report = closure_report(output, FORWARD, {}, [forward])
     pinned = section(**tomllib.loads(binning_toml(report))["observables"])
@@ -350,6 +356,18 @@ def test_two_dimensions_of_jets(energetic: Path, tmp_path: Path) -> None:
     assert (tmp_path / "pulls_eta_phi.png").exists()
 
 
-@pytest.fixture(autouse=True)
-def _log(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.WARNING, logger="hepsilon")
+EXAMPLES = sorted((Path(__file__).parents[2] / "training").glob("*.toml"))
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)
+def test_commented_examples_are_valid(path: Path) -> None:
+    text = path.read_text()
+    assert not hepsilon.load_config(path).observables
+    start = text.index("# [observables")
+    lines = text[start:].splitlines()
+    content = tomllib.loads(text[:start] + "\n".join(line.removeprefix("# ") for line in lines))
+    config = validate(Config, content, "file")
+    catalogue = TRACK_CATALOGUE if config.task.of_events else JET_CATALOGUE
+    names = {name for name, o in config.observables.items() if not o.two_dimensional}
+    assert names <= set(catalogue)
+    assert "eta_phi" in config.observables
