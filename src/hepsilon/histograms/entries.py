@@ -104,6 +104,8 @@ class EntryCounts:
         a value are not among them.
     outside : tuple of int
         Number of entries beyond the edges of each axis.
+    names : tuple of str
+        Observable on each axis.
     units : tuple of str
         Unit of each axis.
     origins : tuple of str
@@ -113,6 +115,7 @@ class EntryCounts:
     entries: int
     not_a_number: int
     outside: tuple[int, ...]
+    names: tuple[str, ...]
     units: tuple[str, ...]
     origins: tuple[str, ...]
 
@@ -144,6 +147,7 @@ class EntryCounts:
             entries=int(np.count_nonzero(~undefined)),
             not_a_number=int(np.count_nonzero(undefined & complete)),
             outside=tuple(outside),
+            names=tuple(part.name for part in observable.parts),
             units=tuple(part.unit for part in observable.parts),
             origins=tuple(part.origin for part in observable.parts),
         )
