@@ -59,6 +59,70 @@ def test_info_describes_the_baselines(run, folder, name):
     assert json.loads(out)["kind"] == kind
 
 
+BASELINES = pytest.mark.parametrize("option", [[], ["--bin-by-bin"]], ids=["map", "bins"])
+
+
+def refused(run, folder, option, branches):
+    """Standard error of a map command that must end with an error, and write nothing."""
+    write_branches(folder / "wrong.root", branches)
+    (folder / "config.toml").write_text(CONFIG)
+    out = folder / "out.hepsilon"
+    code, _, err = run("map", folder / "config.toml", folder / "wrong.root", *option, "--out", out)
+    assert code == 2, err
+    assert not out.exists()
+    return " ".join(err.split())
+
+
+@BASELINES
+@pytest.mark.parametrize("response", [0, 1])
+def test_baselines_refuse_a_response_that_never_varies(run, tmp_path, option, response):
+    branches = branches_of(draw([2] * 50, seed=3))
+    err = refused(run, tmp_path, option, branches | {"reco": np.full(50, response, np.int8)})
+    assert "has reco; expected some that pass and some that do not" in err
+
+
+@BASELINES
+def test_baselines_refuse_another_number_of_objects(run, tmp_path, option):
+    branches = branches_of(draw([2] * 49 + [3], seed=3))
+    err = refused(run, tmp_path, option, branches)
+    assert "expected 2 Track objects in every event, but 1 of 50 events have another number" in err
+
+
+@BASELINES
+def test_baselines_refuse_weights_that_cancel(run, tmp_path, option, monkeypatch):
+    monkeypatch.setitem(globals(), "CONFIG", CONFIG.replace("[task]", '[task]\nweight = "w"', 1))
+    branches = branches_of(draw([2] * 50, seed=3)) | {"w": np.full(50, -1.0)}
+    err = refused(run, tmp_path, option, branches)
+    assert "expected a positive sum of weights of 50 events, received -50" in err
+
+
+@BASELINES
+def test_baselines_refuse_damaged_numbers(run, tmp_path, option):
+    branches = branches_of(draw([2] * 50, seed=3))
+    name = next(n for n in branches if n.endswith("px") or n == "Track")
+    damaged = branches[name]
+    tracks = damaged["px"] if damaged.fields else damaged
+    flat = np.array(ak.flatten(tracks))
+    flat[7] = np.nan
+    wrong = ak.unflatten(flat, ak.num(tracks))
+    branches[name] = ak.with_field(damaged, wrong, "px") if damaged.fields else wrong
+    err = refused(run, tmp_path, option, branches)
+    assert "NaN" in err or "outside the fiducial region" in err
+
+
+def test_map_says_what_the_sample_is_worth(run, folder, tmp_path):
+    for option in ([], ["--bin-by-bin"]):
+        arguments = ["map", folder / "config.toml", folder / "tracks.root", *option]
+        code, _, err = run(*arguments, "--out", tmp_path / "a.hepsilon")
+        assert code == 0
+        assert "1,000" in err
+        assert err.index("effective") < err.index("wrote")
+        code, out, err = run(*arguments, "--json", "--out", tmp_path / "a.hepsilon")
+        assert "effective" not in err
+        (everything,) = json.loads(out)["sample"]["categories"]
+        assert (everything["n"], everything["n_effective"]) == (1000, 1000.0)
+
+
 def test_closure_of_tracks(run, folder, tmp_path):
     code, out, _ = run(
         "closure",

@@ -25,6 +25,7 @@ from hepsilon import (
 from hepsilon.config import BinAxis, MapConfig, Passed
 from hepsilon.data.dataset import TrainingColumns
 from hepsilon.data.features import feature_matrix
+from hepsilon.data.selection import passed
 from hepsilon.efficiencies.artifact import SourceFile, write_artifact
 from hepsilon.plotting import plot_map
 from tests.helpers import strategies as sts
@@ -630,3 +631,24 @@ def test_the_plot_has_one_row_for_each_working_point() -> None:
     assert titles == expected
     drawn = [axes.patches[0].get_data().values for axes in panels]
     np.testing.assert_array_equal(drawn, np.moveaxis(POINTS.values(), -1, 0).reshape(9, 4))
+
+
+def test_replicas_refuse_a_seed_that_is_no_whole_number(two_bins: EfficiencyMap) -> None:
+    with pytest.raises(ValueError, match="expected a whole number as seed"):
+        two_bins.replicas(records([[30.0]], [[5]]), seed=1.5)  # type: ignore[arg-type]
+
+
+def test_hundreds_of_working_points_have_their_own_values() -> None:
+    """More than a byte can count: the efficiency of cut i is the share of scores above it."""
+    cuts = np.linspace(0.1, 0.9, 200)
+    task = TASK.model_copy(update={"passed": Passed(field="score", above=tuple(cuts.tolist()))})
+    score = np.random.default_rng(3).uniform(size=1000)
+    number = passed(ak.zip({"score": ak.unflatten(score, 1)}), task)
+    assert ak.to_numpy(ak.flatten(number)).tolist() == np.searchsorted(cuts, score).tolist()
+    counts = ak.to_numpy(ak.flatten(number)).astype(np.float32)
+    jets = replace(binned_sample(1000, 3), passed=counts)
+    values = EfficiencyMap.fit(task, jets, FOUR_BINS).values()
+    assert values.shape == (3, 4, 200)
+    for point in (0, 100, 127, 128, 199):
+        single = EfficiencyMap.fit(TASK, above(jets, point), FOUR_BINS)
+        np.testing.assert_allclose(values[..., point], single.values(), rtol=1e-12)

@@ -46,11 +46,18 @@ def inversion(first, last) -> InversionOutput:
     return instance.process(events[first:last])["sample"]
 
 
+COUNTS = ("entries", "not_a_number", "outside")
+
+
 def numbers_of(value, name=""):
     """All numbers and bins of an output by their place in it."""
     if isinstance(value, hist.Hist):
         view = value.view(flow=True)
         return {(name, part): view[part] if part else view for part in view.dtype.names or ("",)}
+    if isinstance(value, EntryCounts):
+        return {(name, part): np.array(getattr(value, part)) for part in COUNTS} | {
+            (name, part): getattr(value, part) for part in ("units", "origins")
+        }
     if isinstance(value, KeySample):
         return {(name, "keys"): value.keys, (name, "counts"): value.counts}
     if isinstance(value, (TaggingOutput, InversionOutput, dict)):

@@ -525,6 +525,9 @@ def test_a_file_of_tracks_appears_when_it_is_complete(tmp_path: Path) -> None:
         ({"final_state": "mumu"}, r"expected a final state of \['pipi'.*received 'mumu'"),
         ({"n_events": 0}, "expected at least one event, received 0"),
         ({"seed": 0}, r"expected a seed between 1 and 2\^24 - 1, received 0"),
+        ({"seed": 1.5}, r"expected a whole number as seed, between 1 and 2\^24 - 1, received 1.5"),
+        ({"seed": True}, "expected a whole number as seed"),
+        ({"n_events": 1.5}, "expected at least one event, received 1.5"),
         ({"seed": 2**24}, r"expected a seed between 1 and 2\^24 - 1, received 16777216"),
     ],
 )

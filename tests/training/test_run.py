@@ -9,9 +9,12 @@ import pytest
 import uproot
 
 from hepsilon import InputError, TrainingError, load, train
+from hepsilon.arrays.keys import key_uniform
 from hepsilon.config import Config
 from hepsilon.data.dataset import read_columns
+from hepsilon.data.summary import summarise
 from hepsilon.efficiencies.artifact import SourceFile, read_arrays
+from hepsilon.efficiencies.cards import EpochCard, MemberCard
 from hepsilon.efficiencies.engines.keras import Engine
 from hepsilon.efficiencies.network import NetworkEfficiency
 from hepsilon.simulation import write_jets
@@ -76,6 +79,75 @@ def test_result_is_the_artifact(result):
     assert result.best_epochs == (member.best_epoch,)
     for line, epoch in zip(member.history, result.history[0], strict=True):
         assert line.model_dump() == vars(epoch)
+
+
+def test_sample_is_known_before_the_training_and_on_the_card(files, monkeypatch, tmp_path):
+    said = []
+
+    def stop(*args, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "fit_members", stop)
+    with pytest.raises(KeyboardInterrupt):
+        train(mlp_config(), files, tmp_path / "mlp.hepsilon", on_sample=said.append)
+    columns = read_columns(files, mlp_config())
+    assert said == [summarise(columns, TASK)]
+    assert [c.category for c in said[0].categories][::3] == ["hadronFlavour = 5", "all"]
+
+
+def test_card_has_the_sample(files, result):
+    sample = summarise(read_columns(files, mlp_config()), TASK)
+    assert result.efficiency.card.sample == sample
+    assert load(result.efficiency.path).card.sample == sample
+
+
+@pytest.mark.parametrize("losses", [[3.0, 2.0, 1.0], [3.0, 1.0, 2.0], [1.0]])
+def test_best_epoch_that_is_the_last_is_said(losses):
+    lines = [
+        EpochCard(epoch=number, loss=0.0, validation_loss=loss, seconds=0.0)
+        for number, loss in enumerate(losses, 1)
+    ]
+    member = MemberCard(best_epoch=int(np.argmin(losses)) + 1, history=tuple(lines))
+    assert member.best_is_last == (losses[-1] == min(losses))
+
+
+def test_result_says_whether_the_last_epoch_was_the_best(result):
+    (history,) = result.history
+    losses = [epoch.validation_loss for epoch in history]
+    assert result.best_is_last == (losses[-1] == min(losses),)
+
+
+def test_weights_whose_sum_is_negative_are_refused(files, tmp_path):
+    """Of one flavour only; and of the validation events only."""
+    columns = read_columns(files, mlp_config())
+    n_b = np.add.reduceat(columns.nodes[:, 3] == 5, columns.offsets[:-1], dtype=np.int64)
+    weights = np.where(n_b > 0, -1.0, 30.0)
+    with pytest.raises(TrainingError, match=r"positive sum of weights of .*hadronFlavour = 5"):
+        train(mlp_config(), replace(columns, weights=weights), tmp_path / "a.hepsilon")
+    validation = key_uniform(columns.keys) < 0.1
+    weights = np.where(validation, -0.01, 1.0)
+    with pytest.raises(TrainingError, match=r"positive sum of weights of .* validation events"):
+        train(mlp_config(), replace(columns, weights=weights), tmp_path / "a.hepsilon")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("unit", [1e-4, 225892.0])
+def test_unit_of_the_weights_does_not_matter(files, tmp_path, unit):
+    """Losses, kept epoch and efficiencies, up to the rounding of float32."""
+    columns = read_columns(files, mlp_config())
+    columns = replace(columns, weights=np.where(np.arange(columns.n_events) % 9, 1.0, -0.5))
+    found, expected = (
+        train(
+            mlp_config(), replace(columns, weights=c * columns.weights), tmp_path / f"{c}.hepsilon"
+        )
+        for c in (unit, 1.0)
+    )
+    for a, b in zip(found.history[0], expected.history[0], strict=True):
+        assert a.loss == pytest.approx(b.loss, rel=1e-4)
+        assert a.validation_loss == pytest.approx(b.validation_loss, rel=1e-4)
+    jets = random_jets([2, 3, 1])
+    eps = [ak.to_numpy(ak.flatten(r.efficiency(jets))) for r in (found, expected)]
+    np.testing.assert_allclose(*eps, rtol=1e-3)
 
 
 def test_card_says_what_was_done(files, result):

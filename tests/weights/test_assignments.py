@@ -457,3 +457,27 @@ def test_enumerating_refuses_what_the_weight_refuses() -> None:
         enumerate_tags(EPS, exactly(1, "M"))
     with pytest.raises(InputError, match="jets: expected 1"):
         enumerate_tags(EPS, 1, jets=EPS[:, :1] > 0.1)
+
+
+@pytest.mark.parametrize("seed", [1.5, 2.0, True, "1", None])
+def test_a_seed_that_is_no_whole_number_is_refused(seed: Any) -> None:
+    eps = ak.Array([[0.5, 0.5]])
+    with pytest.raises(ValueError, match="expected a whole number as seed"):
+        sample_tags(eps, ids(1), 1, seed=seed)
+
+
+@pytest.mark.parametrize("points", [127, 128])
+def test_tags_of_very_many_working_points(points: int) -> None:
+    """Each jet passes all of them; more than a byte can say are refused."""
+    eps = ak.Array(np.ones((1, 2, points)))
+    names = [str(number) for number in range(points)]
+    calls = (
+        lambda: sample_tags(eps, ids(1), 0, at_least=True, working_points=names),
+        lambda: enumerate_tags(eps, 0, at_least=True, working_points=names).tags[:, 0],
+    )
+    for call in calls:
+        if points == 127:
+            assert call().to_list() == [[points, points]]
+        else:
+            with pytest.raises(InputError, match=r"at most 127 working points .* received 128"):
+                call()

@@ -108,8 +108,15 @@ def train(args: argparse.Namespace) -> Any:
     from hepsilon.plotting.style import save_figure
     from hepsilon.training.run import train as train_network
 
-    config = load_config(args.config)
-    result = train_network(config, args.files, args.out, hash_files=args.hash_files)
+    on_sample = None if args.json else _say_sample
+    result = train_network(
+        load_config(args.config),
+        args.files,
+        args.out,
+        hash_files=args.hash_files,
+        on_sample=on_sample,
+        max_events=args.max_events,
+    )
     card = result.efficiency.card
     history = args.out.with_suffix(".history.png")
     save_figure(plot_history(card), history)
@@ -120,9 +127,31 @@ def train(args: argparse.Namespace) -> Any:
         say(
             f"member {number + 1}: epoch {best.epoch} of {len(member.history)} kept, "
             f"validation loss {best.validation_loss:.5f}"
+            + "; the best epoch is the last: more epochs may help"
+            * member.best_is_last
         )
     say(f"wrote {args.out} and {history}")
     return None
+
+
+def _sample_table(sample: Any) -> Table:
+    """Numbers and effective numbers of a sample by category, one row each."""
+    points = sample.working_points
+    passed = ["passed"] if len(points) == 1 else [f"passed {point}" for point in points]
+    columns = [name for p in passed for name in (p, "effective")]
+    header = ["category", sample.unit, "effective", *columns, "largest weight"]
+    rows = []
+    for part in sample.categories:
+        pairs = zip(part.passed, part.passed_effective, strict=True)
+        cells = [cell for n, e in pairs for cell in (f"{n:,}", f"{e:,.1f}")]
+        numbers = [f"{part.n:,}", f"{part.n_effective:,.1f}", *cells, f"{part.largest_share:.2%}"]
+        rows.append([part.category, *numbers])
+    return _table("sample (largest weight: share of one event)", header, rows)
+
+
+def _say_sample(sample: Any) -> None:
+    """Print what a sample is worth to standard error, before anything is made from it."""
+    Console(stderr=True).print(_sample_table(sample))
 
 
 def make_map(args: argparse.Namespace) -> Any:
@@ -144,13 +173,23 @@ def _source_files(args: argparse.Namespace) -> tuple[Any, ...]:
     return SourceFile.of_all(args.files, content_hash=args.hash_files)
 
 
-def _map(args: argparse.Namespace, config: Any) -> Any:
+def _columns(args: argparse.Namespace, config: Any) -> Any:
+    """Columns of the files; what they are worth is said first."""
     from hepsilon.data.dataset import read_columns
+    from hepsilon.data.summary import summarise
+
+    columns = read_columns(args.files, config, max_events=args.max_events)
+    if not args.json:
+        _say_sample(summarise(columns, config.task))
+    return columns
+
+
+def _map(args: argparse.Namespace, config: Any) -> Any:
     from hepsilon.efficiencies.map import EfficiencyMap
     from hepsilon.plotting.models import plot_map
     from hepsilon.plotting.style import save_figure
 
-    columns = read_columns(args.files, config, max_events=args.max_events)
+    columns = _columns(args, config)
     files = _source_files(args)
     efficiency = EfficiencyMap.fit(config.task, columns, config.map, files)
     efficiency.save(args.out)
@@ -168,11 +207,10 @@ def _map(args: argparse.Namespace, config: Any) -> Any:
 
 
 def _factorised(args: argparse.Namespace, config: Any) -> Any:
-    from hepsilon.data.dataset import read_columns
     from hepsilon.efficiencies.factorised import FactorisedMap, with_axes
 
     config = with_axes(config)
-    columns = read_columns(args.files, config, max_events=args.max_events)
+    columns = _columns(args, config)
     files = _source_files(args)
     efficiency = FactorisedMap.fit(config.task, columns, config.map, files)
     efficiency.save(args.out)
@@ -185,9 +223,12 @@ def _factorised(args: argparse.Namespace, config: Any) -> Any:
 
 def _bin_by_bin(args: argparse.Namespace, config: Any) -> Any:
     from hepsilon.closure import run_closure
+    from hepsilon.data.summary import check_sample
     from hepsilon.efficiencies.bin_by_bin import BinByBin
     from hepsilon.processors.executors import local_executor
 
+    # read as the other commands do: response, numbers of objects, damaged numbers, weights
+    sample = check_sample(_columns(args, config), config.task)
     output = run_closure(
         args.files,
         config.task,
@@ -197,7 +238,7 @@ def _bin_by_bin(args: argparse.Namespace, config: Any) -> Any:
         executor=local_executor(1),
     )
     files = _source_files(args)
-    correction = BinByBin.fit(config.task, output.observables, output.n_events, files)
+    correction = BinByBin.fit(config.task, output.observables, output.n_events, files, sample)
     correction.save(args.out)
     if args.json:
         return {"path": str(args.out)} | _plain(correction.card)
@@ -320,7 +361,7 @@ def _bins_text(edges: Any) -> str:
 
 def _card_rows(card: Any) -> list[list[str]]:
     """Rows for people: one feature, one file, one member a line."""
-    special = {"features", "files", "members", "edges"}
+    special = {"features", "files", "members", "edges", "sample"}
     plain = {k: v for k, v in _plain(card).items() if k not in special}
     rows = [[f"task {name}", str(value)] for name, value in plain.pop("task").items()]
     rows += [[f"feature {f.name}", _feature_text(f)] for f in card.features.features]
@@ -328,6 +369,9 @@ def _card_rows(card: Any) -> list[list[str]]:
         rows.append(["objects in an event", _numbers_text(card.features.multiplicity)])
     rows += [[f"bins {n}", _bins_text(e)] for n, e in getattr(card, "edges", {}).items()]
     rows += [[k, str(v)] for k, v in plain.items()]
+    for part in card.sample.categories if card.sample else ():
+        worth = f"{part.n} {card.sample.unit}, worth {part.n_effective:.1f} of equal weight"
+        rows.append([f"sample {part.category}", worth])
     for number, member in enumerate(getattr(card, "members", ())):
         best = member.history[member.best_epoch - 1]
         kept = f"epoch {best.epoch} of {len(member.history)}"

@@ -21,7 +21,7 @@ from hepsilon.closure.use_cases import use_case
 from hepsilon.config.file import InputConfig
 from hepsilon.config.observables import ObservableConfig
 from hepsilon.config.task import Task
-from hepsilon.data.sources import Files, find_sources
+from hepsilon.data.sources import Files, file_names
 from hepsilon.histograms.observables import AnyObservable
 from hepsilon.processors.efficiency_inversion import Correction
 from hepsilon.processors.observables import warn_of_left_out
@@ -147,7 +147,7 @@ def closure_report(
     TaggingClosure or InversionClosure
         Content of ``closure.json``; ``as_dict`` gives it as plain dictionaries.
     """
-    paths = [source.path for source in find_sources(files)]
+    paths = file_names(files)
     closure = use_case(task).close(output, task, efficiencies, paths)
     checks = {
         "differences": differences(efficiencies, task),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import ConfigDict, Field, StrictFloat
+from pydantic import ConfigDict, Field, StrictFloat, model_validator
 
 from hepsilon.config.learning import MapConfig, ModelConfig, TrainingConfig
 from hepsilon.config.observables import ObservableConfig
@@ -15,6 +16,9 @@ from hepsilon.config.task import Task
 from hepsilon.errors import ConfigError
 
 __all__ = ["Config", "InputConfig", "load_config"]
+
+OBSERVABLE_FIELDS = ("pt", "eta", "phi", "px", "py", "pz", "mass", "charge")
+"""Fields that observables of a use case read, whether the task names them or not."""
 
 
 Branch = str | StrictFloat | Annotated[tuple[str, ...], Field(min_length=1)]
@@ -46,6 +50,11 @@ class InputConfig(Record):
     event_key : {"event", "entry"}
         What tells events apart in the bootstrap, the validation split and the drawing of tags: run,
         luminosityBlock and event, or file and entry, for files that all count from zero.
+    max_weight : float or None
+        Largest event weight, in the unit of the weights; of negative ones the absolute value
+        counts.
+    max_weight_policy : {"raise", "clip"}
+        Larger weights are an error with their number, or become as large as that (counted).
     """
 
     model_config = ConfigDict(populate_by_name=True)
@@ -56,6 +65,14 @@ class InputConfig(Record):
     rows: Literal["events", "objects"] = "events"
     damaged: Literal["raise", "skip"] = "raise"
     event_key: Literal["event", "entry"] = "event"
+    max_weight: Annotated[StrictFloat, Field(gt=0)] | None = None
+    max_weight_policy: Literal["raise", "clip"] = "raise"
+
+    @model_validator(mode="after")
+    def _has_limit(self) -> Self:
+        if self.max_weight_policy == "clip" and self.max_weight is None:
+            raise ValueError('max_weight_policy = "clip" needs max_weight, the largest weight')
+        return self
 
 
 class Config(Record):
@@ -67,6 +84,25 @@ class Config(Record):
     training: TrainingConfig = TrainingConfig()
     map: MapConfig = MapConfig()
     observables: dict[str, ObservableConfig] = {}
+
+    @model_validator(mode="after")
+    def _branches_are_read(self) -> Self:
+        """Refuse a branch under a name that nothing reads: the name is a mistake."""
+        if not self.input.branches and not self.input.reconstructed:
+            return self
+        from hepsilon.arrays.fields import inputs_of  # with numba; a record alone needs neither
+        from hepsilon.arrays.keys import EVENT_NAMES
+
+        known = {*EVENT_NAMES, *OBSERVABLE_FIELDS, *self.observables}
+        known |= {*self.task.object_fields, *self.task.event_fields, *self.task.truth_fields}
+        known |= {each.field for each in self.observables.values() if each.field is not None}
+        known |= {each for name in tuple(known) for each in inputs_of(name)}
+        for name in (*self.input.branches, *self.input.reconstructed):
+            if name not in known:
+                close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+                hint = f"did you mean {close[0]!r}?" if close else f"known are {sorted(known)}"
+                raise ValueError(f"[input.branches] {name}: nothing reads this name; {hint}")
+        return self
 
 
 def load_config(path: str | Path) -> Config:

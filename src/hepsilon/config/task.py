@@ -12,7 +12,6 @@ from hepsilon.config.records import Record
 __all__ = ["Cut", "Fiducial", "Passed", "Task"]
 
 BOUNDS = ("min", "max", "abs_max", "equals")
-MAX_WORKING_POINTS = 127
 
 
 class Cut(Record):
@@ -41,13 +40,17 @@ class Cut(Record):
         return self
 
     def __str__(self) -> str:
-        bounds = {
-            "min": f"{self.field} >= {self.min}",
-            "max": f"{self.field} <= {self.max}",
-            "abs_max": f"|{self.field}| <= {self.abs_max}",
-            "equals": f"{self.field} == {self.equals}",
-        }
-        return " and ".join(bounds[name] for name in BOUNDS if getattr(self, name) is not None)
+        """The requirement as it is written on paper, such as ``20 <= pt <= 50``."""
+        low = "" if self.min is None else f"{self.min:g} <= "
+        high = "" if self.max is None else f" <= {self.max:g}"
+        parts = [] if not low and not high else [f"{low}{self.field}{high}"]
+        if low and not high:
+            parts = [f"{self.field} >= {self.min:g}"]
+        if self.abs_max is not None:
+            parts.append(f"|{self.field}| <= {self.abs_max:g}")
+        if self.equals is not None:
+            parts.append(f"{self.field} == {self.equals}")
+        return " and ".join(parts)
 
 
 class Passed(Record):
@@ -72,8 +75,6 @@ class Passed(Record):
     def _consistent(self) -> Self:
         if any(a >= b for a, b in pairwise(self.above or ())):
             raise ValueError(f"expected increasing cuts, received {self.above}")
-        if len(self.above or ()) > MAX_WORKING_POINTS:
-            raise ValueError(f"expected at most {MAX_WORKING_POINTS} working points")
         names = self.names
         if names is not None and not len(set(names)) == len(names) == len(self.above or (0,)):
             raise ValueError(f"expected a distinct name for each working point, received {names}")
@@ -153,6 +154,23 @@ class Task(Record):
     passed: Passed
     weight: str | None = None
     truth: str | Annotated[tuple[str, ...], Field(min_length=2)] | None = None
+
+    @property
+    def object_fields(self) -> tuple[str, ...]:
+        """Fields of the collection that a training reads, each once."""
+        cuts = [*self.selection, *(self.fiducial.cuts if self.fiducial else ())]
+        names = [*self.features, *(cut.field for cut in cuts)]
+        names += [] if self.of_events else [self.passed.field]
+        names += [self.order_by] if self.order_by else []
+        return tuple(dict.fromkeys(names))
+
+    @property
+    def event_fields(self) -> tuple[str, ...]:
+        """Numbers of the event that a training reads, each once, without its event numbers."""
+        names = [cut.field for cut in self.event_selection]
+        names += [self.weight] if self.weight else []
+        names += [self.passed.field] if self.of_events else []
+        return tuple(dict.fromkeys(names))
 
     @property
     def of_events(self) -> bool:

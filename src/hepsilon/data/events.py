@@ -24,6 +24,7 @@ from hepsilon.config.file import InputConfig
 from hepsilon.config.task import Task
 from hepsilon.data.layout import Column, Layout, column_of, task_fields, task_numbers
 from hepsilon.data.selection import cut_mask
+from hepsilon.data.weights import limit_weights
 from hepsilon.errors import InputError
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "event_chunk",
     "event_column",
     "event_ids",
+    "event_mask",
     "event_weights",
     "metadata",
 ]
@@ -61,6 +63,8 @@ class EventChunk:
         Number of events before the selection of events.
     n_damaged : int
         Number of events that were skipped for damaged numbers.
+    n_limited : int
+        Number of events whose weight was clipped to the largest one that is allowed.
     """
 
     records: ak.Array
@@ -73,6 +77,7 @@ class EventChunk:
     kept: Array | None = None
     n_read: int = 0
     n_damaged: int = 0
+    n_limited: int = 0
 
 
 def metadata(events: ak.Array) -> Mapping[str, Any]:
@@ -140,7 +145,7 @@ def collection(
         records = column_of(events, layout.collection)
         if ak.fields(records):
             return _completed(_with_numbers(records, events, task, layout))
-    wanted = layout.all_fields() if fields is None else fields
+    wanted = _fields_here(layout, task) if fields is None else fields
     numbers = {*task_numbers(task), *task.truth_fields} - set(task_fields(task))
     columns = layout.of_objects(n for n in wanted if n not in numbers or not task.of_events)
     if not columns:
@@ -149,6 +154,12 @@ def collection(
             f"received {shortened(ak.fields(events), layout.collection)}"
         )
     return _completed(_records(events, columns, layout))
+
+
+def _fields_here(layout: Layout, task: Task) -> list[str]:
+    """All fields that the events hold; one that is mapped and that the task needs must be there."""
+    needed = set(task_fields(task))
+    return [n for n in layout.all_fields() if n in needed or layout.has_object(n)]
 
 
 def _with_numbers(records: ak.Array, events: ak.Array, task: Task, layout: Layout) -> ak.Array:
@@ -278,6 +289,33 @@ def event_column(events: ak.Array, name: str, config: InputConfig) -> Array:
     column = known.of_event(name)
     assert column is not None
     return _per_event(column_of(events, column), column, _place(events))
+
+
+def event_mask(events: ak.Array, task: Task, config: InputConfig) -> Array:
+    """Tell which events pass the task's selection of events.
+
+    Parameters
+    ----------
+    events : ak.Array
+        A chunk of any schema.
+    task, config : Task or InputConfig
+        The selection, and places of the columns.
+
+    Returns
+    -------
+    ndarray of bool, shape (n_events,)
+        True for those that pass.
+
+    Raises
+    ------
+    InputError
+        If a number of the selection is missing, or is NaN.
+    """
+    mask = np.ones(len(events), bool)
+    for cut in task.event_selection:
+        values = event_column(events, cut.field, config)
+        mask &= np.asarray(cut_mask(check_finite(values, cut.field), cut))
+    return mask
 
 
 def event_weights(events: ak.Array, task: Task, config: InputConfig) -> Array:
@@ -472,6 +510,7 @@ def event_chunk(
     records = collection(events, task, config, fields=fields)
     weights = event_weights(events, task, config)
     damages.of_events(task.weight or "weight", weights)
+    weights, n_limited = limit_weights(weights, config, place)
     names = frozenset(ak.fields(records))
     needed = task_fields(task)
     if not response and not task.of_events:
@@ -499,6 +538,7 @@ def event_chunk(
         kept=kept[good],
         n_read=n_read,
         n_damaged=int(np.count_nonzero(damages.bad)),
+        n_limited=n_limited,
     )
 
 

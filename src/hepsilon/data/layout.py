@@ -34,47 +34,19 @@ EVENT_ALIASES = {
     ),
 }
 """Other names that event numbers have in files."""
+MOMENTUM = ("pt", "eta", "phi", "px", "py", "pz")
 FIELD_ALIASES = {"mass": ("m",)}
 """Other names that fields of objects have in files."""
 
 
 def task_fields(task: Task) -> list[str]:
-    """List the fields of the collection that the training of a task reads.
-
-    Parameters
-    ----------
-    task : Task
-        The task.
-
-    Returns
-    -------
-    list of str
-        Names, each once.
-    """
-    cuts = [*task.selection, *(task.fiducial.cuts if task.fiducial else ())]
-    names = [*task.features, *(cut.field for cut in cuts)]
-    names += [task.passed.field] if not task.of_events else []
-    names += [task.order_by] if task.order_by else []
-    return list(dict.fromkeys(names))
+    """Fields of the collection that the training of a task reads."""
+    return list(task.object_fields)
 
 
 def task_numbers(task: Task) -> list[str]:
-    """List the numbers of the event that the training of a task reads.
-
-    Parameters
-    ----------
-    task : Task
-        The task.
-
-    Returns
-    -------
-    list of str
-        Names, each once, without those of the event numbers.
-    """
-    names = [cut.field for cut in task.event_selection]
-    names += [task.weight] if task.weight else []
-    names += [task.passed.field] if task.of_events else []
-    return list(dict.fromkeys(names))
+    """Numbers of the event that the training of a task reads, without the event numbers."""
+    return list(task.event_fields)
 
 
 def _splits(name: str) -> Iterator[tuple[str, str]]:
@@ -160,6 +132,8 @@ class Layout:
         Name of the collection of objects.
     branches : mapping of str to str, tuple of str or float
         Columns that do not follow a pattern, by name of the field or number.
+    generated : Layout, optional
+        Of reconstructed objects: layout of the generated ones, whose momenta they must not take.
     """
 
     def __init__(
@@ -169,9 +143,10 @@ class Layout:
         place: str,
         collection: str,
         branches: Mapping[str, Branch],
+        generated: Layout | None = None,
     ) -> None:
         self.known, self.names, self.place = known, tuple(names), place
-        self.collection, self.branches = collection, branches
+        self.collection, self.branches, self.generated = collection, branches, generated
 
     @classmethod
     def of_events(
@@ -193,9 +168,8 @@ class Layout:
         Layout
             Layout of these events.
         """
-        names = ak.fields(events)
-        collection, branches = _of(task, config, name)
-        return cls(names_of(events), names, "the events", collection, branches)
+        known, names = names_of(events), ak.fields(events)
+        return cls._of(known, names, "the events", task, config, name)
 
     @classmethod
     def of_numbers(cls, events: ak.Array, config: InputConfig) -> Layout:
@@ -242,8 +216,22 @@ class Layout:
         Layout
             Layout of this file.
         """
-        collection, branches = _of(task, config, name)
-        return cls(names.__contains__, sorted(names), place, collection, branches)
+        return cls._of(names.__contains__, sorted(names), place, task, config, name)
+
+    @classmethod
+    def _of(
+        cls,
+        known: Callable[[str], bool],
+        names: Iterable[str],
+        place: str,
+        task: Task,
+        config: InputConfig,
+        name: str | None,
+    ) -> Layout:
+        """Layout of the task's objects, or of reconstructed ones."""
+        names = tuple(names)
+        own = cls(known, names, place, task.collection, config.branches)
+        return own if name is None else cls(known, names, place, name, config.reconstructed, own)
 
     def _first(self, candidates: Iterable[str]) -> str | None:
         """The first name that exists, or could be read as a field of a record."""
@@ -309,6 +297,22 @@ class Layout:
         InputError
             If there is none.
         """
+        column = self._column(field)
+        own = self.generated
+        if own is not None and field in MOMENTUM and own._same(field, column):
+            raise InputError(
+                f"{self.place}: the reconstructed {self.collection} objects would take {field!r} "
+                f"from the generated ones ({column}); name their own under [input.reconstructed]"
+            )
+        return column
+
+    def _same(self, field: str, column: Column) -> bool:
+        try:
+            return self._column(field) == column
+        except InputError:
+            return False
+
+    def _column(self, field: str) -> Column:
         branch = self.branches.get(field)
         if isinstance(branch, float | int):
             return float(branch)
@@ -327,8 +331,16 @@ class Layout:
         raise InputError(
             f"{self.place}: expected the column {missing!r} for the field {field!r}, "
             f"received {shortened(self.names, missing)}; name another one "
-            "under [input.branches]"
+            f"under [input.{'branches' if self.generated is None else 'reconstructed'}]"
         )
+
+    def has_object(self, field: str) -> bool:
+        """Tell whether there is a column for a field of the collection."""
+        try:
+            self.of_object(field)
+        except InputError:
+            return False
+        return True
 
     def _patterns(self, field: str) -> Iterator[str]:
         """Names that a field of the collection may have."""
@@ -398,8 +410,3 @@ class Layout:
     def counter(self) -> str | None:
         """Column with the number of objects of each event, as NanoAOD has it (``nJet``)."""
         return self._first([f"n{self.collection}"])
-
-
-def _of(task: Task, config: InputConfig, name: str | None) -> tuple[str, Mapping[str, Branch]]:
-    """Collection and branches of the task's objects, or of the reconstructed ones."""
-    return (task.collection, config.branches) if name is None else (name, config.reconstructed)

@@ -464,4 +464,6 @@ def part_chunk(
     if chunk.n_damaged:
         text = f"{chunk.file}: %d events were left out, whose numbers are NaN, infinite or missing"
         skipped.counts[text] += chunk.n_damaged
+    if chunk.n_limited:
+        skipped.counts["%d weights are larger than max_weight and were clipped"] += chunk.n_limited
     return chunk

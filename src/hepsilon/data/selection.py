@@ -124,7 +124,7 @@ def passed(records: ak.Array, task: Task) -> ak.Array:
         return values == 1
     if len(cuts) == 1:
         return values > cuts[0]
-    return sum(ak.values_astype(values > cut, np.int8) for cut in cuts)
+    return sum(ak.values_astype(values > cut, np.int16) for cut in cuts)
 
 
 def _check_binary(values: ak.Array, name: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from hepsilon.data.formats.choice import FORMATS
 from hepsilon.errors import InputError
 
-__all__ = ["Files", "Source", "find_sources"]
+__all__ = ["Files", "Source", "file_names", "find_sources"]
 
 LISTS = (".txt", ".list")
 
@@ -177,3 +177,25 @@ def find_sources(files: Files) -> list[Source]:
             )
         seen.add(key)
     return sources
+
+
+def file_names(files: Files) -> list[str]:
+    """List the paths of the files that names stand for, whether they are still there or not.
+
+    Parameters
+    ----------
+    files : str, Path, Source or iterable of these
+        Names, as for :func:`find_sources`.
+
+    Returns
+    -------
+    list of str
+        Paths and addresses; a name that stands for no file as it was given.
+    """
+    names = []
+    for each in [files] if isinstance(files, str | Path | Source) else files:
+        try:
+            names += [source.path for source in find_sources(each)]
+        except InputError:
+            names.append(each.path if isinstance(each, Source) else str(each))
+    return names

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import awkward as ak
 
-__all__ = ["IN_GEV", "Unit", "in_gev", "is_angle", "is_momentum"]
+__all__ = ["IN_GEV", "Unit", "edges_in_gev", "in_gev", "is_angle", "is_momentum"]
 
 Unit = Literal["GeV", "MeV"]
 IN_GEV: dict[Unit, float] = {"GeV": 1.0, "MeV": 1e-3}
@@ -63,6 +64,25 @@ def is_angle(name: str) -> bool:
         True for phi.
     """
     return name == "phi" or name.endswith("_phi")
+
+
+def edges_in_gev(edges: Mapping[str, Sequence[float]], unit: Unit) -> dict[str, tuple[float, ...]]:
+    """Convert bin edges of features to GeV, where they are momenta.
+
+    Parameters
+    ----------
+    edges : mapping of str to sequence of float
+        Edges by feature.
+    unit : {"GeV", "MeV"}
+        Their unit.
+
+    Returns
+    -------
+    dict of str to tuple of float
+        Edges by feature.
+    """
+    factors = {name: IN_GEV[unit] if is_momentum(name) else 1.0 for name in edges}
+    return {name: tuple(factors[name] * x for x in values) for name, values in edges.items()}
 
 
 def in_gev(records: ak.Array, unit: Unit) -> ak.Array:

@@ -21,6 +21,7 @@ from hepsilon.config.task import Task
 from hepsilon.data.features import FeatureSpec
 from hepsilon.data.identity import file_identity
 from hepsilon.data.sources import Files, find_sources
+from hepsilon.data.summary import SampleSummary
 from hepsilon.errors import ArtifactError
 
 __all__ = [
@@ -143,6 +144,8 @@ class ArtifactCard(Record):
         Names of the array groups in the file.
     blobs : tuple of str
         Names of other content in the file, such as ``model.onnx``; data, never code.
+    sample : SampleSummary or None
+        Numbers and effective numbers of the training sample, by category.
     """
 
     format: Literal["hepsilon"] = "hepsilon"
@@ -157,6 +160,7 @@ class ArtifactCard(Record):
     versions: dict[str, str]
     arrays: tuple[str, ...]
     blobs: tuple[Literal["model.onnx"], ...] = ()
+    sample: SampleSummary | None = None
 
 
 CardT = TypeVar("CardT", bound=ArtifactCard)

@@ -11,6 +11,7 @@ import numpy as np
 from hepsilon.arrays.types import Array
 from hepsilon.config.task import Task
 from hepsilon.data.features import FeatureSpec
+from hepsilon.data.summary import SampleSummary
 from hepsilon.efficiencies.artifact import ArtifactCard, SourceFile, versions
 from hepsilon.efficiencies.saved import SavedArrays
 from hepsilon.errors import ArtifactError, ConfigError, InputError
@@ -66,6 +67,7 @@ class BinByBin(SavedArrays[BinByBinCard]):
         observables: Mapping[str, hist.Hist[Any]],
         n_events: int,
         files: tuple[SourceFile, ...] = (),
+        sample: SampleSummary | None = None,
     ) -> Self:
         """Divide the histograms of a simulated sample.
 
@@ -80,6 +82,8 @@ class BinByBin(SavedArrays[BinByBinCard]):
             Number of events of the sample.
         files : tuple of SourceFile, default ()
             Files of the sample, noted in the card.
+        sample : SampleSummary, optional
+            Numbers of the sample, noted in the card.
 
         Returns
         -------
@@ -115,6 +119,7 @@ class BinByBin(SavedArrays[BinByBinCard]):
             n_objects=n_events,
             passed_rate=shares[0],
             files=files,
+            sample=sample,
             versions=versions(),
             arrays=("values",),
             edges=edges,

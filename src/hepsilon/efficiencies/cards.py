@@ -47,6 +47,11 @@ class MemberCard(Record):
     best_epoch: int
     history: tuple[EpochCard, ...]
 
+    @property
+    def best_is_last(self) -> bool:
+        """Whether the last epoch was the best one: more epochs may help."""
+        return self.best_epoch == self.history[-1].epoch
+
 
 class ParityCard(Record):
     """Agreement of ``model.onnx`` with Keras on the validation events in the artifact.

@@ -10,12 +10,14 @@ from hepsilon.arrays.types import Array, Nodes, Offsets
 from hepsilon.config.file import Config
 from hepsilon.config.learning import BinAxis, MapConfig
 from hepsilon.config.task import Task
-from hepsilon.data.dataset import TrainingColumns, check_response
+from hepsilon.data.dataset import TrainingColumns
 from hepsilon.data.features import Feature, FeatureSpec
+from hepsilon.data.summary import check_sample
+from hepsilon.data.units import IN_GEV, Unit, edges_in_gev
 from hepsilon.efficiencies.artifact import ArtifactCard, SourceFile, versions
 from hepsilon.efficiencies.base import Efficiency
 from hepsilon.efficiencies.saved import SavedArrays
-from hepsilon.errors import ArtifactError, ConfigError, TrainingError
+from hepsilon.errors import ArtifactError, ConfigError
 
 __all__ = ["FactorisedCard", "FactorisedMap", "track_axes", "with_axes"]
 
@@ -56,16 +58,28 @@ def with_axes(config: Config) -> Config:
     Config
         Configuration to read the columns of :meth:`FactorisedMap.fit` with.
     """
-    axes = config.map if "map" in config.model_fields_set else track_axes()
+    axes = config.map if "map" in config.model_fields_set else track_axes(config.task.unit)
     task = config.task.model_copy(update={"features": tuple(axes.axes), "categorical": {}})
     return config.model_copy(update={"task": task, "map": axes})
 
 
-def track_axes() -> MapConfig:
-    """Default binning in pt, eta and phi, from the paper's kind of tracks: up to 3 GeV."""
+def track_axes(unit: Unit = "GeV") -> MapConfig:
+    """Default binning in pt, eta and phi, from the paper's kind of tracks: up to 3 GeV.
+
+    Parameters
+    ----------
+    unit : {"GeV", "MeV"}, default "GeV"
+        Unit of the edges in pt.
+
+    Returns
+    -------
+    MapConfig
+        The binning.
+    """
+    pt = (0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.8, 1.0, 1.5, 3.0)
     return MapConfig(
         axes={
-            "pt": BinAxis(edges=(0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.8, 1.0, 1.5, 3.0)),
+            "pt": BinAxis(edges=tuple(edge / IN_GEV[unit] for edge in pt)),
             "eta": BinAxis.model_validate({"bins": 9, "min": -0.9, "max": 0.9}),
             "phi": BinAxis.model_validate({"bins": 36, "min": -np.pi, "max": np.pi}),
         }
@@ -132,10 +146,9 @@ class FactorisedMap(SavedArrays[FactorisedCard], Efficiency):
         """
         if not task.of_events:
             raise ConfigError('a factorised map needs a task with level = "event"')
-        check_response(columns, task)
-        if not columns.weights.sum() > 0.0:
-            raise TrainingError(f"expected a positive sum of weights of {columns.n_events} events")
-        edges = {name: axis.edges for name, axis in (config or track_axes()).axes.items()}
+        sample = check_sample(columns, task)
+        axes = (config or track_axes(task.unit)).axes
+        edges = edges_in_gev({name: axis.edges for name, axis in axes.items()}, task.unit)
         missing = [name for name in edges if name not in task.features]
         if missing:
             raise ConfigError(f"map axes {missing} are not among the features {task.features}")
@@ -161,6 +174,7 @@ class FactorisedMap(SavedArrays[FactorisedCard], Efficiency):
             edges=edges,
             iterations=iterations,
             log_likelihood=likelihood,
+            sample=sample,
         )
         return cls(card, {"value": values})
 

@@ -6,14 +6,17 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
+from hepsilon.arrays.checks import check_seed
 from hepsilon.arrays.fields import partners_of
 from hepsilon.arrays.kernels import bins_between
 from hepsilon.arrays.statistics import observed_efficiency
 from hepsilon.arrays.types import Array, Nodes, Offsets
 from hepsilon.config.learning import MapConfig
 from hepsilon.config.task import Task
-from hepsilon.data.dataset import TrainingColumns, check_response
+from hepsilon.data.dataset import TrainingColumns
 from hepsilon.data.features import Feature, FeatureSpec, Multiplicity, check_categories
+from hepsilon.data.summary import check_sample
+from hepsilon.data.units import edges_in_gev
 from hepsilon.efficiencies.artifact import ArtifactCard, SourceFile, versions
 from hepsilon.efficiencies.base import Efficiency
 from hepsilon.efficiencies.saved import SavedArrays
@@ -130,10 +133,14 @@ class EfficiencyMap(SavedArrays[MapCard], Efficiency):
         InputError
             If all objects have the same response.
         TrainingError
-            For unknown categories, or no objects with weight inside the binning.
+            For unknown categories, or a sum of weights, of all objects or of those inside the
+            binning, that is not positive.
         """
-        check_response(columns, task)
-        edges = {name: axis.edges for name, axis in (config or MapConfig()).axes.items()}
+        sample = check_sample(columns, task, by_category=False)
+        binning = config or MapConfig()
+        edges = {name: axis.edges for name, axis in binning.axes.items()}
+        if "axes" in binning.model_fields_set:  # the default is in GeV
+            edges = edges_in_gev(edges, task.unit)
         spec = _map_features(task, edges)
         for name in task.categorical:
             check_categories(task, name, columns.nodes[:, task.features.index(name)])
@@ -159,6 +166,7 @@ class EfficiencyMap(SavedArrays[MapCard], Efficiency):
             versions=versions(),
             arrays=("map",),
             edges=edges,
+            sample=sample,
             unphysical=unphysical,
             n_outside=int(np.count_nonzero(~inside)),
         )
@@ -211,6 +219,11 @@ class EfficiencyMap(SavedArrays[MapCard], Efficiency):
         -------
         ak.Array of float64
             One more axis than the efficiencies.
+
+        Raises
+        ------
+        ValueError
+            If the seed is not a whole number of zero or more.
         """
         asked = self._asked(records)
         return asked.answer(self._of_bins(self._draws(n_replicas, seed), self._bins(asked.nodes)))
@@ -225,7 +238,7 @@ class EfficiencyMap(SavedArrays[MapCard], Efficiency):
         values = self._arrays["value"]
         bins, _ = bins_between(values.reshape(-1, len(self.working_points)), 0.0)
         concentration = (self._arrays["n_effective"].reshape(-1, 1) + 1.0) * bins
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(check_seed(seed))
         drawn = rng.standard_gamma(concentration, (n_replicas, *bins.shape))
         sums = np.cumsum(drawn[..., ::-1], axis=-1)[..., ::-1]
         eps = sums[..., 1:] / np.maximum(sums[..., :1], np.finfo(float).tiny)

@@ -16,7 +16,7 @@ from hepsilon.data.selection import select
 from hepsilon.efficiencies.inputs import are_events, kept_records, objects_of_events
 from hepsilon.errors import InputError
 
-__all__ = ["cut_text", "failed_cuts", "missing_cuts", "selected_objects"]
+__all__ = ["failed_cuts", "missing_cuts", "selected_objects"]
 
 ROW = "hepsilon_row"
 
@@ -49,24 +49,12 @@ def selected_objects(given: ak.Array, task: Task, config: InputConfig | None = N
     return kept_records(given, task)[0]
 
 
-def cut_text(cut: Cut) -> str:
-    """A cut as it is written on paper, such as ``20 <= pt <= 50`` or ``|eta| <= 2.5``."""
-    low = "" if cut.min is None else f"{cut.min:g} <= "
-    high = "" if cut.max is None else f" <= {cut.max:g}"
-    parts = [] if not low and not high else [f"{low}{cut.field}{high}"]
-    if low and not high:
-        parts = [f"{cut.field} >= {cut.min:g}"]
-    if cut.abs_max is not None:
-        parts.append(f"|{cut.field}| <= {cut.abs_max:g}")
-    return " and ".join(parts)
-
-
 def _cuts(task: Task) -> Iterator[tuple[str, Cut]]:
     """All cuts on objects, by what they are called in a message."""
     for cut in task.selection:
-        yield f"the selection {cut_text(cut)}", cut
+        yield f"the selection {cut}", cut
     for cut in task.fiducial.cuts if task.fiducial else ():
-        yield f"the fiducial region {cut_text(cut)}", cut
+        yield f"the fiducial region {cut}", cut
 
 
 def _values(records: ak.Array, cut: Cut) -> ak.Array | None:

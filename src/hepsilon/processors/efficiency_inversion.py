@@ -238,6 +238,7 @@ class EfficiencyInversion(processor.ProcessorABC):  # type: ignore[misc]
         output = filling.output(
             n_events=chunk.n_read,
             n_damaged=chunk.n_damaged,
+            n_limited=chunk.n_limited,
             event_keys=None if sample.keys is None else KeySample.of(sample.keys[sample.selected]),
             n_selected=int(np.count_nonzero(sample.selected)),
             n_outside=int(np.count_nonzero(~inside)),

@@ -178,6 +178,7 @@ class InversionFilling:
         n_selected: int,
         n_outside: int,
         n_damaged: int,
+        n_limited: int,
         event_keys: KeySample | None,
         out_of_domain: dict[str, int],
         reference: str,
@@ -189,8 +190,8 @@ class InversionFilling:
         ----------
         n_events, n_selected, n_outside : int
             Numbers of events: processed, selected, outside the fiducial region.
-        n_damaged : int
-            Number of events that were left out for damaged numbers.
+        n_damaged, n_limited : int
+            Numbers of events that were left out for damaged numbers, and whose weight was clipped.
         event_keys : KeySample or None
             Bootstrap keys of the selected events.
         out_of_domain : dict of str to int
@@ -220,6 +221,7 @@ class InversionFilling:
             n_selected=n_selected,
             n_outside=n_outside,
             n_damaged=n_damaged,
+            n_limited=n_limited,
             event_keys=event_keys,
             reference=reference,
             entry_counts=self.entry_counts,

@@ -111,6 +111,8 @@ class Output(Mapping[str, Any]):
         method.
     n_damaged : int
         Number of events that were left out on request, for numbers that are NaN or missing.
+    n_limited : int
+        Number of events whose weight was clipped to ``max_weight``.
     entry_counts : dict of str to EntryCounts
         Numbers of entries of every observable: all, NaN, and outside of the axes.
     left_out : dict of str to str
@@ -124,6 +126,7 @@ class Output(Mapping[str, Any]):
     residual_moments: Histogram | None = None
     divergence: Histogram | None = None
     n_damaged: int = 0
+    n_limited: int = 0
     entry_counts: dict[str, EntryCounts] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict, metadata={"constant": True})
 
@@ -208,7 +211,8 @@ class TaggingOutput(Output):
         Method, then name: histograms with the axis ``replica`` in place of ``method``, of methods
         that know their own uncertainty (members of an ensemble, draws from a map's posterior).
     profiles : dict of str to Hist
-        Mean and spread of the efficiency per method in bins of each observable of objects.
+        Mean and spread of the efficiency per method in bins of each observable of objects, every
+        object counted once; the pictures of efficiencies show the weighted ``observables``.
     """
 
     n_objects: int

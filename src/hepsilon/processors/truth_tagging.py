@@ -165,6 +165,7 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
         output = TaggingOutput(
             n_events=chunk.n_read,
             n_damaged=chunk.n_damaged,
+            n_limited=chunk.n_limited,
             n_objects=int(offsets[-1]),
             out_of_domain={
                 k: p.n_outside for k, p in predictions.items() if p.n_outside is not None

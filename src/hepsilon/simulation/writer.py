@@ -14,6 +14,7 @@ import numpy as np
 import uproot
 
 from hepsilon._system.files import atomic_path
+from hepsilon.arrays.checks import check_seed
 from hepsilon.simulation.amplitudes import (
     AMPLITUDES,
     FINAL_STATES,
@@ -315,9 +316,8 @@ def write_tracks(
 
 
 def _check_size(seed: int, n_events: int) -> None:
-    if not 1 <= seed < 2**24:
-        raise ValueError(f"expected a seed between 1 and 2^24 - 1, received {seed}")
-    if n_events < 1:
+    check_seed(seed, 1, 24)
+    if n_events < 1 or n_events != int(n_events):
         raise ValueError(f"expected at least one event, received {n_events}")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import shutil
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,11 @@ from hepsilon._system.progress import progress_bar
 from hepsilon.arrays.fields import partners_of
 from hepsilon.config.file import Config
 from hepsilon.config.learning import Recipe
-from hepsilon.data.dataset import TrainingColumns, check_response, read_columns
+from hepsilon.config.task import Task
+from hepsilon.data.dataset import TrainingColumns, read_columns
 from hepsilon.data.features import FeatureSpec, Multiplicity, fit_features
 from hepsilon.data.sources import Files
+from hepsilon.data.summary import SampleSummary, check_sample, check_weights, summarise
 from hepsilon.efficiencies.artifact import SourceFile, versions, write_artifact
 from hepsilon.efficiencies.artifact_edits import SAMPLE
 from hepsilon.efficiencies.cards import EpochCard, MemberCard, NetworkCard
@@ -59,9 +62,14 @@ class TrainingResult:
     history: tuple[tuple[Epoch, ...], ...]
     best_epochs: tuple[int, ...]
 
+    @property
+    def best_is_last(self) -> tuple[bool, ...]:
+        """Whether the last epoch of each member was its best one: more epochs may help."""
+        return tuple(member.best_is_last for member in self.efficiency.card.members)
+
 
 def _fingerprint(config: Config, train: TrainingColumns, validation: TrainingColumns) -> str:
-    """Hash of all that decides the result; a state of another training is not continued."""
+    """Hash of all that decides the result; a state with another hash is not continued."""
     digest = hashlib.sha256(f"{STATE_FORMAT} {config.model_dump_json()}".encode())
     for block in (*train.blocks(), *validation.blocks()):
         for array in (block.offsets, block.nodes, block.passed, block.weights):
@@ -125,7 +133,7 @@ def _sample(validation: TrainingColumns) -> dict[str, Any]:
 
 
 def _with_graph(efficiency: NetworkEfficiency) -> NetworkEfficiency:
-    """The artifact with an ONNX graph, where that can be made; without it Keras evaluates it."""
+    """Add an ONNX graph to an artifact where it can be made; without one Keras evaluates it."""
     try:
         return add_graph(efficiency, efficiency.path)
     except ConfigError as error:
@@ -142,6 +150,7 @@ def _card(
     columns: TrainingColumns,
     fits: list[Fit],
     files: tuple[SourceFile, ...],
+    summary: SampleSummary,
 ) -> NetworkCard:
     members = tuple(
         MemberCard(
@@ -163,7 +172,22 @@ def _card(
         architecture=resolve(config.model, config.task),
         training=full,
         members=members,
+        sample=summary,
     )
+
+
+def _check_sides(training: TrainingColumns, validation: TrainingColumns, task: Task) -> None:
+    """Refuse a split in which the weights of a side cancel: its loss has no smallest value."""
+    try:
+        check_weights(summarise(training, task))
+    except TrainingError as error:
+        raise TrainingError(f"training events: {error}") from None
+    total = float(np.sum(validation.weights))
+    if not total > 0.0:
+        raise TrainingError(
+            f"expected a positive sum of weights of {validation.n_events} validation events, "
+            f"received {total:g}; use more events, or a larger training.validation"
+        )
 
 
 def train(
@@ -174,16 +198,18 @@ def train(
     files: tuple[SourceFile, ...] = (),
     progress: bool = True,
     hash_files: bool = False,
+    on_sample: Callable[[SampleSummary], None] | None = None,
+    max_events: int | None = None,
 ) -> TrainingResult:
     """Train a network, or an ensemble, and write it as one file.
 
-    The state after every epoch is kept beside ``out`` until that file is written: the same call
-    after an interruption goes on where it stopped.
+    The state after every epoch is kept beside ``out`` until that file is written. A call with equal
+    arguments after an interruption goes on where the first one stopped.
 
     Parameters
     ----------
     config : Config
-        What to train and how (see :func:`hepsilon.config.file.load_config`).
+        Task, model and training (see :func:`hepsilon.config.file.load_config`).
     data : str, Path, Source, iterable of these, or TrainingColumns
         Files (see :func:`hepsilon.data.sources.find_sources`), or columns that were read.
     out : str or Path
@@ -194,6 +220,15 @@ def train(
         Show progress bars on standard error.
     hash_files : bool, default False
         Note the hash of the content of every file in the card: they are read once more for it.
+    on_sample : callable, optional
+        Called with the numbers of the sample before the training starts.
+    max_events : int, optional
+        Number of events after which no more are read.
+
+    Returns
+    -------
+    TrainingResult
+        Handle to the artifact, and the losses of all epochs.
 
     Raises
     ------
@@ -202,19 +237,23 @@ def train(
     InputError
         If files or columns do not have what the task needs.
     TrainingError
-        If there are too few events, a feature is constant, or the loss is not finite.
+        If there are too few events, the sum of the weights is not positive (of all or of a
+        category), a feature is constant, or the loss is not finite.
     """
     needs("training", "keras", keras_backend())
     folder = Path(out).absolute().parent  # has room for what does not fit into memory
     columns = (
         data
         if isinstance(data, TrainingColumns)
-        else read_columns(data, config, folder=folder, progress=progress)
+        else read_columns(data, config, folder=folder, max_events=max_events, progress=progress)
     )
     if not isinstance(data, TrainingColumns):
         files = SourceFile.of_all(data, content_hash=hash_files)
-    check_response(columns, config.task)
+    if on_sample is not None:
+        on_sample(summarise(columns, config.task))
+    summary = check_sample(columns, config.task)
     sides = columns.split(config.training.validation)
+    _check_sides(*sides, config.task)
     validation = sides[1]
     full = recipe(config.model, config.training, sides[0].n_events)
     config = config.model_copy(update={"training": full})
@@ -229,7 +268,7 @@ def train(
     start_backend()
     folder = _state_folder(Path(out), _fingerprint(config, *sides))
     fits = _fit(config, full, spec, sides, folder, progress)
-    card = _card(config, full, spec, columns, fits, files)
+    card = _card(config, full, spec, columns, fits, files, summary)
     arrays = [*(_weights(architecture, spec, fit) for fit in fits), sample]
     write_artifact(out, card, dict(zip(card.arrays, arrays, strict=True)))
     efficiency = _with_graph(NetworkEfficiency.load(out))

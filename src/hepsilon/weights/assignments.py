@@ -19,6 +19,7 @@ import awkward as ak
 import numpy as np
 
 from hepsilon.arrays import keys
+from hepsilon.arrays.checks import check_seed
 from hepsilon.arrays.columns import offsets_of, unflatten
 from hepsilon.arrays.types import Array
 from hepsilon.errors import InputError
@@ -30,6 +31,8 @@ __all__ = ["MAX_ASSIGNMENTS", "TagAssignments", "enumerate_tags", "sample_tags"]
 
 MAX_ASSIGNMENTS = 10_000
 """Largest number of assignments that one event may have, unless asked for more."""
+MAX_BINS = 128
+"""Largest number of bins (working points and one) whose numbers fit into one byte."""
 MAX_ENTRIES = 200_000_000
 """Largest number of tags (assignments times jets) of one call: 200 MB at one byte each."""
 
@@ -99,7 +102,7 @@ def sample_tags(
         If the arguments are not valid for :func:`hepsilon.truth_tag_weight`, or ``events`` are not
         three columns of whole numbers for as many events.
     ValueError
-        If the seed is out of range.
+        If the seed is not a whole number, or out of range.
 
     Examples
     --------
@@ -114,10 +117,9 @@ def sample_tags(
     >>> ak.sum(tags, axis=1).to_list()
     [1, 0]
     """
-    if not 0 <= seed < 2**64:
-        raise ValueError(f"expected a seed between 0 and 2^64 - 1, received {seed}")
+    seed = check_seed(seed)
     condition = as_condition(n_tags, at_least)
-    bins = TagBins.of(eps, jets=jets, **options)
+    bins = _listed(TagBins.of(eps, jets=jets, **options))
     bins.warn()
     run, lumi, event = _columns(events, len(bins.offsets) - 1)
     key = keys.event_key(run, lumi, event, keys.event_key(*_seed(seed), keys.TAG_SALT)[0])
@@ -129,6 +131,16 @@ def sample_tags(
 def _seed(seed: int) -> tuple[Array, Array, Array]:
     zero = np.zeros(1, np.uint64)
     return np.array([seed], np.uint64), zero, zero
+
+
+def _listed(bins: TagBins) -> TagBins:
+    """The bins, if their numbers fit into the tags that are written out."""
+    if bins.n_bins > MAX_BINS:
+        raise InputError(
+            f"expected at most {MAX_BINS - 1} working points to list tags of, received "
+            f"{bins.n_bins - 1}"
+        )
+    return bins
 
 
 def _as_tags(bins: TagBins, drawn: Array) -> Array:
@@ -234,7 +246,7 @@ def enumerate_tags(
     [[0.125, 0.375]]
     """
     condition = as_condition(n_tags, at_least)
-    bins = TagBins.of(eps, jets=jets, **options)
+    bins = _listed(TagBins.of(eps, jets=jets, **options))
     bins.warn()
     table = condition.transitions(bins.working_points)
     counts = tag_kernels.count_assignments(bins.offsets, bins.weights, table)

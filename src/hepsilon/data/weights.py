@@ -1,0 +1,49 @@
+"""The largest weight that a sample may have: few events must not decide an efficiency."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hepsilon.arrays.types import Array
+from hepsilon.config.file import InputConfig
+from hepsilon.errors import InputError
+
+__all__ = ["limit_weights"]
+
+
+def limit_weights(weights: Array, config: InputConfig, place: str = "") -> tuple[Array, int]:
+    """Clip weights to the largest one that is allowed, or refuse larger ones.
+
+    Parameters
+    ----------
+    weights : ndarray of float64, shape (n_events,)
+        Weights; of negative ones the absolute value counts.
+    config : InputConfig
+        Largest weight, and what is done with larger ones.
+    place : str, optional
+        File that they come from.
+
+    Returns
+    -------
+    limited : ndarray of float64, shape (n_events,)
+        The weights, or clipped ones.
+    count : int
+        Number of weights that were clipped.
+
+    Raises
+    ------
+    InputError
+        For larger weights that are not to be clipped, with their number and the largest one.
+    """
+    limit = config.max_weight
+    if limit is None:
+        return weights, 0
+    sizes = np.abs(weights)
+    count = int(np.count_nonzero(sizes > limit))
+    if count and config.max_weight_policy == "raise":
+        raise InputError(
+            f"{place + ': ' if place else ''}{count} of {len(weights)} weights are larger than "
+            f"max_weight = {limit:g} (the largest one is {np.nanmax(sizes):g}); remove these "
+            'events, or clip them with max_weight_policy = "clip" in [input]'
+        )
+    return np.clip(weights, -limit, limit), count
