@@ -28,20 +28,20 @@ def test_a_file_that_is_nowhere_keeps_its_name(tmp_path: Path, content: str | No
     assert find_file(str(path), "0" * 64) == str(path)
 
 
-def test_workers_find_what_was_uploaded(ensemble, tmp_path: Path) -> None:
+def test_workers_find_what_was_uploaded(ensemble, gnn, tmp_path: Path) -> None:
     """The path leads nowhere, or to another file of that name: the content decides."""
     jets = random_jets([2, 0, 3])
-    expected = rows(ensemble(jets))
-    path = Path(shutil.copy(ensemble.path, tmp_path / "model.hepsilon"))
-    handle = load(path)
+    gone = load(shutil.copy(ensemble.path, tmp_path / "gone.hepsilon"))
+    changed = load(shutil.copy(gnn.path, tmp_path / "changed.hepsilon"))
+    expected = [rows(each(jets)) for each in (ensemble, gnn)]
     with (
         LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0") as cluster,
         Client(cluster) as client,
     ):
-        client.upload_file(str(path))
-        path.unlink()
-        found = client.submit(handle, jets).result()
-        np.testing.assert_allclose(rows(found), expected, rtol=0, atol=2e-6)
-        path.write_text("something else")
-        found = client.submit(handle.evaluate, jets, pure=False).result()
-        np.testing.assert_allclose(rows(found.eps), expected, rtol=0, atol=2e-6)
+        for handle in (gone, changed):
+            client.upload_file(handle.path)
+        Path(gone.path).unlink()
+        Path(changed.path).write_text("something else")
+        found = [client.submit(handle, jets).result() for handle in (gone, changed)]
+    for eps, known in zip(found, expected, strict=True):
+        np.testing.assert_allclose(rows(eps), known, rtol=0, atol=2e-6)

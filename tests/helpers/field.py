@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ def _tuples(value: Any) -> Any:
 
 
 def jets(n: int, seed: int = 0, *, at_least: int = 0) -> tuple[Array, dict[str, ak.Array]]:
-    """Numbers of jets, and their jagged columns: b jets pass with 0.7, c jets 0.2, light ones 0.02."""
+    """Numbers of jets, and their jagged columns; b, c and light jets pass with 0.7, 0.2, 0.02."""
     rng = np.random.default_rng(seed)
     counts = rng.integers(at_least, 6, n)
     size = int(counts.sum())
@@ -70,7 +71,7 @@ def numbers(n: int, start: int = 0) -> dict[str, Array]:
 def write_tree(
     path: Path, columns: dict[str, Any], tree: str = "Events", *, parts: int = 1
 ) -> Path:
-    """Write a TTree, with as many baskets per branch as parts; records become ``nJet, Jet_pt``..."""
+    """Write a TTree with so many baskets per branch; records become ``nJet, Jet_pt``..."""
     types = {
         name: ak.type(values).content if isinstance(values, ak.Array) else np.asarray(values).dtype
         for name, values in columns.items()
@@ -79,7 +80,7 @@ def write_tree(
     bounds = np.linspace(0, size, parts + 1).astype(int)
     with uproot.recreate(path) as file:
         file.mktree(tree, types, counter_name=lambda name: f"n{name}")
-        for start, stop in zip(bounds[:-1], bounds[1:], strict=True):
+        for start, stop in pairwise(bounds):
             file[tree].extend({name: values[start:stop] for name, values in columns.items()})
     return path
 

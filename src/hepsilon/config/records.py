@@ -7,15 +7,10 @@ from __future__ import annotations
 
 import difflib
 from contextvars import ContextVar
-from typing import Any, Self, get_args
+from typing import Any, get_args
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    ModelWrapValidatorHandler,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError
+from pydantic_core import core_schema
 
 from hepsilon.errors import ConfigError, HepsilonError
 
@@ -33,9 +28,15 @@ class Record(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    @model_validator(mode="wrap")
     @classmethod
-    def _explained(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+    def __get_pydantic_core_schema__(
+        cls, source: Any, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        """Explain errors around everything that is validated, also the checks of subclasses."""
+        return core_schema.no_info_wrap_validator_function(cls._explained, handler(source))
+
+    @classmethod
+    def _explained(cls, data: Any, handler: core_schema.ValidatorFunctionWrapHandler) -> Any:
         """Turn pydantic's error into ours, once: at the outermost record."""
         if _WITHIN.get():
             return handler(data)
