@@ -175,6 +175,9 @@ def inversion_closure(
         Content of ``closure.json``.
     """
     repeated = output.n_repeated
+    optional: dict[str, Any] = {}
+    if repeated is not None:
+        optional["repeated_events"] = share_of(repeated, repeated, output.n_selected)
     return InversionClosure(
         task=task,
         efficiency={method.label: _entry(output, method) for method in output.methods},
@@ -185,8 +188,6 @@ def inversion_closure(
         selected_effective_sample_size=effective_sizes(_totals(output, SELECTED)),
         axes=axes_of(output),
         left_out=output.left_out,
-        repeated_events=None
-        if repeated is None
-        else share_of(repeated, repeated, output.n_selected),
+        **optional,
         **provenance(efficiencies, files),
     )
