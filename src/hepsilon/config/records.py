@@ -64,6 +64,8 @@ def _explain(record: type[BaseModel], error: Any) -> str:
     """One line for one pydantic error; an unknown key names the nearest valid one."""
     where = ".".join(str(part) for part in error["loc"])
     if error["type"] != "extra_forbidden":
+        if error["type"] == "value_error":  # a check of our own says what it received
+            return f"{where or 'configuration'}: {str(error['msg']).removeprefix('Value error, ')}"
         return f"{where or 'configuration'}: {error['msg']}, received {error['input']!r}"
     model = record
     for part in error["loc"][:-1]:
