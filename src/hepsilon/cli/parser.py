@@ -37,11 +37,14 @@ EXAMPLES = {
         hepsilon map training/tracks.toml phasespace.root --out factorised.hepsilon
         hepsilon map training/tracks.toml phasespace.root --bin-by-bin --out bins.hepsilon""",
     "closure": """\
+        hepsilon closure gnn.hepsilon test.root --out closure
         hepsilon closure training/gnn.toml test.root \\
             --efficiency map=map.hepsilon --efficiency gnn=gnn.hepsilon --out closure
         hepsilon closure training/tracks.toml rho.root --efficiency net=tracks.hepsilon \\
             --efficiency bins=bins.hepsilon --reconstructed TrackReco --out closure-rho""",
-    "info": "hepsilon info gnn.hepsilon",
+    "info": """\
+        hepsilon info gnn.hepsilon
+        hepsilon info gnn.hepsilon --toml gnn.toml""",
     "export": """\
         hepsilon export gnn.hepsilon --format onnx --out gnn.onnx
         hepsilon export gnn.hepsilon --format hepsilon --out gnn.hepsilon
@@ -99,8 +102,7 @@ def _hash_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _config_and_files(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("config", type=Path, metavar="CONFIG.toml", help="configuration")
+def _files(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "files",
         nargs="+",
@@ -109,6 +111,20 @@ def _config_and_files(parser: argparse.ArgumentParser) -> None:
         "(.txt), or coffea's fileset (.json)",
     )
     parser.add_argument("--max-events", type=_positive, help="read no more than so many")
+
+
+def _config_and_files(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("config", type=Path, metavar="CONFIG.toml", help="configuration")
+    _files(parser)
+    _executor_options(parser)
+
+
+def _executor_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("reading")
+    kinds = ["iterative", "futures", "dask"]
+    group.add_argument("--executor", choices=kinds, help="of coffea (this process)")
+    group.add_argument("--workers", type=_positive, help="processes (1, or 2 of an executor)")
+    group.add_argument("--scheduler", help="address of a Dask scheduler (a local cluster)")
 
 
 def _track_options(parser: argparse.ArgumentParser) -> None:
@@ -138,6 +154,9 @@ def _commands_of_files(parsers: Any) -> None:
     """Add what reads, rewrites or converts one model or map."""
     command = _add_command(parsers, "info", commands.info)
     command.add_argument("path", type=Path, metavar="PATH", help="model or map")
+    command.add_argument(
+        "--toml", type=Path, metavar="FILE", help="configuration to write, from what it holds"
+    )
     _json_option(command)
 
     command = _add_command(parsers, "export", commands.export)
@@ -209,17 +228,23 @@ def build_parser() -> argparse.ArgumentParser:
     _json_option(command)
 
     command = _add_command(parsers, "closure", commands.closure)
-    _config_and_files(command)
+    command.add_argument(
+        "config",
+        type=Path,
+        metavar="EFFICIENCY",
+        help="model or map, which knows its question; or a configuration (.toml)",
+    )
+    _files(command)
     command.add_argument(
         "--efficiency",
         type=_named_path,
         action="append",
-        required=True,
         metavar="NAME=PATH",
         help="efficiency to check; may be given several times",
     )
+    command.set_defaults(usage_error=command.error)
     command.add_argument("--out", type=Path, required=True, help="folder to write")
-    command.add_argument("--workers", type=_positive, default=1, help="processes (%(default)s)")
+    _executor_options(command)
     command.add_argument(
         "--working-point",
         metavar="NAME",
