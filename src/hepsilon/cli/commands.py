@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hepsilon._system.extras import needs
+from hepsilon.cli.applying import apply
 from hepsilon.cli.cards import info
 from hepsilon.cli.closing import closure
 from hepsilon.cli.inputs import executor_of, training_columns
@@ -21,6 +22,7 @@ from hepsilon.cli.output import plain, say, table
 from hepsilon.errors import ConfigError
 
 __all__ = [
+    "apply",
     "closure",
     "convert",
     "demo",

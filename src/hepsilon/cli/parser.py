@@ -42,6 +42,10 @@ EXAMPLES = {
             --efficiency map=map.hepsilon --efficiency gnn=gnn.hepsilon --out closure
         hepsilon closure training/tracks.toml rho.root --efficiency net=tracks.hepsilon \\
             --efficiency bins=bins.hepsilon --reconstructed TrackReco --out closure-rho""",
+    "apply": """\
+        hepsilon apply gnn.hepsilon events.root --out friend.root
+        hepsilon apply gnn.hepsilon 'data/*.root' --out friends --replicas updown --tags 2
+        hepsilon apply gnn.hepsilon events.parquet --out friend.parquet --tags '2+@M & 1+@T'""",
     "info": """\
         hepsilon info gnn.hepsilon
         hepsilon info gnn.hepsilon --toml gnn.toml""",
@@ -150,6 +154,37 @@ def _inversion_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _apply_command(parsers: Any) -> None:
+    command = _add_command(parsers, "apply", commands.apply)
+    command.add_argument("path", type=Path, metavar="EFFICIENCY", help="model or map")
+    _files(command)
+    command.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        help="file to write (.root, .parquet), or a folder with one file for each input",
+    )
+    command.add_argument(
+        "--replicas",
+        default="none",
+        metavar="N|all|updown",
+        help="add replicas, or the efficiency shifted up and down by their spread (none)",
+    )
+    command.add_argument(
+        "--tags",
+        action="append",
+        metavar="CONDITION",
+        help="add the probability of a number of tags: 2, 2+, '2+@M & 1+@T'; several times",
+    )
+    command.add_argument("--rntuple", action="store_true", help="RNTuples in ROOT files")
+    command.add_argument(
+        "--config", type=Path, metavar="FILE.toml", help="whose [input] is that of these files"
+    )
+    command.add_argument("--backend", default="auto", help="that evaluates networks (%(default)s)")
+    command.add_argument("--device", help="such as cpu or gpu:0 (a GPU where there is one)")
+    _json_option(command)
+
+
 def _commands_of_files(parsers: Any) -> None:
     """Add what reads, rewrites or converts one model or map."""
     command = _add_command(parsers, "info", commands.info)
@@ -253,6 +288,7 @@ def build_parser() -> argparse.ArgumentParser:
     _inversion_options(command)
     _json_option(command)
 
+    _apply_command(parsers)
     _commands_of_files(parsers)
     return parser
 
