@@ -29,8 +29,13 @@ CHANGES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "two cuts": (
         {"selection": (Cut(field="pt", min=20.0, max=50.0), ETA)},
-        "another selection than the task's: none, not 20 <= pt <= 50 and |eta| <= 2.5",
+        "another selection than the task's: none, not pt >= 20 and pt <= 50 and |eta| <= 2.5",
     ),
+    "selection of events": (
+        {"event_selection": (Cut(field="HLT_IsoMu24", equals=True),)},
+        "another event_selection than the task's: none, not HLT_IsoMu24 == True",
+    ),
+    "unit": ({"unit": "MeV"}, "another unit than the task's: GeV, not MeV"),
     "response": (
         {"passed": Passed(field="discriminant", above=(0.5,))},
         "another response than the task's: ",

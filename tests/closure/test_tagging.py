@@ -187,6 +187,37 @@ def test_pull_of_a_bin_without_variance_is_unknown():
     assert found.plain()["pull"] == [None, 0.0]
 
 
+@pytest.mark.parametrize("unit", [1e-4, 0.001, 225892.0])
+@pytest.mark.parametrize("negative", [0.0, 0.1])
+def test_unit_of_the_weights_does_not_matter_for_the_report(unit, negative):
+    """Everything but sums of weights; from the processor to the record."""
+    rng = np.random.default_rng(8)
+    jets = tagged_jets([2, 3, 0, 1, 4] * 60)
+    weights = rng.gamma(3.0, size=len(jets)) * np.where(
+        rng.uniform(size=len(jets)) < negative, -1, 1
+    )
+    found, expected = (
+        closure_report(
+            TruthTagging(TASK, {"half": half}).process(events_of(jets, c * weights))["sample"],
+            TASK,
+            {"half": half},
+            [],
+        ).efficiency["half"]
+        for c in (unit, 1.0)
+    )
+    assert expected.observables["pt"].ndf > 1
+    assert found.overall.pull == pytest.approx(expected.overall.pull)
+    for name, a in expected.observables.items():
+        b = found.observables[name]
+        assert (b.ndf, b.p_value) == (a.ndf, pytest.approx(a.p_value)), name
+        assert b.chi2 == pytest.approx(a.chi2)
+    for name, a in expected.effective_sample_size.items():
+        assert found.effective_sample_size[name] == pytest.approx(a)
+    for name, gain in expected.statistics_gain.items():
+        bins = found.statistics_gain[name].truth_tagged
+        np.testing.assert_allclose(bins, gain.truth_tagged, rtol=1e-6, atol=1e-9)
+
+
 # closure.json
 
 

@@ -107,7 +107,7 @@ def test_columns_of_any_container_are_the_same_objects(
     structured = np.zeros(10, [(name, column.dtype) for name, column in columns.items()])
     for name, column in columns.items():
         structured[name] = column
-    plain = np.stack([columns[f] for f in toy_map.features.names], axis=1)
+    plain = np.stack([columns[f] for f in TASK.features], axis=1)
     expected = flat(toy_map(records))
     for table in (structured, plain, plain.astype(np.float32)):
         found = toy_map(table)
@@ -119,11 +119,21 @@ def test_columns_of_any_container_are_the_same_objects(
     np.testing.assert_array_equal(toy_map(listed), expected)
 
 
+def test_columns_of_a_plain_array_are_those_of_the_task_for_any_efficiency(
+    toy_map: EfficiencyMap, ensemble: NetworkEfficiency, records: ak.Array
+) -> None:
+    """Whatever order the efficiency has them in itself: a map has its categories first."""
+    assert toy_map.features.names != TASK.features
+    plain = np.stack([flat(records[name]) for name in TASK.features], axis=1)
+    for efficiency in (toy_map, ensemble):
+        np.testing.assert_array_equal(efficiency(plain), flat(efficiency(records)))
+
+
 def test_no_objects_have_no_numbers(toy_map: EfficiencyMap, records: ak.Array) -> None:
     frame = frame_of(records, grouped=False)
     assert len(toy_map(frame[:0])) == 0
     assert len(toy_map(frame_of(records, grouped=True)[:0])) == 0
-    assert toy_map(np.zeros((0, 3))).shape == (0,)
+    assert toy_map(np.zeros((0, 4))).shape == (0,)
     assert toy_map(ak.flatten(records, axis=1)[:0]).to_list() == []
 
 
@@ -211,7 +221,7 @@ def test_flat_tables_are_refused_where_partners_matter(
 
 
 def test_an_array_with_other_columns_is_refused(toy_map: EfficiencyMap) -> None:
-    with pytest.raises(InputError, match=r"\['hadronFlavour', 'pt', 'eta'\] in this order"):
+    with pytest.raises(InputError, match=r"\['pt', 'eta', 'phi', 'hadronFlavour'\] in this order"):
         toy_map(np.zeros((5, 2)))
 
 
@@ -219,6 +229,12 @@ def test_an_array_with_other_columns_is_refused(toy_map: EfficiencyMap) -> None:
 def test_what_holds_no_objects_is_refused(given: Any, toy_map: EfficiencyMap) -> None:
     with pytest.raises(InputError):
         toy_map(given)
+
+
+@pytest.mark.parametrize("kind", ["object", "U4", "complex"])
+def test_an_array_of_no_numbers_is_refused(kind: str, toy_map: EfficiencyMap) -> None:
+    with pytest.raises(InputError, match="expected an array of numbers"):
+        toy_map(np.zeros((5, 4)).astype(kind))
 
 
 def test_missing_values_of_a_data_frame_are_refused(
@@ -344,6 +360,38 @@ def test_events_of_tracks_are_ordered_and_inside_the_region() -> None:
     strict = task.model_copy(update={"fiducial": region.model_copy(update={"outside": "raise"})})
     with pytest.raises(InputError, match=f"{outside} of 40 events are outside the fiducial"):
         FactorisedMap.fit(strict, columns, axes).evaluate(events)
+
+
+@pytest.mark.parametrize("branches", [False, True])
+def test_events_that_the_training_did_not_select_keep_no_objects(
+    branches: bool, cut_map: EfficiencyMap, records: ak.Array
+) -> None:
+    fired = np.array([True, True, False, True, False])
+    cut = Cut(field="HLT_IsoMu24", equals=True)
+    task = cut_map.task.model_copy(update={"event_selection": (cut,)})
+    efficiency = EfficiencyMap(cut_map.card.model_copy(update={"task": task}), cut_map._arrays)
+    content = {"Jet": records} if not branches else {f"Jet_{n}": records[n] for n in NAMES}
+    events = ak.zip({"HLT_IsoMu24": fired, **content}, depth_limit=1)
+    kept = (records.pt >= 100.0) & (abs(records.eta) <= 1.0) & fired
+    found = efficiency.evaluate(events)
+    assert found.kept.to_list() == kept.to_list()
+    assert found.records.pt.to_list() == records.pt[kept].to_list()
+    assert ak.num(found.eps).to_list() == ak.num(found.records).to_list()
+    with pytest.raises(InputError, match="HLT_IsoMu24"):
+        efficiency.evaluate(events_of(records))
+
+
+def test_events_of_tracks_that_the_training_did_not_select_have_no_answer() -> None:
+    task, columns, axes = _track_sample()
+    cut = Cut(field="nPV", min=2.0)
+    task = task.model_copy(update={"event_selection": (cut,), "fiducial": None})
+    efficiency = FactorisedMap.fit(task, columns, axes)
+    tracks = random_tracks([2] * 4, seed=5)
+    events = ak.zip({task.collection: tracks, "nPV": [3, 1, 2, 0]}, depth_limit=1)
+    found = efficiency.evaluate(events, out_of_domain="ignore")
+    assert found.kept.to_list() == [True, False, True, False]
+    expected = efficiency(tracks, out_of_domain="ignore")
+    assert found.eps.to_list() == expected[[0, 2]].to_list()
 
 
 def test_nanoevents_of_a_file_are_found(

@@ -14,9 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hepsilon import InputError
+from hepsilon.arrays.fields import DERIVED
 from hepsilon.histograms import Observable, Observable2D
 from hepsilon.histograms.entries import Entries
+from hepsilon.histograms.observables import split_available
 from hepsilon.histograms.tracks import (
+    TRACK_CATALOGUE,
     opening_azimuth,
     rapidity_difference,
     system_mass,
@@ -232,8 +235,13 @@ def test_float32_columns_keep_the_mass_near_the_threshold() -> None:
 # the list of observables
 
 
-SINGLE = ["M", "Y", "Pt", "pt", "eta", "dy"]
+SINGLE = ["M", "Y", "Pt", "pt", "eta", "dy", "qphi", "bending"]
 DOUBLE = ["eta_phi", "eta1_eta2", "pt1_pt2", "M_dphi", "M_Pt", "M_pt1"]
+
+
+def charged(records: ak.Array) -> ak.Array:
+    """The tracks with charges: positive and negative ones in turns."""
+    return ak.with_field(records, 1 - 2 * (ak.local_index(records, axis=1) % 2), "charge")
 
 
 def by_name(**options: Any) -> dict[str, Any]:
@@ -246,7 +254,7 @@ def test_all_observables_of_the_reference_are_there() -> None:
     assert all(isinstance(o, Observable) for o in observables[: len(SINGLE)])
     assert all(isinstance(o, Observable2D) for o in observables[len(SINGLE) :])
     objects = [o.name for o in observables if o.level == "object"]
-    assert objects == ["pt", "eta", "eta_phi"]
+    assert objects == ["pt", "eta", "qphi", "bending", "eta_phi"]
 
 
 def test_axes_have_the_ranges_of_the_task() -> None:
@@ -284,6 +292,32 @@ def test_the_default_axes_are_those_of_the_simulated_region() -> None:
     assert {axis.size for axis in observables["M_Pt"].axes} == {20}
 
 
+@pytest.mark.parametrize("name", TRACK_CATALOGUE)
+@NOTATIONS
+def test_observables_need_the_fields_that_they_declare_and_no_others(
+    notation: list[str], name: str
+) -> None:
+    """In both notations: every one of the fields, and nothing beside them."""
+    observable = TRACK_CATALOGUE[name]
+    records = charged(sample_of(FEW[:2], FEW).records(notation))
+    assert observable.fields is not None
+    if not observable.fields:
+        return
+    needed = {each for f in observable.fields for each in inputs_of(f, frozenset(notation))}
+    Entries.of(observable, records[[n for n in records.fields if n in needed]])
+    for missing in needed:
+        kept, left_out = split_available([observable], set(records.fields) - {missing})
+        assert kept == ()
+        assert list(left_out) == [name]
+        with pytest.raises(InputError, match="expected the field"):
+            Entries.of(observable, ak.without_field(records, missing))
+
+
+def inputs_of(name: str, names: frozenset[str]) -> tuple[str, ...]:
+    """Fields in the records that a field comes from."""
+    return (name,) if name in {*names, "charge"} else DERIVED[name].inputs
+
+
 def test_every_axis_of_the_observables_has_a_label() -> None:
     for observable in track_observables():
         assert all(axis.label for axis in observable.axes)
@@ -298,7 +332,7 @@ def test_observables_evaluate_before_and_after_pickling(
     notation: list[str], mass: float | None
 ) -> None:
     sample = sample_of(FEW[:2], [], FEW, FEW[:1])
-    records = sample.records(notation if mass is None else notation[:3])
+    records = charged(sample.records(notation if mass is None else notation[:3]))
     observables = track_observables(mass)
     restored = pickle.loads(pickle.dumps(observables))
     assert [o.name for o in restored] == [o.name for o in observables]
@@ -320,6 +354,8 @@ def test_observables_are_what_their_names_say() -> None:
         "pt": [[0.9, 0.5]],
         "eta": [[0.4, -0.7]],
         "dy": [sample.of_track("rapidity", 0) - sample.of_track("rapidity", 1)],
+        "qphi": [[3.0, 2.9]],
+        "bending": [[1.0 / 0.9, -1.0 / 0.5]],
         "eta_phi": [[0.4, -0.7], [3.0, -2.9]],
         "eta1_eta2": [[0.4], [-0.7]],
         "pt1_pt2": [[0.9], [0.5]],
@@ -330,7 +366,7 @@ def test_observables_are_what_their_names_say() -> None:
     observables = by_name()
     assert set(expected) == set(observables)
     for name, values in expected.items():
-        found = Entries.of(observables[name], sample.records(CARTESIAN)).values
+        found = Entries.of(observables[name], charged(sample.records(CARTESIAN))).values
         for ours, value in zip(found, values, strict=True):
             close(ours, value)
 

@@ -373,3 +373,31 @@ def test_cross_section_has_units(output):
     figure = plot_cross_section(output, "M", luminosity=2.0, unit="pb")
     assert "[pb / GeV]" in figure.axes[0].get_ylabel()
     assert "[1 / GeV]" in plot_cross_section(output, "M").axes[0].get_ylabel()
+
+
+@pytest.mark.parametrize("unit", [1e-4, 225892.0])
+@pytest.mark.parametrize("negative", [0.0, 0.1])
+def test_unit_of_the_weights_does_not_matter(sample, tmp_path, unit, negative):
+    """For the closure of learned and of bin-by-bin efficiencies alike."""
+    rng = np.random.default_rng(8)
+    weights = rng.gamma(3.0, size=len(sample))
+    weights = np.where(rng.uniform(size=len(sample)) < negative, -weights, weights)
+    task, entries = PAIRS.model_copy(update={"weight": "genWeight"}), []
+    for c in (unit, 1.0):
+        path = write_branches(
+            tmp_path / f"{c}.root", branches_of(sample) | {"genWeight": c * weights}
+        )
+        made = invert(path, {}, task)
+        bins = BinByBin.fit(task, made.observables, made.n_events)
+        efficiencies = {"half": half, "bins": bins}
+        output = invert(path, efficiencies, task)
+        entries.append(closure_report(output, task, efficiencies, [path]).efficiency)
+    for method in ("half", "bins", "truth"):
+        found, expected = (entry[method] for entry in entries)
+        assert found.overall.pull == pytest.approx(expected.overall.pull, rel=1e-5, abs=1e-9)
+        for name, a in expected.observables.items():
+            b = found.observables[name]
+            assert (b.ndf, b.naive_ndf) == (a.ndf, a.naive_ndf)
+            assert a.ndf > 1
+            assert b.chi2 == pytest.approx(a.chi2, rel=1e-6, abs=1e-9)
+            assert b.p_value == pytest.approx(a.p_value, rel=1e-5)

@@ -247,9 +247,24 @@ def test_missing_field_is_an_input_error(jets, gnn, field):
         process(ak.without_field(jets, field), {"gnn": gnn})
 
 
-def test_field_that_only_an_observable_needs_is_an_input_error(jets):
-    with pytest.raises(InputError, match="mass"):
-        process(ak.without_field(jets, "mass"))
+def test_observable_without_its_field_is_left_out(jets):
+    output = process(ak.without_field(jets, "mass"))
+    assert output.left_out == {"pair_mass": "no field 'mass'"}
+    expected = [o.name for o in JET_OBSERVABLES if o.name != "pair_mass"]
+    assert list(output.entry_counts) == expected
+    assert "pair_mass" not in output.observables
+
+
+def test_observable_of_a_part_of_the_events_is_refused(jets):
+    """A sum would hold some of the events only."""
+    with pytest.raises(InputError, match=r"'pair_mass' cannot be filled .*no field 'mass'"):
+        process(jets) + process(ak.without_field(jets, "mass"))
+
+
+def test_no_observable_at_all_is_an_input_error(jets):
+    only = [o for o in JET_OBSERVABLES if o.name == "pair_mass"]
+    with pytest.raises(InputError, match=r"no observable can be filled: pair_mass \(no field"):
+        process(ak.without_field(jets, "mass"), observables=only)
 
 
 def test_missing_weight_is_an_input_error(jets):

@@ -63,6 +63,8 @@ def numbers_of(value, name=""):
     if isinstance(value, (TaggingOutput, InversionOutput, dict)):
         parts = [numbers_of(part, f"{name}.{key}") for key, part in value.items()]
         return {key: number for found in parts for key, number in found.items()}
+    if isinstance(value, KeySample | EntryCounts):
+        return numbers_of(vars(value).copy(), name)
     return {(name, ""): value}
 
 
@@ -70,7 +72,7 @@ def assert_same(found, expected):
     found, expected = numbers_of(found), numbers_of(expected)
     assert set(found) == set(expected)
     for key, value in expected.items():
-        if isinstance(value, str | tuple):
+        if isinstance(value, str | tuple | dict):
             assert found[key] == value
         else:
             np.testing.assert_allclose(found[key], value, rtol=1e-9, atol=1e-12, err_msg=str(key))

@@ -7,6 +7,7 @@ import json
 import pickle
 import shutil
 import threading
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from coffea.analysis_tools import Weights
+from correctionlib import CorrectionSet
 from correctionlib import schemav2 as schema
 from hypothesis import given
 from hypothesis import strategies as st
@@ -362,35 +364,116 @@ def two_jets(name: str, values: list[float]) -> ak.Array:
     return jets_of(fields | {"hadronFlavour": [[5, 5]], name: [values]})
 
 
-OUTSIDE = [
-    ("pt", 19.9, r"pt in \[20, 1000\)", 30.0),
-    ("pt", 1000.0, r"pt in \[20, 1000\)", 60.0),
-    ("pt", 5000.0, r"pt in \[20, 1000\)", 60.0),
-    ("eta", 2.5, r"abseta in \[0, 2.5\)", 2.4),
-    ("eta", -2.6, r"abseta in \[0, 2.5\)", 2.4),
-]
-
-
-@pytest.mark.parametrize(("name", "value", "expected", "same_as"), OUTSIDE)
-def test_jets_outside_the_bins(
-    fixed_path: Path, name: str, value: float, expected: str, same_as: float
-) -> None:
-    inner = 30.0 if name == "pt" else 0.5
-    jets = two_jets(name, [inner, value])
-    load = TagScaleFactors.load(fixed_path, COMB, working_points=POINTS)
-    with pytest.raises(
-        InputError, match=rf"deepJet_comb: expected {expected}, received 1 of 2 jets outside"
-    ):
+@pytest.mark.parametrize(("value", "same_as"), [(2.5, 2.4), (-2.6, 2.4)])
+def test_jets_that_the_file_refuses(fixed_path: Path, value: float, same_as: float) -> None:
+    jets, same = two_jets("eta", [0.5, value]), two_jets("eta", [0.5, same_as])
+    options: dict[str, Any] = {
+        "working_points": POINTS,
+        "systematics": {"correlated": ("up_correlated", "down_correlated")},
+    }
+    load = TagScaleFactors.load(fixed_path, COMB, **options)
+    refused = r"deepJet_comb: expected abseta in \[0, 2.5\), received 1 of 2 jets outside"
+    with pytest.raises(InputError, match=refused):
         load(jets)
-    clamped = TagScaleFactors.load(fixed_path, COMB, working_points=POINTS, out_of_range="clamp")
-    moved = rf"of 2 jets 1 in {'pt' if name == 'pt' else 'abseta'} are outside the range"
-    with pytest.warns(ScaleFactorWarning, match=moved) as caught:
+    clamped = TagScaleFactors.load(fixed_path, COMB, out_of_range="clamp", **options)
+    with pytest.warns(ScaleFactorWarning, match=r"of 2 jets 1 in abseta .*moved inside") as caught:
         found = clamped(jets)
     assert len(caught) == 1
     assert caught[0].filename == __file__
-    same = load(two_jets(name, [inner, same_as]))
-    assert ak.array_equal(found.nominal, same.nominal)
-    assert ak.array_equal(found.variations["correlated"][0], same.variations["correlated"][0])
+    expected = load(same)
+    assert ak.array_equal(found.nominal, expected.nominal)
+    for received, right in zip(
+        found.variations["correlated"], expected.variations["correlated"], strict=True
+    ):
+        assert ak.array_equal(received, right)
+    ignored = TagScaleFactors.load(fixed_path, COMB, out_of_range="ignore", **options)
+    with pytest.warns(ScaleFactorWarning, match=r"of 2 jets 1 in abseta .*a factor of 1"):
+        found = ignored(jets)
+    assert found.nominal[0, 1].tolist() == [1.0, 1.0, 1.0]
+    assert ak.array_equal(found.nominal[:, :1], expected.nominal[:, :1])
+
+
+@pytest.mark.parametrize("policy", ["raise", "clamp", "ignore"])
+@pytest.mark.parametrize(
+    ("flow", "pt", "expected"),
+    [
+        ("clamp", 1500.0, 0.95),
+        ("clamp", 5.0, 0.9),
+        (1.0, 1500.0, 1.0),
+        (1.25, 19.0, 1.25),
+        ("wrap", 1030.0, 0.9),
+    ],
+)
+def test_the_file_answers_outside_its_bins(
+    tmp_path: Path, policy: Any, flow: Any, pt: float, expected: float
+) -> None:
+    inner = files.binning("pt", [20.0, 100.0, 1000.0], [0.9, 0.95], flow)
+    data = files.binning("abseta", [0.0, 2.5], [inner])
+    path = files.write(tmp_path / "x.json", files.correction("sf", ("abseta", "pt"), data))
+    load = TagScaleFactors.load(path, "sf", out_of_range=policy)
+    with pytest.warns(ScaleFactorWarning, match=r"of 1 jets 1 in pt .*as the file answers"):
+        found = load(jets_of({"pt": [[pt]], "eta": [[0.1]]}))
+    assert found.nominal.tolist() == [[expected]]
+
+
+def test_a_node_of_its_own_outside_the_bins(tmp_path: Path) -> None:
+    beyond = files.binning("abseta", [0.0, 1.0, 2.5], [1.1, 1.2])
+    data = files.binning("pt", [20.0, 100.0], [0.9])
+    data = data.model_copy(update={"flow": beyond})
+    path = files.write(tmp_path / "x.json", files.correction("sf", ("abseta", "pt"), data))
+    load = TagScaleFactors.load(path, "sf")
+    jets = jets_of({"pt": [[50.0, 150.0, 150.0]], "eta": [[4.0, 0.5, -2.0]]})
+    with pytest.warns(ScaleFactorWarning, match="of 3 jets 2 in pt"):
+        assert load(jets).nominal.tolist() == [[0.9, 1.1, 1.2]]
+    with pytest.raises(InputError, match=r"abseta in \[0, 2.5\), received 1 of 1 jets"):
+        load(jets_of({"pt": [[150.0]], "eta": [[2.6]]}))
+
+
+@given(
+    points=st.lists(
+        st.tuples(st.floats(0.0, 300.0), st.floats(-4.0, 4.0)), min_size=1, max_size=20
+    ),
+    flows=st.tuples(*[st.sampled_from(["clamp", "wrap", "error", 0.5])] * 2),
+)
+def test_answers_and_refusals_are_those_of_the_file(
+    tmp_path_factory: pytest.TempPathFactory,
+    points: list[tuple[float, float]],
+    flows: tuple[Any, Any],
+) -> None:
+    rows = [files.binning("pt", [20.0, 50.0, 100.0], [a, a + 0.1], flows[0]) for a in (1.0, 2.0)]
+    data = files.binning("eta", [-2.0, 0.0, 2.5], rows, flows[1])
+    correction = files.correction("sf", ("eta", "pt"), data)
+    path = files.write(tmp_path_factory.mktemp("flow") / "x.json", correction)
+    itself = CorrectionSet.from_file(str(path))["sf"]
+    load = TagScaleFactors.load(path, "sf")
+    for pt, eta in points:
+        jets = jets_of({"pt": [[pt]], "eta": [[eta]]})
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ScaleFactorWarning)
+            try:
+                expected = itself.evaluate(eta, pt)
+            except RuntimeError:
+                with pytest.raises(InputError, match="received 1 of 1 jets outside"):
+                    load(jets)
+            else:
+                assert load(jets).nominal.tolist() == [[expected]]
+
+
+def test_bins_of_two_inputs_refuse_each(tmp_path: Path) -> None:
+    data = schema.MultiBinning(
+        nodetype="multibinning",
+        inputs=["abseta", "pt"],
+        edges=[[0.0, 1.0, 2.5], [20.0, 50.0, 100.0]],
+        content=[1.0, 2.0, 3.0, 4.0],
+        flow="error",
+    )
+    path = files.write(tmp_path / "x.json", files.correction("sf", ("abseta", "pt"), data))
+    jets = jets_of({"pt": [[60.0, 500.0, 30.0]], "eta": [[0.5, 2.0, -3.0]]})
+    with pytest.raises(InputError, match=r"abseta in \[0, 2.5\), received 1 of 3 jets"):
+        TagScaleFactors.load(path, "sf")(jets)
+    load = TagScaleFactors.load(path, "sf", out_of_range="clamp")
+    with pytest.warns(ScaleFactorWarning, match="1 in abseta, 1 in pt"):
+        assert load(jets).nominal.tolist() == [[2.0, 4.0, 3.0]]
 
 
 def test_edges_of_the_first_bin_are_inside(fixed_path: Path) -> None:
@@ -476,11 +559,65 @@ def test_all_pairs_of_the_file_are_the_default(shape_path: Path, fixed_path: Pat
         "hf": ("up_hf", "down_hf"),
     }
     fixed = TagScaleFactors.load(fixed_path, COMB, working_points="M")
-    assert fixed.systematics == {
-        "total": ("up", "down"),
-        "correlated": ("up_correlated", "down_correlated"),
-        "uncorrelated": ("up_uncorrelated", "down_uncorrelated"),
-    }
+    assert fixed.systematics == {"total": ("up", "down")}
+
+
+@pytest.mark.parametrize(
+    ("name", "keys", "nominal", "expected"),
+    [
+        ("systematic", ["central", "up", "down", "up_jes", "down_jes"], "central", ("up", "down")),
+        ("weights", ["nominal", "up", "down"], "nominal", ("up", "down")),
+        ("ValType", ["sf", "sfup", "sfdown"], "sf", ("sfup", "sfdown")),
+        ("scale_factors", ["nominal", "systup", "systdown"], "nominal", ("systup", "systdown")),
+        ("systematic", ["nom", "up", "down"], "nom", ("up", "down")),
+    ],
+)
+def test_the_total_alone_under_its_usual_names(
+    tmp_path: Path, name: str, keys: list[str], nominal: str, expected: tuple[str, str]
+) -> None:
+    values = {key: 1.0 + 0.1 * i for i, key in enumerate(keys)}
+    data = files.category(name, values)
+    path = files.write(tmp_path / "x.json", files.correction("sf", (name,), data, {name: "string"}))
+    load = TagScaleFactors.load(path, "sf")
+    assert (load.nominal, load.systematics) == (nominal, {"total": expected})
+    found = load(jets_of({"pt": [[20.0]]}))  # no flavour is asked for
+    assert found.nominal.tolist() == [[1.0]]
+    received = [float(side[0, 0]) for side in found.variations["total"]]
+    assert received == [values[key] for key in expected]
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [("jes", "jesAbsolute"), ("correlated", "uncorrelated", "statistic")],
+)
+def test_parts_that_may_contain_each_other_are_asked_for(
+    tmp_path: Path, keys: tuple[str, ...]
+) -> None:
+    values = {"central": 1.0} | {f"{end}_{key}": 1.1 for key in keys for end in ("up", "down")}
+    data = files.category("systematic", values)
+    path = files.write(tmp_path / "x.json", files.correction("sf", ("systematic",), data))
+    with pytest.raises(ConfigError, match=f"may contain each other.*up_{keys[-1]}"):
+        TagScaleFactors.load(path, "sf")
+    pair = (f"up_{keys[0]}", f"down_{keys[0]}")
+    assert TagScaleFactors.load(path, "sf", systematics={"a": pair}).systematics == {"a": pair}
+
+
+def test_numbers_and_other_spellings_of_inputs(tmp_path: Path) -> None:
+    data = files.binning("JetPt", [0.0, 50.0, 100.0], [1.0, files.binning("rho", [0, 9], [2.0])])
+    path = files.write(tmp_path / "x.json", files.correction("sf", ("JetPt", "rho"), data))
+    load = TagScaleFactors.load(path, "sf", arguments={"rho": 4.5})
+    assert load(jets_of({"pt": [[20.0, 60.0]]})).nominal.tolist() == [[1.0, 2.0]]
+
+
+def test_nominal_working_points_are_read(tmp_path: Path) -> None:
+    data = files.category("working_point", {"T": 0.7, "L": 0.05, "M": 0.27})
+    table = files.correction("deepJet_wp_values", ("working_point",), data)
+    path = files.write(tmp_path / "x.json", table)
+    for name in ("deepJet", "deepJet_wp_values"):
+        cuts = TagScaleFactors.read_working_points(path, name)
+        assert list(cuts.items()) == [("L", 0.05), ("M", 0.27), ("T", 0.7)]
+    with pytest.raises(ConfigError, match=r"expected some of \['deepJet_wp_values'\]"):
+        TagScaleFactors.read_working_points(path, "robust")
 
 
 def test_flavours_without_a_systematic_keep_the_nominal_factor(
@@ -572,7 +709,7 @@ def test_corrections_that_the_file_does_not_have(fixed_path: Path, corrections: 
         ({"systematics": {"xDown": ("up_hf", "down_hf")}}, "without Up or Down"),
         ({"nominal": "nominal"}, r"nominal key: expected some of .*'central'.*\['nominal'\]"),
         ({"arguments": {"discr": "btag"}}, r"arguments for inputs: .*received \['discr'\]"),
-        ({"out_of_range": "ignore"}, r"out_of_range: .*received \['ignore'\]"),
+        ({"out_of_range": "drop"}, r"out_of_range: .*received \['drop'\]"),
     ],
 )
 def test_options_that_do_not_fit(shape_path: Path, options: dict[str, Any], expected: str) -> None:
@@ -635,6 +772,13 @@ def test_files_that_are_none_of_correctionlib(tmp_path: Path, content: bytes) ->
     path = tmp_path / "x.json"
     path.write_bytes(content)
     with pytest.raises(ArtifactError, match="is not a correctionlib file"):
+        TagScaleFactors.load(path, SHAPE)
+
+
+def test_a_schema_version_that_is_not_known(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    path.write_text('{"schema_version": 3, "corrections": []}')
+    with pytest.raises(ArtifactError, match=r"x\.json: expected .*version 2, received 3"):
         TagScaleFactors.load(path, SHAPE)
 
 

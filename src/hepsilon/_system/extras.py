@@ -29,7 +29,7 @@ def is_installed(package: str) -> bool:
 
 
 def how_to_install(package: str) -> str:
-    """Command that brings a package: by its extra of hepsilon, where there is one."""
+    """Command that installs a package: by its extra of hepsilon, where there is one."""
     extra = EXTRAS.get(package)
     return f"pip install {package}" if extra is None else f"pip install 'hepsilon[{extra}]'"
 

@@ -21,10 +21,18 @@ __all__ = ["Advance", "progress_bar", "progress_shown"]
 
 
 class Advance(Protocol):
-    """Moves a bar on."""
+    """Function that moves a progress bar on."""
 
     def __call__(self, amount: float = 1.0, /, note: str | None = None) -> None:
-        """Add ``amount`` to what is done, and show ``note`` beside the bar."""
+        """Add to the work that is done.
+
+        Parameters
+        ----------
+        amount : float, default 1.0
+            Work that was done since the last call, in the units of the bar's total.
+        note : str, optional
+            Text to show beside the bar.
+        """
         ...
 
 
@@ -48,13 +56,18 @@ def progress_bar(
     Parameters
     ----------
     label : str
-        What is going on.
+        Name of the work, in front of the bar.
     total : float or None
         Amount of work; None where it is not known.
     count : bool, default True
         Show done/total as whole numbers.
     show : bool, default True
         Show anything at all.
+
+    Yields
+    ------
+    Advance
+        Function that moves the bar on.
     """
     if not show or not progress_shown():
         yield _nothing

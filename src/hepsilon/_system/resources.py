@@ -25,9 +25,14 @@ R = TypeVar("R")
 def usable_cpus() -> int:
     """Number of worker threads for numerical work, at least one.
 
-    The smallest of what the scheduler grants (affinity, cgroup quota, ``LOKY_MAX_CPU_COUNT``) and
-    of ``OMP_NUM_THREADS``, which Dask sets to one in its worker processes, since its own threads
-    fill the machine.
+    The number is the smallest of those that the scheduler grants (affinity, cgroup quota,
+    ``LOKY_MAX_CPU_COUNT``) and of ``OMP_NUM_THREADS``, which Dask sets to one in its worker
+    processes, since its own threads fill the machine.
+
+    Returns
+    -------
+    int
+        Number of threads.
     """
     cpus = int(loky.cpu_count())
     omp = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
@@ -35,7 +40,13 @@ def usable_cpus() -> int:
 
 
 def usable_memory() -> int:
-    """Memory that this process may use [bytes]: that of the machine, or of its cgroup if less."""
+    """Memory that this process may use: that of the machine, or of its cgroup if less.
+
+    Returns
+    -------
+    int
+        Number of bytes.
+    """
     limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
     try:
         groups = PROCESS_CGROUPS.read_text().splitlines()
@@ -64,11 +75,25 @@ def has_nvidia_gpu() -> bool:
 
 
 def threaded(function: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:
-    """Results in the order of the items, from so many threads.
+    """Apply a function to items in threads, and give the results in the order of the items.
 
     Unlike ``Executor.map`` it takes items only as they are needed, so that memory does not grow
-    with their number. The threads are those of the process and outlive the call; ``function`` must
-    not call this itself.
+    with their number. The threads are those of the process and outlive the call.
+
+    Parameters
+    ----------
+    function : callable
+        Function of one item; it must not call :func:`threaded` itself.
+    items : iterable
+        Arguments of the function, one for each call.
+    workers : int
+        Number of threads; with one or fewer the calls are made in the thread of the caller.
+
+    Yields
+    ------
+    object
+        Result for the next item. An exception of the function is raised in its place, and the calls
+        that have not begun are cancelled.
     """
     if workers <= 1:
         yield from map(function, items)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import awkward as ak
 import numpy as np
 
@@ -13,7 +15,25 @@ __all__ = ["check_finite", "check_seed", "checked", "checked_events", "probabili
 
 
 def probabilities(values: Array, name: str) -> Array:
-    """The values, or an InputError that counts those that are NaN or outside [0, 1]."""
+    """Check that numbers are probabilities.
+
+    Parameters
+    ----------
+    values : ndarray of float64
+        Numbers of any shape.
+    name : str
+        Name of the numbers, for the error.
+
+    Returns
+    -------
+    ndarray of float64, shape of ``values``
+        The array that was given, unchanged.
+
+    Raises
+    ------
+    InputError
+        If values are NaN or outside [0, 1], with their number.
+    """
     bad = int(np.count_nonzero(~((values >= 0.0) & (values <= 1.0))))
     if bad:
         raise InputError(f"{name}: {bad} of {values.size} values are NaN or outside [0, 1]")
@@ -23,16 +43,45 @@ def probabilities(values: Array, name: str) -> Array:
 def checked(eps: ak.Array, name: str = "efficiency") -> tuple[Array, Array]:
     """Offsets and flat float64 values of jagged probabilities.
 
+    Parameters
+    ----------
+    eps : ak.Array of float, shape (n_events, objects)
+        Probability of every object, jagged.
+    name : str, default "efficiency"
+        Name of the numbers, for the error.
+
+    Returns
+    -------
+    offsets : ndarray of int64, shape (n_events + 1,)
+        Bounds of the objects of each event.
+    values : ndarray of float64, shape (n_objects,)
+        Probabilities of all objects.
+
     Raises
     ------
     InputError
-        Counting the values that are NaN or outside [0, 1].
+        If the array is not jagged, objects or events are missing, or values are NaN or outside
+        [0, 1], with their number.
     """
     return offsets_of(eps), probabilities(flat(eps, name=name), name)
 
 
 def checked_events(eps: ak.Array | Array, n_events: int, name: str = "efficiency") -> Array:
-    """Probabilities of events as float64 (``n_events``).
+    """Probabilities of events as float64, one for each.
+
+    Parameters
+    ----------
+    eps : ak.Array or ndarray, shape (n_events,)
+        Probability of every event.
+    n_events : int
+        Number of events.
+    name : str, default "efficiency"
+        Name of the numbers, for the error.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_events,)
+        The probabilities.
 
     Raises
     ------
@@ -52,14 +101,32 @@ def checked_events(eps: ak.Array | Array, n_events: int, name: str = "efficiency
 
 
 def check_finite(column: Array, name: str) -> Array:
-    """Return the column, or raise an InputError that counts what is not finite."""
+    """Check that a column holds finite numbers only.
+
+    Parameters
+    ----------
+    column : ndarray of float
+        Numbers of any shape.
+    name : str
+        Name of the column, for the error.
+
+    Returns
+    -------
+    ndarray of float, shape of ``column``
+        The array that was given, unchanged.
+
+    Raises
+    ------
+    InputError
+        If values are NaN or infinite, with their number.
+    """
     bad = int(np.count_nonzero(~np.isfinite(column)))
     if bad:
         raise InputError(f"{name}: {bad} of {column.size} values are NaN or infinite")
     return column
 
 
-def check_seed(seed: object, low: int = 0, bits: int = 64) -> int:
+def check_seed(seed: Any, low: int = 0, bits: int = 64) -> int:
     """The seed, or an error: 1.5 is not taken as 1.
 
     Parameters

@@ -35,7 +35,20 @@ Column = str | tuple[str, ...]
 
 
 def shortened(names: Iterable[str], like: str = "") -> str:
-    """List of names for an error: those that resemble ``like`` first, a dozen at most."""
+    """List of names for an error: a dozen at most, and how many more there are.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Names that are valid.
+    like : str, default ""
+        Name that was received; names that resemble it come first.
+
+    Returns
+    -------
+    str
+        Text of the list.
+    """
     names = list(names)
     close = difflib.get_close_matches(like, names, n=3, cutoff=0.5) if like else []
     shown = (close + [name for name in names if name not in close])[:12]
@@ -63,12 +76,18 @@ def _check_jagged(array: ak.Array) -> None:
 
 
 def offsets_of(array: ak.Array) -> Array:
-    """Offsets (int64, ``n_events + 1``) of the objects of each event, starting at zero.
+    """Offsets of the objects of each event, starting at zero.
 
     Parameters
     ----------
-    array : ak.Array
+    array : ak.Array, shape (n_events, objects)
         Jagged awkward array, any layout (sliced, masked, list, regular, virtual).
+
+    Returns
+    -------
+    ndarray of int64, shape (n_events + 1,)
+        Bounds of the objects of each event: event i has the objects from number ``offsets[i]`` to
+        ``offsets[i + 1] - 1``.
 
     Raises
     ------
@@ -89,12 +108,17 @@ def flat(array: ak.Array, dtype: npt.DTypeLike = np.float64, *, name: str = "arr
 
     Parameters
     ----------
-    array : ak.Array
+    array : ak.Array, shape (n_events, objects)
         Jagged array with one number per object.
     dtype : dtype, default np.float64
         Type of the result. Cast flavours (uint8 in NanoAOD v12) to a signed type.
     name : str, default "array"
-        Used in errors.
+        Name of the numbers, for the error.
+
+    Returns
+    -------
+    ndarray of ``dtype``, shape (n_objects,)
+        Numbers of all objects.
 
     Raises
     ------
@@ -121,15 +145,23 @@ def flat(array: ak.Array, dtype: npt.DTypeLike = np.float64, *, name: str = "arr
 
 
 def flat_rows(array: ak.Array, *, name: str = "array") -> tuple[Array, Array]:
-    """Offsets, and flat float64 content with one row per object (``n_objects, n_columns``).
+    """Offsets, and flat float64 content with one row per object.
 
     Parameters
     ----------
-    array : ak.Array
-        Jagged array with one number per object (one column), or as many for each of them. How many,
-        an array without objects says only if its last axis is regular; else it is one.
+    array : ak.Array, shape (n_events, objects[, n_columns])
+        Jagged array with one number per object, which is one column, or with equally many numbers
+        for each object. An array without objects tells their number only if its last axis is
+        regular; otherwise it counts as one column.
     name : str, default "array"
-        Used in errors.
+        Name of the numbers, for the error.
+
+    Returns
+    -------
+    offsets : ndarray of int64, shape (n_events + 1,)
+        Bounds of the objects of each event.
+    rows : ndarray of float64, shape (n_objects, n_columns)
+        Numbers of all objects.
 
     Raises
     ------
@@ -147,7 +179,7 @@ def flat_rows(array: ak.Array, *, name: str = "array") -> tuple[Array, Array]:
 
 
 def _width(rows: ak.Array) -> int:
-    """Number of columns of no rows: what their type says, else one."""
+    """Number of columns of an empty array of rows: that of its type if it has one, else 1."""
     layout = ak.to_layout(rows)
     while layout.is_indexed and not layout.is_option:
         layout = layout.content
@@ -156,19 +188,56 @@ def _width(rows: ak.Array) -> int:
 
 
 def unflatten(content: Array, offsets: Offsets) -> ak.Array:
-    """Inverse of :func:`flat`: cut flat content into events (trailing axes are kept)."""
+    """Cut flat content into events: the inverse of :func:`flat`.
+
+    Parameters
+    ----------
+    content : ndarray, shape (n_objects, ...)
+        Numbers of all objects; trailing axes are kept.
+    offsets : ndarray of int64, shape (n_events + 1,)
+        Bounds of the objects of each event.
+
+    Returns
+    -------
+    ak.Array, shape (n_events, objects, ...)
+        The numbers, jagged.
+    """
     return ak.unflatten(ak.Array(np.asarray(content)), np.diff(offsets))
 
 
 def object_rows(starts: Array, counts: Array) -> Array:
-    """Rows (int64) of the objects of events with this first row and number of objects each."""
+    """Rows of the objects of chosen events, in the order of these events.
+
+    Parameters
+    ----------
+    starts : ndarray of int64, shape (n_events,)
+        Row of the first object of each event.
+    counts : ndarray of int64, shape (n_events,)
+        Number of objects of each event.
+
+    Returns
+    -------
+    ndarray of int64, shape (sum of ``counts``,)
+        Row of every object.
+    """
     rows = np.repeat(starts - (np.cumsum(counts) - counts), counts)
     rows += np.arange(len(rows))
     return rows
 
 
 def column_names(columns: Iterable[Column | None]) -> list[str]:
-    """All names behind columns, each once."""
+    """Names of all columns that are needed, each once.
+
+    Parameters
+    ----------
+    columns : iterable of str, tuple of str, or None
+        Names of jagged columns, or of the columns that hold one object each; None adds no name.
+
+    Returns
+    -------
+    list of str
+        The names, in the order in which they first occur.
+    """
     names: list[str] = []
     for column in columns:
         names += [column] if isinstance(column, str) else column or ()
@@ -176,7 +245,18 @@ def column_names(columns: Iterable[Column | None]) -> list[str]:
 
 
 def jagged_records(columns: dict[str, ak.Array | list[ak.Array]]) -> ak.Array:
-    """Jagged records from jagged columns; a list has one column for each object of the events.
+    """Jagged records from jagged columns, or from columns with one object each.
+
+    Parameters
+    ----------
+    columns : dict of str to ak.Array or list of ak.Array
+        Content of each field: a jagged column, shape (n_events, objects), or a list with one
+        column, shape (n_events,), for each object of the events.
+
+    Returns
+    -------
+    ak.Array of records, shape (n_events, objects)
+        Records with these fields.
 
     Raises
     ------

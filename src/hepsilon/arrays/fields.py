@@ -183,20 +183,20 @@ def field(records: ak.Array, name: str) -> ak.Array:
 
     Parameters
     ----------
-    records : ak.Array of records, jagged
-        The objects.
+    records : ak.Array of records, shape (n_events, objects)
+        Objects of every event.
     name : str
         Name of the field.
 
     Returns
     -------
-    ak.Array, jagged
-        One number per object.
+    ak.Array, shape (n_events, objects)
+        Value of the field for every object, in the unit of the records.
 
     Raises
     ------
     InputError
-        If the records neither have the field nor what it is computed from.
+        If the records do not have the field, nor those that it is computed from.
     """
     names = ak.fields(records)
     if name in names:

@@ -42,7 +42,23 @@ def _columns(records: ak.Array, *names: str) -> list[npt.NDArray[Any]]:
 
 
 def delta_phi(phi1: ak.Array, phi2: ak.Array) -> ak.Array:
-    """``phi1 - phi2`` wrapped into [-pi, pi) [rad]; jagged or per event, broadcast together."""
+    """``phi1 - phi2`` wrapped into [-pi, pi) [rad].
+
+    Parameters
+    ----------
+    phi1, phi2 : ak.Array of float, rad
+        Azimuthal angles, jagged or one per event; they are broadcast together.
+
+    Returns
+    -------
+    ak.Array of float64, rad
+        Differences, jagged if one of the angles is.
+
+    Raises
+    ------
+    InputError
+        If jagged angles have missing events or objects, or are not numbers.
+    """
     first, second = ak.broadcast_arrays(phi1, phi2)
     if first.ndim == 1:
         return ak.Array(kernels.delta_phi(ak.to_numpy(first), ak.to_numpy(second)))
@@ -50,7 +66,23 @@ def delta_phi(phi1: ak.Array, phi2: ak.Array) -> ak.Array:
 
 
 def delta_r_to_all(records: ak.Array) -> ak.Array:
-    """Delta R of each object to every other object of its event (events x objects x others)."""
+    """Delta R of each object to every other object of its event.
+
+    Parameters
+    ----------
+    records : ak.Array of records, shape (n_events, objects)
+        Objects with the fields ``eta`` and ``phi`` [rad].
+
+    Returns
+    -------
+    ak.Array of float64, shape (n_events, objects, other objects)
+        Distances, in the order of the objects.
+
+    Raises
+    ------
+    InputError
+        If a field is missing or holds missing values.
+    """
     offsets, eta, phi = _columns(records, "eta", "phi")
     counts = np.diff(offsets)
     distances = ak.Array(kernels.delta_r_to_all(offsets, eta, phi))
@@ -59,32 +91,114 @@ def delta_r_to_all(records: ak.Array) -> ak.Array:
 
 
 def delta_r_to_nearest(records: ak.Array) -> ak.Array:
-    """Delta R of each object to the nearest other one; infinity where it is alone."""
+    """Delta R of each object to the nearest other object of its event.
+
+    Parameters
+    ----------
+    records : ak.Array of records, shape (n_events, objects)
+        Objects with the fields ``eta`` and ``phi`` [rad].
+
+    Returns
+    -------
+    ak.Array of float64, shape (n_events, objects)
+        Distances; infinity for an object that is alone.
+
+    Raises
+    ------
+    InputError
+        If a field is missing or holds missing values.
+    """
     offsets, eta, phi = _columns(records, "eta", "phi")
     return unflatten(kernels.delta_r_to_nearest(offsets, eta, phi), offsets)
 
 
 def proximity(records: ak.Array) -> ak.Array:
-    """Neighbour summary ``exp(-delta R)`` to the nearest other object: in [0, 1], 0 if alone."""
+    """Neighbour summary ``exp(-delta R)``, with the distance to the nearest other object.
+
+    Parameters
+    ----------
+    records : ak.Array of records, shape (n_events, objects)
+        Objects with the fields ``eta`` and ``phi`` [rad].
+
+    Returns
+    -------
+    ak.Array of float64, shape (n_events, objects)
+        Numbers in [0, 1]; 0 for an object that is alone.
+
+    Raises
+    ------
+    InputError
+        If a field is missing or holds missing values.
+    """
     offsets, eta, phi = _columns(records, "eta", "phi")
     return unflatten(np.exp(-kernels.delta_r_to_nearest(offsets, eta, phi)), offsets)
 
 
 def count_close(records: ak.Array, radius: float = 1.0) -> ak.Array:
-    """Neighbour summary: number of other objects with delta R below ``radius``."""
+    """Neighbour summary: number of other objects of the event within a radius.
+
+    Parameters
+    ----------
+    records : ak.Array of records, shape (n_events, objects)
+        Objects with the fields ``eta`` and ``phi`` [rad].
+    radius : float, default 1.0
+        Delta R below which another object counts.
+
+    Returns
+    -------
+    ak.Array of int64, shape (n_events, objects)
+        Number of other objects for each object.
+
+    Raises
+    ------
+    InputError
+        If a field is missing or holds missing values.
+    """
     offsets, eta, phi = _columns(records, "eta", "phi")
     return unflatten(kernels.count_within(offsets, eta, phi, radius), offsets)
 
 
 def pair_masses(records: ak.Array) -> ak.Array:
-    """Invariant masses of all pairs i < j of an event, in lexicographic order [GeV]."""
+    """Invariant masses of all pairs i < j of objects of an event [GeV].
+
+    Parameters
+    ----------
+    records : ak.Array of records, shape (n_events, objects)
+        Objects with the fields ``pt`` [GeV], ``eta``, ``phi`` [rad] and ``mass`` [GeV].
+
+    Returns
+    -------
+    ak.Array of float64, shape (n_events, pairs), GeV
+        Masses in lexicographic order of the pairs: (0, 1), (0, 2), ..., (1, 2), ...
+
+    Raises
+    ------
+    InputError
+        If a field is missing or holds missing values.
+    """
     columns = _columns(records, "pt", "eta", "phi", "mass")
     counts = np.diff(columns[0])
     return ak.unflatten(ak.Array(kernels.pair_masses(*columns)), counts * (counts - 1) // 2)
 
 
 def leading_pair_mass(records: ak.Array) -> npt.NDArray[np.float64]:
-    """Invariant mass of the first two objects per event; NaN where there are fewer [GeV]."""
+    """Invariant mass of the first two objects of every event [GeV].
+
+    Parameters
+    ----------
+    records : ak.Array of records, shape (n_events, objects)
+        Objects with the fields ``pt`` [GeV], ``eta``, ``phi`` [rad] and ``mass`` [GeV].
+
+    Returns
+    -------
+    ndarray of float64, shape (n_events,), GeV
+        Masses; NaN for an event with fewer than two objects.
+
+    Raises
+    ------
+    InputError
+        If a field is missing or holds missing values.
+    """
     result: npt.NDArray[np.float64] = kernels.leading_pair_mass(
         *_columns(records, "pt", "eta", "phi", "mass")
     )
@@ -92,14 +206,43 @@ def leading_pair_mass(records: ak.Array) -> npt.NDArray[np.float64]:
 
 
 def leading_pair_delta_r(records: ak.Array) -> npt.NDArray[np.float64]:
-    """Delta R of the first two objects of every event; NaN where there are fewer."""
+    """Delta R of the first two objects of every event.
+
+    Parameters
+    ----------
+    records : ak.Array of records, shape (n_events, objects)
+        Objects with the fields ``eta`` and ``phi`` [rad].
+
+    Returns
+    -------
+    ndarray of float64, shape (n_events,)
+        Distances; NaN for an event with fewer than two objects.
+
+    Raises
+    ------
+    InputError
+        If a field is missing or holds missing values.
+    """
     distances = delta_r_to_nearest(records[:, :2])
     result = ak.to_numpy(ak.fill_none(ak.firsts(distances), np.nan))
     return np.where(np.isfinite(result), result, np.nan)
 
 
 def spherical_momentum(records: ak.Array, name: str) -> ak.Array:
-    """``pt`` [GeV], ``eta`` or ``phi`` [rad] from the fields px, py and pz."""
+    """``pt`` [GeV], ``eta`` or ``phi`` [rad] from the fields px, py and pz.
+
+    Parameters
+    ----------
+    records : ak.Array of records, shape (n_events, objects)
+        Objects with the fields ``px``, ``py`` and, for ``eta``, ``pz`` [GeV].
+    name : {"pt", "eta", "phi"}
+        Quantity to compute: ``hypot(px, py)``, ``arcsinh(pz / pt)`` or ``arctan2(py, px)``.
+
+    Returns
+    -------
+    ak.Array of float, shape (n_events, objects)
+        Value for every object.
+    """
     columns = (records["px"], records["py"])
     if name == "phi":
         return np.arctan2(columns[1], columns[0])
@@ -108,6 +251,19 @@ def spherical_momentum(records: ak.Array, name: str) -> ak.Array:
 
 
 def momentum_components(records: ak.Array, name: str) -> ak.Array:
-    """``px``, ``py`` or ``pz`` [GeV] from the fields pt, eta and phi."""
+    """``px``, ``py`` or ``pz`` [GeV] from the fields pt, eta and phi.
+
+    Parameters
+    ----------
+    records : ak.Array of records, shape (n_events, objects)
+        Objects with the fields ``pt`` [GeV], and ``phi`` [rad] or, for ``pz``, ``eta``.
+    name : {"px", "py", "pz"}
+        Component to compute: ``pt cos(phi)``, ``pt sin(phi)`` or ``pt sinh(eta)``.
+
+    Returns
+    -------
+    ak.Array of float, shape (n_events, objects), GeV
+        Value for every object.
+    """
     factor = {"px": np.cos, "py": np.sin, "pz": np.sinh}[name]
     return records["pt"] * factor(records["eta" if name == "pz" else "phi"])

@@ -38,7 +38,18 @@ def _wrap(delta: float) -> float:
 
 @njit
 def delta_phi(phi1: Array, phi2: Array) -> Array:
-    """``phi1 - phi2`` element by element, wrapped into [-pi, pi) [rad]."""
+    """``phi1 - phi2`` element by element, wrapped into [-pi, pi) [rad].
+
+    Parameters
+    ----------
+    phi1, phi2 : ndarray of float, shape (n,), rad
+        Azimuthal angles.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,), rad
+        Differences.
+    """
     out = np.empty(phi1.size, np.float64)
     for i in range(phi1.size):
         out[i] = _wrap(np.float64(phi1[i]) - np.float64(phi2[i]))
@@ -57,6 +68,20 @@ def delta_r_to_all(offsets: Offsets, eta: Array, phi: Array) -> Array:
     """Delta R of every object to each other object of its event, in the objects' order.
 
     The result is flat, object by object: an object of an event with n objects owns n - 1 entries.
+
+    Parameters
+    ----------
+    offsets : ndarray of int64, shape (n_events + 1,)
+        Bounds of the objects of each event.
+    eta : ndarray of float, shape (n_objects,)
+        Pseudorapidity of each object.
+    phi : ndarray of float, shape (n_objects,), rad
+        Azimuthal angle of each object.
+
+    Returns
+    -------
+    ndarray of float64, shape (sum of n (n - 1) over the events,)
+        Distances ``hypot(d_eta, d_phi)``.
     """
     counts = np.diff(offsets)
     out = np.empty(int(np.sum(counts * (counts - 1))), np.float64)
@@ -72,7 +97,22 @@ def delta_r_to_all(offsets: Offsets, eta: Array, phi: Array) -> Array:
 
 @njit
 def delta_r_to_nearest(offsets: Offsets, eta: Array, phi: Array) -> Array:
-    """Delta R to the nearest other object of the event; infinity for an object that is alone."""
+    """Delta R of every object to the nearest other object of its event.
+
+    Parameters
+    ----------
+    offsets : ndarray of int64, shape (n_events + 1,)
+        Bounds of the objects of each event.
+    eta : ndarray of float, shape (n_objects,)
+        Pseudorapidity of each object.
+    phi : ndarray of float, shape (n_objects,), rad
+        Azimuthal angle of each object.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_objects,)
+        Distances; infinity for an object that is alone.
+    """
     out = np.full(eta.size, np.inf)
     for event in range(offsets.size - 1):
         for i in range(offsets[event], offsets[event + 1]):
@@ -85,7 +125,24 @@ def delta_r_to_nearest(offsets: Offsets, eta: Array, phi: Array) -> Array:
 
 @njit
 def count_within(offsets: Offsets, eta: Array, phi: Array, radius: float) -> Array:
-    """Number of other objects of the event with delta R below ``radius``."""
+    """Number of other objects of the event within a radius.
+
+    Parameters
+    ----------
+    offsets : ndarray of int64, shape (n_events + 1,)
+        Bounds of the objects of each event.
+    eta : ndarray of float, shape (n_objects,)
+        Pseudorapidity of each object.
+    phi : ndarray of float, shape (n_objects,), rad
+        Azimuthal angle of each object.
+    radius : float
+        Delta R below which another object counts.
+
+    Returns
+    -------
+    ndarray of int64, shape (n_objects,)
+        Number of other objects for each object.
+    """
     out = np.zeros(eta.size, np.int64)
     for event in range(offsets.size - 1):
         for i in range(offsets[event], offsets[event + 1]):
@@ -118,7 +175,26 @@ def _pair_mass(pt: Array, eta: Array, phi: Array, mass: Array, i: int, j: int) -
 
 @njit
 def pair_masses(offsets: Offsets, pt: Array, eta: Array, phi: Array, mass: Array) -> Array:
-    """Invariant masses of all pairs i < j of every event, flat, in lexicographic order [GeV]."""
+    """Invariant masses of all pairs i < j of objects of every event [GeV].
+
+    Parameters
+    ----------
+    offsets : ndarray of int64, shape (n_events + 1,)
+        Bounds of the objects of each event.
+    pt : ndarray of float, shape (n_objects,), GeV
+        Transverse momentum of each object.
+    eta : ndarray of float, shape (n_objects,)
+        Pseudorapidity of each object.
+    phi : ndarray of float, shape (n_objects,), rad
+        Azimuthal angle of each object.
+    mass : ndarray of float, shape (n_objects,), GeV
+        Mass of each object.
+
+    Returns
+    -------
+    ndarray of float64, shape (sum of n (n - 1) / 2 over the events,), GeV
+        Masses, event by event, in lexicographic order of the pairs.
+    """
     counts = np.diff(offsets)
     out = np.empty(int(np.sum(counts * (counts - 1) // 2)), np.float64)
     k = 0
@@ -132,7 +208,26 @@ def pair_masses(offsets: Offsets, pt: Array, eta: Array, phi: Array, mass: Array
 
 @njit
 def leading_pair_mass(offsets: Offsets, pt: Array, eta: Array, phi: Array, mass: Array) -> Array:
-    """Invariant mass of the first two objects of every event; NaN where there are fewer [GeV]."""
+    """Invariant mass of the first two objects of every event [GeV].
+
+    Parameters
+    ----------
+    offsets : ndarray of int64, shape (n_events + 1,)
+        Bounds of the objects of each event.
+    pt : ndarray of float, shape (n_objects,), GeV
+        Transverse momentum of each object.
+    eta : ndarray of float, shape (n_objects,)
+        Pseudorapidity of each object.
+    phi : ndarray of float, shape (n_objects,), rad
+        Azimuthal angle of each object.
+    mass : ndarray of float, shape (n_objects,), GeV
+        Mass of each object.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_events,), GeV
+        Masses; NaN for an event with fewer than two objects.
+    """
     out = np.full(offsets.size - 1, np.nan)
     for event in range(offsets.size - 1):
         first = offsets[event]

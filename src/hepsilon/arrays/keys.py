@@ -72,7 +72,20 @@ def _mix(z: Any) -> Any:
 
 @njit
 def event_key(run: Array, lumi: Array, event: Array, salt: int) -> Array:
-    """64-bit hash of (run, luminosityBlock, event, salt): the same for any order or chunking."""
+    """64-bit hash of (run, luminosityBlock, event, salt), independent of order and chunking.
+
+    Parameters
+    ----------
+    run, lumi, event : ndarray of uint64, shape (n_events,)
+        Numbers that identify each event.
+    salt : int
+        Use of the key, such as :data:`SPLIT_SALT`: different uses get independent keys.
+
+    Returns
+    -------
+    ndarray of uint64, shape (n_events,)
+        Key of each event.
+    """
     out = np.empty(event.size, np.uint64)
     golden = np.uint64(0x9E3779B97F4A7C15)
     start = _mix(np.uint64(salt) + golden)
@@ -91,7 +104,18 @@ def _uniform(bits: Any) -> float:
 
 @njit
 def key_uniform(key: Array) -> Array:
-    """The upper 53 bits of a key as a uniform number in [0, 1)."""
+    """Uniform number in [0, 1) of every key: its upper 53 bits.
+
+    Parameters
+    ----------
+    key : ndarray of uint64, shape (n,)
+        Keys (see :func:`event_key`).
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+        One number per key.
+    """
     out = np.empty(key.size, np.float64)
     for i in range(key.size):
         out[i] = _uniform(key[i])
@@ -106,7 +130,20 @@ def _nth_bits(key: Any, n: int) -> Any:
 
 @njit
 def nth_uniform(key: Any, n: int) -> float:
-    """The n-th of the uniform numbers in [0, 1) that belong to a key."""
+    """The n-th of the uniform numbers in [0, 1) that belong to a key.
+
+    Parameters
+    ----------
+    key : uint64
+        Key of an event (see :func:`event_key`).
+    n : int
+        Position of the number, from 0.
+
+    Returns
+    -------
+    float
+        Upper 53 bits of the n-th word that splitmix64 generates from the key.
+    """
     return _uniform(_nth_bits(key, n))
 
 
@@ -125,7 +162,20 @@ def _poisson(bits: Any) -> int:
 
 @njit
 def poisson_counts(key: Array, n_replicas: int) -> Array:
-    """Bootstrap counts (events, replicas): Poisson(1), a pure function of key and replica."""
+    """Bootstrap counts of all events in all replicas, each a function of key and replica alone.
+
+    Parameters
+    ----------
+    key : ndarray of uint64, shape (n_events,)
+        Key of each event (see :func:`event_key`).
+    n_replicas : int
+        Number of replicas.
+
+    Returns
+    -------
+    ndarray of uint8, shape (n_events, n_replicas)
+        Poisson(1) counts.
+    """
     out = np.empty((key.size, n_replicas), np.uint8)
     for i in range(key.size):
         for replica in range(n_replicas):
@@ -135,7 +185,18 @@ def poisson_counts(key: Array, n_replicas: int) -> Array:
 
 @njit
 def poisson_of(words: Array) -> Array:
-    """Poisson(1) count of each 64-bit word (uint8), such as a key that is used once."""
+    """Poisson(1) count of each 64-bit word, such as a key that is used once.
+
+    Parameters
+    ----------
+    words : ndarray of uint64, shape (n,)
+        Words whose bits are uniformly random.
+
+    Returns
+    -------
+    ndarray of uint8, shape (n,)
+        One count per word.
+    """
     out = np.empty(words.size, np.uint8)
     for i in range(words.size):
         out[i] = _poisson(words[i])
@@ -146,17 +207,26 @@ def poisson_of(words: Array) -> Array:
 def fill_replicas(
     entry_bin: Array, key: Array, weight: Array, n_bins: int, n_replicas: int
 ) -> Array:
-    """Histogram of weights in all bootstrap replicas in one pass (bins, replicas).
+    """Histogram of weights in all bootstrap replicas, in one pass.
 
     Parameters
     ----------
-    entry_bin : ndarray
+    entry_bin : ndarray of int64, shape (n,)
         Bin of each entry, in [0, n_bins).
     key : ndarray of uint64, shape (n,)
-        Key of the event of each entry (see :func:`event_key`); entries of an event share it, so
-        their counts are the same.
+        Key of the event of each entry (see :func:`event_key`); entries of one event have equal
+        keys, and therefore equal counts.
     weight : ndarray of float64, shape (n,)
         Weight of each entry.
+    n_bins : int
+        Number of bins.
+    n_replicas : int
+        Number of replicas.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_bins, n_replicas)
+        Sums of weights times Poisson(1) counts.
     """
     out = np.zeros((n_bins, n_replicas), np.float64)
     for i in range(entry_bin.size):

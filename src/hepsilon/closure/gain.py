@@ -53,7 +53,7 @@ def efficiency_variance(
     filled = part_of(replicas[name], category=category)
     values = filled.values(flow=total)
     if total:
-        values = values.sum(axis=1, keepdims=True)
+        values = values.reshape(len(values), -1).sum(axis=1, keepdims=True)
     return np.asarray(np.var(values, axis=0, ddof=1))
 
 

@@ -16,7 +16,7 @@ from hepsilon.closure.model import (
     Share,
     TruthDistance,
 )
-from hepsilon.closure.parts import effective_sizes, pull_of, share_of, truth_distance
+from hepsilon.closure.parts import axes_of, effective_sizes, pull_of, share_of, truth_distance
 from hepsilon.closure.statistic import compare_inversion
 from hepsilon.config.task import Task
 from hepsilon.efficiencies.artifact import provenance
@@ -182,5 +182,7 @@ def inversion_closure(
         n_selected=output.n_selected,
         n_outside=output.n_outside,
         selected_effective_sample_size=effective_sizes(_totals(output, SELECTED)),
+        axes=axes_of(output),
+        left_out=output.left_out,
         **provenance(efficiencies, files),
     )

@@ -15,6 +15,7 @@ from hepsilon.config.records import Record
 from hepsilon.config.task import Task
 
 __all__ = [
+    "AxisClosure",
     "Bins",
     "Closure",
     "Entry",
@@ -202,7 +203,7 @@ class TotalGain(ClosureRecord):
 
 
 class Gain(ClosureRecord):
-    """Effective numbers of events in every bin.
+    """Effective numbers of events in every bin; nested for two dimensions.
 
     Attributes
     ----------
@@ -216,9 +217,9 @@ class Gain(ClosureRecord):
         Numbers of all bins together; left out where bins share events.
     """
 
-    direct: list[float]
-    truth_tagged: list[float]
-    weights_only: list[float]
+    direct: Bins
+    truth_tagged: Bins
+    weights_only: Bins
     total: TotalGain | None = None
 
 
@@ -306,6 +307,37 @@ class InversionEntry(Entry):
     jensen: float | None = None
 
 
+class AxisClosure(ClosureRecord):
+    """What the axes of one observable show, and what they do not.
+
+    Attributes
+    ----------
+    names : list of str
+        Observable on each axis.
+    edges : list of list of float
+        Bin edges of each axis.
+    unit : list of str
+        Unit of each axis; empty for a plain number.
+    origin : list of str
+        Where the edges of each axis come from: ``"given"``, ``"default"``, ``"correction"`` (the
+        bin-by-bin one), or ``"sample"``, from whose first events they were proposed.
+    entries : int
+        Number of entries, not weighted, without those that are NaN.
+    not_a_number : int
+        Number of values that are NaN, and are in no bin.
+    outside : list of float
+        Share of the entries that is beyond the edges of each axis.
+    """
+
+    names: list[str]
+    edges: list[list[float]]
+    unit: list[str]
+    origin: list[str]
+    entries: Count
+    not_a_number: Count
+    outside: list[float]
+
+
 class Closure(ClosureRecord):
     """Content of ``closure.json`` that both use cases have.
 
@@ -323,6 +355,10 @@ class Closure(ClosureRecord):
         Versions of the software.
     model_hash : dict of str to str or None
         Hash of every artifact, by name; None for one that was not saved.
+    axes : dict of str to AxisClosure
+        Axes of every observable, with the entries that they do not show.
+    left_out : dict of str to str
+        What is missing for each observable that was not filled.
     differences : dict of str to list of str
         By efficiency, how the question that it was trained for differs from the one it was asked;
         only of those that differ.
@@ -338,6 +374,8 @@ class Closure(ClosureRecord):
     files: list[str]
     versions: dict[str, str]
     model_hash: dict[str, str | None]
+    axes: dict[str, AxisClosure] = Field(default_factory=dict)
+    left_out: dict[str, str] = Field(default_factory=dict)
     differences: dict[str, list[str]] = Field(default_factory=dict)
     trained_on: dict[str, list[str]] = Field(default_factory=dict)
 

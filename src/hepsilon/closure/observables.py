@@ -36,6 +36,7 @@ from hepsilon.histograms.observables import (
 )
 from hepsilon.histograms.ranges import fits, proposed, proposed_edges
 from hepsilon.histograms.tracks import TRACK_CATALOGUE, track_observables
+from hepsilon.processors.columns import wanted_fields
 from hepsilon.processors.observables import refuse_none
 
 __all__ = ["Chosen", "choose_observables"]
@@ -389,7 +390,8 @@ def _records(
     )
     for part in parts:
         for events in read_events(part, task, config, wanted, skipped):
-            chunk = event_chunk(events, task, config, response=False, numbered=False)
+            names = wanted_fields(events, task, config, wanted)
+            chunk = event_chunk(events, task, config, fields=names, response=False, numbered=False)
             records = ordered(select(chunk.records, task), task)
             inside = inside_fiducial(records, task)
             yield in_gev(records[inside], task.unit)

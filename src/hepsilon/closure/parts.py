@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from hepsilon.arrays.statistics import effective_sample_size
-from hepsilon.closure.model import Share, TruthDistance
+from hepsilon.closure.model import AxisClosure, Share, TruthDistance
+from hepsilon.processors.outputs import Output
 
-__all__ = ["effective_sizes", "number", "pull_of", "share_of", "truth_distance"]
+__all__ = ["axes_of", "effective_sizes", "number", "pull_of", "share_of", "truth_distance"]
 
 
 def number(value: Any) -> float | None:
@@ -42,6 +43,34 @@ def effective_sizes(totals: Mapping[str, Any]) -> dict[str, float]:
         Effective numbers by observable.
     """
     return {k: float(effective_sample_size(t.value, t.variance)) for k, t in totals.items()}
+
+
+def axes_of(output: Output) -> dict[str, AxisClosure]:
+    """Axes of every observable, with the entries that they do not show.
+
+    Parameters
+    ----------
+    output : Output
+        Output of a processor.
+
+    Returns
+    -------
+    dict of str to AxisClosure
+        By observable.
+    """
+    axes = {}
+    for name, counts in output.entry_counts.items():
+        filled = output.observables[name].axes[-len(counts.names) :]
+        axes[name] = AxisClosure(
+            names=list(counts.names),
+            edges=[axis.edges.tolist() for axis in filled],
+            unit=list(counts.units),
+            origin=list(counts.origins),
+            entries=counts.entries,
+            not_a_number=counts.not_a_number,
+            outside=[n / counts.entries if counts.entries else 0.0 for n in counts.outside],
+        )
+    return axes
 
 
 def truth_distance(divergence: Any, residual: Any) -> TruthDistance | None:

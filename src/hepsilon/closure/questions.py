@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hepsilon.config.task import Cut, Fiducial, Task
-from hepsilon.data.sources import Files, file_names
+from hepsilon.data.sources import Files, Source
 from hepsilon.efficiencies.artifact import SourceFile
 from hepsilon.errors import InputError
 
@@ -108,7 +108,8 @@ def trained_on(efficiencies: Mapping[str, Any], files: Files) -> dict[str, list[
     if not any(sources.values()):
         return {}
     whole = any(source.identity is None for of_one in sources.values() for source in of_one)
-    here = [s for file in file_names(files) if (s := _source(file, whole)) is not None]
+    given = [files] if isinstance(files, str | Path | Source) else files
+    here = [source for file in given for source in _described(file, whole)]
     found = {
         name: [file.name for file in here if any(file.is_same(other) for other in of_one)]
         for name, of_one in sources.items()
@@ -116,11 +117,12 @@ def trained_on(efficiencies: Mapping[str, Any], files: Files) -> dict[str, list[
     return {name: names for name, names in found.items() if names}
 
 
-def _source(file: str | Path, content_hash: bool) -> SourceFile | None:
+def _described(file: str | Path | Source, content_hash: bool) -> list[SourceFile]:
+    """Identities of the files that a name stands for; none of files that are gone."""
     try:
-        return SourceFile.of(file, content_hash=content_hash)
+        return list(SourceFile.of_all(file, content_hash=content_hash))
     except (InputError, OSError):
-        return None
+        return []
 
 
 def warnings_of(

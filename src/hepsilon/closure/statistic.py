@@ -140,23 +140,23 @@ def _enough_variance(held: Array) -> bool:
 
 
 def compare(
-    edges: Array,
+    edges: Array | tuple[Array, ...],
     observed: Array,
     expected: Array,
     variance: Array,
     weights: tuple[Array, Array] | None = None,
 ) -> Comparison:
-    """Pulls and chi2 of observed against expected sums.
+    """Pulls and chi2 of observed against expected sums, in one or two dimensions.
 
     Parameters
     ----------
-    edges : ndarray of float64, shape (n + 1,)
-        Bin edges.
-    observed, expected : ndarray of float64, shape (n,)
+    edges : ndarray of float64, shape (n + 1,), or tuple of them
+        Bin edges, of two dimensions one array for each.
+    observed, expected : ndarray of float64, shape of the bins
         Weighted sums in the bins.
-    variance : ndarray of float64, shape (n,)
+    variance : ndarray of float64, shape of the bins
         Variance of their difference if the expectation is true.
-    weights : tuple of two ndarrays of float64, shape (n,), optional
+    weights : tuple of two ndarrays of float64, shape of the bins, optional
         Sums of w and of w^2 of all entries (tagged or not) in the bins, which say what an entry
         weighs; by default every entry has the weight one.
 
@@ -167,7 +167,8 @@ def compare(
         the weights.
     """
     one = np.ones_like(variance)  # the sums of w and w^2 of weights of one are equal
-    sums = np.stack([*(weights or (one, one)), variance], axis=1)
+    columns = (*(weights or (one, one)), variance)
+    sums = np.stack([column.ravel() for column in columns], axis=1)
     return _compare(edges, observed, expected, variance, sums, _enough_variance)
 
 

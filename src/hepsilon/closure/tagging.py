@@ -15,7 +15,7 @@ from hepsilon.closure.model import (
     TaggingEntry,
     TruthDistance,
 )
-from hepsilon.closure.parts import effective_sizes, pull_of, share_of, truth_distance
+from hepsilon.closure.parts import axes_of, effective_sizes, pull_of, share_of, truth_distance
 from hepsilon.closure.statistic import compare
 from hepsilon.config.task import Task
 from hepsilon.efficiencies.artifact import provenance
@@ -70,7 +70,7 @@ def _observables(output: TaggingOutput, method: str) -> dict[str, ObservableClos
     for name, filled in output.observables.items():
         if name == TAG_COUNTS:
             continue
-        edges = filled.axes["x"].edges
+        edges = tuple(axis.edges for axis in filled.axes[2:])
         for category in filled.axes["category"]:
             observed, expected, everything = (
                 part_of(filled, method=m, category=category) for m in (DIRECT, method, ALL)
@@ -78,7 +78,7 @@ def _observables(output: TaggingOutput, method: str) -> dict[str, ObservableClos
             variance = part_of(output.binomial[name], method=method, category=category)
             key = name if category == ALL else f"{name}|{category}"
             counts[key] = compare(
-                edges,
+                edges[0] if len(edges) == 1 else edges,
                 observed.values(),
                 expected.values(),
                 variance.variances(),
@@ -158,5 +158,7 @@ def tagging_closure(
         n_events=output.n_events,
         n_objects=output.n_objects,
         direct_effective_sample_size=effective_sizes(_totals(output, DIRECT)),
+        axes=axes_of(output),
+        left_out=output.left_out,
         **provenance(efficiencies, files),
     )

@@ -20,7 +20,14 @@ class _RegularBins(Record):
 
 
 class BinAxis(Record):
-    """Binning of one feature: ``edges``, or ``bins`` equal ones between ``min`` and ``max``."""
+    """Binning of one feature: ``edges``, or ``bins`` equal ones between ``min`` and ``max``.
+
+    Attributes
+    ----------
+    edges : tuple of float
+        Increasing edges of the bins, at least two, in the unit of the feature. In place of them the
+        keys ``bins``, ``min`` and ``max`` may be given.
+    """
 
     edges: Annotated[tuple[StrictFloat, ...], Field(min_length=2)]
 
@@ -40,7 +47,13 @@ class BinAxis(Record):
 
 
 class MapConfig(Record):
-    """Binning of the map, by feature; the default is that of the paper's public code."""
+    """Binning of a map; the default is that of the paper's public code.
+
+    Attributes
+    ----------
+    axes : dict of str to BinAxis
+        Binning of each feature, by its name.
+    """
 
     axes: Annotated[dict[str, BinAxis], Field(min_length=1)] = {
         "pt": BinAxis.model_validate({"bins": 19, "min": 20.0, "max": 600.0}),
@@ -49,10 +62,29 @@ class MapConfig(Record):
 
 
 class ModelConfig(Record):
-    """Architecture and preset; the sizes override the preset's where given.
+    """Architecture of the networks, and the preset of their sizes and training.
 
-    ``width`` is the width of a block, ``blocks`` their number; ``pair_features`` gives the pair
-    network of the GNN the differences (d_eta, wrapped d_phi, delta R) of the pair.
+    Attributes
+    ----------
+    architecture : {"gnn", "mlp", "product"}
+        ``"gnn"``, a graph network in which the objects of an event see each other; ``"mlp"``, a
+        plain network of each object alone, or of all objects of an event with a fixed number of
+        them; or ``"product"``, efficiencies of events as a product of factors of objects and pairs.
+    preset : {"fast", "paper"}
+        Sizes of the network and values of the training where none are given; ``"paper"`` has those
+        of the paper.
+    members : int
+        Number of networks, whose mean is the efficiency.
+    bootstrap : bool
+        Train each network on a bootstrap sample of the events.
+    width : int or None
+        Width of each graph block, or of each hidden layer of the other architectures; None for the
+        preset's.
+    blocks : int or None
+        Number of graph blocks or hidden layers; None for the preset's.
+    pair_features : bool or None
+        Give the pair network of the GNN the differences (d_eta, wrapped d_phi, delta R) of the
+        pair; None for the preset's choice.
     """
 
     architecture: Literal["gnn", "mlp", "product"] = "gnn"
@@ -110,7 +142,23 @@ class TrainingConfig(Record):
 
 
 class Recipe(TrainingConfig):
-    """A complete training configuration: nothing is left to the preset."""
+    """Complete training configuration, in which no value is left to the preset.
+
+    Attributes
+    ----------
+    epochs : int
+        Largest number of epochs.
+    patience : int
+        Number of epochs without a better validation loss after which the training stops.
+    batch_events : int
+        Events per step.
+    learning_rate : float
+        Peak of the schedule.
+    weight_decay : float
+        Decoupled weight decay (AdamW).
+    ema : float
+        Decay per step of the averaged weights; 0 for none.
+    """
 
     epochs: Annotated[StrictInt, Field(ge=1)]
     patience: Annotated[StrictInt, Field(ge=1)]

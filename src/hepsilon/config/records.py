@@ -28,7 +28,7 @@ _WITHIN: ContextVar[bool] = ContextVar("_WITHIN", default=False)
 class Record(BaseModel):
     """Base of all records: frozen, unknown keys are errors, no silent type conversion.
 
-    A wrong argument in Python is the same :class:`~hepsilon.ConfigError` as a wrong key in a file.
+    A wrong argument in Python raises a :class:`~hepsilon.ConfigError`, like a wrong key in a file.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -85,6 +85,22 @@ def validate(
     record: type[Any], data: Any, source: str, error_type: type[HepsilonError] = ConfigError
 ) -> Any:
     """Build a record from plain data, with errors that name the place and the remedy.
+
+    Parameters
+    ----------
+    record : type
+        Class of the record, a subclass of :class:`Record`.
+    data : object
+        Content, such as a dict that was read from TOML or JSON.
+    source : str
+        Name of the data, such as the path of their file, with which the error begins.
+    error_type : type, default ConfigError
+        Class of the error, a subclass of :class:`~hepsilon.HepsilonError`.
+
+    Returns
+    -------
+    Record
+        Instance of ``record``.
 
     Raises
     ------

@@ -12,7 +12,6 @@ from hepsilon.config.records import Record
 __all__ = ["Cut", "Fiducial", "Passed", "Task"]
 
 BOUNDS = ("min", "max", "abs_max", "equals")
-MAX_WORKING_POINTS = 127
 
 
 class Cut(Record):
@@ -76,8 +75,6 @@ class Passed(Record):
     def _consistent(self) -> Self:
         if any(a >= b for a, b in pairwise(self.above or ())):
             raise ValueError(f"expected increasing cuts, received {self.above}")
-        if len(self.above or ()) > MAX_WORKING_POINTS:
-            raise ValueError(f"expected at most {MAX_WORKING_POINTS} working points")
         names = self.names
         if names is not None and not len(set(names)) == len(names) == len(self.above or (0,)):
             raise ValueError(f"expected a distinct name for each working point, received {names}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,8 +12,10 @@ from hepsilon.arrays.statistics import effective_sample_size
 from hepsilon.arrays.types import Array
 from hepsilon.config.records import Record
 from hepsilon.config.task import Task
-from hepsilon.data.dataset import TrainingColumns, check_response
 from hepsilon.errors import TrainingError
+
+if TYPE_CHECKING:
+    from hepsilon.data.dataset import TrainingColumns
 
 __all__ = [
     "MIN_EFFECTIVE",
@@ -107,7 +110,9 @@ class _Sums:
             self.squares[row] += np.sum(chosen**2)
         per_event = np.bincount(event, np.abs(weights))
         self.absolute += float(per_event.sum())
-        self.heaviest = np.sort(np.concatenate([self.heaviest, per_event]))[-LARGEST:]
+        known = np.concatenate([self.heaviest, per_event])
+        kept = min(LARGEST, len(known))
+        self.heaviest = np.sort(np.partition(known, -kept)[-kept:]) if kept else known
 
     def summary(self, category: str) -> CategorySummary:
         """The numbers as a record."""
@@ -244,6 +249,8 @@ def check_sample(
     TrainingError
         If the sum of the weights, of all or of a category that has objects, is not positive.
     """
+    from hepsilon.data.dataset import check_response  # reads files: not for who has a card only
+
     check_response(columns, task)
     summary = summarise(columns, task)
     check_weights(summary, by_category=by_category)

@@ -302,7 +302,7 @@ class Efficiency(ABC):
     def _asked(self, given: Any) -> Asked:
         """What the efficiency is asked about, as flat columns."""
         names, task = self.features.names, self.task
-        objects = given_objects(given, task, names, needs_partners=self.needs_partners)
+        objects = given_objects(given, task, task.features, needs_partners=self.needs_partners)
         failed = {} if objects.kept is not None else failed_cuts(objects.objects, task)
         if task.of_events:
             offsets, nodes = event_matrix(objects.objects, task, names)
@@ -331,8 +331,8 @@ class Efficiency(ABC):
             ``events.Jet``, whose selection is checked. The other objects of an event may matter.
             Where they do not, flat tables are taken, too: records with one object each, a pandas
             DataFrame, a dict of columns, a structured array, or an array (n, n_features) with the
-            features in their order. A DataFrame with an index of (event, object) tells events
-            apart, and is taken always.
+            columns in the order of ``task.features``. A DataFrame with an index of (event, object)
+            tells events apart, and is taken always.
         out_of_domain : {"warn", "raise", "ignore"} or an efficiency, default "warn"
             Policy for objects (events) outside the region that the sample covered, or that fail
             the selection of the training: ``"warn"`` with the count, ``"raise"`` a DomainError,

@@ -61,7 +61,7 @@ def given_objects(
     task : Task or None
         Task of the efficiency; without it events are refused.
     names : tuple of str
-        Features in the order of the columns of a plain array.
+        Features in the order of the columns of a plain array: those of the task.
     needs_partners : bool
         Whether the answer depends on the other objects of the event: flat tables are refused then.
 
@@ -108,24 +108,14 @@ def objects_of_events(events: ak.Array, task: Task, config: InputConfig) -> Give
         If the events lack the collection or a field of the selection, or are outside the fiducial
         region where the task makes that an error.
     """
-    records = collection(events, task, config)
-    if not task.event_selection:
-        objects, kept = kept_records(records, task)
-        return Given(objects, objects, _same, kept)
-    mask = event_mask(events, task, config)
-    if task.of_events:
-        objects, inside = kept_records(records[mask], task)
-        mask[mask] = ak.to_numpy(inside)
-        return Given(objects, objects, _same, ak.Array(mask))
-    # an event that does not exist for the task keeps its place, without objects
-    counts = ak.to_numpy(ak.num(records))
-    answered = np.repeat(mask, counts)
-    objects, kept = kept_records(records[ak.unflatten(answered, counts)], task)
-    answered[answered] = ak.to_numpy(ak.flatten(kept))
-    return Given(objects, objects, _same, ak.unflatten(answered, counts))
+    among = event_mask(events, task, config) if task.event_selection else None
+    objects, kept = kept_records(collection(events, task, config), task, among)
+    return Given(objects, objects, _same, kept)
 
 
-def kept_records(objects: ak.Array, task: Task) -> tuple[ak.Array, ak.Array]:
+def kept_records(
+    objects: ak.Array, task: Task, among: Array | None = None
+) -> tuple[ak.Array, ak.Array]:
     """Selected objects, ordered and inside the fiducial region, and what was kept.
 
     Parameters
@@ -134,6 +124,8 @@ def kept_records(objects: ak.Array, task: Task) -> tuple[ak.Array, ak.Array]:
         Objects of every event.
     task : Task
         Task with the selection.
+    among : ndarray of bool, shape (n_events,), optional
+        True for the events that were selected: objects of others are not kept.
 
     Returns
     -------
@@ -149,14 +141,18 @@ def kept_records(objects: ak.Array, task: Task) -> tuple[ak.Array, ak.Array]:
         error.
     """
     kept = _kept(objects, task)
+    if among is not None and not task.of_events:
+        kept = (_all(objects) if kept is None else kept) & among
     selected = objects if kept is None else objects[kept]
     if not task.of_events:
         return selected, _all(objects) if kept is None else kept
     inside = inside_fiducial(selected, task)
-    outside = int(np.count_nonzero(~inside))
+    among = np.ones(len(inside), bool) if among is None else among
+    outside = int(np.count_nonzero(among & ~inside))
+    inside &= among
     if outside and task.fiducial is not None and task.fiducial.outside == "raise":
         raise InputError(
-            f"{outside} of {len(inside)} events are outside the fiducial region of the task; "
+            f"{outside} of {int(among.sum())} events are outside the fiducial region of the task; "
             'select them away, or drop them with outside = "drop" in [task.fiducial]'
         )
     return ordered(selected[inside], task), ak.Array(inside)
@@ -243,6 +239,8 @@ def _of_columns(given: Array, names: tuple[str, ...]) -> ak.Array:
             f"expected an array (n, {len(names)}) with the columns {list(names)} in this order, "
             f"or (n_events, n_objects, {len(names)}), received the shape {given.shape}"
         )
+    if given.dtype.kind not in "biuf":
+        raise InputError(f"expected an array of numbers, received the type {given.dtype}")
     columns = {name: ak.Array(given[..., i]) for i, name in enumerate(names)}
     return ak.zip(columns, depth_limit=given.ndim - 1)
 

@@ -24,11 +24,16 @@ def export(path: str | Path, format_: str, out: str | Path) -> Path:
     ----------
     path : str or Path
         The artifact.
-    format_ : str
+    format_ : {"onnx", "hepsilon", "triton"}
         ``"onnx"``, a graph; ``"hepsilon"``, the artifact with that graph in it; or ``"triton"``, a
         model repository: a folder that holds the folder of the model.
     out : str or Path
         File or folder to write. The name of the model in a repository is the artifact's.
+
+    Returns
+    -------
+    Path
+        File or folder that was written.
 
     Raises
     ------

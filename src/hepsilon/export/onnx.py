@@ -65,7 +65,17 @@ def _ensemble(efficiency: NetworkEfficiency) -> keras.Model:
 
 
 def make_graph(efficiency: NetworkEfficiency) -> bytes:
-    """The networks of an artifact as one ONNX graph.
+    """Convert the networks of an artifact to one ONNX graph.
+
+    Parameters
+    ----------
+    efficiency : NetworkEfficiency
+        Networks, on any backend.
+
+    Returns
+    -------
+    bytes
+        Content of the ``.onnx`` file; equal networks give equal bytes.
 
     Raises
     ------
@@ -147,14 +157,19 @@ def _canonical(model: Any) -> Any:
 
 
 def add_graph(efficiency: NetworkEfficiency, out: str | Path) -> NetworkEfficiency:
-    """Write the artifact with an ONNX graph of its networks, once that gives the same numbers.
+    """Write the artifact with an ONNX graph of its networks, once that gives equal numbers.
 
     Parameters
     ----------
     efficiency : NetworkEfficiency
         Networks, on any backend.
     out : str or Path
-        The artifact to write; may be the same file.
+        The artifact to write; may be the file of ``efficiency``.
+
+    Returns
+    -------
+    NetworkEfficiency
+        Handle to the written artifact.
 
     Raises
     ------
@@ -185,5 +200,8 @@ def add_graph(efficiency: NetworkEfficiency, out: str | Path) -> NetworkEfficien
 
 
 def _on_cpu(efficiency: NetworkEfficiency, backend: str) -> NetworkEfficiency:
-    """In float32: a GPU may round more, and ONNX Runtime needs a provider for it."""
+    """Networks on the CPU in float32, for comparisons.
+
+    A GPU may round more, and ONNX Runtime needs a provider for it.
+    """
     return replace(efficiency, backend=backend, device="cpu", precision="float32")

@@ -18,7 +18,20 @@ output [ {{ name: "logits" data_type: TYPE_FP32 dims: [ -1, {outputs} ] }} ]
 
 
 def triton_config(name: str, card: NetworkCard) -> str:
-    """Content of ``config.pbtxt`` for the graph of a network."""
+    """Content of ``config.pbtxt`` for the graph of a network.
+
+    Parameters
+    ----------
+    name : str
+        Name of the model in the repository.
+    card : NetworkCard
+        Card of the artifact.
+
+    Returns
+    -------
+    str
+        Configuration of the model in the text format of Protocol Buffers.
+    """
     columns = len(card.features.features) * (card.architecture.objects or 1)
     inputs = [f'{{ name: "x" data_type: TYPE_FP32 dims: [ -1, {columns} ] }}']
     if card.architecture.blocks:

@@ -32,10 +32,25 @@ __all__ = [
 def book_categories(
     axes: list[Any], categories: list[str], *, methods: list[str] | None = None, replicas: int = 0
 ) -> hist.Hist[Any]:
-    """An empty histogram: method, category (everything, then the given ones), and the axes.
+    """An empty histogram with an axis of methods or replicas, one of categories, and others.
 
-    It holds sums of squared weights; one of replicas of a method (``replica`` in place of
-    ``method``) the sums only.
+    Parameters
+    ----------
+    axes : list of hist axes
+        Axes of the observable.
+    categories : list of str
+        Names of the categories; the category of everything comes before them.
+    methods : list of str, optional
+        Names of the methods, for a histogram of sums of weights and of their squares with the axes
+        method, category and ``axes``.
+    replicas : int, default 0
+        Number of replicas, for a histogram of one method (``methods`` not given). It has sums of
+        weights alone, and the axes category, replica and ``axes``.
+
+    Returns
+    -------
+    hist.Hist
+        The histogram.
     """
     category = hist.axis.StrCategory([ALL, *categories], name="category")
     if methods is None:
@@ -52,8 +67,8 @@ class CategorisedEntries:
     ----------
     entries : Entries
         Bins and events of the entries.
-    category : ndarray
-        Position of each entry in ``names``, -1 for none.
+    category : ndarray of int, shape (n_entries,)
+        Position of the category of each entry in ``names``, -1 for none.
     names : list of str
         Names of the categories.
     """
@@ -70,7 +85,18 @@ class CategorisedEntries:
         return np.asarray(row * size + self.entries.bins)
 
     def sums(self, weights: Array) -> Array:
-        """Sums of weights of everything, then of every category (categories + 1, bins...)."""
+        """Sums of weights in the bins: of everything, then of every category.
+
+        Parameters
+        ----------
+        weights : ndarray of float64, shape (n_entries,)
+            Weight of each entry.
+
+        Returns
+        -------
+        ndarray of float64, shape (n_categories + 1, bins of each axis...)
+            Sums, flow bins included.
+        """
         shape = (len(self.names) + 1, *self.entries.shape)
         sums = np.bincount(self._number, weights, minlength=int(np.prod(shape))).reshape(shape)
         return np.concatenate([sums.sum(axis=0, keepdims=True), sums[:-1]])
@@ -93,7 +119,13 @@ class CategorisedEntries:
         weights : ndarray of float64, shape (n_entries,)
             Weight of each entry.
         others : mapping of str to ndarray, optional
-            Weights of further selections, each a category without those of its own.
+            Weight of each entry in further selections. Each selection is one category of the
+            histogram, and is not divided into the categories ``names``.
+
+        Raises
+        ------
+        ConfigError
+            If the histogram does not have the method.
         """
         row = method_row(histogram, method)
         first = len(self.names) + 1
@@ -105,7 +137,19 @@ class CategorisedEntries:
     def fill_replica(
         self, histogram: hist.Hist[Any], replica: int, weights: Array, others: Mapping[str, Array]
     ) -> None:
-        """Fill one replica of a method, without sums of squares."""
+        """Add entries to one replica of a histogram of replicas from :func:`book_categories`.
+
+        Parameters
+        ----------
+        histogram : hist.Hist
+            Histogram with the categories ``names`` and then those of ``others``.
+        replica : int
+            Number of the replica.
+        weights : ndarray of float64, shape (n_entries,)
+            Weight of each entry.
+        others : mapping of str to ndarray
+            Weight of each entry in further selections, as for :meth:`fill`.
+        """
         view: Any = histogram.view(flow=True)
         first = len(self.names) + 1
         view[:first, replica] += self.sums(weights)
@@ -117,13 +161,35 @@ FLAVOUR_NAMES = {5: "b", 4: "c", 0: "light"}
 
 
 def category_names(values: Sequence[int]) -> list[str]:
-    """Names of the categories of objects: b, c, light for hadron flavours, else the numbers."""
+    """Names of the categories of objects: b, c, light for hadron flavours, else the numbers.
+
+    Parameters
+    ----------
+    values : sequence of int
+        Number of each category.
+
+    Returns
+    -------
+    list of str
+        One name per category.
+    """
     known = set(values) <= set(FLAVOUR_NAMES)
     return [FLAVOUR_NAMES[v] if known else str(v) for v in values]
 
 
 def pair_names(values: Sequence[int]) -> list[str]:
-    """Names of the unordered pairs of categories, such as ``b-light``."""
+    """Names of the unordered pairs of categories, such as ``b-light``.
+
+    Parameters
+    ----------
+    values : sequence of int
+        Number of each category.
+
+    Returns
+    -------
+    list of str
+        One name per pair, in lexicographic order of the positions in ``values``.
+    """
     names = category_names(values)
     return [f"{a}-{b}" for i, a in enumerate(names) for b in names[i:]]
 
@@ -135,14 +201,37 @@ def _positions(codes: Array, values: Sequence[int]) -> Array:
 
 
 def object_categories(codes: ak.Array, values: Sequence[int]) -> Array:
-    """Position of each object's category in :func:`category_names`, -1 if unknown (flat)."""
+    """Position of each object's category in :func:`category_names`.
+
+    Parameters
+    ----------
+    codes : ak.Array of int, shape (n_events, objects)
+        Number of the category of each object.
+    values : sequence of int
+        Numbers of the known categories.
+
+    Returns
+    -------
+    ndarray of int64, shape (n_objects,)
+        Positions in ``values``; -1 for an unknown category.
+    """
     return _positions(flat(codes, np.int64, name="category"), values)
 
 
 def pair_categories(codes: ak.Array, values: Sequence[int]) -> Array:
-    """Position of the leading pair's category in :func:`pair_names`, one per event.
+    """Position of the leading pair's category in :func:`pair_names`.
 
-    -1 for an event with fewer than two objects or with an unknown category.
+    Parameters
+    ----------
+    codes : ak.Array of int, shape (n_events, objects)
+        Number of the category of each object; the first two objects of an event are its pair.
+    values : sequence of int
+        Numbers of the known categories.
+
+    Returns
+    -------
+    ndarray of int64, shape (n_events,)
+        Positions; -1 for an event with fewer than two objects or with an unknown category.
     """
     out = np.full(len(codes), -1)
     events = np.flatnonzero(ak.to_numpy(ak.num(codes, axis=1)) >= 2)
@@ -160,7 +249,7 @@ def fill_rows(
 ) -> None:
     """Fill all categories of one method, still empty, from the numbers of its rows.
 
-    Many times faster than by names, which are compared one entry after the other.
+    This is many times faster than by names, which are compared one entry after the other.
 
     Parameters
     ----------
@@ -168,8 +257,8 @@ def fill_rows(
         Histogram with the axes ``method``, ``category`` and others.
     method : str
         Name of the method.
-    rows : ndarray
-        Number of the category of each entry.
+    rows : ndarray of int, shape (n_entries,)
+        Position of the category of each entry on its axis.
     *values : ndarray, shape (n_entries,)
         Value of each entry on the other axes.
     **options : object

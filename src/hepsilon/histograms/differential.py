@@ -32,8 +32,8 @@ def differential(
     ----------
     histogram : hist.Hist
         Corrected events of one method, in one or two dimensions, with Weight storage.
-    luminosity : float, optional
-        Integrated luminosity [1 / unit].
+    luminosity : float, 1 / unit, optional
+        Integrated luminosity.
     unit : str, default "nb"
         Unit of the cross section.
     variances : hist.Hist, optional
@@ -41,9 +41,9 @@ def differential(
 
     Returns
     -------
-    Hist
-        Values and variances divided by the widths (and the luminosity); its ``label`` says what it
-        is, with the unit. Flow bins have no width and are zero.
+    hist.Hist
+        Values and variances divided by the widths, and by the luminosity if there is one. The
+        ``label`` names the quantity and its unit. Flow bins have no width and are zero.
 
     Raises
     ------

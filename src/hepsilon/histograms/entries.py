@@ -21,7 +21,22 @@ __all__ = ["Entries", "EntryCounts", "book_methods", "method_row"]
 def book_methods(
     observable: AnyObservable, methods: list[str], axes: tuple[Any, ...] = ()
 ) -> hist.Hist[Any]:
-    """An empty histogram with the axes method, any others, and those of the observable."""
+    """An empty histogram with the axes method, any others, and those of the observable.
+
+    Parameters
+    ----------
+    observable : Observable or Observable2D
+        Observable with one axis, or two.
+    methods : list of str
+        Names of the methods.
+    axes : tuple of hist axes, optional
+        Further axes, such as that of replicas.
+
+    Returns
+    -------
+    hist.Hist
+        Histogram with sums of weights and of their squares; with further axes of weights alone.
+    """
     return hist.Hist(
         hist.axis.StrCategory(methods, name="method"),
         *axes,
@@ -50,7 +65,19 @@ def _of_objects(column: Any, offsets: Offsets, name: str) -> Array:
 
 
 def method_row(histogram: hist.Hist[Any], method: str) -> Any:
-    """The bins of one method, flow included, to add to.
+    """Bins of one method, flow included, as a view to add to.
+
+    Parameters
+    ----------
+    histogram : hist.Hist
+        Histogram whose first axis is ``method``.
+    method : str
+        Name of the method.
+
+    Returns
+    -------
+    ndarray, shape (bins of the other axes...)
+        Float64 sums of weights; for Weight storage records of ``value`` and ``variance``.
 
     Raises
     ------
@@ -77,6 +104,8 @@ class EntryCounts:
         a value are not among them.
     outside : tuple of int
         Number of entries beyond the edges of each axis.
+    names : tuple of str
+        Observable on each axis.
     units : tuple of str
         Unit of each axis.
     origins : tuple of str
@@ -86,6 +115,7 @@ class EntryCounts:
     entries: int
     not_a_number: int
     outside: tuple[int, ...]
+    names: tuple[str, ...]
     units: tuple[str, ...]
     origins: tuple[str, ...]
 
@@ -117,6 +147,7 @@ class EntryCounts:
             entries=int(np.count_nonzero(~undefined)),
             not_a_number=int(np.count_nonzero(undefined & complete)),
             outside=tuple(outside),
+            names=tuple(part.name for part in observable.parts),
             units=tuple(part.unit for part in observable.parts),
             origins=tuple(part.origin for part in observable.parts),
         )
@@ -138,11 +169,11 @@ class Entries:
     ----------
     axes : list of hist axes
         Axes of the observable.
-    values : list of ndarray
+    values : list of ndarray of float64, shape (n_entries,)
         Number of every entry on each axis; entries with a NaN are left out.
-    event : ndarray
+    event : ndarray of int64, shape (n_entries,)
         Number of the event of each entry.
-    index : ndarray or None
+    index : ndarray of int64, shape (n_entries,), or None
         Position of each entry among all objects, or events, that it was evaluated for.
     counts : EntryCounts or None
         Numbers of entries; None for entries that were made by hand.
@@ -156,7 +187,19 @@ class Entries:
 
     @classmethod
     def of(cls, observable: AnyObservable, records: ak.Array) -> Entries:
-        """Evaluate an observable.
+        """Evaluate an observable for every event, or for every object.
+
+        Parameters
+        ----------
+        observable : Observable or Observable2D
+            Functions of the records, with their axes and level.
+        records : ak.Array of records, shape (n_events, objects)
+            Objects of every event.
+
+        Returns
+        -------
+        Entries
+            Entries without those that are NaN on an axis.
 
         Raises
         ------
@@ -183,7 +226,18 @@ class Entries:
         return cls(observable.axes, columns, event[index], index, counts)
 
     def of_events(self, chosen: Array) -> Entries:
-        """The entries of the events for which ``chosen`` is True, events numbered anew."""
+        """Keep the entries of chosen events, which are numbered anew from 0.
+
+        Parameters
+        ----------
+        chosen : ndarray of bool, shape (n_events,)
+            True for the events to keep.
+
+        Returns
+        -------
+        Entries
+            Entries of the chosen events; their ``index`` is None.
+        """
         keep = chosen[self.event]
         number = np.cumsum(chosen) - 1
         return Entries(self.axes, [v[keep] for v in self.values], number[self.event[keep]])
@@ -212,20 +266,63 @@ class Entries:
         return first, counts.astype(np.float64) ** 2
 
     def sums(self, weights: Array, entries: Array | slice = slice(None)) -> Array:
-        """Sums of weights in the bins, flow included; of the chosen entries."""
+        """Sums of weights in the bins, flow included.
+
+        Parameters
+        ----------
+        weights : ndarray of float64
+            Weight of each entry, or of each one of ``entries``.
+        entries : ndarray of int or bool, or slice, optional
+            Entries to add up, by default all.
+
+        Returns
+        -------
+        ndarray of float64, shape (bins of each axis...)
+            Sums.
+        """
         size = int(np.prod(self.shape))
         return np.bincount(self.bins[entries], weights, minlength=size).reshape(self.shape)
 
     def fill(self, histogram: hist.Hist[Any], method: str, weights: Array) -> None:
-        """Add entries with weights (one each) to a method of a histogram."""
+        """Add entries to a method of a histogram.
+
+        Parameters
+        ----------
+        histogram : hist.Hist
+            Histogram from :func:`book_methods`, with sums of squared weights.
+        method : str
+            Name of the method.
+        weights : ndarray of float64, shape (n_entries,)
+            Weight of each entry.
+
+        Raises
+        ------
+        ConfigError
+            If the histogram does not have the method.
+        """
         row = method_row(histogram, method)
         row["value"] += self.sums(weights)
         row["variance"] += self.sums(weights**2)
 
     def fill_variance(self, histogram: hist.Hist[Any], method: str, variance: Array) -> None:
-        """Add the variance of events (given for each entry) to that of a method.
+        """Add the variances of events to the variance of a method.
 
-        Entries of one event in one bin come and go together: k of them count k^2 times.
+        All entries of one event in one bin are there or not together, so that k of them count k^2
+        times.
+
+        Parameters
+        ----------
+        histogram : hist.Hist
+            Histogram from :func:`book_methods`, with sums of squared weights.
+        method : str
+            Name of the method.
+        variance : ndarray of float64, shape (n_entries,)
+            Variance of the weight of each entry's event.
+
+        Raises
+        ------
+        ConfigError
+            If the histogram does not have the method.
         """
         first, squares = self._groups
         row = method_row(histogram, method)

@@ -36,12 +36,25 @@ OTHER = "other"
 
 
 def replica_axis(replicas: int) -> hist.axis.Integer:
-    """The hist axis of replicas: of the bootstrap, or of an efficiency."""
+    """Axis of replicas, those of the bootstrap or those of an efficiency, as hist has it."""
     return hist.axis.Integer(0, replicas, name="replica", flow=False)
 
 
 def one_method(histogram: hist.Hist[Any], method: str) -> Any:
-    """The histogram of one method."""
+    """Part of a histogram that belongs to one method.
+
+    Parameters
+    ----------
+    histogram : hist.Hist
+        Histogram with the axis ``method``.
+    method : str
+        Name of the method.
+
+    Returns
+    -------
+    hist.Hist
+        Histogram of the other axes.
+    """
     return histogram[{"method": method}]
 
 
@@ -50,14 +63,14 @@ def part_of(histogram: hist.Hist[Any], **bins: Any) -> Any:
 
     Parameters
     ----------
-    histogram : Hist
+    histogram : hist.Hist
         Histogram of named axes.
     **bins
         Bin by name of the axis; ``sum`` for all of them.
 
     Returns
     -------
-    Hist or accumulator
+    hist.Hist or accumulator
         Histogram of the other axes; the content of the bin if there are none.
     """
     index: Any = bins

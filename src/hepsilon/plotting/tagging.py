@@ -196,12 +196,52 @@ def _file_name(name: str, category: str, taken: Container[str]) -> str:
     return file_name
 
 
+def plot_pulls(output: TaggingOutput, name: str) -> Figure:
+    """Pulls of direct tagging to every efficiency in the bins of two observables.
+
+    Parameters
+    ----------
+    output : TaggingOutput
+        Output of :class:`hepsilon.processors.TruthTagging` for one dataset.
+    name : str
+        Observable in two dimensions.
+
+    Returns
+    -------
+    Figure
+        One panel for each efficiency.
+    """
+    filled, binomial = output.observables[name], output.binomial[name]
+    methods = list(binomial.axes["method"])
+    figure = Figure(figsize=(4.2 * max(1, len(methods)), 3.6), layout="constrained")
+    panels = figure.subplots(1, max(1, len(methods)), sharex=True, sharey=True, squeeze=False)[0]
+    x, y = filled.axes[2:]
+    direct = part_of(filled, method=DIRECT, category=ALL).values()
+    for axes, method in zip(panels, methods, strict=False):
+        expected = part_of(filled, method=method, category=ALL).values()
+        variance = part_of(binomial, method=method, category=ALL).variances()
+        pulls = np.full(variance.shape, np.nan)
+        np.divide(direct - expected, np.sqrt(variance), out=pulls, where=variance > 0.0)
+        mesh = axes.pcolormesh(
+            x.edges, y.edges, pulls.T, cmap="RdBu_r", vmin=-5, vmax=5, rasterized=True
+        )
+        figure.colorbar(mesh, ax=axes, extend="both")
+        axes.set_title(f"pull, {LABELS.get(method, method)}", fontsize=10)
+    for axes in panels:
+        axes.set_xlabel(x.label)
+    panels[0].set_ylabel(y.label)
+    return figure
+
+
 def tagging_figures(output: TaggingOutput) -> dict[str, Figure]:
     """All figures of a closure by file name (without suffix)."""
     figures = {}
     for name, histogram in output.observables.items():
         if name == TAG_COUNTS:
             figures[name] = plot_tag_counts(output)
+            continue
+        if len(histogram.axes) > 3:
+            figures[f"pulls_{name}"] = plot_pulls(output, name)
             continue
         figures[f"gain_{name}"] = plot_gain(output, name)
         for category in histogram.axes["category"]:

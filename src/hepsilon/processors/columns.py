@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import awkward as ak
+
+from hepsilon.config.file import InputConfig
 from hepsilon.config.task import Task
-from hepsilon.data.layout import task_fields
+from hepsilon.data.layout import Layout, task_fields
 from hepsilon.data.reading import Wanted
 from hepsilon.efficiencies.base import SupportsEfficiency
 from hepsilon.efficiencies.field import FieldEfficiency
+from hepsilon.errors import InputError
 
-__all__ = ["wanted_columns"]
+__all__ = ["wanted_columns", "wanted_fields"]
 
 
 def wanted_columns(
@@ -52,6 +56,39 @@ def wanted_columns(
     for fields in known:
         optional = None if fields is None or optional is None else (*optional, *fields)
     return Wanted(own.fields, optional, own.numbers, reconstructed)
+
+
+def wanted_fields(
+    events: ak.Array, task: Task, config: InputConfig, wanted: Wanted, name: str | None = None
+) -> list[str] | None:
+    """List the fields of the objects that are wanted and exist.
+
+    Parameters
+    ----------
+    events : ak.Array of records
+        Events of any schema.
+    task, config : Task or InputConfig
+        Names of the columns, and their places.
+    wanted : Wanted
+        Columns that are needed.
+    name : str, optional
+        Collection of reconstructed objects, in place of the task's.
+
+    Returns
+    -------
+    list of str or None
+        The fields; None for all.
+    """
+    if wanted.optional is None:
+        return None
+    layout, found = Layout.of_events(events, task, config, name), list(wanted.fields)
+    for field in wanted.optional:
+        try:
+            layout.of_objects([field])
+        except InputError:
+            continue  # what needs it is left out
+        found.append(field)
+    return list(dict.fromkeys(found))
 
 
 def _fields_of(efficiency: SupportsEfficiency) -> tuple[str, ...] | None:

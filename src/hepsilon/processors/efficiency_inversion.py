@@ -25,7 +25,7 @@ from hepsilon.errors import ConfigError
 from hepsilon.histograms.entries import Entries
 from hepsilon.histograms.methods import GENERATED, SELECTED, TRUTH
 from hepsilon.histograms.tracks import TrackObservable, track_observables
-from hepsilon.processors.columns import wanted_columns
+from hepsilon.processors.columns import wanted_columns, wanted_fields
 from hepsilon.processors.inversion_filling import InversionFilling
 from hepsilon.processors.observables import available_observables, warn_of_entries
 from hepsilon.processors.outputs import RECONSTRUCTED, CorrectionMethod, InversionOutput
@@ -209,6 +209,7 @@ class EfficiencyInversion(processor.ProcessorABC):  # type: ignore[misc]
             events,
             self.task,
             self.config,
+            fields=wanted_fields(events, self.task, self.config, self.wanted),
             response=not self.measured,
             truth=self.has_truth,
             numbered=self.replicas > 0,
@@ -281,7 +282,9 @@ class EfficiencyInversion(processor.ProcessorABC):  # type: ignore[misc]
         generated = self._sample(chunk)
         chosen = np.flatnonzero(inside & generated.selected)
         rows = chosen if chunk.kept is None else chunk.kept[chosen]
-        objects = collection(events[rows], self.task, self.config, self.reconstructed)
+        where = (self.task, self.config)
+        fields = wanted_fields(events, *where, self.wanted, self.reconstructed)
+        objects = collection(events[rows], *where, self.reconstructed, fields)
         records = ordered(select(objects, self.task), self.task)
         keys = None if generated.keys is None else generated.keys[chosen]
         return _Sample(records, generated.weights[chosen], generated.selected[chosen], keys)

@@ -211,7 +211,8 @@ class TaggingOutput(Output):
         Method, then name: histograms with the axis ``replica`` in place of ``method``, of methods
         that know their own uncertainty (members of an ensemble, draws from a map's posterior).
     profiles : dict of str to Hist
-        Mean and spread of the efficiency per method in bins of each observable of objects.
+        Mean and spread of the efficiency per method in bins of each observable of objects, every
+        object counted once; the pictures of efficiencies show the weighted ``observables``.
     """
 
     n_objects: int

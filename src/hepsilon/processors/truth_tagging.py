@@ -29,8 +29,8 @@ from hepsilon.histograms.categories import CategorisedEntries, category_names, f
 from hepsilon.histograms.entries import Entries
 from hepsilon.histograms.jets import JET_OBSERVABLES
 from hepsilon.histograms.methods import ALL, DIRECT, OTHER, TAG_COUNTS, TRUTH
-from hepsilon.histograms.observables import Observable
-from hepsilon.processors.columns import wanted_columns
+from hepsilon.histograms.observables import AnyObservable, Observable
+from hepsilon.processors.columns import wanted_columns, wanted_fields
 from hepsilon.processors.filling import ObservableEntries, TagSample
 from hepsilon.processors.observables import available_observables, warn_of_entries
 from hepsilon.processors.outputs import Histograms, TaggingOutput, TruthHistograms
@@ -79,7 +79,7 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
         Task of objects that the efficiencies are efficiencies of; its selection is applied.
     efficiencies : mapping of str to SupportsEfficiency
         Efficiencies by name: handles from :func:`hepsilon.load`, or any callables that pickle.
-    observables : sequence of Observable, default JET_OBSERVABLES
+    observables : sequence of Observable or Observable2D, default JET_OBSERVABLES
         Observables to fill.
     n_tags : int, default 2
         Tags asked of the leading two objects for observables of events.
@@ -103,7 +103,7 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
         task: Task,
         efficiencies: Mapping[str, SupportsEfficiency],
         *,
-        observables: Sequence[Observable] = JET_OBSERVABLES,
+        observables: Sequence[AnyObservable] = JET_OBSERVABLES,
         n_tags: int = 2,
         working_point: int | str = 0,
         conditions: Mapping[str, Condition] | None = None,
@@ -152,7 +152,8 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
         dict of str to TaggingOutput
             The output by dataset.
         """
-        chunk = event_chunk(events, self.task, self.config, numbered=False)
+        fields = wanted_fields(events, self.task, self.config, self.wanted)
+        chunk = event_chunk(events, self.task, self.config, fields=fields, numbered=False)
         records = select(chunk.records, self.task)
         offsets = offsets_of(records)
         predictions = self._predictions(records, offsets)
@@ -255,7 +256,7 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
         return unit.categories(codes, self.values), unit.category_names(self.values)
 
     def _entries(
-        self, records: ak.Array, observables: Iterable[Observable]
+        self, records: ak.Array, observables: Iterable[AnyObservable]
     ) -> dict[str, ObservableEntries]:
         """Entries of all observables, and of the conditions on events."""
         filled = {}
@@ -282,14 +283,14 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
     def _profiles(
         self,
         records: ak.Array,
-        observables: Iterable[Observable],
+        observables: Iterable[AnyObservable],
         methods: Mapping[str, TagProbabilities],
     ) -> Histograms:
-        """Mean and spread of the efficiency in bins of the observables of objects."""
+        """Mean and spread of the efficiency in bins of observables of objects, in one dimension."""
         categories = self._categories(records, OBJECTS)[0]
         histograms: Histograms = {}
         for observable in observables:
-            if UNITS[observable.level] is OBJECTS:
+            if isinstance(observable, Observable) and UNITS[observable.level] is OBJECTS:
                 axes = [*self._method_axes(methods), observable.axis]
                 histograms[observable.name] = profile = hist.Hist(
                     *axes, storage=hist.storage.Mean()

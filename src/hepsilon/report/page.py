@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from hepsilon.closure.model import Closure
 from hepsilon.closure.questions import warnings_of
+from hepsilon.report.axes import axes_section
 from hepsilon.report.tables import presentation, summary_rows
 from hepsilon.report.text import html_table
 
@@ -54,5 +55,5 @@ def page(closure: Closure, pictures: Mapping[str, bytes]) -> str:
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>hepsilon closure</title>'
         f"<style>{STYLE}</style><h1>Closure</h1>{notes}{body}"
-        f"<h2>Distributions</h2>{images}</html>\n"
+        f"{axes_section(closure)}<h2>Distributions</h2>{images}</html>\n"
     )

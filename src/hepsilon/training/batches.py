@@ -28,10 +28,18 @@ SHUFFLED_TOGETHER = 1 << 21
 class Shape:
     """Capacity of the graphs into which batches are cut.
 
-    A batch of many events is evaluated in parts whose gradients are added up, so its size costs
-    no memory; of graph networks on a CPU in at least two, so that two threads have work. Should
-    the parts of a batch not suffice, it gets another one: no graph but that of an event larger
-    than a part has another shape, and nothing is compiled twice.
+    A batch of many events is evaluated in parts whose gradients are added up, so that its size
+    costs no memory. Batches of graph networks on a CPU are cut into at least two parts, so that
+    two threads have work. A batch that does not fit into them gets a further part of equal shape.
+    Only an event that is larger than a part gets a graph of its own shape; nothing else is
+    compiled twice.
+
+    Attributes
+    ----------
+    nodes : int
+        Number of objects that a graph has room for, one of them for padding.
+    edges : int
+        Largest number of ordered pairs of objects; 0 for a network without pairs.
     """
 
     nodes: int
@@ -39,7 +47,24 @@ class Shape:
 
     @classmethod
     def of(cls, offsets: Offsets, batch_events: int, has_edges: bool, gpu: bool = False) -> Shape:
-        """Capacity that most batches of so many random events fit into without waste."""
+        """Capacity that most batches of random events fit into without waste.
+
+        Parameters
+        ----------
+        offsets : ndarray of int64, shape (n_events + 1,)
+            Bounds of the objects of all events that batches are drawn from.
+        batch_events : int
+            Events of a batch.
+        has_edges : bool
+            Whether the network has pairs of objects.
+        gpu : bool, default False
+            Whether it is trained on a GPU, which gets larger parts.
+
+        Returns
+        -------
+        Shape
+            Capacity of each graph.
+        """
         parts = -(-batch_events // (PART_EVENTS if has_edges and not gpu else LARGE_PART))
         if has_edges and not gpu:
             parts = max(2, parts)
@@ -55,10 +80,10 @@ class BatchPart:
     ----------
     inputs : dict of str to ndarray
         Inputs of a network, by name.
-    target : ndarray
-        float32 (nodes, 1), the response; 0 for padding.
-    weights : tuple of ndarray
-        Weight of every node for each member, float32, shape (nodes, 1); zero for padding.
+    target : ndarray of float32, shape (nodes, 1)
+        Response of each object; 0 for padding.
+    weights : tuple of ndarray of float32, shape (nodes, 1)
+        Weight of every object in the loss, one array for each member; zero for padding.
     """
 
     inputs: dict[str, Array]
@@ -67,7 +92,20 @@ class BatchPart:
 
 
 def shuffled(n_events: int, seed: list[int]) -> Array:
-    """A random order; of large samples block by block, the blocks in random order."""
+    """Events in random order; those of large samples block by block, the blocks in random order.
+
+    Parameters
+    ----------
+    n_events : int
+        Number of events.
+    seed : list of int
+        Seed of the order.
+
+    Returns
+    -------
+    ndarray of int64, shape (n_events,)
+        Numbers of the events.
+    """
     rng = np.random.default_rng(seed)
     n_blocks = -(-n_events // SHUFFLED_TOGETHER)
     if n_blocks == 1:
@@ -80,10 +118,13 @@ def shuffled(n_events: int, seed: list[int]) -> Array:
 class Batches:
     """One epoch of shuffled batches; the order is a function of the seed.
 
+    The number of batches is ``len(batches)``; events left over at the end of the order are not used
+    in this epoch.
+
     Parameters
     ----------
     columns : TrainingColumns
-        The training events.
+        Events of the training.
     recipe : Recipe
         Complete configuration of the training.
     shape : Shape
@@ -91,8 +132,8 @@ class Batches:
     seed : list of int
         Seed of the order of events.
     bootstrap : tuple of int or None, default (None,)
-        Number of each member whose events are drawn anew, or None for all events, with Poisson(1)
-        counts; None for no.
+        One entry for each member: its number, for a bootstrap sample in which it sees every event a
+        Poisson(1) number of times; or None, for all events once.
     """
 
     def __init__(
@@ -125,7 +166,18 @@ class Batches:
         return float(self.size * total / self.columns.n_events)
 
     def parts(self, i: int) -> Iterator[BatchPart]:
-        """The graphs of a batch, in a fixed order."""
+        """Graphs of one batch, in a fixed order.
+
+        Parameters
+        ----------
+        i : int
+            Number of the batch, from 0.
+
+        Yields
+        ------
+        BatchPart
+            Next graph of the batch.
+        """
         # sorted: neighbours in memory, or on disk
         events = np.sort(self.order[i * self.size : (i + 1) * self.size])
         counts = self.columns.offsets[events + 1] - self.columns.offsets[events]

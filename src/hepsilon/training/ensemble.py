@@ -70,13 +70,13 @@ class _Ensemble:
         ]
 
     def batches(self, epoch: int, members: Sequence[Member]) -> Batches:
-        """The batches of an epoch: the same events in the same order for all members."""
+        """The batches of an epoch: all members see equal events in equal order."""
         drawn = tuple(m.number if self.bootstrap else None for m in members)
         seed = [self.recipe.seed, self.members[0].number, epoch]
         return Batches(self.train, self.recipe, self.shape, seed, drawn)
 
     def step(self, parts: Sequence[BatchPart], members: Sequence[Member]) -> Array:
-        """One batch for all members, in threads; returns their losses."""
+        """Train all members on one batch, in threads, and return their losses."""
         jobs = [(part, i) for part in parts for i in range(len(members))]
         weights = [member.weights() for member in members]
 
@@ -95,7 +95,7 @@ class _Ensemble:
         return losses
 
     def epoch(self, number: int, on_batch: OnBatch | None) -> list[tuple[Member, Epoch]]:
-        """One epoch of the members that have not finished it."""
+        """Train for one epoch all members that have not finished it, and return their results."""
         members = [m for m in self.members if m.next_epoch == number]
         start = perf_counter()
         batches, losses = self.batches(number, members), np.zeros(len(members))
@@ -133,22 +133,31 @@ def fit_members(
 
     Parameters
     ----------
-    architecture, spec : Architecture or FeatureSpec
-        What to build.
+    architecture : Architecture
+        Complete shape of the networks.
+    spec : FeatureSpec
+        Features of the objects and their scaling.
     recipe : Recipe
         Complete training configuration (see :func:`hepsilon.training.recipe`).
-    train, validation : TrainingColumns
-        Columns of the two sides.
+    train : TrainingColumns
+        Events that the weights are fitted to.
+    validation : TrainingColumns
+        Events that decide which epoch is kept.
     states : mapping of int to Path or None
-        File that holds a member's state after every epoch, by its number, or None;
-        where it exists the training goes on.
+        File that holds the state of each member after every epoch, by the member's number; None for
+        no file. Where the file exists, the training of this member goes on from it.
     bootstrap : bool, default False
         Each member sees each training event a Poisson(1) number of times.
-    on_batch : OnBatch, optional
-        Called after each step with its share of an epoch.
+    on_batch : callable, optional
+        Function that is called after each step with its share of an epoch, a float.
     on_epoch : callable, optional
-        Called with a member's number after each of its epochs (also with those that were read from
-        its state).
+        Function that is called after each epoch of a member, with the number of the member and the
+        :class:`Epoch`; also for the epochs that were read from its state.
+
+    Returns
+    -------
+    list of Fit
+        Best epoch of each member, in the order of ``states``.
 
     Raises
     ------
@@ -183,7 +192,39 @@ def fit_member(
     on_epoch: Callable[[Epoch], None] | None = None,
     **options: Any,
 ) -> Fit:
-    """Train one network (see :func:`fit_members`); its number decides its randomness."""
+    """Train one network; its number decides its randomness.
+
+    Parameters
+    ----------
+    architecture : Architecture
+        Complete shape of the network.
+    spec : FeatureSpec
+        Features of the objects and their scaling.
+    recipe : Recipe
+        Complete training configuration (see :func:`hepsilon.training.recipe`).
+    train : TrainingColumns
+        Events that the weights are fitted to.
+    validation : TrainingColumns
+        Events that decide which epoch is kept.
+    member : int, default 0
+        Number of the network in its ensemble.
+    state : Path, optional
+        File that holds the state after every epoch; where it exists, the training goes on from it.
+    on_epoch : callable, optional
+        Function that is called with the :class:`Epoch` after each of them.
+    **options
+        ``bootstrap`` and ``on_batch``, as for :func:`fit_members`.
+
+    Returns
+    -------
+    Fit
+        Network of the best epoch.
+
+    Raises
+    ------
+    TrainingError
+        If the loss becomes NaN or infinite.
+    """
     report = None if on_epoch is None else lambda _, epoch: on_epoch(epoch)
     data = train, validation
     return fit_members(

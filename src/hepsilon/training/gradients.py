@@ -25,7 +25,7 @@ Step = Callable[[Sequence[Array]], None]
 
 
 def _loss(model: keras.Model, recipe: Recipe) -> Loss:
-    """The loss of one part as a function of the two vectors of weights.
+    """Loss of one part as a function of the two vectors of weights.
 
     The penalties l1 and l2 act on the kernels, by a share of each part.
     """
@@ -95,7 +95,7 @@ class Gradients:
     recipe : Recipe
         Complete configuration of the training.
     jit : bool, default True
-        Compile with XLA (TensorFlow).
+        Compile with XLA (TensorFlow only: JAX always does, torch never).
     """
 
     def __init__(self, model: keras.Model, recipe: Recipe, jit: bool = True) -> None:
@@ -110,16 +110,23 @@ class Gradients:
 
         Parameters
         ----------
-        weights : Weights
-            The two vectors of :class:`hepsilon.training.vectors.Vectors`, as the backend's own
-            variables.
+        weights : sequence of two tensors of float32
+            Vectors of :class:`hepsilon.training.vectors.Vectors`, as the backend's own variables.
         part : BatchPart
-            Graph, with the weights of all members.
+            Graph, with the weights of its objects for all members.
         member : int
-            Whose weights in the loss count.
+            Position of the member among those of the batch; the loss takes this member's weights of
+            the objects.
         share : float
             Share of the penalties on the weights that this part carries; the shares of a batch add
             up to one.
+
+        Returns
+        -------
+        loss : float
+            Weighted cross-entropy of the part and its share of the penalties.
+        gradients : list of two ndarrays of float32
+            Derivatives by the two vectors.
         """
         import keras
 
@@ -132,7 +139,21 @@ class Gradients:
 def compile_step(
     variables: Sequence[keras.Variable], optimizer: keras.optimizers.Optimizer
 ) -> Step:
-    """One step of the optimizer on the variables, given the gradients."""
+    """Compile the optimizer's step for the backend of Keras.
+
+    Parameters
+    ----------
+    variables : sequence of keras.Variable
+        Weights that the step changes.
+    optimizer : keras.optimizers.Optimizer
+        Optimizer that was built for these variables.
+
+    Returns
+    -------
+    callable
+        Function that changes the variables and the state of the optimizer. It takes a sequence of
+        gradients, one ndarray for each variable.
+    """
     import keras
 
     backend = keras.backend.backend()

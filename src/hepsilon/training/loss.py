@@ -14,28 +14,49 @@ __all__ = ["bootstrap_counts", "cross_entropy", "object_loss_weights"]
 
 
 def object_loss_weights(weights: Array, counts: Array, passed: Array, mu: float) -> Array:
-    """Weight of each object in the loss, paper Eq. 5.
+    """Weight of each object in the loss, by Eq. 5 of the paper.
 
-    ``w_event / n_objects``, times ``mu`` for an object that did not pass.
+    It is ``w_event / n_objects``, times ``mu`` for an object that did not pass.
 
     Parameters
     ----------
-    weights, counts : ndarray
-        Weight and number of objects of each event.
-    passed : ndarray
-        Response of each object.
+    weights : ndarray of float64, shape (n_events,)
+        Weight of each event.
+    counts : ndarray of int64, shape (n_events,)
+        Number of objects of each event.
+    passed : ndarray of float32, shape (n_objects,)
+        Response of each object; above 0.5 it passed.
     mu : float
-        See :class:`hepsilon.config.learning.TrainingConfig`.
+        Weight of the objects that did not pass, relative to the others.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_objects,)
+        Weights of all objects; those of an event sum to the event's weight if ``mu`` is 1.
     """
     per_event = np.repeat(weights / counts, counts)
     return np.where(passed > 0.5, per_event, mu * per_event)
 
 
 def cross_entropy(logits: Array, columns: TrainingColumns, mu: float) -> float:
-    """Mean cross-entropy per unit of event weight (paper Eq. 5), in float64.
+    """Mean cross-entropy per unit of event weight in float64, by Eq. 5 of the paper.
 
-    Binary for one working point (``logits`` of objects, or one column); for several that of the
-    bins between them (see :class:`hepsilon.networks.losses.BinCrossentropy`).
+    For one working point it is the binary cross-entropy; for several working points it is that of
+    the bins between them (see :class:`hepsilon.networks.losses.BinCrossentropy`).
+
+    Parameters
+    ----------
+    logits : ndarray of float, shape (n_objects,) or (n_objects, working points)
+        Output of a network for each object.
+    columns : TrainingColumns
+        Events of these objects, with responses and weights.
+    mu : float
+        Weight of the objects that did not pass, relative to the others.
+
+    Returns
+    -------
+    float
+        Weighted sum over the objects, divided by the sum of the event weights.
     """
     if logits.ndim == 1 or logits.shape[1] == 1:
         logit = logits.ravel()
@@ -50,7 +71,22 @@ def cross_entropy(logits: Array, columns: TrainingColumns, mu: float) -> float:
 
 
 def bootstrap_counts(keys: Array, seed: int, member: int) -> Array:
-    """Poisson(1) count of each event, a pure function of its key, seed and member (uint8)."""
+    """Poisson(1) count of each event, a pure function of its key, the seed and the member.
+
+    Parameters
+    ----------
+    keys : ndarray of uint64, shape (n_events,)
+        Key of each event.
+    seed : int
+        Seed of the training.
+    member : int
+        Number of the member of the ensemble.
+
+    Returns
+    -------
+    ndarray of uint8, shape (n_events,)
+        Number of times that the member sees each event.
+    """
     zeros, seed = np.zeros(len(keys), np.uint64), check_seed(seed)
     key = event_key(keys, zeros + np.uint64(seed), zeros + np.uint64(member), MEMBER_SALT)
     counts: Array = poisson_of(key)

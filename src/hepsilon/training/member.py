@@ -29,9 +29,24 @@ WARM_UP = 0.1
 def make_optimizer(
     variables: Sequence[keras.Variable], recipe: Recipe, steps: int
 ) -> keras.optimizers.Optimizer:
-    """AdamW with averaged weights, warm-up and cosine decay over ``steps``.
+    """AdamW with averaged weights, linear warm-up and cosine decay of the learning rate.
 
-    Only variables named "kernel" decay.
+    Only variables named "kernel" decay (I. Loshchilov and F. Hutter, "Decoupled Weight Decay
+    Regularization", 2019).
+
+    Parameters
+    ----------
+    variables : sequence of keras.Variable
+        Weights that are trained.
+    recipe : Recipe
+        Complete configuration of the training.
+    steps : int
+        Number of steps of the whole training, after which the learning rate is zero.
+
+    Returns
+    -------
+    keras.optimizers.AdamW
+        Optimizer that is built for the variables.
     """
     import keras
 
@@ -55,18 +70,32 @@ def make_optimizer(
 
 
 class Member:
-    """A network of the ensemble.
+    """One network of an ensemble in training, with its optimizer and its best epoch so far.
 
     Parameters
     ----------
     number : int
         Number of the member; together with the seed it fixes all of its randomness.
-    architecture, spec, recipe : Architecture or FeatureSpec or Recipe
-        What to build and how to train it.
+    architecture : Architecture
+        Complete shape of the network.
+    spec : FeatureSpec
+        Features of the objects and their scaling.
+    recipe : Recipe
+        Complete configuration of the training.
     steps : int
         Number of optimizer steps of the whole training.
     state : Path or None
-        File that holds its state after every epoch; where it exists the training goes on.
+        File that holds the member's state after every epoch; where it exists, the training goes on
+        from it.
+
+    Attributes
+    ----------
+    number : int
+        Number of the member.
+    fit : Fit or None
+        Best epoch so far, with the history; None before the end of the first epoch.
+    step : callable
+        Function of the gradients that changes the weights by one step of the optimizer.
     """
 
     def __init__(
@@ -105,11 +134,23 @@ class Member:
         return None if over else done + 1
 
     def weights(self) -> list[Any]:
-        """The backend's own variables with the two vectors of weights as they are."""
+        """Current weights, as the backend's own variables of the two vectors.
+
+        Returns
+        -------
+        list of two tensors of float32
+            Vectors of :class:`hepsilon.training.vectors.Vectors`.
+        """
         return [v.value for v in self._variables]
 
     def averaged(self) -> list[Array]:
-        """The weights that are validated and kept: averaged over the last steps, if wanted."""
+        """Weights that are validated and kept: averaged over the last steps, if the recipe says so.
+
+        Returns
+        -------
+        list of ndarray
+            Arrays of all variables of the model, in Keras' order.
+        """
         raw = to_numpy(self._variables)
         self._optimizer.finalize_variable_values(self._variables)
         averaged = to_numpy(self._variables)
@@ -118,7 +159,15 @@ class Member:
         return self._vectors.split(averaged)
 
     def finish_epoch(self, epoch: Epoch, weights: list[Array]) -> None:
-        """Note an epoch, keep its (averaged) weights if it is the best one, and save all."""
+        """Note an epoch, keep its weights if it is the best one so far, and save the state.
+
+        Parameters
+        ----------
+        epoch : Epoch
+            Losses of the epoch.
+        weights : list of ndarray
+            Weights that were validated (see :meth:`averaged`).
+        """
         if self.fit is None:
             self.fit = Fit(weights, [epoch], epoch.epoch)
         else:

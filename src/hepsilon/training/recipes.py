@@ -22,7 +22,7 @@ class _Preset:
         Optimizer steps of an epoch. Their number decides more than the size of a batch: with fewer
         events the batch shrinks, not the number of steps.
     largest_batch : int
-        Events.
+        Largest number of events of a batch.
     """
 
     values: dict[str, Any]
@@ -63,10 +63,17 @@ def recipe(model: ModelConfig, training: TrainingConfig, n_events: int) -> Recip
 
     Parameters
     ----------
-    model, training : ModelConfig or TrainingConfig
-        The configuration.
+    model : ModelConfig
+        Architecture and preset.
+    training : TrainingConfig
+        Values that the user has set; None where the preset decides.
     n_events : int
-        Number of training events; a batch has at least 32 of them.
+        Number of training events. It decides the size of a batch, which has at least 32 events.
+
+    Returns
+    -------
+    Recipe
+        Configuration in which every value is set.
     """
     preset = _PRESETS["product" if model.architecture == "product" else model.preset]
     batch = max(32, min(preset.largest_batch, n_events // preset.steps))

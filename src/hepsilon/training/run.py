@@ -69,7 +69,7 @@ class TrainingResult:
 
 
 def _fingerprint(config: Config, train: TrainingColumns, validation: TrainingColumns) -> str:
-    """Hash of all that decides the result; a state of another training is not continued."""
+    """Hash of all that decides the result; a state with another hash is not continued."""
     digest = hashlib.sha256(f"{STATE_FORMAT} {config.model_dump_json()}".encode())
     for block in (*train.blocks(), *validation.blocks()):
         for array in (block.offsets, block.nodes, block.passed, block.weights):
@@ -133,7 +133,7 @@ def _sample(validation: TrainingColumns) -> dict[str, Any]:
 
 
 def _with_graph(efficiency: NetworkEfficiency) -> NetworkEfficiency:
-    """The artifact with an ONNX graph, where that can be made; without it Keras evaluates it."""
+    """Add an ONNX graph to an artifact where it can be made; without one Keras evaluates it."""
     try:
         return add_graph(efficiency, efficiency.path)
     except ConfigError as error:
@@ -205,13 +205,13 @@ def train(
 ) -> TrainingResult:
     """Train a network, or an ensemble, and write it as one file.
 
-    The state after every epoch is kept beside ``out`` until that file is written: the same call
-    after an interruption goes on where it stopped.
+    The state after every epoch is kept beside ``out`` until that file is written. A call with equal
+    arguments after an interruption goes on where the first one stopped.
 
     Parameters
     ----------
     config : Config
-        What to train and how (see :func:`hepsilon.config.file.load_config`).
+        Task, model and training (see :func:`hepsilon.config.file.load_config`).
     data : str, Path, Source, iterable of these, or TrainingColumns
         Files (see :func:`hepsilon.data.sources.find_sources`), or columns that were read.
     out : str or Path
@@ -226,6 +226,11 @@ def train(
         Called with the numbers of the sample before the training starts.
     max_events : int, optional
         Number of events after which no more are read.
+
+    Returns
+    -------
+    TrainingResult
+        Handle to the artifact, and the losses of all epochs.
 
     Raises
     ------

@@ -29,7 +29,19 @@ __all__ = ["Epoch", "Fit", "State", "to_numpy"]
 
 @dataclass(frozen=True)
 class Epoch:
-    """One line of the history; losses are means per event (paper Eq. 5)."""
+    """Losses and time of one epoch; losses are means per unit of event weight (Eq. 5 of the paper).
+
+    Attributes
+    ----------
+    epoch : int
+        Number of the epoch, from 1.
+    loss : float
+        Mean loss of the batches during the epoch, with the penalties on the weights.
+    validation_loss : float
+        Loss of the validation events after the epoch, without penalties.
+    seconds : float
+        Duration of training and validation, for all members together [s].
+    """
 
     epoch: int
     loss: float
@@ -46,9 +58,9 @@ class Fit:
     weights : list of ndarray
         Arrays of all variables of the model, in Keras' order.
     history : list of Epoch
-        One entry per epoch.
+        Losses of every epoch so far.
     best_epoch : int
-        The epoch with the smallest validation loss, from 1.
+        Number of the epoch with the smallest validation loss, from 1.
     """
 
     weights: list[Array]
@@ -57,20 +69,39 @@ class Fit:
 
 
 def to_numpy(variables: Sequence[keras.Variable]) -> list[Array]:
-    """Copies of their values."""
+    """Copy the values of variables into NumPy arrays."""
     import keras
 
     return [np.array(keras.ops.convert_to_numpy(v)) for v in variables]
 
 
 class State:
-    """All that a member's training needs to go on: a NumPy file, replaced after every epoch."""
+    """All that a member's training needs to go on: a NumPy file, replaced after every epoch.
+
+    Parameters
+    ----------
+    path : Path or None
+        The file; None to keep no state.
+    """
 
     def __init__(self, path: Path | None) -> None:
         self.path = path
 
     def load(self, variables: Sequence[keras.Variable], optimizer: Optimizer) -> Fit | None:
-        """Put the saved state into variables and optimizer, and return the fit so far."""
+        """Put the saved state into variables and optimizer.
+
+        Parameters
+        ----------
+        variables : sequence of keras.Variable
+            Weights in training, which are overwritten.
+        optimizer : keras.optimizers.Optimizer
+            Optimizer that was built for them, whose state is overwritten.
+
+        Returns
+        -------
+        Fit or None
+            Best epoch and history so far; None where there is no file, and nothing was overwritten.
+        """
         if self.path is None or not self.path.exists():
             return None
         with np.load(self.path, allow_pickle=False) as file:
@@ -86,7 +117,17 @@ class State:
         return Fit(groups["best"], history, meta["best_epoch"])
 
     def save(self, variables: Sequence[keras.Variable], optimizer: Optimizer, fit: Fit) -> None:
-        """Write the variables, their optimizer and the fit so far."""
+        """Write the state of a training in place of the one before.
+
+        Parameters
+        ----------
+        variables : sequence of keras.Variable
+            Weights in training.
+        optimizer : keras.optimizers.Optimizer
+            Optimizer of these variables.
+        fit : Fit
+            Best epoch and history so far.
+        """
         if self.path is None:
             return
         groups = {

@@ -20,7 +20,7 @@ __all__ = ["Vectors"]
 
 
 class Vectors:
-    """Kernels, on which penalties and weight decay act, and the rest.
+    """Two vectors of all weights: kernels, on which penalties and weight decay act, and the rest.
 
     Parameters
     ----------
@@ -34,7 +34,18 @@ class Vectors:
         self._which = [int(v.name != "kernel") for v in variables]  # number of the vector
 
     def join(self, weights: Sequence[Array]) -> list[Array]:
-        """The two vectors of the weights in Keras' order."""
+        """Join the weights of a network into two vectors.
+
+        Parameters
+        ----------
+        weights : sequence of ndarray
+            Arrays of all trainable variables, in Keras' order.
+
+        Returns
+        -------
+        list of two ndarrays, shape (n_kernels,) and (n_others,)
+            Kernels, and all other weights.
+        """
         parts: tuple[list[Array], list[Array]] = ([], [])
         for which, array in zip(self._which, weights, strict=True):
             parts[which].append(np.ravel(array))
@@ -43,7 +54,20 @@ class Vectors:
     def split(
         self, vectors: Sequence[Any], reshape: Callable[[Any, Any], Any] = np.reshape
     ) -> list[Any]:
-        """Undo :meth:`join`; with the backend's ``reshape`` also of its tensors."""
+        """Cut two vectors into the weights of a network: the inverse of :meth:`join`.
+
+        Parameters
+        ----------
+        vectors : sequence of two ndarrays or tensors
+            Kernels, and all other weights.
+        reshape : callable, default numpy.reshape
+            Function of an array and a shape; that of the backend for its tensors.
+
+        Returns
+        -------
+        list of ndarray or tensor
+            Arrays of all trainable variables, in Keras' order.
+        """
         ends, weights = [0, 0], []
         for which, shape in zip(self._which, self._shapes, strict=True):
             first, ends[which] = ends[which], ends[which] + int(np.prod(shape))

@@ -1,7 +1,7 @@
 """Statistical errors by Efron's bootstrap, with replicas that are a pure function of the event.
 
 Every event has a Poisson(1) count in every replica, computed from (run, luminosityBlock, event,
-replica): the same for any chunking, executor and order, and the same for all histograms, so that
+replica). It does not depend on chunking, executor or order, and is equal in all histograms, so that
 their bins are correlated as they should be.
 """
 
@@ -21,14 +21,38 @@ __all__ = ["bootstrap_counts", "bootstrap_key", "covariance", "fill_replicas"]
 
 
 def bootstrap_key(run: Array, luminosity_block: Array, event: Array) -> Array:
-    """64-bit key of every event, of which all its replicas are a function (uint64)."""
+    """64-bit key of every event, which decides its counts in all replicas.
+
+    Parameters
+    ----------
+    run, luminosity_block, event : ndarray of int, shape (n_events,)
+        Numbers that identify each event.
+
+    Returns
+    -------
+    ndarray of uint64, shape (n_events,)
+        Key of each event.
+    """
     columns = [np.asarray(c).astype(np.uint64) for c in (run, luminosity_block, event)]
     key: Array = keys.event_key(columns[0], columns[1], columns[2], keys.REPLICA_SALT)
     return key
 
 
 def bootstrap_counts(key: Array, replicas: int) -> Array:
-    """Poisson(1) count of every event in every replica, uint8 (events, replicas)."""
+    """Poisson(1) count of every event in every replica.
+
+    Parameters
+    ----------
+    key : ndarray of uint64, shape (n_events,)
+        Key of each event (see :func:`bootstrap_key`).
+    replicas : int
+        Number of replicas.
+
+    Returns
+    -------
+    ndarray of uint8, shape (n_events, replicas)
+        Number of times that the event is in the bootstrap sample.
+    """
     counts: Array = keys.poisson_counts(key, replicas)
     return counts
 
@@ -58,7 +82,21 @@ def fill_replicas(
 
 
 def covariance(histogram: hist.Hist[Any], method: str) -> Array:
-    """Covariance of all bins (flattened, without flow) over the replicas of one method."""
+    """Covariance of all bins, over the replicas of one method.
+
+    Parameters
+    ----------
+    histogram : hist.Hist
+        Histogram with the axes method, replica and those of the observable.
+    method : str
+        Name of the method.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_bins, n_bins)
+        Sample covariance (n - 1 in the denominator) of the bins without flow; those of several axes
+        are flattened in C order.
+    """
     values = one_method(histogram, method).values()
     result: Array = np.atleast_2d(np.cov(values.reshape(len(values), -1), rowvar=False))
     return result

@@ -188,7 +188,7 @@ class TagBins:
         direct : jagged ak.Array of bool, optional
             True for the jets that stay directly tagged.
         tagged : jagged ak.Array of bool or int, optional
-            Tags of these jets.
+            Tag of each jet that stays directly tagged; those of other jets are not used.
         most : float, default 1.0
             Bound on scaled efficiencies, and on their ratio between a working point and a looser
             one. With :data:`BELOW_ONE` no bin of a jet is empty in some variations only.

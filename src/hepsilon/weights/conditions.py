@@ -107,7 +107,8 @@ class Condition:
         Parameters
         ----------
         working_points : sequence of str or int
-            Names, from the loosest to the tightest. A jet in bin b passes the first b of them.
+            Names (or numbers), from the loosest to the tightest. A jet in bin b passes the first b
+            of them.
 
         Returns
         -------
@@ -153,7 +154,7 @@ def exactly(n: int, working_point: WorkingPoint = 0) -> Condition:
     Returns
     -------
     Condition
-        To be joined with others by ``&``.
+        Condition, which can be joined with others by ``&``.
 
     Raises
     ------
@@ -176,7 +177,7 @@ def at_least(n: int, working_point: WorkingPoint = 0) -> Condition:
     Returns
     -------
     Condition
-        To be joined with others by ``&``.
+        Condition, which can be joined with others by ``&``.
 
     Raises
     ------
@@ -200,7 +201,7 @@ def joint_transitions(
     conditions : sequence of Condition
         One or more conditions.
     working_points : sequence of str or int
-        Names, from the loosest to the tightest.
+        Names (or numbers), from the loosest to the tightest.
 
     Returns
     -------

@@ -8,6 +8,7 @@ ranges of the file.
 from __future__ import annotations
 
 import hashlib
+import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,15 +24,19 @@ from hepsilon.arrays.fields import field
 from hepsilon.arrays.types import Array
 from hepsilon.errors import ConfigError, InputError, ScaleFactorWarning
 from hepsilon.weights.bins import ScaleFactors
-from hepsilon.weights.correctionlib import Correction, Range, content_of, corrections_in
+from hepsilon.weights.correctionlib import Correction, content_of, corrections_in
 
 __all__ = ["TagScaleFactors"]
 
+OutOfRange: TypeAlias = Literal["raise", "clamp", "ignore"]
 Kind: TypeAlias = Literal["working_point", "bin", "jet"]
 Arguments: TypeAlias = Mapping[str, str | float]
 """Arguments that have one value for many jets, by the name of the input."""
 FLAVOUR = ("flavor", "flavour")
 FIELDS = {"abseta": "eta", "eta": "eta", "pt": "pt"}
+NOMINAL = ("central", "nominal", "nom", "sf")
+WORKING_POINT_VALUES = "_wp_values"
+_TYPES = {"int": np.int32, "real": np.float64}
 SYSTEMATIC, WORKING_POINT, DISCRIMINANT = "systematic", "working_point", "discriminant"
 
 
@@ -56,14 +61,14 @@ class TagScaleFactors:
         Working points of the file, from the loosest to the tightest.
     category : str
         Field of the jets with their flavour.
-    arguments : mapping of str to str
-        Field of the jets, or text, for further inputs of the file.
+    arguments : mapping of str to str or number
+        Field of the jets, text or number, for further inputs of the file.
     systematics : mapping of str to tuple of (str, str)
         Keys of the file (up, down) by the name of the variation.
     nominal : str
         Key of the file without variation.
-    out_of_range : {"raise", "clamp"}
-        Treatment of jets outside the bins of the file.
+    out_of_range : {"raise", "clamp", "ignore"}
+        Treatment of jets that the file refuses.
 
     Notes
     -----
@@ -83,10 +88,10 @@ class TagScaleFactors:
     corrections: str | Mapping[int, str]
     working_points: tuple[str, ...]
     category: str
-    arguments: Mapping[str, str]
+    arguments: Mapping[str, str | float]
     systematics: Mapping[str, tuple[str, str]]
     nominal: str
-    out_of_range: Literal["raise", "clamp"]
+    out_of_range: OutOfRange
 
     @classmethod
     def load(
@@ -96,17 +101,17 @@ class TagScaleFactors:
         *,
         working_points: Sequence[str] = (),
         category: str = "hadronFlavour",
-        arguments: Mapping[str, str] | None = None,
+        arguments: Mapping[str, str | float] | None = None,
         systematics: Mapping[str, tuple[str, str]] | None = None,
-        nominal: str = "central",
-        out_of_range: Literal["raise", "clamp"] = "raise",
+        nominal: str | None = None,
+        out_of_range: OutOfRange = "raise",
     ) -> TagScaleFactors:
         """Read a file and check that it has what is asked for.
 
         Parameters
         ----------
-        path : path-like
-            File, ``.json`` or ``.json.gz``.
+        path : str or Path
+            Path of the file, ``.json`` or ``.json.gz``.
         corrections : str or mapping of int to str
             Name of a correction in the file, or of one for each flavour. With several corrections
             each has variations of its own, ``CORRECTION_variation``, which change its jets only.
@@ -114,21 +119,25 @@ class TagScaleFactors:
             Names of the working points in the file, from the loosest to the tightest.
         category : str, default "hadronFlavour"
             Field of the jets with their flavour.
-        arguments : mapping of str to str, optional
-            Field of the jets for each input of the file that is not ``flavor``, ``abseta``, ``eta``
-            or ``pt``, such as ``{"discriminant": "btagDeepFlavB"}``. For an input that is a string
-            it is the text itself.
+        arguments : mapping of str to str or number, optional
+            Field of the jets, or a constant number, for each input of the file that is not
+            ``flavor``, ``abseta``, ``eta`` or ``pt``, such as
+            ``{"discriminant": "btagDeepFlavB"}``. For an input that is a string it is the text
+            itself.
         systematics : mapping of str to tuple of (str, str), optional
             Keys of the file (up, down) by the name of the variation; flavours that do not have a
-            key keep the nominal factor. By default all pairs in the file: ``up_X`` and ``down_X``
-            become X, ``up`` and ``down`` become ``total``. The total often contains the others:
-            choose, so that nothing counts twice.
-        nominal : str, default "central"
-            Key of the file without variation.
-        out_of_range : {"raise", "clamp"}, default "raise"
-            Treatment of jets outside the bins of the file: ``"raise"`` an InputError, or
-            ``"clamp"`` them into the nearest bin with a :class:`~hepsilon.ScaleFactorWarning`. The
-            upper edge of the last bin is outside.
+            key keep the nominal factor. By default ``total`` alone (``up`` and ``down``) where the
+            file has it, because it contains the others; otherwise all pairs, where ``up_X`` and
+            ``down_X`` are X. Where those may count twice, a choice is asked for.
+        nominal : str, optional
+            Key of the file without variation; by default the first of "central", "nominal", "nom"
+            and "sf" that the corrections know.
+        out_of_range : {"raise", "clamp", "ignore"}, default "raise"
+            Treatment of jets that the file refuses (``flow`` "error"): ``"raise"`` an InputError,
+            ``"clamp"`` them into the nearest bin, or ``"ignore"`` them with a factor of 1, both
+            counted in a :class:`~hepsilon.ScaleFactorWarning`. Where the file has an answer of its
+            own outside its bins, that is taken and counted likewise. The upper edge of the last bin
+            is outside.
 
         Returns
         -------
@@ -151,15 +160,61 @@ class TagScaleFactors:
             category,
             dict(arguments or {}),
             dict(systematics or {}),
-            nominal,
+            nominal or NOMINAL[0],
             out_of_range,
         )
         parts = factors._parts()
+        if nominal is None:
+            keys = [part.keys(part.systematic) for part in parts.values()]
+            common = [key for key in NOMINAL if all(key in known for known in keys if known)]
+            factors = replace(factors, nominal=(common or NOMINAL)[0])
         if systematics is None:
-            keys = {key for part in parts.values() for key in part.keys(SYSTEMATIC)}
-            factors = replace(factors, systematics=_pairs(keys))
+            factors = replace(factors, systematics=_default_systematics(where, parts))
         _check(factors, parts)
         return factors
+
+    @staticmethod
+    def read_working_points(path: str | Path, name: str) -> dict[str, float]:
+        """Nominal cuts on the discriminant that a file of b-tagging holds.
+
+        Parameters
+        ----------
+        path : path-like
+            File, ``.json`` or ``.json.gz``.
+        name : str
+            Name of the correction, such as ``"deepJet_wp_values"``; ``"deepJet"`` is enough.
+
+        Returns
+        -------
+        dict of str to float
+            Cut by working point, from the loosest to the tightest.
+
+        Raises
+        ------
+        ArtifactError
+            If the file is missing, or is not a correctionlib file.
+        ConfigError
+            If the file has no such correction.
+
+        Notes
+        -----
+        For a task with these working points::
+
+            cuts = TagScaleFactors.read_working_points("btagging.json.gz", "deepJet")
+            Passed("btagDeepFlavB", above=tuple(cuts.values()), names=tuple(cuts))
+        """
+        where = str(Path(path).resolve())
+        file = corrections_in(where, hashlib.sha256(content_of(where)).hexdigest())
+        full = name if name in file else name + WORKING_POINT_VALUES
+        tables = [
+            n
+            for n, c in file.items()
+            if list(c.inputs) == [WORKING_POINT] and c.keys(WORKING_POINT)
+        ]
+        _require([full], tables, f"{where}: corrections of working points")
+        keys = file[full].keys(WORKING_POINT)
+        cuts = {str(key): float(file[full].evaluate(key)) for key in keys}
+        return dict(sorted(cuts.items(), key=lambda cut: cut[1]))
 
     def __call__(self, jets: ak.Array) -> ScaleFactors:
         """Factors of every jet, with their variations.
@@ -234,9 +289,15 @@ class TagScaleFactors:
         _require(names, file, f"{self.path}: corrections", some=True)
         return {name: file[name] for name in names}
 
-    def _source(self, name: str) -> str | None:
-        """Field of the jets behind an input; for an input that is a string, the text itself."""
-        return self.arguments.get(name, self.category if name in FLAVOUR else FIELDS.get(name))
+    def _source(self, name: str) -> str | float | None:
+        """Field of the jets or number behind an input; for a string, the text itself."""
+        lower = name.lower().removeprefix("jet")
+        known = self.category if lower in FLAVOUR else FIELDS.get(lower)
+        return self.arguments.get(name, known)
+
+    def _of_flavour(self, part: Correction) -> list[str]:
+        """Inputs of a correction that take the flavour."""
+        return [name for name in part.inputs if self._source(name) == self.category]
 
     def _factors(self, jets: ak.Array, columns: list[Arguments], kind: Kind) -> ScaleFactors:
         offsets, parts = offsets_of(jets), self._parts()
@@ -246,7 +307,7 @@ class TagScaleFactors:
         for part in parts.values():
             prefix = f"{part.name}_" if len(parts) > 1 else ""
             for name, pair in self.systematics.items():
-                if not part.keys(SYSTEMATIC).isdisjoint(pair):
+                if not part.keys(part.systematic).isdisjoint(pair):
                     variations[prefix + name] = [chunk.factors(key, nominal, part) for key in pair]
         chunk.warn()
 
@@ -274,7 +335,9 @@ class _JetInputs:
     columns : list of dict of str to str or float
         Arguments with one value for all jets, for each column of the result.
     moved : dict of str to ndarray of bool, shape (size,)
-        Jets that were moved into the range, by input.
+        Jets that the file refuses and that were moved into the range or ignored, by input.
+    answered : dict of str to ndarray of bool, shape (size,)
+        Jets outside the bins for which the file has an answer of its own, by input.
     """
 
     options: TagScaleFactors
@@ -283,28 +346,33 @@ class _JetInputs:
     numbers: dict[str, Array]
     columns: list[Arguments]
     moved: dict[str, Array]
+    answered: dict[str, Array]
 
     @classmethod
     def of(cls, options: TagScaleFactors, jets: ak.Array, columns: list[Arguments]) -> _JetInputs:
         """Take the arguments of the corrections from the jets."""
         parts, named = options._parts(), options.corrections
-        flavours = flat(field(jets, options.category), np.int32, name=options.category)
+        if isinstance(named, str) and not options._of_flavour(parts[named]):
+            flavours = np.zeros(int(offsets_of(jets)[-1]), np.int32)  # one group for all
+        else:
+            flavours = flat(field(jets, options.category), np.int32, name=options.category)
         groups = []
         for flavour in np.unique(flavours).tolist():
             name = named if isinstance(named, str) else named.get(flavour, "")
             groups.append((flavour, parts.get(name), np.flatnonzero(flavours == flavour)))
-        numbers, texts = {}, {}
+        numbers: dict[str, Array] = {}
+        texts: dict[str, str | float] = {}
         for name, kind in [item for part in parts.values() for item in part.inputs.items()]:
             source = options._source(name)
             if source is None or name in columns[0] or name in numbers:
                 continue
-            if kind == "string":
+            if kind == "string" or not isinstance(source, str):
                 texts[name] = source
             else:
                 values = check_finite(flat(field(jets, source), name=source), source)
-                numbers[name] = np.abs(values) if name == "abseta" else values
+                numbers[name] = np.abs(values) if "abseta" in name.lower() else values
         columns = [{**texts, **column} for column in columns]
-        return cls(options, flavours.size, groups, numbers, columns, {})
+        return cls(options, flavours.size, groups, numbers, columns, {}, {})
 
     def factors(
         self, key: str, nominal: Array | None = None, only: Correction | None = None
@@ -319,10 +387,10 @@ class _JetInputs:
             if only is not None and part is not only:
                 continue
             for i, column in enumerate(self.columns):
-                given = {**column, SYSTEMATIC: key}
-                ranges = part.ranges(given | self._of_flavour(part, flavour)) if part else None
-                if part is not None and ranges is not None:
-                    values[rows, i] = self._evaluate(part, given, ranges, rows)
+                given = {**column, part.systematic if part else SYSTEMATIC: key}
+                taken = dict.fromkeys(self.options._of_flavour(part), flavour) if part else {}
+                if part is not None and part.has(given | taken):
+                    values[rows, i] = self._evaluate(part, given, rows)
                 elif nominal is None:
                     expected = f"that {part.name} has" if part else f"of {self.options.corrections}"
                     raise InputError(
@@ -337,63 +405,101 @@ class _JetInputs:
             )
         return values
 
-    def _of_flavour(self, part: Correction, flavour: int) -> dict[str, Any]:
-        """Inputs of a correction that take the flavour, with its value."""
-        source = self.options._source
-        return {name: flavour for name in part.inputs if source(name) == self.options.category}
-
-    def _evaluate(
-        self, part: Correction, given: Arguments, ranges: Mapping[str, Range], rows: Array
-    ) -> Array:
+    def _evaluate(self, part: Correction, given: Arguments, rows: Array) -> Array:
         """Factors of some jets, from arguments in the order of the file."""
-        arguments: list[Any] = []
+        values: dict[str, Any] = {}
         for name, kind in part.inputs.items():
             value: Any = self.numbers[name][rows] if name in self.numbers else given[name]
-            if kind == "real":
-                column = np.broadcast_to(np.asarray(value, np.float64), rows.shape)
-                value = self._inside(part.name, name, column, ranges, rows)
-            elif kind == "int":
-                value = value.astype(np.int32)
-            arguments.append(value)
+            if kind != "string":
+                value = np.broadcast_to(np.asarray(value, np.float64), rows.shape).copy()
+                if kind == "int" and (value != np.round(value)).any():
+                    raise InputError(
+                        f"{self.options.path}: {part.name}: expected whole numbers of {name}, "
+                        f"received {np.count_nonzero(value != np.round(value))} others"
+                    )
+            values[name] = value
+        kept = np.ones(rows.size, bool)
+        outside = part.outside(values, rows.size)
+        for found in outside:
+            if found.inner is None:
+                self._mark(self.answered, found.name, rows[found.rows])
+                continue
+            if self.options.out_of_range == "raise":
+                low, high = found.limits
+                same = [
+                    other.rows
+                    for other in outside
+                    if (other.name, other.limits) == (found.name, found.limits)
+                    and other.inner is not None
+                ]
+                count = np.unique(np.concatenate(same)).size
+                raise InputError(
+                    f"{self.options.path}: {part.name}: expected {found.name} in "
+                    f"[{low:g}, {high:g}), received {count} of {rows.size} jets outside"
+                )
+            self._mark(self.moved, found.name, rows[found.rows])
+            values[found.name][found.rows] = found.inner
+            kept[found.rows] &= self.options.out_of_range == "clamp"
+        factors = np.ones(rows.size)
+        arguments = [
+            values[name] if kind == "string" else values[name][kept].astype(_TYPES[kind])
+            for name, kind in part.inputs.items()
+        ]
         try:
-            return np.asarray(part.evaluate(*arguments), np.float64)
+            factors[kept] = np.asarray(part.evaluate(*arguments), np.float64)
         except (IndexError, RuntimeError, ValueError) as error:
             raise InputError(f"{self.options.path}: {part.name}: {error}") from None
+        return factors
 
-    def _inside(
-        self, correction: str, name: str, values: Array, ranges: Mapping[str, Range], rows: Array
-    ) -> Array:
-        """Values of an input, refused or moved if outside its range; the upper end is outside."""
-        low, high = ranges.get(name, (-np.inf, np.inf))
-        outside = (values < low) | (values >= high)
-        n_outside = int(np.count_nonzero(outside))
-        if not n_outside:
-            return values
-        if self.options.out_of_range == "raise":
-            raise InputError(
-                f"{self.options.path}: {correction}: expected {name} in [{low:g}, {high:g}), "
-                f"received {n_outside} of {rows.size} jets outside"
-            )
-        self.moved.setdefault(name, np.zeros(self.size, bool))[rows[outside]] = True
-        return np.clip(values, low, np.nextafter(high, low))
+    def _mark(self, masks: dict[str, Array], name: str, rows: Array) -> None:
+        masks.setdefault(name, np.zeros(self.size, bool))[rows] = True
 
     def warn(self) -> None:
-        """Warn of jets that were moved into the range, with their number."""
-        counts = [f"{np.count_nonzero(mask)} in {name}" for name, mask in self.moved.items()]
-        if counts:
-            warnings.warn(
-                f"{self.options.path}: of {self.size} jets {', '.join(counts)} are outside the "
-                "range of the scale factors (moved inside)",
-                ScaleFactorWarning,
-                stacklevel=4,
-            )
+        """Warn of jets outside the bins, with their number and what they got."""
+        ignored = self.options.out_of_range == "ignore"
+        what = "ignored, with a factor of 1" if ignored else "moved inside"
+        for masks, how in ((self.moved, what), (self.answered, "as the file answers there")):
+            counts = [f"{np.count_nonzero(mask)} in {name}" for name, mask in masks.items()]
+            if counts:
+                warnings.warn(
+                    f"{self.options.path}: of {self.size} jets {', '.join(counts)} are outside the "
+                    f"range of the scale factors ({how})",
+                    ScaleFactorWarning,
+                    stacklevel=4,
+                )
 
 
 def _pairs(keys: Iterable[str]) -> dict[str, tuple[str, str]]:
-    """Pairs of keys up and down by the name of the variation."""
-    keys = set(keys)
-    ends = sorted(key.removeprefix("up") for key in keys if key == "up" or key.startswith("up_"))
-    return {end[1:] or "total": (f"up{end}", f"down{end}") for end in ends if f"down{end}" in keys}
+    """Pairs of keys up and down by the name of the variation; ``total`` has no name of its own."""
+    known, pairs = set(keys), {}
+    for key in sorted(known):
+        match = re.fullmatch(r"(?i:(up)(?:_(.+))?|(.*?)_?(up))", key)
+        if match:
+            start, end = match.span(1 if match[1] else 4)
+            down = {"up": "down", "Up": "Down", "UP": "DOWN"}.get(key[start:end], "")
+            opposite = key[:start] + down + key[end:]
+            name = match[2] or match[3] or ""
+            if opposite in known:
+                pairs["total" if name in ("", "syst", "sf") else name] = (key, opposite)
+    return pairs
+
+
+def _default_systematics(path: str, parts: Mapping[str, Correction]) -> dict[str, tuple[str, str]]:
+    """Total of each correction, or its parts if it has none; refused if some may count twice."""
+    chosen: dict[str, tuple[str, str]] = {}
+    every = {name: _pairs(part.keys(part.systematic)) for name, part in parts.items()}
+    for pairs in every.values():
+        chosen |= {"total": pairs["total"]} if "total" in pairs else pairs
+    for correction, pairs in every.items():
+        names = [name for name, pair in chosen.items() if pairs.get(name) == pair]
+        nested = any(a != b and b.startswith(a) for a in names for b in names)
+        splits = {"correlated", "uncorrelated"} & set(names)
+        if len(names) > 1 and ("total" in names or nested or (splits and set(names) - splits)):
+            raise ConfigError(
+                f"{path}: {correction} has variations that may contain each other; expected a "
+                f"choice of them as systematics, received none of {pairs}"
+            )
+    return chosen
 
 
 def _require(
@@ -410,7 +516,7 @@ def _require(
 def _check(options: TagScaleFactors, parts: Mapping[str, Correction]) -> None:
     """Refuse options that do not fit the corrections."""
     path, points = options.path, options.working_points
-    _require([options.out_of_range], ["raise", "clamp"], "out_of_range")
+    _require([options.out_of_range], ["raise", "clamp", "ignore"], "out_of_range")
     inputs = {name for part in parts.values() for name in part.inputs}
     _require(options.arguments, inputs, f"{path}: arguments for inputs")
     if len(set(points)) < len(points):
@@ -419,9 +525,9 @@ def _check(options: TagScaleFactors, parts: Mapping[str, Correction]) -> None:
         _check_inputs(options, part)
         known, of_part = part.keys(WORKING_POINT), f"{path}: {part.name}"
         _require(points, known, f"{of_part}: working points", some=bool(known))
-        if SYSTEMATIC in part.inputs:
-            _require([options.nominal], part.keys(SYSTEMATIC), f"{of_part}: nominal key")
-    keys = {key for part in parts.values() for key in part.keys(SYSTEMATIC)}
+        if part.systematic in part.inputs:
+            _require([options.nominal], part.keys(part.systematic), f"{of_part}: nominal key")
+    keys = {key for part in parts.values() for key in part.keys(part.systematic)}
     for name, pair in options.systematics.items():
         _require(pair, keys, f"{path}: keys of the systematic {name!r}")
         if name.endswith(("Up", "Down")):  # coffea adds them, and refuses others
@@ -430,7 +536,7 @@ def _check(options: TagScaleFactors, parts: Mapping[str, Correction]) -> None:
 
 def _check_inputs(options: TagScaleFactors, part: Correction) -> None:
     """Refuse a correction with inputs that no field or text is known for."""
-    known = {"string": (SYSTEMATIC, WORKING_POINT)}
+    known = {"string": (part.systematic, WORKING_POINT)}
     unknown = [
         name
         for name, kind in part.inputs.items()
@@ -438,7 +544,7 @@ def _check_inputs(options: TagScaleFactors, part: Correction) -> None:
     ]
     if unknown:
         raise ConfigError(
-            f"{options.path}: {part.name} has the inputs {part.inputs}; expected a field of the "
-            f"jets (of a string: the text itself) for {unknown} in arguments, received "
-            f"{dict(options.arguments)}"
+            f"{options.path}: {part.name} has the inputs {part.inputs}{part.described()}; expected "
+            f"a field of the jets or a number (of a string: the text itself) for {unknown} in "
+            f"arguments, received {dict(options.arguments)}"
         )
