@@ -19,6 +19,7 @@ from hepsilon.cli.cards import info
 from hepsilon.cli.closing import closure
 from hepsilon.cli.inputs import executor_of, training_columns
 from hepsilon.cli.output import plain, say, table
+from hepsilon.cli.starting import init
 from hepsilon.errors import ConfigError
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "demo",
     "export",
     "info",
+    "init",
     "make_map",
     "precision",
     "say",

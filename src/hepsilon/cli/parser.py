@@ -31,6 +31,10 @@ EXAMPLES = {
         hepsilon simulate tracks --amplitude rho -n 100000 --seed 2 --out rho.root
         hepsilon simulate tracks --mass-range 0.5 2 --pt-scale 1.5 -n 1000 --out narrow.root""",
     "convert": "hepsilon convert deepefficiency.csv --out tracks.root",
+    "init": """\
+        hepsilon init nano.root > task.toml
+        hepsilon init nano.root --collection Muon --out muons.toml
+        hepsilon init nano.root --working-points btagging.json.gz:particleNet --out btag.toml""",
     "train": "hepsilon train training/gnn.toml train.root --out gnn.hepsilon",
     "map": """\
         hepsilon map training/gnn.toml train.root --out map.hepsilon
@@ -58,8 +62,10 @@ EXAMPLES = {
 
 
 def _show(result: Any) -> None:
-    """Print what a command found: tables for people, plain data as JSON."""
-    if isinstance(result, list):
+    """Print what a command found: text, tables for people, plain data as JSON."""
+    if isinstance(result, str):
+        sys.stdout.write(result)
+    elif isinstance(result, list):
         for table in result:
             Console().print(table)
     elif result is not None:
@@ -106,7 +112,21 @@ def _hash_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _files(parser: argparse.ArgumentParser) -> None:
+def _init_command(parsers: Any) -> None:
+    command = _add_command(parsers, "init", commands.init)
+    _files(command, entries=20_000)
+    command.add_argument("--out", type=Path, help="file to write (standard output)")
+    command.add_argument("--collection", metavar="NAME", help="of the objects")
+    command.add_argument("--level", choices=["object", "event"], help="of the task")
+    command.add_argument("--passed", metavar="FIELD", help="the response")
+    command.add_argument(
+        "--working-points",
+        metavar="FILE.json[:NAME]",
+        help="cuts on the discriminant, from a file of b-tagging",
+    )
+
+
+def _files(parser: argparse.ArgumentParser, entries: int | None = None) -> None:
     parser.add_argument(
         "files",
         nargs="+",
@@ -114,7 +134,10 @@ def _files(parser: argparse.ArgumentParser) -> None:
         help="ROOT, parquet or CSV: a path, a quoted pattern, a folder, a URL, FILE:tree, a list "
         "(.txt), or coffea's fileset (.json)",
     )
-    parser.add_argument("--max-events", type=_positive, help="read no more than so many")
+    of = "" if entries is None else " (%(default)s)"
+    parser.add_argument(
+        "--max-events", type=_positive, default=entries, help=f"read no more than so many{of}"
+    )
 
 
 def _config_and_files(parser: argparse.ArgumentParser) -> None:
@@ -243,6 +266,7 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("--particle", default="pi+", help="of both tracks (%(default)s)")
     command.add_argument("--out", type=Path, required=True, help="ROOT file to write")
 
+    _init_command(parsers)
     command = _add_command(parsers, "train", commands.train)
     _config_and_files(command)
     command.add_argument("--out", type=Path, required=True, help="model file to write")
