@@ -166,12 +166,12 @@ def _object_columns(layout: Layout, wanted: Wanted) -> set[str]:
     }
 
 
-def check_file(path: str | Path, task: Task, config: InputConfig, *, response: bool = True) -> None:
+def check_file(path: Files, task: Task, config: InputConfig, *, response: bool = True) -> None:
     """Check that a file has what applying a task needs.
 
     Parameters
     ----------
-    path : str or Path
+    path : str, Path or Source
         The file.
     task, config : Task or InputConfig
         Names of the columns, and their places.

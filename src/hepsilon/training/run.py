@@ -173,6 +173,8 @@ def _card(
         training=full,
         members=members,
         sample=summary,
+        input=config.input,
+        observables=config.observables,
     )
 
 

@@ -12,7 +12,7 @@ from hepsilon.arrays.columns import shortened
 from hepsilon.data.formats.base import Damage
 from hepsilon.errors import InputError
 
-__all__ = ["RootTable"]
+__all__ = ["RootTable", "root_trees"]
 
 TABLES = ("TTree", "ROOT::RNTuple", "TNtuple", "TNtupleD")
 
@@ -109,6 +109,17 @@ class RootTable:
             first, last = max(first, start), min(last, stop)
             if first < last:
                 yield first, last
+
+
+def root_trees(path: str) -> dict[str, int]:
+    """List the trees of a ROOT file, with their numbers of entries."""
+    try:
+        with uproot.open(path) as file:
+            classes = file.classnames(recursive=True)
+            names = dict.fromkeys(k.split(";")[0] for k, c in classes.items() if c in TABLES)
+            return {name: int(file[name].num_entries) for name in names}
+    except Exception as error:  # uproot raises whatever the bytes bring about
+        raise InputError(f"{path} is not a readable ROOT file: {_reason(error)}") from None
 
 
 def _reason(error: BaseException) -> str:
