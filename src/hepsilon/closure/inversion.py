@@ -175,7 +175,7 @@ def inversion_closure(
         Content of ``closure.json``.
     """
     repeated = output.n_repeated
-    optional = {}
+    optional: dict[str, Any] = {}
     if repeated is not None:
         optional["repeated_events"] = share_of(repeated, repeated, output.n_selected)
     return InversionClosure(
