@@ -9,8 +9,7 @@ import difflib
 from contextvars import ContextVar
 from typing import Any, get_args
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError
-from pydantic_core import core_schema
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hepsilon.errors import ConfigError, HepsilonError
 
@@ -28,23 +27,16 @@ class Record(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    @classmethod
-    def __get_pydantic_core_schema__(
-        cls, source: Any, handler: GetCoreSchemaHandler
-    ) -> core_schema.CoreSchema:
-        """Explain errors around everything that is validated, also the checks of subclasses."""
-        return core_schema.no_info_wrap_validator_function(cls._explained, handler(source))
-
-    @classmethod
-    def _explained(cls, data: Any, handler: core_schema.ValidatorFunctionWrapHandler) -> Any:
+    def __init__(self, **data: Any) -> None:
         """Turn pydantic's error into ours, once: at the outermost record."""
         if _WITHIN.get():
-            return handler(data)
+            super().__init__(**data)
+            return
         token = _WITHIN.set(True)
         try:
-            return handler(data)
+            super().__init__(**data)
         except ValidationError as error:
-            raise _config_error(cls, error, cls.__name__, ConfigError) from None
+            raise _config_error(type(self), error, type(self).__name__, ConfigError) from None
         finally:
             _WITHIN.reset(token)
 
@@ -72,6 +64,8 @@ def _explain(record: type[BaseModel], error: Any) -> str:
     """One line for one pydantic error; an unknown key names the nearest valid one."""
     where = ".".join(str(part) for part in error["loc"])
     if error["type"] != "extra_forbidden":
+        if error["type"] == "value_error":  # a check of our own says what it received
+            return f"{where or 'configuration'}: {str(error['msg']).removeprefix('Value error, ')}"
         return f"{where or 'configuration'}: {error['msg']}, received {error['input']!r}"
     model = record
     for part in error["loc"][:-1]:
