@@ -23,6 +23,7 @@ from hepsilon.config.observables import ObservableConfig
 from hepsilon.config.task import Task
 from hepsilon.data.sources import Files, file_names
 from hepsilon.histograms.observables import AnyObservable
+from hepsilon.processors.columns import explained
 from hepsilon.processors.efficiency_inversion import Correction
 from hepsilon.processors.observables import warn_of_left_out
 from hepsilon.processors.outputs import InversionOutput, Output, TaggingOutput
@@ -99,27 +100,28 @@ def run_closure(
     config = config or InputConfig(schema="nanoaod")
     make = partial(use_case(task).processor, task, efficiencies, config=config, **options)
     make()  # what the processor refuses, it refuses before any file is opened
-    if observables is None or isinstance(observables, Mapping):
-        chosen = choose_observables(
+    with explained(efficiencies.values()):
+        if observables is None or isinstance(observables, Mapping):
+            chosen = choose_observables(
+                files,
+                task,
+                config,
+                observables,
+                efficiencies,
+                reconstructed=options.get("reconstructed"),
+            )
+        else:
+            chosen = Chosen(tuple(observables), {})
+        warn_of_left_out(chosen.left_out)
+        output: TaggingOutput | InversionOutput = run_processor(
             files,
+            make(observables=chosen.observables),
             task,
             config,
-            observables,
-            efficiencies,
-            reconstructed=options.get("reconstructed"),
+            executor=executor,
+            chunksize=chunksize,
+            max_events=max_events,
         )
-    else:
-        chosen = Chosen(tuple(observables), {})
-    warn_of_left_out(chosen.left_out)
-    output: TaggingOutput | InversionOutput = run_processor(
-        files,
-        make(observables=chosen.observables),
-        task,
-        config,
-        executor=executor,
-        chunksize=chunksize,
-        max_events=max_events,
-    )
     return replace(output, left_out={**chosen.left_out, **output.left_out})
 
 

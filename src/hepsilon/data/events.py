@@ -17,7 +17,7 @@ import numpy as np
 
 from hepsilon.arrays.checks import check_finite
 from hepsilon.arrays.columns import flat, jagged_records, offsets_of, shortened
-from hepsilon.arrays.fields import DERIVED, available
+from hepsilon.arrays.fields import DERIVED, available, inputs_of
 from hepsilon.arrays.keys import EVENT_NAMES
 from hepsilon.arrays.types import Array
 from hepsilon.config.file import InputConfig
@@ -453,7 +453,7 @@ def _inputs(name: str, names: frozenset[str]) -> list[str]:
         return [name]
     if not available(names, name):
         return []  # whoever needs the field says what is missing
-    return [each for other in DERIVED[name].inputs for each in _inputs(other, names)]
+    return [each for other in inputs_of(name) for each in _inputs(other, names)]
 
 
 def event_chunk(

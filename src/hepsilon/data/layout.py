@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 import awkward as ak
 
 from hepsilon.arrays.columns import shortened
-from hepsilon.arrays.fields import DERIVED
+from hepsilon.arrays.fields import derived_field
 from hepsilon.config.file import Branch, InputConfig
 from hepsilon.config.task import Task
 from hepsilon.errors import InputError
@@ -382,11 +382,12 @@ class Layout:
         try:
             return {field: self.of_object(field)}
         except InputError as error:
-            if field not in DERIVED or field in above:
+            derived = derived_field(field)
+            if derived is None or field in above:
                 raise
             columns: dict[str, Column] = {}
             try:
-                for each in DERIVED[field].inputs:
+                for each in derived.inputs:
                     columns |= self._or_inputs(each, (*above, field))
             except InputError:
                 raise error from None  # the user asked for this one
