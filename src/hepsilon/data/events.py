@@ -163,25 +163,25 @@ def _fields_here(layout: Layout, task: Task) -> list[str]:
 
 
 def _with_numbers(records: ak.Array, events: ak.Array, task: Task, layout: Layout) -> ak.Array:
-    """Records of a schema, with constants and numbers of the event where they lack a field."""
-    names = frozenset(ak.fields(records))
-    wanted = [*task_fields(task), *layout.branches]
-    for name in dict.fromkeys(wanted):
-        branch = layout.branches.get(name)
-        if available(names, name) or name in (*EVENT_NAMES, *task_numbers(task)):
-            continue
-        if isinstance(branch, str) and branch.removeprefix(f"{layout.collection}.") in names:
-            column = records[branch.removeprefix(f"{layout.collection}.")]
-        elif isinstance(branch, float | int):
-            column = float(branch)
-        elif isinstance(branch, tuple):
-            continue
+    """Records of a schema, with fields of other columns as ``[input.branches]`` says.
+
+    Numbers of the event stand for fields that the records lack, as in flat events.
+    """
+    names, numbers = frozenset(ak.fields(records)), {*EVENT_NAMES, *task_numbers(task)}
+    mapped = [name for name in layout.branches if name not in numbers]
+    lacking = [n for n in task_fields(task) if n not in mapped and not available(names, n)]
+    place = _place(events)
+    for name in (*mapped, *lacking):
+        if name in lacking and not layout.has_object(name):
+            continue  # whoever needs the field says what is missing
+        column = layout.of_object(name)
+        if isinstance(column, float):
+            records = ak.with_field(records, column, name)
+        elif isinstance(column, str):
+            records = ak.with_field(records, column_of(events, column), name)
         else:
-            found = layout.of_event(name, required=False)
-            if found is None:
-                continue  # whoever needs the field says what is missing
-            column = column_of(events, found)
-        records = ak.with_field(records, column, name)
+            parts = [_per_event(column_of(events, c), c, place) for c in column]
+            records = ak.with_field(records, jagged_records({name: parts})[name], name)
     return records
 
 
