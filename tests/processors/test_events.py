@@ -326,7 +326,6 @@ def test_collection_of_flat_events_is_zipped(jets):
 def test_a_mapped_branch_goes_before_the_field_of_a_schema() -> None:
     """As it does in flat events: the corrected pt is the pt of the task, whatever reads it."""
     jets = ak.Array([[{"pt": 30.0, "pt_nom": 33.0, "eta": 1.0, "tag": 1.0}], []])
-    task = Task(features=("pt", "eta"), passed=Passed(field="tag"))
     config = InputConfig(schema="base", branches={"pt": "Jet_pt_nom"})
     nested = ak.zip({"Jet": jets}, depth_limit=1)
     flat = ak.zip({f"Jet_{name}": jets[name] for name in jets.fields}, depth_limit=1)
