@@ -72,6 +72,7 @@ DERIVED: dict[str, DerivedField] = {
     "pt": _momentum("pt", geometry.spherical_momentum, "px", "py"),
     "eta": _momentum("eta", geometry.spherical_momentum, "px", "py", "pz"),
     "phi": _momentum("phi", geometry.spherical_momentum, "px", "py"),
+    "mass": DerivedField(geometry.invariant_mass, ("energy", "px", "py", "pz")),
     "px": _momentum("px", geometry.momentum_components, "pt", "phi"),
     "py": _momentum("py", geometry.momentum_components, "pt", "phi"),
     "pz": _momentum("pz", geometry.momentum_components, "pt", "eta"),

@@ -17,6 +17,7 @@ from hepsilon._system.resources import usable_memory
 from hepsilon.arrays.checks import check_finite
 from hepsilon.arrays.columns import flat, object_rows
 from hepsilon.arrays.keys import SPLIT_SALT, event_key, key_uniform
+from hepsilon.arrays.repeats import repeats_text
 from hepsilon.arrays.types import Array, Nodes, Offsets
 from hepsilon.config.file import Config
 from hepsilon.config.task import Task
@@ -267,13 +268,7 @@ def _warn_of_repeats(keys: Array, event_key: str) -> None:
     blocks = (keys[i : i + BLOCK_OBJECTS + 1] for i in range(0, len(keys), BLOCK_OBJECTS))
     repeated = sum(int(np.count_nonzero(block[1:] == block[:-1])) for block in blocks)
     if repeated and event_key == "event":
-        logger.warning(
-            "%d of %d events have the run, luminosity block and event number of another one: they "
-            "are not independent in the validation split and the bootstrap; if files of a private "
-            'production count from zero each, set event_key = "entry" under [input]',
-            repeated,
-            len(keys),
-        )
+        logger.warning("%s", repeats_text(repeated, len(keys)))
 
 
 def _warn_of_unit(columns: TrainingColumns, task: Task) -> None:

@@ -38,7 +38,7 @@ __all__ = [
     "metadata",
 ]
 
-KINEMATICS = ("pt", "eta", "phi")
+KINEMATICS = ("pt", "eta", "phi", "mass")
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def collection(
     Events of a schema have the collection as a field; of flat events the columns that follow a
     pattern, such as ``COLLECTION_field``, or are named under ``[input.branches]`` are put together.
     Numbers of the event that the task names as features become fields of its objects. ``pt``,
-    ``eta`` and ``phi`` are computed where only ``px, py, pz`` exist.
+    ``eta``, ``phi`` and ``mass`` are computed where only ``px, py, pz`` and ``energy`` exist.
 
     Parameters
     ----------
@@ -229,7 +229,7 @@ def _check_counter(events: ak.Array, records: ak.Array, layout: Layout, place: s
 
 
 def _completed(records: ak.Array) -> ak.Array:
-    """Records with pt, eta and phi, where they can be computed from px, py and pz."""
+    """Records with pt, eta, phi and mass, where they can be computed from other momenta."""
     names = frozenset(ak.fields(records))
     for name in KINEMATICS:
         if name not in names and set(DERIVED[name].inputs) <= names:

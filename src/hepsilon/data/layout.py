@@ -35,7 +35,7 @@ EVENT_ALIASES = {
 }
 """Other names that event numbers have in files."""
 MOMENTUM = ("pt", "eta", "phi", "px", "py", "pz")
-FIELD_ALIASES = {"mass": ("m",)}
+FIELD_ALIASES = {"mass": ("m",), "energy": ("E", "e")}
 """Other names that fields of objects have in files."""
 
 

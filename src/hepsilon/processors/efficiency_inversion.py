@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ import numpy as np
 from coffea import processor
 
 from hepsilon.arrays.checks import checked_events
-from hepsilon.arrays.repeats import KeySample
+from hepsilon.arrays.repeats import KeySample, repeats_text
 from hepsilon.arrays.types import Array
 from hepsilon.config.file import InputConfig
 from hepsilon.config.task import Task
@@ -34,6 +35,8 @@ from hepsilon.uncertainty.bootstrap import bootstrap_key
 from hepsilon.weights.inversion import FLOOR
 
 __all__ = ["Correction", "EfficiencyInversion"]
+
+logger = logging.getLogger("hepsilon")
 
 Correction = SupportsEfficiency | BinByBin
 """Anything that selected events can be corrected with."""
@@ -264,6 +267,9 @@ class EfficiencyInversion(processor.ProcessorABC):  # type: ignore[misc]
     def postprocess(self, accumulator: dict[str, InversionOutput]) -> dict[str, InversionOutput]:
         """Say what the histograms do not show; the output stays as it is."""
         warn_of_entries(accumulator.values())
+        for output in accumulator.values():
+            if output.n_repeated:
+                logger.warning("%s", repeats_text(output.n_repeated, output.n_selected))
         return accumulator
 
     def _sample(self, chunk: EventChunk) -> _Sample:

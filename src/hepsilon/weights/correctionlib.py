@@ -23,6 +23,7 @@ from typing import Any, TypeAlias
 import correctionlib
 import numpy as np
 
+from hepsilon._system.files import find_file
 from hepsilon.errors import ArtifactError
 
 __all__ = ["Correction", "Outside", "Range", "content_of", "corrections_in"]
@@ -293,7 +294,7 @@ def corrections_in(path: str, expected: str) -> dict[str, Correction]:
     """
     with _LOCK:
         if expected not in _FILES:
-            content = content_of(path)
+            content = content_of(find_file(path, expected))
             if hashlib.sha256(content).hexdigest() != expected:
                 raise ArtifactError(f"{path} changed since it was loaded (hash {expected[:12]})")
             try:

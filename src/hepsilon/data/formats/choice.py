@@ -7,11 +7,11 @@ from pathlib import Path
 from hepsilon.data.formats.arrow import CsvTable, ParquetTable
 from hepsilon.data.formats.base import Table
 from hepsilon.data.formats.root import RootTable, root_trees
+from hepsilon.data.sources import FORMATS
 from hepsilon.errors import InputError
 
-__all__ = ["FORMATS", "open_table", "tree_names"]
+__all__ = ["open_table", "tree_names"]
 
-FORMATS = {".root": "ROOT", ".parquet": "parquet", ".pq": "parquet", ".csv": "CSV"}
 MAGIC = {b"root": "ROOT", b"PAR1": "parquet"}
 
 
