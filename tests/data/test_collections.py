@@ -66,6 +66,7 @@ def test_rows_are_objects_only_where_nothing_else_is_found():
     table = ["event", "pt", "eta", "score"]
     assert found(table, set(table))["Object"].kind == "rows"
     assert found(["jet_pt", "jet_eta"], {"jet_pt", "jet_eta"})["jet"].kind == "rows"
+    assert not found(["nJet_pt", "Jet_pt"], {"nJet_pt", "Jet_pt"}).get("nJet")
     assert list(found([*table, "Jet_pt"], set(table))) == ["Jet"]
 
 

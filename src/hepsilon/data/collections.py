@@ -112,8 +112,9 @@ def _numbered(names: Iterable[str], dimensions: Callable[[str], int]) -> Iterato
 
 
 def _rows(names: Iterable[str], dimensions: Callable[[str], int]) -> Iterator[Found]:
-    names = sorted(name for name in names if "/" not in name)
-    for name in names:
+    every = set(names)
+    names = sorted(n for n in every if "/" not in n and n.removeprefix("n") not in every - {n})
+    for name in names:  # without the counters of lists, such as nJet_pt
         start, sign, word = _split(name)
         if word.lower() in MOMENTA and (sign or not start) and dimensions(name) == 1:
             prefix = start + sign

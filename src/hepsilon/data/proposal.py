@@ -200,7 +200,8 @@ def propose(
     with open_table(source.path, tree) as table:
         sample = Sample(table, n_entries)
         collections = find_collections(table.names, sample.dimensions)
-        if not collections and sample.errors:
+        lists = any(each.kind != "rows" for each in collections.values())
+        if sample.errors and not lists:
             raise next(iter(sample.errors.values()))
         found = _chosen(collections, collection, table, source)
         sample.read(_flat(found.columns.values()))
