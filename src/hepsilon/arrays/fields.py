@@ -80,7 +80,7 @@ DERIVED: dict[str, DerivedField] = {
     "pz": _momentum("pz", geometry.momentum_components, "pt", "eta"),
 }
 """Fields that are computed where the records do not have them, by name."""
-GROUP = "hepsilon.fields"
+GROUP = "hepsilon_fields"
 """Group of the entry points of packages that register fields: the name, and the module."""
 
 
@@ -115,7 +115,7 @@ def register_field(
     An efficiency that depends on it stores its name, inputs and parameters, not the function:
     whatever process uses the efficiency must import the module that registers the feature, and is
     told so if it does not. A package does so for every process, the commands included, by an entry
-    point of the group ``hepsilon.fields``, with the name of the field and the module.
+    point of the group ``hepsilon_fields``, with the name of the field and the module.
 
     Parameters
     ----------

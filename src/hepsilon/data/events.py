@@ -144,6 +144,9 @@ def collection(
     if layout.collection in ak.fields(events):
         records = column_of(events, layout.collection)
         if ak.fields(records):
+            if records.ndim == 1:
+                names = [f"{layout.collection}_{field}" for field in ak.fields(records)]
+                raise _no_objects(_place(events), names, config)
             return _completed(_with_numbers(records, events, task, layout))
     wanted = _fields_here(layout, task) if fields is None else fields
     numbers = {*task_numbers(task), *task.truth_fields} - set(task_fields(task))
@@ -153,7 +156,7 @@ def collection(
             f"expected a collection {layout.collection!r} or columns {layout.collection}_*, "
             f"received {shortened(ak.fields(events), layout.collection)}"
         )
-    return _completed(_records(events, columns, layout))
+    return _completed(_records(events, columns, layout, config))
 
 
 def _fields_here(layout: Layout, task: Task) -> list[str]:
@@ -185,7 +188,9 @@ def _with_numbers(records: ak.Array, events: ak.Array, task: Task, layout: Layou
     return records
 
 
-def _records(events: ak.Array, columns: Mapping[str, Column], layout: Layout) -> ak.Array:
+def _records(
+    events: ak.Array, columns: Mapping[str, Column], layout: Layout, config: InputConfig
+) -> ak.Array:
     """Jagged records from columns of flat events."""
     place = _place(events)
     jagged: dict[str, ak.Array | list[ak.Array]] = {}
@@ -199,11 +204,7 @@ def _records(events: ak.Array, columns: Mapping[str, Column], layout: Layout) ->
             array = _without_missing(column_of(events, column), column, place)
             (shared if array.ndim == 1 else jagged)[name] = array
     if not jagged:
-        raise InputError(
-            f"{place}: expected columns with the objects of each event, but "
-            f"{shortened(list(columns))} hold one number per row; where every row is one object, "
-            'say so by rows = "objects" under [input]'
-        )
+        raise _no_objects(place, list(columns), config)
     try:
         records = jagged_records(jagged)
     except InputError as error:
@@ -212,6 +213,22 @@ def _records(events: ak.Array, columns: Mapping[str, Column], layout: Layout) ->
         records = ak.with_field(records, value, name)
     _check_counter(events, records, layout, place)
     return records
+
+
+def _no_objects(place: str, names: list[str], config: InputConfig) -> InputError:
+    """The error of a table with one object per row, where events are needed."""
+    received = (
+        f"{place}: expected columns with the objects of each event, but {shortened(names)} hold "
+        "one number per row; "
+    )
+    if config.rows == "objects":
+        return InputError(
+            f"{received}coffea gives the rows of such a table in chunks that divide events: run "
+            "the processor by hepsilon.closure.run_processor, which reads whole events"
+        )
+    return InputError(
+        f'{received}where every row is one object, say so by rows = "objects" under [input]'
+    )
 
 
 def _check_counter(events: ak.Array, records: ak.Array, layout: Layout, place: str) -> None:

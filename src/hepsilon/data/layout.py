@@ -56,6 +56,15 @@ def _splits(name: str) -> Iterator[tuple[str, str]]:
             yield name[:position], name[position + 1 :]
 
 
+def _spellings(name: str) -> Iterator[str]:
+    """A name, and that of a branch of PHYSLITE in coffea's schema: ``AnalysisJetsAuxDyn.pt``."""
+    yield name
+    record, dot, field = name.partition(".")
+    short = record.removesuffix("AuxDyn").removesuffix("Aux")
+    if dot and short != record:
+        yield f"{short.removeprefix('Analysis')}.{field}"
+
+
 def column_of(events: ak.Array, name: str) -> ak.Array:
     """Take a column by the name that a :class:`Layout` gave it.
 
@@ -235,12 +244,13 @@ class Layout:
 
     def _first(self, candidates: Iterable[str]) -> str | None:
         """The first name that exists, or could be read as a field of a record."""
-        for name in candidates:
-            if self.known(name):
-                return name
-            for record, field in _splits(name):
-                if self.known(f"{record}.{field}"):
-                    return f"{record}.{field}"
+        for candidate in candidates:
+            for name in _spellings(candidate):
+                if self.known(name):
+                    return name
+                for record, field in _splits(name):
+                    if self.known(f"{record}.{field}"):
+                        return f"{record}.{field}"
         return None
 
     def of_event(self, name: str, *, required: bool = True) -> str | None:
