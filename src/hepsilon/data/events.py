@@ -17,7 +17,7 @@ import numpy as np
 
 from hepsilon.arrays.checks import check_finite
 from hepsilon.arrays.columns import flat, jagged_records, offsets_of, shortened
-from hepsilon.arrays.fields import DERIVED, available
+from hepsilon.arrays.fields import DERIVED, available, inputs_of
 from hepsilon.arrays.keys import EVENT_NAMES
 from hepsilon.arrays.types import Array
 from hepsilon.config.file import InputConfig
@@ -144,6 +144,9 @@ def collection(
     if layout.collection in ak.fields(events):
         records = column_of(events, layout.collection)
         if ak.fields(records):
+            if records.ndim == 1:
+                names = [f"{layout.collection}_{field}" for field in ak.fields(records)]
+                raise _no_objects(_place(events), names, config)
             return _completed(_with_numbers(records, events, task, layout))
     wanted = _fields_here(layout, task) if fields is None else fields
     numbers = {*task_numbers(task), *task.truth_fields} - set(task_fields(task))
@@ -153,7 +156,7 @@ def collection(
             f"expected a collection {layout.collection!r} or columns {layout.collection}_*, "
             f"received {shortened(ak.fields(events), layout.collection)}"
         )
-    return _completed(_records(events, columns, layout))
+    return _completed(_records(events, columns, layout, config))
 
 
 def _fields_here(layout: Layout, task: Task) -> list[str]:
@@ -163,29 +166,31 @@ def _fields_here(layout: Layout, task: Task) -> list[str]:
 
 
 def _with_numbers(records: ak.Array, events: ak.Array, task: Task, layout: Layout) -> ak.Array:
-    """Records of a schema, with constants and numbers of the event where they lack a field."""
-    names = frozenset(ak.fields(records))
-    wanted = [*task_fields(task), *layout.branches]
-    for name in dict.fromkeys(wanted):
-        branch = layout.branches.get(name)
-        if available(names, name) or name in (*EVENT_NAMES, *task_numbers(task)):
-            continue
-        if isinstance(branch, str) and branch.removeprefix(f"{layout.collection}.") in names:
-            column = records[branch.removeprefix(f"{layout.collection}.")]
-        elif isinstance(branch, float | int):
-            column = float(branch)
-        elif isinstance(branch, tuple):
-            continue
+    """Records of a schema, with fields of other columns as ``[input.branches]`` says.
+
+    Numbers of the event stand for fields that the records lack, as in flat events.
+    """
+    names, numbers = frozenset(ak.fields(records)), {*EVENT_NAMES, *task_numbers(task)}
+    mapped = [name for name in layout.branches if name not in numbers]
+    lacking = [n for n in task_fields(task) if n not in mapped and not available(names, n)]
+    place = _place(events)
+    for name in (*mapped, *lacking):
+        if name in lacking and not layout.has_object(name):
+            continue  # whoever needs the field says what is missing
+        column = layout.of_object(name)
+        if isinstance(column, float):
+            records = ak.with_field(records, column, name)
+        elif isinstance(column, str):
+            records = ak.with_field(records, column_of(events, column), name)
         else:
-            found = layout.of_event(name, required=False)
-            if found is None:
-                continue  # whoever needs the field says what is missing
-            column = column_of(events, found)
-        records = ak.with_field(records, column, name)
+            parts = [_per_event(column_of(events, c), c, place) for c in column]
+            records = ak.with_field(records, jagged_records({name: parts})[name], name)
     return records
 
 
-def _records(events: ak.Array, columns: Mapping[str, Column], layout: Layout) -> ak.Array:
+def _records(
+    events: ak.Array, columns: Mapping[str, Column], layout: Layout, config: InputConfig
+) -> ak.Array:
     """Jagged records from columns of flat events."""
     place = _place(events)
     jagged: dict[str, ak.Array | list[ak.Array]] = {}
@@ -199,11 +204,7 @@ def _records(events: ak.Array, columns: Mapping[str, Column], layout: Layout) ->
             array = _without_missing(column_of(events, column), column, place)
             (shared if array.ndim == 1 else jagged)[name] = array
     if not jagged:
-        raise InputError(
-            f"{place}: expected columns with the objects of each event, but "
-            f"{shortened(list(columns))} hold one number per row; where every row is one object, "
-            'say so by rows = "objects" under [input]'
-        )
+        raise _no_objects(place, list(columns), config)
     try:
         records = jagged_records(jagged)
     except InputError as error:
@@ -212,6 +213,22 @@ def _records(events: ak.Array, columns: Mapping[str, Column], layout: Layout) ->
         records = ak.with_field(records, value, name)
     _check_counter(events, records, layout, place)
     return records
+
+
+def _no_objects(place: str, names: list[str], config: InputConfig) -> InputError:
+    """The error of a table with one object per row, where events are needed."""
+    received = (
+        f"{place}: expected columns with the objects of each event, but {shortened(names)} hold "
+        "one number per row; "
+    )
+    if config.rows == "objects":
+        return InputError(
+            f"{received}coffea gives the rows of such a table in chunks that divide events: run "
+            "the processor by hepsilon.closure.run_processor, which reads whole events"
+        )
+    return InputError(
+        f'{received}where every row is one object, say so by rows = "objects" under [input]'
+    )
 
 
 def _check_counter(events: ak.Array, records: ak.Array, layout: Layout, place: str) -> None:
@@ -453,7 +470,7 @@ def _inputs(name: str, names: frozenset[str]) -> list[str]:
         return [name]
     if not available(names, name):
         return []  # whoever needs the field says what is missing
-    return [each for other in DERIVED[name].inputs for each in _inputs(other, names)]
+    return [each for other in inputs_of(name) for each in _inputs(other, names)]
 
 
 def event_chunk(
