@@ -16,7 +16,7 @@ from scipy import stats
 from hepsilon import InputError, Task, TrainingError
 from hepsilon.arrays.keys import key_uniform
 from hepsilon.config import Config, Cut, InputConfig, Passed
-from hepsilon.data import dataset
+from hepsilon.data import training_columns
 from hepsilon.data.dataset import load_columns, read_columns
 from hepsilon.data.events import EventChunk
 from hepsilon.data.reading import read_chunks
