@@ -21,6 +21,7 @@ from hepsilon.closure.use_cases import use_case
 from hepsilon.config.file import InputConfig
 from hepsilon.config.observables import ObservableConfig
 from hepsilon.config.task import Task
+from hepsilon.data.parts import split_files
 from hepsilon.data.sources import Files, file_names
 from hepsilon.histograms.observables import AnyObservable
 from hepsilon.processors.columns import explained
@@ -99,7 +100,9 @@ def run_closure(
     """
     config = config or InputConfig(schema="nanoaod")
     make = partial(use_case(task).processor, task, efficiencies, config=config, **options)
-    make()  # what the processor refuses, it refuses before any file is opened
+    instance = make()  # what the processor refuses, it refuses before any file is opened
+    if options.get("reconstructed") is not None:  # a wrong name, before anything is made of it
+        split_files(files, task, config, instance.wanted)
     with explained(efficiencies.values()):
         if observables is None or isinstance(observables, Mapping):
             chosen = choose_observables(
