@@ -33,6 +33,17 @@ class FileResponse:
     low: float = np.inf
     high: float = -np.inf
 
+    @classmethod
+    def of(cls, values: Array) -> FileResponse:
+        """The response of some objects, without those that are NaN or missing."""
+        found = values[~np.isnan(values)]
+        low, high = np.min(found, initial=np.inf), np.max(found, initial=-np.inf)
+        return cls(len(found), float(low), float(high))
+
+    def __add__(self, other: FileResponse) -> FileResponse:
+        low, high = min(self.low, other.low), max(self.high, other.high)
+        return FileResponse(self.size + other.size, low, high)
+
     def add(self, part: PartColumns) -> None:
         self.size += len(part.columns.passed)
         self.low, self.high = min(self.low, part.low), max(self.high, part.high)
