@@ -20,7 +20,7 @@ __all__ = ["FileResponse", "check_files", "check_response", "report_columns"]
 
 CONSTANT_OBJECTS = 20
 """Objects of a file from which on one value of the response is no chance."""
-TYPICAL_MOMENTUM = 0.02, 500.0
+TYPICAL_MOMENTUM = 0.08, 500.0
 """Medians of momenta [GeV] outside of which the unit is asked for."""
 logger = logging.getLogger("hepsilon")
 
