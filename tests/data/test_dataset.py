@@ -202,7 +202,7 @@ def test_files_are_read_to_disk_as_configured(
     assert list(folder.iterdir()) == []
     assert_same(columns, read(path))
     assert not isinstance(read(path).nodes, np.memmap)
-    monkeypatch.setattr(dataset, "usable_memory", lambda: 4 * 1000)
+    monkeypatch.setattr("hepsilon.data.dataset.usable_memory", lambda: 4 * 1000)
     assert isinstance(read(path).nodes, np.memmap)
 
 
