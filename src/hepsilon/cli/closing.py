@@ -71,7 +71,7 @@ def _question(args: argparse.Namespace) -> tuple[Config, dict[str, Any]]:
 
 def _without_missing_truth(config: Config, files: list[str]) -> Config:
     """The configuration, without a true efficiency that only the sample of the training had."""
-    from hepsilon.data.reading import check_file
+    from hepsilon.data.parts import check_file
     from hepsilon.data.sources import find_sources
 
     first, task = find_sources(files)[0], config.task

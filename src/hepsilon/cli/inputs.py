@@ -83,7 +83,7 @@ def training_columns(args: argparse.Namespace, config: Any) -> Any:
         from hepsilon.data.dataset import read_columns
 
         return read_columns(args.files, config, folder=folder, max_events=args.max_events)
-    from hepsilon.processors.training_columns import read_columns_with
+    from hepsilon.processors.distributed_reading import read_columns_with
 
     with executor_of(args) as executor:
         return read_columns_with(

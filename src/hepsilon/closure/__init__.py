@@ -21,7 +21,7 @@ from hepsilon.closure.use_cases import use_case
 from hepsilon.config.file import InputConfig
 from hepsilon.config.observables import ObservableConfig
 from hepsilon.config.task import Task
-from hepsilon.data.reading import split_files
+from hepsilon.data.parts import split_files
 from hepsilon.data.sources import Files, file_names
 from hepsilon.histograms.observables import AnyObservable
 from hepsilon.processors.columns import explained

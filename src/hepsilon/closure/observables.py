@@ -17,7 +17,8 @@ from hepsilon.config.task import Task
 from hepsilon.data.events import event_chunk
 from hepsilon.data.formats import open_table
 from hepsilon.data.layout import Layout, task_fields
-from hepsilon.data.reading import Skipped, Wanted, read_events, split_files
+from hepsilon.data.parts import Skipped, Wanted, split_files
+from hepsilon.data.reading import read_events
 from hepsilon.data.selection import inside_fiducial, ordered, select
 from hepsilon.data.sources import Source, find_sources
 from hepsilon.data.units import IN_GEV, in_gev, is_angle, is_momentum

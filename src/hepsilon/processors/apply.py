@@ -18,8 +18,11 @@ from hepsilon.arrays.columns import offsets_of
 from hepsilon.arrays.types import Array
 from hepsilon.config.file import InputConfig
 from hepsilon.config.task import Task
-from hepsilon.data.events import collection, event_chunk, event_ids
-from hepsilon.data.reading import Part, Skipped, Wanted, read_events, split_files
+from hepsilon.data.events import event_chunk
+from hepsilon.data.numbers import event_ids
+from hepsilon.data.objects import collection
+from hepsilon.data.parts import Part, Skipped, Wanted, split_files
+from hepsilon.data.reading import read_events
 from hepsilon.data.sources import Files, Source, find_sources
 from hepsilon.efficiencies.base import Efficiency, Evaluation
 from hepsilon.efficiencies.inputs import kept_records

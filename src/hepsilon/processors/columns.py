@@ -12,7 +12,7 @@ from hepsilon.config.file import InputConfig
 from hepsilon.config.task import Task
 from hepsilon.data.features import FeatureSpec
 from hepsilon.data.layout import Layout, task_fields
-from hepsilon.data.reading import Wanted
+from hepsilon.data.parts import Wanted
 from hepsilon.efficiencies.base import SupportsEfficiency
 from hepsilon.efficiencies.field import FieldEfficiency
 from hepsilon.errors import InputError

@@ -15,8 +15,10 @@ from hepsilon.arrays.repeats import KeySample, repeats_text
 from hepsilon.arrays.types import Array
 from hepsilon.config.file import InputConfig
 from hepsilon.config.task import Task
-from hepsilon.data.events import EventChunk, collection, event_chunk, metadata
-from hepsilon.data.reading import Wanted
+from hepsilon.data.events import EventChunk, event_chunk
+from hepsilon.data.numbers import metadata
+from hepsilon.data.objects import collection
+from hepsilon.data.parts import Wanted
 from hepsilon.data.selection import inside_fiducial, ordered, passed, select
 from hepsilon.data.units import in_gev
 from hepsilon.efficiencies.base import SupportsEfficiency, SupportsEvaluation

@@ -18,7 +18,8 @@ from coffea import processor
 from hepsilon._system.progress import progress_shown
 from hepsilon.config.file import InputConfig
 from hepsilon.config.task import Task
-from hepsilon.data.reading import Part, Skipped, Wanted, read_events, split_files
+from hepsilon.data.parts import Part, Skipped, Wanted, split_files
+from hepsilon.data.reading import read_events
 from hepsilon.data.sources import Files
 from hepsilon.errors import InputError
 from hepsilon.processors.executors import user_errors
