@@ -13,9 +13,11 @@ from hepsilon.errors import ConfigError
 
 __all__ = ["executor_of", "is_artifact", "training_columns"]
 
+ENDING = ".hepsilon"
+
 
 def is_artifact(path: Path) -> bool:
-    """Tell by the content whether a file is a model or map, and no configuration.
+    """Tell by the ending or the content whether a file is a model or map, and no configuration.
 
     Parameters
     ----------
@@ -25,9 +27,9 @@ def is_artifact(path: Path) -> bool:
     Returns
     -------
     bool
-        True for an artifact; False for anything else, and where there is no file.
+        True for an artifact, and for what is called one: who reads it says what is the matter.
     """
-    return path.is_file() and zipfile.is_zipfile(path)
+    return path.suffix == ENDING or (path.is_file() and zipfile.is_zipfile(path))
 
 
 def _kind(args: argparse.Namespace) -> str:

@@ -23,7 +23,7 @@ FEW = 10
 """Number of entries that tell the type of a column."""
 RANKS = (
     re.compile(r"^b_?tag(.*(?<!cv)b|.*v2|_?disc.*)?$", re.IGNORECASE),
-    re.compile(r"disc|score|tagger|prob|mva|bdt|pnet|deep", re.IGNORECASE),
+    re.compile(r"b_?tag|disc|score|tagger|prob|mva|bdt|pnet|deep", re.IGNORECASE),
     re.compile(r"pass|reco|accept|match|trig|fired|seen|found|sel", re.IGNORECASE),
     re.compile(r"(^|_)hlt|tight|medium|loose|iso|id$|tag|is[A-Z]"),
 )
