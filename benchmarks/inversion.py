@@ -27,8 +27,9 @@ from hepsilon.arrays.keys import SPLIT_SALT, event_key
 from hepsilon.closure import closure_report, run_closure
 from hepsilon.closure.model import InversionEntry
 from hepsilon.config import Config, ModelConfig, Recipe, TrainingConfig
-from hepsilon.data.dataset import TrainingColumns, read_columns
+from hepsilon.data.dataset import read_columns
 from hepsilon.data.features import FeatureSpec, fit_features
+from hepsilon.data.training_columns import TrainingColumns
 from hepsilon.efficiencies.bin_by_bin import BinByBin
 from hepsilon.efficiencies.engines.keras import Engine, start_backend
 from hepsilon.efficiencies.factorised import FactorisedMap, with_axes

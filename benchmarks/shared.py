@@ -12,8 +12,8 @@ import awkward as ak
 import numpy as np
 
 from hepsilon.config import ModelConfig
-from hepsilon.data.dataset import TrainingColumns
 from hepsilon.data.features import feature_matrix
+from hepsilon.data.training_columns import TrainingColumns
 from hepsilon.simulation import toy_task, training_jets
 
 NETWORKS = {

@@ -19,7 +19,7 @@ from shared import FLOP_PER_EVENT, records_of, toy_columns
 
 import hepsilon
 from hepsilon.config import Config, ModelConfig, TrainingConfig
-from hepsilon.data.dataset import TrainingColumns
+from hepsilon.data.training_columns import TrainingColumns
 from hepsilon.efficiencies.engines.choice import read_weights
 from hepsilon.efficiencies.engines.onnx import bfloat16_in_hardware
 from hepsilon.networks.build import build_model

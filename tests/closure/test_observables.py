@@ -283,6 +283,21 @@ def test_ranges_are_those_of_all_files(forward: Path, tmp_path: Path) -> None:
     assert chosen([forward, harder], FORWARD, **low)["pt"].edges[-1] > 100.0 > alone[-1]
 
 
+@pytest.mark.parametrize("asked", [{}, {"quality": {}}])
+def test_errors_of_the_files_come_first(tmp_path: Path, asked: dict[str, Any]) -> None:
+    """Not that there are no values to propose a range from."""
+    broken = tmp_path / "broken.root"
+    broken.write_bytes(b"not a file of ROOT")
+    with pytest.raises(InputError, match=r"broken\.root"):
+        chosen([broken], FORWARD, **asked)
+    damaged = jets(tmp_path / "damaged.root", pt=np.full((3000, 2), np.nan), quality=PT)
+    with pytest.raises(InputError, match="pt: 6000 of 6000 values"):
+        chosen([damaged], JETS, **asked)
+
+
+PT = np.full((3000, 2), 30.0)
+
+
 def test_one_end_may_be_given(forward: Path) -> None:
     found = chosen([forward], FORWARD, pt={"min": 500.0, "bins": 4})["pt"]
     assert found.edges[0] == 0.5

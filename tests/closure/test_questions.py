@@ -29,7 +29,7 @@ CHANGES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "two cuts": (
         {"selection": (Cut(field="pt", min=20.0, max=50.0), ETA)},
-        "another selection than the task's: none, not pt >= 20 and pt <= 50 and |eta| <= 2.5",
+        "another selection than the task's: none, not 20 <= pt <= 50 and |eta| <= 2.5",
     ),
     "selection of events": (
         {"event_selection": (Cut(field="HLT_IsoMu24", equals=True),)},

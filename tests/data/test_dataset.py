@@ -17,8 +17,11 @@ from hepsilon import InputError, Task, TrainingError
 from hepsilon.arrays.keys import key_uniform
 from hepsilon.config import Config, Cut, InputConfig, Passed
 from hepsilon.data import dataset
-from hepsilon.data.dataset import TrainingColumns, check_response, load_columns, read_columns
-from hepsilon.data.reading import EventChunk, read_chunks
+from hepsilon.data.dataset import load_columns, read_columns
+from hepsilon.data.events import EventChunk
+from hepsilon.data.reading import read_chunks
+from hepsilon.data.sample_checks import check_response
+from hepsilon.data.training_columns import TrainingColumns
 from hepsilon.networks import graphs
 from hepsilon.simulation import write_jets
 from hepsilon.simulation.writer import jet_events

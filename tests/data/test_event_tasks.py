@@ -19,9 +19,11 @@ from hepsilon import Config, ConfigError, InputError, Task, load_config
 from hepsilon.arrays.fields import field
 from hepsilon.config import Cut, Fiducial, InputConfig, Passed, validate
 from hepsilon.data.dataset import load_columns, read_columns
+from hepsilon.data.events import EventChunk
 from hepsilon.data.features import event_matrix, feature_matrix
 from hepsilon.data.layout import task_fields
-from hepsilon.data.reading import EventChunk, check_file, read_chunks
+from hepsilon.data.parts import check_file
+from hepsilon.data.reading import read_chunks
 from hepsilon.data.selection import inside_fiducial, ordered, passed
 from tests.helpers.track_toys import (
     PAIRS,

@@ -13,8 +13,10 @@ import uproot
 
 from hepsilon import InputError, Task
 from hepsilon.config import Cut, InputConfig, Passed
+from hepsilon.data.events import EventChunk
 from hepsilon.data.layout import task_fields
-from hepsilon.data.reading import EventChunk, check_file, read_chunks
+from hepsilon.data.parts import check_file
+from hepsilon.data.reading import read_chunks
 from hepsilon.simulation import write_jets
 from hepsilon.simulation.writer import jet_events
 from tests.helpers.files import rewritten

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from hepsilon import InputError, Task, TrainingError
 from hepsilon.config import Passed
 from hepsilon.data import dataset
-from hepsilon.data.dataset import TrainingColumns
 from hepsilon.data.summary import check_sample, check_weights, summarise
+from hepsilon.data.training_columns import TrainingColumns
 from tests.helpers.track_toys import PAIRS
 
 Array = npt.NDArray[Any]

@@ -28,8 +28,8 @@ from hepsilon import (
 from hepsilon.arrays.checks import checked_events
 from hepsilon.arrays.fields import field
 from hepsilon.config import ModelConfig
-from hepsilon.data.dataset import TrainingColumns
 from hepsilon.data.features import event_matrix
+from hepsilon.data.training_columns import TrainingColumns
 from hepsilon.efficiencies.artifact import read_arrays
 from hepsilon.efficiencies.network import NetworkEfficiency
 from hepsilon.processors import TaskSchema

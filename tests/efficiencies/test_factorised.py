@@ -33,7 +33,7 @@ from hepsilon import (
 )
 from hepsilon.arrays.fields import field
 from hepsilon.config import MapConfig
-from hepsilon.data.dataset import TrainingColumns
+from hepsilon.data.training_columns import TrainingColumns
 from hepsilon.efficiencies import factorised as module
 from hepsilon.efficiencies.factorised import FactorisedMap, track_axes, with_axes
 from hepsilon.testing import check_efficiency

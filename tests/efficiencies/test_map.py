@@ -23,9 +23,9 @@ from hepsilon import (
     load,
 )
 from hepsilon.config import BinAxis, MapConfig, Passed
-from hepsilon.data.dataset import TrainingColumns
 from hepsilon.data.features import feature_matrix
 from hepsilon.data.selection import passed
+from hepsilon.data.training_columns import TrainingColumns
 from hepsilon.efficiencies.artifact import SourceFile, write_artifact
 from hepsilon.plotting import plot_map
 from tests.helpers import strategies as sts

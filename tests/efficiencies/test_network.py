@@ -264,8 +264,24 @@ def test_card_is_read_once_per_process(ensemble, fresh_cache, monkeypatch):
     monkeypatch.setattr(inference, "read_card", lambda path: reads.append(path) or original(path))
     pickled = pickle.dumps(ensemble)
     for _ in range(5):
-        pickle.loads(pickled)
+        assert pickle.loads(pickled).card == ensemble.card
     assert len(reads) == 1
+
+
+def test_unpickling_opens_nothing(ensemble, fresh_cache, tmp_path, jets):
+    """A scheduler unpickles what it passes on, and does not see the file."""
+    path = Path(shutil.copy(ensemble.path, tmp_path / "away.hepsilon"))
+    pickled = pickle.dumps(load(path))
+    content = path.read_bytes()
+    path.unlink()
+    handle = pickle.loads(pickle.dumps(pickle.loads(pickled)))
+    assert "away.hepsilon" in repr(handle)
+    with pytest.raises(ArtifactError, match=r"no model or map file.*away\.hepsilon"):
+        handle(jets)
+    path.write_bytes(content)
+    np.testing.assert_allclose(rows(handle(jets)), rows(ensemble(jets)), rtol=0, atol=ROUND_OFF)
+    with pytest.raises(AttributeError, match="has no attribute 'cart'"):
+        getattr(handle, "cart")  # noqa: B009
 
 
 def test_nothing_is_loaded_before_the_first_call(ensemble, loads, jets):
@@ -306,7 +322,7 @@ def test_file_that_changed_since_it_was_loaded_is_refused(copied, gnn, jets, new
         case "cut":
             path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(ArtifactError, match=r"copy\.hepsilon") as caught:
-        pickle.loads(pickled) if when == "unpickle" else copied(jets)
+        (pickle.loads(pickled) if when == "unpickle" else copied)(jets)
     assert not isinstance(caught.value, OSError)
     assert caught.value.__cause__ is None
 

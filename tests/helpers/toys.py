@@ -12,8 +12,8 @@ import uproot
 
 from hepsilon import Config, Task
 from hepsilon.config import ModelConfig, Passed, TrainingConfig
-from hepsilon.data.dataset import TrainingColumns
 from hepsilon.data.features import Feature, FeatureSpec
+from hepsilon.data.training_columns import TrainingColumns
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")  # numbers that do not depend on the machine

@@ -13,8 +13,9 @@ import uproot
 
 from hepsilon import Config, Task
 from hepsilon.config import ModelConfig, validate
-from hepsilon.data.dataset import TrainingColumns, load_columns
-from hepsilon.data.reading import EventChunk
+from hepsilon.data.dataset import load_columns
+from hepsilon.data.events import EventChunk
+from hepsilon.data.training_columns import TrainingColumns
 from hepsilon.efficiencies.network import NetworkEfficiency
 from hepsilon.simulation.tasks import track_task
 from tests.helpers.toys import mlp_config

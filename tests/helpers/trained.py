@@ -9,7 +9,8 @@ import pytest
 
 from hepsilon import Config, EfficiencyMap
 from hepsilon.config import MapConfig, ModelConfig, TrainingConfig
-from hepsilon.data.dataset import TrainingColumns, read_columns
+from hepsilon.data.dataset import read_columns
+from hepsilon.data.training_columns import TrainingColumns
 from hepsilon.efficiencies.network import NetworkEfficiency
 from hepsilon.simulation import write_jets
 from hepsilon.training import train

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hepsilon import Config
-from hepsilon.data.dataset import TrainingColumns
+from hepsilon.data.training_columns import TrainingColumns
 from hepsilon.efficiencies.network import NetworkEfficiency
 from hepsilon.training import ensemble, train
 from hepsilon.training.gradients import Gradients

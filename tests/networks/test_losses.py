@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import logsumexp, softmax
 
-from hepsilon.data.dataset import TrainingColumns
+from hepsilon.data.training_columns import TrainingColumns
 from hepsilon.efficiencies.engines.keras import start_backend
 from hepsilon.training.loss import cross_entropy, object_loss_weights
 from tests.helpers.toys import offsets_of

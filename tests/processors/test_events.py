@@ -323,6 +323,16 @@ def test_collection_of_flat_events_is_zipped(jets):
     assert ak.to_list(found) == ak.to_list(jets)
 
 
+def test_a_mapped_branch_goes_before_the_field_of_a_schema() -> None:
+    """As it does in flat events: the corrected pt is the pt of the task, whatever reads it."""
+    jets = ak.Array([[{"pt": 30.0, "pt_nom": 33.0, "eta": 1.0, "tag": 1.0}], []])
+    config = InputConfig(schema="base", branches={"pt": "Jet_pt_nom"})
+    nested = ak.zip({"Jet": jets}, depth_limit=1)
+    flat = ak.zip({f"Jet_{name}": jets[name] for name in jets.fields}, depth_limit=1)
+    for events in (nested, flat):
+        assert collection(events, TASK, config)["pt"].to_list() == [[33.0], []]
+
+
 def test_collection_that_is_not_there_is_an_input_error(jets):
     with pytest.raises(InputError, match="Jet"):
         collection(ak.zip({"Muon_pt": jets.pt}, depth_limit=1), TASK, InputConfig(schema="base"))

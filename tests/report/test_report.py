@@ -13,6 +13,7 @@ from hepsilon.closure import closure_report
 from hepsilon.histograms import JET_OBSERVABLES
 from hepsilon.processors import TruthTagging
 from hepsilon.report import summary_rows, write_closure
+from hepsilon.report.text import number_text
 from tests.helpers.tag_toys import POINTS_TASK, points_jets, true_points
 from tests.helpers.toys import TASK, events_of, half, tagged_jets
 
@@ -119,8 +120,8 @@ def test_page_has_a_table_of_numbers_of_tags(folder, closure):
     for tags, observed, *cells in rows:
         for name, cell in zip(("truth", "map", "half"), cells, strict=True):
             found = closure[1]["efficiency"][name]["tag_counts"]["all"][tags]
-            assert observed == f"{found['observed']:,.1f}"
-            assert cell == f"{found['expected']:,.1f} ({found['pull']:+.1f})"
+            assert observed == number_text(found["observed"])
+            assert cell == f"{number_text(found['expected'])} ({found['pull']:+.1f})"
 
 
 def test_page_has_a_table_of_statistics(folder, closure):

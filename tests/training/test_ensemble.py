@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from hepsilon.config import ModelConfig
-from hepsilon.data.dataset import TrainingColumns, read_columns
+from hepsilon.data.dataset import read_columns
+from hepsilon.data.training_columns import TrainingColumns
 from hepsilon.networks.architecture import resolve
 from hepsilon.networks.build import build_model
 from hepsilon.training import Fit, recipe

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hepsilon.config import ModelConfig
-from hepsilon.data.dataset import TrainingColumns
+from hepsilon.data.training_columns import TrainingColumns
 from hepsilon.efficiencies.engines.keras import start_backend
 from hepsilon.networks.architecture import resolve
 from hepsilon.networks.build import build_model

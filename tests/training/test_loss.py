@@ -9,7 +9,7 @@ from scipy.special import expit, logit
 from scipy.stats import chisquare, poisson
 
 from hepsilon import InputError
-from hepsilon.data.dataset import TrainingColumns
+from hepsilon.data.training_columns import TrainingColumns
 from hepsilon.efficiencies.network import to_probability
 from hepsilon.training.loss import bootstrap_counts, cross_entropy, object_loss_weights
 

@@ -8,8 +8,8 @@ import pytest
 
 from hepsilon import TrainingError
 from hepsilon.config import ModelConfig
-from hepsilon.data.dataset import TrainingColumns
 from hepsilon.data.features import fit_features
+from hepsilon.data.training_columns import TrainingColumns
 from hepsilon.efficiencies.engines.keras import Engine
 from hepsilon.efficiencies.network import to_probability
 from hepsilon.networks.architecture import resolve

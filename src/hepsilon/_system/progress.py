@@ -17,7 +17,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-__all__ = ["Advance", "progress_bar"]
+__all__ = ["Advance", "progress_bar", "progress_shown"]
 
 
 class Advance(Protocol):
@@ -38,6 +38,11 @@ class Advance(Protocol):
 
 def _nothing(amount: float = 1.0, /, note: str | None = None) -> None:
     """Move no bar on."""
+
+
+def progress_shown() -> bool:
+    """Whether bars are shown: not where the environment variable ``HEPSILON_PROGRESS`` is 0."""
+    return os.environ.get("HEPSILON_PROGRESS") != "0"
 
 
 @contextmanager
@@ -64,7 +69,7 @@ def progress_bar(
     Advance
         Function that moves the bar on.
     """
-    if not show or os.environ.get("HEPSILON_PROGRESS") == "0":
+    if not show or not progress_shown():
         yield _nothing
         return
     counter = [MofNCompleteColumn()] if count else []

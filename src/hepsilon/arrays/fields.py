@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from dataclasses import field as attribute
-from functools import partial
+from functools import cache, partial
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 import awkward as ak
@@ -18,6 +19,7 @@ __all__ = [
     "DERIVED",
     "DerivedField",
     "available",
+    "derived_field",
     "field",
     "inputs_of",
     "partners_of",
@@ -72,11 +74,37 @@ DERIVED: dict[str, DerivedField] = {
     "pt": _momentum("pt", geometry.spherical_momentum, "px", "py"),
     "eta": _momentum("eta", geometry.spherical_momentum, "px", "py", "pz"),
     "phi": _momentum("phi", geometry.spherical_momentum, "px", "py"),
+    "mass": DerivedField(geometry.invariant_mass, ("energy", "px", "py", "pz")),
     "px": _momentum("px", geometry.momentum_components, "pt", "phi"),
     "py": _momentum("py", geometry.momentum_components, "pt", "phi"),
     "pz": _momentum("pz", geometry.momentum_components, "pt", "eta"),
 }
 """Fields that are computed where the records do not have them, by name."""
+GROUP = "hepsilon_fields"
+"""Group of the entry points of packages that register fields: the name, and the module."""
+
+
+@cache
+def _plugins() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=GROUP)}
+
+
+def derived_field(name: str) -> DerivedField | None:
+    """Find what computes a field; a package that registers it by an entry point is imported.
+
+    Parameters
+    ----------
+    name : str
+        Name of the field.
+
+    Returns
+    -------
+    DerivedField or None
+        None if nothing is registered under the name.
+    """
+    if name not in DERIVED and name in _plugins():
+        _plugins()[name].load()
+    return DERIVED.get(name)
 
 
 def register_field(
@@ -85,8 +113,9 @@ def register_field(
     """Make a function of the records a feature, by a decorator.
 
     An efficiency that depends on it stores its name, inputs and parameters, not the function:
-    whatever process loads the efficiency must import the module that registers the feature, and is
-    told so if it does not.
+    whatever process uses the efficiency must import the module that registers the feature, and is
+    told so if it does not. A package does so for every process, the commands included, by an entry
+    point of the group ``hepsilon_fields``, with the name of the field and the module.
 
     Parameters
     ----------
@@ -135,7 +164,8 @@ def _signature(derived: DerivedField) -> tuple[Any, ...]:
 
 def inputs_of(name: str) -> tuple[str, ...]:
     """List the fields that a derived field is computed from; none for any other field."""
-    return DERIVED[name].inputs if name in DERIVED else ()
+    derived = derived_field(name)
+    return () if derived is None else derived.inputs
 
 
 def partners_of(names: Iterable[str]) -> list[str]:
@@ -151,7 +181,8 @@ def partners_of(names: Iterable[str]) -> list[str]:
     list of str
         Those among them that are registered so.
     """
-    return [name for name in names if name in DERIVED and DERIVED[name].partners]
+    found = {name: derived_field(name) for name in names}
+    return [name for name, derived in found.items() if derived is not None and derived.partners]
 
 
 def available(names: frozenset[str], name: str, above: tuple[str, ...] = ()) -> bool:
@@ -173,9 +204,10 @@ def available(names: frozenset[str], name: str, above: tuple[str, ...] = ()) -> 
     """
     if name in names:
         return True
-    if name not in DERIVED or name in above:
+    derived = derived_field(name)
+    if derived is None or name in above:
         return False
-    return all(available(names, each, (*above, name)) for each in DERIVED[name].inputs)
+    return all(available(names, each, (*above, name)) for each in derived.inputs)
 
 
 def field(records: ak.Array, name: str) -> ak.Array:
@@ -201,13 +233,13 @@ def field(records: ak.Array, name: str) -> ak.Array:
     names = ak.fields(records)
     if name in names:
         return records[name]
-    if not available(frozenset(names), name):
-        computed = f" (computed from {list(DERIVED[name].inputs)})" if name in DERIVED else ""
+    derived = derived_field(name)
+    if derived is None or not available(frozenset(names), name):
+        computed = "" if derived is None else f" (computed from {list(derived.inputs)})"
         raise InputError(
             f"expected the field {name!r}{computed}, received records with the fields "
             f"{shortened(names, name)}"
         )
-    derived = DERIVED[name]
     for each in derived.inputs:
         if each not in names:
             records = ak.with_field(records, field(records, each), each)

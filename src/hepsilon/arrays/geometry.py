@@ -21,6 +21,7 @@ __all__ = [
     "delta_phi",
     "delta_r_to_all",
     "delta_r_to_nearest",
+    "invariant_mass",
     "leading_pair_delta_r",
     "leading_pair_mass",
     "momentum_components",
@@ -226,6 +227,24 @@ def leading_pair_delta_r(records: ak.Array) -> npt.NDArray[np.float64]:
     distances = delta_r_to_nearest(records[:, :2])
     result = ak.to_numpy(ak.fill_none(ak.firsts(distances), np.nan))
     return np.where(np.isfinite(result), result, np.nan)
+
+
+def invariant_mass(records: ak.Array) -> ak.Array:
+    """Mass of every object from the fields energy, px, py and pz; 0 where round-off is below.
+
+    Parameters
+    ----------
+    records : ak.Array of records, shape (n_events, objects)
+        Objects of every event.
+
+    Returns
+    -------
+    ak.Array of float64, shape (n_events, objects)
+        Masses, in the unit of the energies.
+    """
+    squares = [ak.values_astype(records[name], np.float64) ** 2 for name in ("px", "py", "pz")]
+    energy = ak.values_astype(records["energy"], np.float64)
+    return np.sqrt(np.maximum(energy**2 - sum(squares), 0.0))
 
 
 def spherical_momentum(records: ak.Array, name: str) -> ak.Array:

@@ -15,7 +15,7 @@ import numpy as np
 
 from hepsilon.arrays.types import Array
 
-__all__ = ["SAMPLE", "KeySample"]
+__all__ = ["SAMPLE", "KeySample", "repeats_text"]
 
 SAMPLE = 1 << 16
 """Largest number of distinct keys that are kept."""
@@ -63,3 +63,39 @@ class KeySample:
         """Share of the events whose key had occurred before."""
         total = int(self.counts.sum())
         return 1.0 - len(self.keys) / total if total else 0.0
+
+    def count(self, total: int) -> int:
+        """Count the events whose key had occurred before: exact up to ``SAMPLE`` distinct keys.
+
+        Parameters
+        ----------
+        total : int
+            Number of all events.
+
+        Returns
+        -------
+        int
+            Number of events that are not the first ones with their key.
+        """
+        return round(self.repeated * total)
+
+
+def repeats_text(count: int, total: int) -> str:
+    """Say what it means that events share their numbers, and what helps.
+
+    Parameters
+    ----------
+    count, total : int
+        Number of events whose numbers had occurred before, and of all events.
+
+    Returns
+    -------
+    str
+        One sentence.
+    """
+    return (
+        f"{count} of {total} events have the run, luminosity block and event number of another "
+        "one: they are not independent in the validation split, the bootstrap and the drawing of "
+        "tags, and errors are wrong; if files of a private production count from zero each, set "
+        'event_key = "entry" under [input]'
+    )

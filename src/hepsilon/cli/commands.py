@@ -10,39 +10,32 @@ import argparse
 import dataclasses
 from typing import Any
 
-from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
 from hepsilon._system.extras import needs
+from hepsilon.cli.applying import apply
+from hepsilon.cli.cards import info
+from hepsilon.cli.closing import closure
+from hepsilon.cli.inputs import executor_of, training_columns
+from hepsilon.cli.output import plain, say, table
+from hepsilon.cli.starting import init
 from hepsilon.errors import ConfigError
 
 __all__ = [
+    "apply",
     "closure",
     "convert",
     "demo",
     "export",
     "info",
+    "init",
     "make_map",
     "precision",
     "say",
     "simulate",
     "train",
 ]
-
-
-def say(text: str) -> None:
-    """Print a line to standard error."""
-    Console(stderr=True).print(text, highlight=False, markup=False, soft_wrap=True)
-
-
-def _table(title: str, header: list[str], rows: list[list[str]]) -> Table:
-    table = Table(title=title, title_justify="left", box=SIMPLE, padding=(0, 0, 0, 1))
-    for number, name in enumerate(header):
-        table.add_column(name, justify="right" if number else "left")
-    for row in rows:
-        table.add_row(*row)
-    return table
 
 
 def demo(args: argparse.Namespace) -> Any:
@@ -53,7 +46,7 @@ def demo(args: argparse.Namespace) -> Any:
     say(f"pictures, reports and histograms are in {args.out} (see */report.html)")
     if args.json:
         return result.summary
-    return [_table(title, *content) for title, content in result.tables.items()]
+    return [table(title, *content) for title, content in result.tables.items()]
 
 
 TRACK_OPTIONS = ("amplitude", "final_state")
@@ -104,24 +97,21 @@ def convert(args: argparse.Namespace) -> None:
 def train(args: argparse.Namespace) -> Any:
     """Train a network; the same command after an interruption goes on where it stopped."""
     from hepsilon.config.file import load_config
+    from hepsilon.efficiencies.engines.choice import keras_backend
     from hepsilon.plotting.models import plot_history
     from hepsilon.plotting.style import save_figure
     from hepsilon.training.run import train as train_network
 
+    needs("training", "keras", keras_backend())  # before the files are read
+    config = load_config(args.config)
     on_sample = None if args.json else _say_sample
-    result = train_network(
-        load_config(args.config),
-        args.files,
-        args.out,
-        hash_files=args.hash_files,
-        on_sample=on_sample,
-        max_events=args.max_events,
-    )
+    columns, files = training_columns(args, config), _source_files(args)
+    result = train_network(config, columns, args.out, files=files, on_sample=on_sample)
     card = result.efficiency.card
     history = args.out.with_suffix(".history.png")
     save_figure(plot_history(card), history)
     if args.json:
-        return {"path": str(args.out), "hash": result.efficiency.hash} | _plain(card)
+        return {"path": str(args.out), "hash": result.efficiency.hash} | plain(card)
     for number, member in enumerate(card.members):
         best = member.history[member.best_epoch - 1]
         say(
@@ -146,7 +136,7 @@ def _sample_table(sample: Any) -> Table:
         cells = [cell for n, e in pairs for cell in (f"{n:,}", f"{e:,.1f}")]
         numbers = [f"{part.n:,}", f"{part.n_effective:,.1f}", *cells, f"{part.largest_share:.2%}"]
         rows.append([part.category, *numbers])
-    return _table("sample (largest weight: share of one event)", header, rows)
+    return table("sample (largest weight: share of one event)", header, rows)
 
 
 def _say_sample(sample: Any) -> None:
@@ -175,10 +165,9 @@ def _source_files(args: argparse.Namespace) -> tuple[Any, ...]:
 
 def _columns(args: argparse.Namespace, config: Any) -> Any:
     """Columns of the files; what they are worth is said first."""
-    from hepsilon.data.dataset import read_columns
     from hepsilon.data.summary import summarise
 
-    columns = read_columns(args.files, config, max_events=args.max_events)
+    columns = training_columns(args, config)
     if not args.json:
         _say_sample(summarise(columns, config.task))
     return columns
@@ -191,12 +180,12 @@ def _map(args: argparse.Namespace, config: Any) -> Any:
 
     columns = _columns(args, config)
     files = _source_files(args)
-    efficiency = EfficiencyMap.fit(config.task, columns, config.map, files)
+    efficiency = EfficiencyMap.fit(config.task, columns, config.map, files).described(config)
     efficiency.save(args.out)
     if len(efficiency.card.edges) <= 2:
         save_figure(plot_map(efficiency), args.out.with_suffix(".png"))
     if args.json:
-        return {"path": str(args.out)} | _plain(efficiency.card)
+        return {"path": str(args.out)} | plain(efficiency.card)
     bins, empty = efficiency.n_bins, efficiency.n_empty
     say(f"wrote {args.out}: {bins} bins, {empty} of them without objects")
     if efficiency.card.n_outside:
@@ -212,10 +201,10 @@ def _factorised(args: argparse.Namespace, config: Any) -> Any:
     config = with_axes(config)
     columns = _columns(args, config)
     files = _source_files(args)
-    efficiency = FactorisedMap.fit(config.task, columns, config.map, files)
+    efficiency = FactorisedMap.fit(config.task, columns, config.map, files).described(config)
     efficiency.save(args.out)
     if args.json:
-        return {"path": str(args.out)} | _plain(efficiency.card)
+        return {"path": str(args.out)} | plain(efficiency.card)
     card = efficiency.card
     say(f"wrote {args.out}: {efficiency.values().size} bins, {card.iterations} iterations")
     return None
@@ -225,81 +214,27 @@ def _bin_by_bin(args: argparse.Namespace, config: Any) -> Any:
     from hepsilon.closure import run_closure
     from hepsilon.data.summary import check_sample
     from hepsilon.efficiencies.bin_by_bin import BinByBin
-    from hepsilon.processors.executors import local_executor
 
     # read as the other commands do: response, numbers of objects, damaged numbers, weights
     sample = check_sample(_columns(args, config), config.task)
-    output = run_closure(
-        args.files,
-        config.task,
-        {},
-        config=config.input,
-        observables=config.observables,
-        executor=local_executor(1),
-    )
+    with executor_of(args) as executor:
+        output = run_closure(
+            args.files,
+            config.task,
+            {},
+            config=config.input,
+            observables=config.observables,
+            executor=executor,
+            max_events=args.max_events,
+        )
     files = _source_files(args)
     correction = BinByBin.fit(config.task, output.observables, output.n_events, files, sample)
+    correction = correction.described(config)
     correction.save(args.out)
     if args.json:
-        return {"path": str(args.out)} | _plain(correction.card)
+        return {"path": str(args.out)} | plain(correction.card)
     say(f"wrote {args.out}: corrections of {', '.join(correction.card.edges)}")
     return None
-
-
-def closure(args: argparse.Namespace) -> Any:
-    """Compare efficiencies with what was observed: closure.json, report and pictures."""
-    from hepsilon.closure import closure_report, run_closure
-    from hepsilon.closure.questions import differences, trained_on, warnings_of
-    from hepsilon.config.file import load_config
-    from hepsilon.efficiencies.loading import load_correction
-    from hepsilon.processors.executors import local_executor
-    from hepsilon.report.tables import summary_rows
-    from hepsilon.report.writer import write_closure
-
-    config = load_config(args.config)
-    efficiencies = {name: load_correction(path) for name, path in args.efficiency}
-    if len(efficiencies) < len(args.efficiency):
-        raise ConfigError("two efficiencies have the same name")
-    for warning in warnings_of(
-        differences(efficiencies, config.task), trained_on(efficiencies, args.files)
-    ):
-        say(warning)
-    given = {n: getattr(args, n) for n in ("floor", "replicas", "reconstructed")}
-    options = {name: value for name, value in given.items() if value is not None}
-    if options and not config.task.of_events:
-        raise ConfigError(f'{sorted(options)} are for tasks with level = "event"')
-    if args.working_point is not None:
-        if config.task.of_events:
-            raise ConfigError('working_point is for tasks with level = "object"')
-        points = config.task.passed.working_points
-        numbers = {str(i): i for i in range(len(points))} | {str(p): p for p in points}
-        if args.working_point not in numbers:
-            raise ConfigError(f"expected a working point of {points}, got {args.working_point!r}")
-        options["working_point"] = numbers[args.working_point]
-    output = run_closure(
-        args.files,
-        config.task,
-        efficiencies,
-        config=config.input,
-        observables=config.observables,
-        executor=local_executor(args.workers),
-        max_events=args.max_events,
-        **options,
-    )
-    report = closure_report(output, config.task, efficiencies, args.files)
-    write_closure(args.out, output, report)
-    say(f"wrote {args.out}/closure.json, report.html and pictures")
-    return report.as_dict() if args.json else [_table("closure chi2/ndf", *summary_rows(report))]
-
-
-def info(args: argparse.Namespace) -> Any:
-    """Say what a model or map is an efficiency of, and what it was made from."""
-    from hepsilon.efficiencies.loading import load_correction
-
-    efficiency: Any = load_correction(args.path)
-    if args.json:
-        return _plain(efficiency.card)
-    return [_table(str(args.path), ["", "value"], _card_rows(efficiency.card))]
 
 
 def export(args: argparse.Namespace) -> None:
@@ -319,61 +254,10 @@ def precision(args: argparse.Namespace) -> Any:
     )
     out = args.out or args.path
     if args.json:
-        return {"path": str(out)} | _plain(card)
+        return {"path": str(out)} | plain(card)
     say(
         f"{args.precision} changes an efficiency by at most {card.largest_difference:.2g} "
         f"(rms {card.rms_difference:.2g}), the expected number by {card.closure_change:.2g}; "
         f"noted in {out}"
     )
     return None
-
-
-def _plain(card: Any) -> dict[str, Any]:
-    plain: dict[str, Any] = card.model_dump(mode="json", exclude_none=True)
-    return plain
-
-
-def _feature_text(feature: Any) -> str:
-    if feature.kind == "categorical":
-        return f"one of {list(feature.categories)}"
-    covered = "" if feature.low is None else f"{feature.low:.6g} to {feature.high:.6g}"
-    return f"{covered} {feature.unit} ({feature.kind})"
-
-
-def _numbers_text(numbers: Any) -> str:
-    """Numbers of objects in an event that the training covered."""
-    never = f", never {', '.join(map(str, numbers.gaps))}" if numbers.gaps else ""
-    return f"{numbers.low} to {numbers.high}{never}"
-
-
-def _file_text(file: Any) -> str:
-    """Size and identity of a file, and the hash of its content where that is known."""
-    size = "" if file.size is None else f"{file.size:,} bytes"
-    digest = "" if file.sha256 is None else f"sha256 {file.sha256[:16]}"
-    return ", ".join(text for text in (size, file.identity, digest) if text)
-
-
-def _bins_text(edges: Any) -> str:
-    """Number of bins of one axis, or of several."""
-    axes = edges if isinstance(edges[0], tuple) else (edges,)
-    return " x ".join(str(len(axis) - 1) for axis in axes)
-
-
-def _card_rows(card: Any) -> list[list[str]]:
-    """Rows for people: one feature, one file, one member a line."""
-    special = {"features", "files", "members", "edges", "sample"}
-    plain = {k: v for k, v in _plain(card).items() if k not in special}
-    rows = [[f"task {name}", str(value)] for name, value in plain.pop("task").items()]
-    rows += [[f"feature {f.name}", _feature_text(f)] for f in card.features.features]
-    if card.features.multiplicity is not None:
-        rows.append(["objects in an event", _numbers_text(card.features.multiplicity)])
-    rows += [[f"bins {n}", _bins_text(e)] for n, e in getattr(card, "edges", {}).items()]
-    rows += [[k, str(v)] for k, v in plain.items()]
-    for part in card.sample.categories if card.sample else ():
-        worth = f"{part.n} {card.sample.unit}, worth {part.n_effective:.1f} of equal weight"
-        rows.append([f"sample {part.category}", worth])
-    for number, member in enumerate(getattr(card, "members", ())):
-        best = member.history[member.best_epoch - 1]
-        kept = f"epoch {best.epoch} of {len(member.history)}"
-        rows.append([f"member {number + 1}", f"{kept}, validation loss {best.validation_loss:.5f}"])
-    return rows + [[f"file {f.name}", _file_text(f)] for f in card.files]

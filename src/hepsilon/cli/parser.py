@@ -31,17 +31,28 @@ EXAMPLES = {
         hepsilon simulate tracks --amplitude rho -n 100000 --seed 2 --out rho.root
         hepsilon simulate tracks --mass-range 0.5 2 --pt-scale 1.5 -n 1000 --out narrow.root""",
     "convert": "hepsilon convert deepefficiency.csv --out tracks.root",
+    "init": """\
+        hepsilon init nano.root > task.toml
+        hepsilon init nano.root --collection Muon --out muons.toml
+        hepsilon init nano.root --working-points btagging.json.gz:particleNet --out btag.toml""",
     "train": "hepsilon train training/gnn.toml train.root --out gnn.hepsilon",
     "map": """\
         hepsilon map training/gnn.toml train.root --out map.hepsilon
         hepsilon map training/tracks.toml phasespace.root --out factorised.hepsilon
         hepsilon map training/tracks.toml phasespace.root --bin-by-bin --out bins.hepsilon""",
     "closure": """\
+        hepsilon closure gnn.hepsilon test.root --out closure
         hepsilon closure training/gnn.toml test.root \\
             --efficiency map=map.hepsilon --efficiency gnn=gnn.hepsilon --out closure
         hepsilon closure training/tracks.toml rho.root --efficiency net=tracks.hepsilon \\
             --efficiency bins=bins.hepsilon --reconstructed TrackReco --out closure-rho""",
-    "info": "hepsilon info gnn.hepsilon",
+    "apply": """\
+        hepsilon apply gnn.hepsilon events.root --out friend.root
+        hepsilon apply gnn.hepsilon 'data/*.root' --out friends --replicas updown --tags 2
+        hepsilon apply gnn.hepsilon events.parquet --out friend.parquet --tags '2+@M & 1+@T'""",
+    "info": """\
+        hepsilon info gnn.hepsilon
+        hepsilon info gnn.hepsilon --toml gnn.toml""",
     "export": """\
         hepsilon export gnn.hepsilon --format onnx --out gnn.onnx
         hepsilon export gnn.hepsilon --format hepsilon --out gnn.hepsilon
@@ -51,8 +62,10 @@ EXAMPLES = {
 
 
 def _show(result: Any) -> None:
-    """Print what a command found: tables for people, plain data as JSON."""
-    if isinstance(result, list):
+    """Print what a command found: text, tables for people, plain data as JSON."""
+    if isinstance(result, str):
+        sys.stdout.write(result)
+    elif isinstance(result, list):
         for table in result:
             Console().print(table)
     elif result is not None:
@@ -99,8 +112,21 @@ def _hash_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _config_and_files(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("config", type=Path, metavar="CONFIG.toml", help="configuration")
+def _init_command(parsers: Any) -> None:
+    command = _add_command(parsers, "init", commands.init)
+    _files(command, entries=20_000)
+    command.add_argument("--out", type=Path, help="file to write (standard output)")
+    command.add_argument("--collection", metavar="NAME", help="of the objects")
+    command.add_argument("--level", choices=["object", "event"], help="of the task")
+    command.add_argument("--passed", metavar="FIELD", help="the response")
+    command.add_argument(
+        "--working-points",
+        metavar="FILE.json[:NAME]",
+        help="cuts on the discriminant, from a file of b-tagging",
+    )
+
+
+def _files(parser: argparse.ArgumentParser, entries: int | None = None) -> None:
     parser.add_argument(
         "files",
         nargs="+",
@@ -108,7 +134,24 @@ def _config_and_files(parser: argparse.ArgumentParser) -> None:
         help="ROOT, parquet or CSV: a path, a quoted pattern, a folder, a URL, FILE:tree, a list "
         "(.txt), or coffea's fileset (.json)",
     )
-    parser.add_argument("--max-events", type=_positive, help="read no more than so many")
+    of = "" if entries is None else " (%(default)s)"
+    parser.add_argument(
+        "--max-events", type=_positive, default=entries, help=f"read no more than so many{of}"
+    )
+
+
+def _config_and_files(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("config", type=Path, metavar="CONFIG.toml", help="configuration")
+    _files(parser)
+    _executor_options(parser)
+
+
+def _executor_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("reading")
+    kinds = ["iterative", "futures", "dask"]
+    group.add_argument("--executor", choices=kinds, help="of coffea (this process)")
+    group.add_argument("--workers", type=_positive, help="processes (1, or 2 of an executor)")
+    group.add_argument("--scheduler", help="address of a Dask scheduler (a local cluster)")
 
 
 def _track_options(parser: argparse.ArgumentParser) -> None:
@@ -134,10 +177,44 @@ def _inversion_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _apply_command(parsers: Any) -> None:
+    command = _add_command(parsers, "apply", commands.apply)
+    command.add_argument("path", type=Path, metavar="EFFICIENCY", help="model or map")
+    _files(command)
+    command.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        help="file to write (.root, .parquet), or a folder with one file for each input",
+    )
+    command.add_argument(
+        "--replicas",
+        default="none",
+        metavar="N|all|updown",
+        help="add replicas, or the efficiency shifted up and down by their spread (none)",
+    )
+    command.add_argument(
+        "--tags",
+        action="append",
+        metavar="CONDITION",
+        help="add the probability of a number of tags: 2, 2+, '2+@M & 1+@T'; several times",
+    )
+    command.add_argument("--rntuple", action="store_true", help="RNTuples in ROOT files")
+    command.add_argument(
+        "--config", type=Path, metavar="FILE.toml", help="whose [input] is that of these files"
+    )
+    command.add_argument("--backend", default="auto", help="that evaluates networks (%(default)s)")
+    command.add_argument("--device", help="such as cpu or gpu:0 (a GPU where there is one)")
+    _json_option(command)
+
+
 def _commands_of_files(parsers: Any) -> None:
     """Add what reads, rewrites or converts one model or map."""
     command = _add_command(parsers, "info", commands.info)
     command.add_argument("path", type=Path, metavar="PATH", help="model or map")
+    command.add_argument(
+        "--toml", type=Path, metavar="FILE", help="configuration to write, from what it holds"
+    )
     _json_option(command)
 
     command = _add_command(parsers, "export", commands.export)
@@ -189,6 +266,7 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("--particle", default="pi+", help="of both tracks (%(default)s)")
     command.add_argument("--out", type=Path, required=True, help="ROOT file to write")
 
+    _init_command(parsers)
     command = _add_command(parsers, "train", commands.train)
     _config_and_files(command)
     command.add_argument("--out", type=Path, required=True, help="model file to write")
@@ -209,17 +287,23 @@ def build_parser() -> argparse.ArgumentParser:
     _json_option(command)
 
     command = _add_command(parsers, "closure", commands.closure)
-    _config_and_files(command)
+    command.add_argument(
+        "config",
+        type=Path,
+        metavar="EFFICIENCY",
+        help="model or map, which knows its question; or a configuration (.toml)",
+    )
+    _files(command)
     command.add_argument(
         "--efficiency",
         type=_named_path,
         action="append",
-        required=True,
         metavar="NAME=PATH",
         help="efficiency to check; may be given several times",
     )
+    command.set_defaults(usage_error=command.error)
     command.add_argument("--out", type=Path, required=True, help="folder to write")
-    command.add_argument("--workers", type=_positive, default=1, help="processes (%(default)s)")
+    _executor_options(command)
     command.add_argument(
         "--working-point",
         metavar="NAME",
@@ -228,6 +312,7 @@ def build_parser() -> argparse.ArgumentParser:
     _inversion_options(command)
     _json_option(command)
 
+    _apply_command(parsers)
     _commands_of_files(parsers)
     return parser
 

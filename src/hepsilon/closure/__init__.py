@@ -21,8 +21,10 @@ from hepsilon.closure.use_cases import use_case
 from hepsilon.config.file import InputConfig
 from hepsilon.config.observables import ObservableConfig
 from hepsilon.config.task import Task
+from hepsilon.data.parts import split_files
 from hepsilon.data.sources import Files, file_names
 from hepsilon.histograms.observables import AnyObservable
+from hepsilon.processors.columns import explained
 from hepsilon.processors.efficiency_inversion import Correction
 from hepsilon.processors.observables import warn_of_left_out
 from hepsilon.processors.outputs import InversionOutput, Output, TaggingOutput
@@ -98,28 +100,31 @@ def run_closure(
     """
     config = config or InputConfig(schema="nanoaod")
     make = partial(use_case(task).processor, task, efficiencies, config=config, **options)
-    make()  # what the processor refuses, it refuses before any file is opened
-    if observables is None or isinstance(observables, Mapping):
-        chosen = choose_observables(
+    instance = make()  # what the processor refuses, it refuses before any file is opened
+    if options.get("reconstructed") is not None:  # a wrong name, before anything is made of it
+        split_files(files, task, config, instance.wanted)
+    with explained(efficiencies.values()):
+        if observables is None or isinstance(observables, Mapping):
+            chosen = choose_observables(
+                files,
+                task,
+                config,
+                observables,
+                efficiencies,
+                reconstructed=options.get("reconstructed"),
+            )
+        else:
+            chosen = Chosen(tuple(observables), {})
+        warn_of_left_out(chosen.left_out)
+        output: TaggingOutput | InversionOutput = run_processor(
             files,
+            make(observables=chosen.observables),
             task,
             config,
-            observables,
-            efficiencies,
-            reconstructed=options.get("reconstructed"),
+            executor=executor,
+            chunksize=chunksize,
+            max_events=max_events,
         )
-    else:
-        chosen = Chosen(tuple(observables), {})
-    warn_of_left_out(chosen.left_out)
-    output: TaggingOutput | InversionOutput = run_processor(
-        files,
-        make(observables=chosen.observables),
-        task,
-        config,
-        executor=executor,
-        chunksize=chunksize,
-        max_events=max_events,
-    )
     return replace(output, left_out={**chosen.left_out, **output.left_out})
 
 

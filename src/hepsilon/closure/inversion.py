@@ -174,6 +174,10 @@ def inversion_closure(
     InversionClosure
         Content of ``closure.json``.
     """
+    repeated = output.n_repeated
+    optional: dict[str, Any] = {}
+    if repeated is not None:
+        optional["repeated_events"] = share_of(repeated, repeated, output.n_selected)
     return InversionClosure(
         task=task,
         efficiency={method.label: _entry(output, method) for method in output.methods},
@@ -184,5 +188,6 @@ def inversion_closure(
         selected_effective_sample_size=effective_sizes(_totals(output, SELECTED)),
         axes=axes_of(output),
         left_out=output.left_out,
+        **optional,
         **provenance(efficiencies, files),
     )

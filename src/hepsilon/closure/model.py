@@ -404,6 +404,9 @@ class InversionClosure(Closure):
         Closure of every way to correct, by the method's label.
     n_selected, n_outside : int
         Numbers of events: selected, and outside the fiducial region.
+    repeated_events : Share
+        Selected events whose run, luminosity block and event number had occurred before, which the
+        bootstrap takes for one; left out without replicas.
     selected_effective_sample_size : dict of str to float
         Effective numbers of selected events in every observable.
     """
@@ -411,6 +414,7 @@ class InversionClosure(Closure):
     efficiency: dict[str, InversionEntry]
     n_selected: Count
     n_outside: Count
+    repeated_events: Share | None = None
     selected_effective_sample_size: dict[str, float]
 
 

@@ -17,7 +17,8 @@ from hepsilon.config.task import Task
 from hepsilon.data.events import event_chunk
 from hepsilon.data.formats import open_table
 from hepsilon.data.layout import Layout, task_fields
-from hepsilon.data.reading import Skipped, Wanted, read_events, split_files
+from hepsilon.data.parts import Skipped, Wanted, split_files
+from hepsilon.data.reading import read_events
 from hepsilon.data.selection import inside_fiducial, ordered, select
 from hepsilon.data.sources import Source, find_sources
 from hepsilon.data.units import IN_GEV, in_gev, is_angle, is_momentum
@@ -155,18 +156,20 @@ class _Names:
     @classmethod
     def of_files(
         cls,
-        sources: Iterable[Source],
+        sources: Sequence[Source],
         task: Task,
         config: InputConfig,
         reconstructed: str | None,
     ) -> _Names:
-        """Look at the columns of all files; those that cannot be read are for the reader."""
+        """Look at the columns of all files; the reader judges those that cannot be read."""
         found: set[frozenset[str]] = set()
+        errors = [InputError(f"the files hold no events: {[s.path for s in sources]}")]
         for source in sources:
             try:
                 with open_table(source.path, source.tree or config.tree) as table:
                     columns, n_entries = table.names, table.n_entries
-            except InputError:
+            except InputError as error:
+                errors.insert(0, error)
                 continue
             if not n_entries:
                 continue
@@ -174,6 +177,8 @@ class _Names:
                 layout = Layout.of_names(columns, source.path, task, config, collection)
                 own = task_fields(task) if collection is None else ()
                 found.add(frozenset(layout.all_fields()).union(own))
+        if not found:
+            raise errors[0]
         return cls(tuple(found))
 
     def somewhere(self, name: str) -> bool:
@@ -360,7 +365,8 @@ def _sample(
 ) -> dict[str, Array]:
     """Finite values of observables in the first events of some files, by name.
 
-    A file that cannot be read is skipped here: the reader of the whole sample says why.
+    The reader of the whole sample judges files that cannot be read; only where all are such, it is
+    an error here.
     """
     fields = tuple(name for o in observables for name in o.fields or ())
     own = Wanted.of_task(task, response=False)
@@ -369,14 +375,17 @@ def _sample(
     chosen = sources[::step]
     n_events = max(1, SAMPLE_EVENTS // len(chosen))
     found: dict[str, list[Array]] = {o.name: [] for o in observables}
+    errors: list[InputError] = []
     for source in chosen:
         try:
             for records in _records(source, task, config, wanted, n_events):
                 for observable in observables:
                     values = Entries.of(observable, records).values[0]
                     found[observable.name].append(values[np.isfinite(values)])
-        except InputError:
-            continue
+        except InputError as error:
+            errors.append(error)
+    if len(errors) == len(chosen):
+        raise errors[0]
     return {name: np.concatenate(v) if v else np.empty(0) for name, v in found.items()}
 
 

@@ -17,7 +17,7 @@ from hepsilon.errors import ConfigError
 
 __all__ = ["Config", "InputConfig", "load_config"]
 
-OBSERVABLE_FIELDS = ("pt", "eta", "phi", "px", "py", "pz", "mass", "charge")
+OBSERVABLE_FIELDS = ("pt", "eta", "phi", "px", "py", "pz", "energy", "mass", "charge")
 """Fields that observables of a use case read, whether the task names them or not."""
 
 

@@ -7,15 +7,9 @@ from __future__ import annotations
 
 import difflib
 from contextvars import ContextVar
-from typing import Any, Self, get_args
+from typing import Any, get_args
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    ModelWrapValidatorHandler,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hepsilon.errors import ConfigError, HepsilonError
 
@@ -33,17 +27,16 @@ class Record(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    @model_validator(mode="wrap")
-    @classmethod
-    def _explained(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+    def __init__(self, **data: Any) -> None:
         """Turn pydantic's error into ours, once: at the outermost record."""
         if _WITHIN.get():
-            return handler(data)
+            super().__init__(**data)
+            return
         token = _WITHIN.set(True)
         try:
-            return handler(data)
+            super().__init__(**data)
         except ValidationError as error:
-            raise _config_error(cls, error, cls.__name__, ConfigError) from None
+            raise _config_error(type(self), error, type(self).__name__, ConfigError) from None
         finally:
             _WITHIN.reset(token)
 
@@ -71,6 +64,8 @@ def _explain(record: type[BaseModel], error: Any) -> str:
     """One line for one pydantic error; an unknown key names the nearest valid one."""
     where = ".".join(str(part) for part in error["loc"])
     if error["type"] != "extra_forbidden":
+        if error["type"] == "value_error":  # a check of our own says what it received
+            return f"{where or 'configuration'}: {str(error['msg']).removeprefix('Value error, ')}"
         return f"{where or 'configuration'}: {error['msg']}, received {error['input']!r}"
     model = record
     for part in error["loc"][:-1]:

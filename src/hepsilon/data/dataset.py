@@ -1,12 +1,8 @@
-"""Training columns: what is read from files, flat, in an order of its own."""
+"""Training columns of files: read, checked, and sorted by the events."""
 
 from __future__ import annotations
 
-import logging
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import awkward as ak
@@ -15,165 +11,22 @@ import numpy as np
 from hepsilon._system.progress import progress_bar
 from hepsilon._system.resources import usable_memory
 from hepsilon.arrays.checks import check_finite
-from hepsilon.arrays.columns import flat, object_rows
-from hepsilon.arrays.keys import SPLIT_SALT, event_key, key_uniform
-from hepsilon.arrays.types import Array, Nodes, Offsets
+from hepsilon.arrays.columns import flat
+from hepsilon.arrays.keys import SPLIT_SALT, event_key
+from hepsilon.arrays.types import Array
 from hepsilon.config.file import Config
 from hepsilon.config.task import Task
+from hepsilon.data.events import EventChunk
 from hepsilon.data.features import event_matrix, feature_matrix
-from hepsilon.data.reading import EventChunk, read_chunks
+from hepsilon.data.reading import read_chunks
+from hepsilon.data.sample_checks import FileResponse, check_files, report_columns
 from hepsilon.data.selection import inside_fiducial, passed, select
 from hepsilon.data.sorting import Spool
 from hepsilon.data.sources import Files
-from hepsilon.data.units import is_momentum
-from hepsilon.errors import InputError, TrainingError
+from hepsilon.data.training_columns import PartColumns, TrainingColumns
+from hepsilon.errors import InputError
 
-__all__ = [
-    "PartColumns",
-    "TrainingColumns",
-    "check_response",
-    "load_columns",
-    "part_columns",
-    "read_columns",
-    "report_columns",
-    "sorted_columns",
-]
-
-BLOCK_OBJECTS = 1 << 20
-CONSTANT_OBJECTS = 20
-"""Objects of a file from which on one value of the response is no chance."""
-TYPICAL_MOMENTUM = 0.02, 500.0
-"""Medians of momenta [GeV] outside of which the unit is asked for."""
-logger = logging.getLogger("hepsilon")
-
-
-@dataclass(frozen=True)
-class TrainingColumns:
-    """Objects of many events, in memory or mapped from disk.
-
-    Attributes
-    ----------
-    offsets : ndarray
-        int64 (``n_events + 1``).
-    nodes : ndarray
-        float32 features (``n_objects, n_features``), raw.
-    passed : ndarray
-        float32 response (``n_objects``), 0 or 1, or the number of working points that the object
-        passes; of a task of events the event's response, once for each object.
-    weights : ndarray
-        float64 event weight (``n_events``).
-    keys : ndarray
-        uint64 hash of (run, luminosityBlock, event) (``n_events``).
-    """
-
-    offsets: Offsets
-    nodes: Nodes
-    passed: Array
-    weights: Array
-    keys: Array
-
-    @property
-    def n_events(self) -> int:
-        """Number of events with at least one object."""
-        return len(self.offsets) - 1
-
-    @property
-    def object_weights(self) -> Array:
-        """Event weight of each object: 8 bytes per object; see :meth:`blocks`."""
-        return np.repeat(self.weights, np.diff(self.offsets))
-
-    @property
-    def passed_rate(self) -> float:
-        """Weighted share of the objects that pass (the loosest working point)."""
-        sums = [
-            (np.sum(block.object_weights * (block.passed > 0.5)), np.sum(block.object_weights))
-            for block in self.blocks()
-        ]
-        passed, total = np.sum(sums, axis=0)
-        return float(passed / total)
-
-    def blocks(self) -> Iterator[TrainingColumns]:
-        """All events in order, about a million objects at a time: what is mapped is not copied."""
-        starts = np.arange(0, len(self.nodes), BLOCK_OBJECTS)
-        bounds = np.unique([*np.searchsorted(self.offsets[:-1], starts), self.n_events])
-        return (self.between(start, stop) for start, stop in pairwise(bounds))
-
-    def between(self, start: int, stop: int) -> TrainingColumns:
-        """Consecutive events: views, but for the offsets."""
-        objects = slice(self.offsets[start], self.offsets[stop])
-        return TrainingColumns(
-            self.offsets[start : stop + 1] - self.offsets[start],
-            self.nodes[objects],
-            self.passed[objects],
-            self.weights[start:stop],
-            self.keys[start:stop],
-        )
-
-    def take(self, events: Array) -> TrainingColumns:
-        """The chosen events, in the given order."""
-        starts = self.offsets[events]
-        counts = self.offsets[events + 1] - starts
-        offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-        rows = object_rows(starts, counts)
-        return TrainingColumns(
-            offsets, self.nodes[rows], self.passed[rows], self.weights[events], self.keys[events]
-        )
-
-    def joined(self, objects: int) -> TrainingColumns:
-        """Events with that many objects each as events with one object that has all features."""
-        return TrainingColumns(
-            np.arange(self.n_events + 1),
-            self.nodes.reshape(self.n_events, objects * self.nodes.shape[1]),
-            self.passed[::objects],
-            self.weights,
-            self.keys,
-        )
-
-    def split(self, fraction: float) -> tuple[TrainingColumns, TrainingColumns]:
-        """Training and validation events: a pure function of the event's key.
-
-        Both sides are ranges, and views, where the events are in the order of their keys.
-
-        Raises
-        ------
-        TrainingError
-            If one side has no event.
-        """
-        if np.all(self.keys[:-1] <= self.keys[1:]):
-            border = bisect_left(self.keys, fraction, key=lambda k: key_uniform(np.array([k]))[0])
-            sides = self.between(border, self.n_events), self.between(0, border)
-        else:
-            validation = key_uniform(self.keys) < fraction
-            sides = self.take(np.flatnonzero(~validation)), self.take(np.flatnonzero(validation))
-        if not all(side.n_events for side in sides):
-            raise TrainingError(
-                f"{self.n_events} events with objects are too few for a validation share of "
-                f"{fraction}: {sides[0].n_events} to train, {sides[1].n_events} to validate"
-            )
-        return sides
-
-
-@dataclass(frozen=True)
-class PartColumns:
-    """Training columns of a part of one file, and what tells whether its response was computed.
-
-    Attributes
-    ----------
-    columns : TrainingColumns
-        Columns in the order of the file.
-    file : str
-        The file.
-    n_read : int
-        Number of events that were read.
-    low, high : float
-        Range of the field of the response; infinite where there are no values.
-    """
-
-    columns: TrainingColumns
-    file: str
-    n_read: int
-    low: float
-    high: float
+__all__ = ["load_columns", "part_columns", "read_columns", "sorted_columns"]
 
 
 def part_columns(chunk: EventChunk, task: Task) -> PartColumns:
@@ -233,66 +86,6 @@ def _fiducial_events(records: ak.Array, task: Task) -> Array:
     return np.flatnonzero(inside)
 
 
-@dataclass
-class _FileResponse:
-    """Response of the objects of one file: their number, and the range of its field."""
-
-    size: int = 0
-    low: float = np.inf
-    high: float = -np.inf
-
-    def add(self, part: PartColumns) -> None:
-        self.size += len(part.columns.passed)
-        self.low, self.high = min(self.low, part.low), max(self.high, part.high)
-
-
-def _check_files(files: Mapping[str, _FileResponse], task: Task) -> None:
-    """Refuse a file in which the response has one value, unlike in the others.
-
-    Raises
-    ------
-    InputError
-        If it cannot be by chance.
-    """
-    for name, file in files.items():
-        if file.size >= CONSTANT_OBJECTS and file.low == file.high and len(files) > 1:
-            raise InputError(
-                f"{name}: {task.passed.field} is {file.low:g} for all {file.size} "
-                f"{task.collection} objects, unlike in other files; is the field computed in it?"
-            )
-
-
-def _warn_of_repeats(keys: Array, event_key: str) -> None:
-    """Say how many events share their numbers with others; keys are in order."""
-    blocks = (keys[i : i + BLOCK_OBJECTS + 1] for i in range(0, len(keys), BLOCK_OBJECTS))
-    repeated = sum(int(np.count_nonzero(block[1:] == block[:-1])) for block in blocks)
-    if repeated and event_key == "event":
-        logger.warning(
-            "%d of %d events have the run, luminosity block and event number of another one: they "
-            "are not independent in the validation split and the bootstrap; if files of a private "
-            'production count from zero each, set event_key = "entry" under [input]',
-            repeated,
-            len(keys),
-        )
-
-
-def _warn_of_unit(columns: TrainingColumns, task: Task) -> None:
-    """Ask whether momenta are in the unit that the task declares."""
-    sample = columns.nodes[:BLOCK_OBJECTS]
-    for number, name in enumerate(task.features):
-        if is_momentum(name) and not name.endswith("mass"):
-            typical = float(np.median(np.abs(sample[:, number])))
-            low, high = TYPICAL_MOMENTUM
-            if not low <= typical <= high:
-                other = "MeV" if typical > high else "GeV"
-                logger.warning(
-                    "half of the objects have a %s below %.4g GeV, as the task declares its unit "
-                    'to be %s; if it is %s, set unit = "%s" under [task]',
-                    *(name, typical, task.unit, other, other),
-                )
-                return
-
-
 def load_columns(
     chunks: Iterable[EventChunk],
     task: Task,
@@ -348,7 +141,7 @@ def sorted_columns(
     memory_limit: int | None = None,
 ) -> TrainingColumns:
     """Sort the columns of all parts by the events' keys (see :func:`load_columns`)."""
-    files: dict[str, _FileResponse] = {}
+    files: dict[str, FileResponse] = {}
     with Spool(usable_memory() // 4 if memory_limit is None else memory_limit, folder) as spool:
         for part in parts:
             columns = part.columns
@@ -356,14 +149,14 @@ def sorted_columns(
                 *(columns.keys, np.diff(columns.offsets), columns.weights),
                 *(columns.nodes, columns.passed),
             )
-            files.setdefault(part.file, _FileResponse()).add(part)
+            files.setdefault(part.file, FileResponse()).add(part)
             if progress is not None:
                 progress(part.n_read)
         if not files:
             raise InputError("the files hold no events")
         if not spool.n_events:
             raise InputError(f"no event has a {task.collection} object that passes the selection")
-        _check_files(files, task)
+        check_files(files, task)
         return TrainingColumns(**spool.finish())
 
 
@@ -415,44 +208,3 @@ def read_columns(
         columns = load_columns(chunks, config.task, count, folder=folder, memory_limit=memory_limit)
     report_columns(columns, config, n_read)
     return columns
-
-
-def report_columns(columns: TrainingColumns, config: Config, n_read: int) -> None:
-    """Warn of what a user may not know about a sample.
-
-    Parameters
-    ----------
-    columns : TrainingColumns
-        Columns in the order of the events' keys.
-    config : Config
-        The task, and what its event numbers are.
-    n_read : int
-        Number of events that were read.
-    """
-    if config.task.fiducial is not None and columns.n_events < n_read:
-        outside = n_read - columns.n_events
-        logger.warning("%d of %d events are outside the fiducial region", outside, n_read)
-    _warn_of_repeats(columns.keys, config.input.event_key)
-    _warn_of_unit(columns, config.task)
-
-
-def check_response(columns: TrainingColumns, task: Task) -> None:
-    """Refuse a sample in which all objects have the same response to a working point.
-
-    A discriminant that was not computed is filled with one constant (such as -1) by many inputs;
-    an efficiency of zero or one everywhere is not what anybody wants to learn from it.
-
-    Raises
-    ------
-    InputError
-        If no object, or every object, passed.
-    """
-    size = len(columns.passed)
-    for number, cut in enumerate(task.passed.above or (None,)):
-        passed = sum(np.count_nonzero(block.passed > number) for block in columns.blocks())
-        if not 0 < passed < size:
-            raise InputError(
-                f"{'every' if passed else 'no'} one of {size} {task.collection} objects has "
-                f"{task.passed.field}{'' if cut is None else f' above {cut}'}; expected some that "
-                "pass and some that do not. Is the field computed in these files?"
-            )

@@ -6,15 +6,16 @@ record.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal
 
 import awkward as ak
 import numpy as np
+from pydantic import Field
 
 from hepsilon.arrays.checks import check_finite
 from hepsilon.arrays.columns import flat, offsets_of
-from hepsilon.arrays.fields import field
+from hepsilon.arrays.fields import derived_field, field
 from hepsilon.arrays.types import Array, Nodes, Offsets
 from hepsilon.config.records import Record
 from hepsilon.config.task import Task
@@ -23,6 +24,7 @@ from hepsilon.data.units import IN_GEV, Unit, is_angle, is_momentum
 from hepsilon.errors import InputError, TrainingError
 
 __all__ = [
+    "Derived",
     "Feature",
     "FeatureSpec",
     "Multiplicity",
@@ -35,6 +37,71 @@ __all__ = [
 BLOCK_OBJECTS = 1 << 18
 MAX_SEEN = 256
 """Different numbers of objects that are noted one by one; of more only the range is."""
+
+
+MOMENTA = ("pt", "eta", "phi", "px", "py", "pz")
+"""Fields that are computed by their definition: nothing needs to be noted."""
+
+
+class Derived(Record):
+    """What computes a field: its inputs and parameters, not its function.
+
+    Attributes
+    ----------
+    inputs : tuple of str
+        Fields that it reads.
+    parameters : mapping of str to float
+        Further arguments of the function.
+    partners : bool
+        Whether it depends on the other objects of the event.
+    module : str
+        Module that registered it, for people.
+    fields : mapping of str to Derived
+        What computes those of the inputs that are computed themselves.
+    """
+
+    inputs: tuple[str, ...]
+    parameters: Mapping[str, float] = Field(default_factory=dict)
+    partners: bool = False
+    module: str = ""
+    fields: Mapping[str, Derived] = Field(default_factory=dict)
+
+    @classmethod
+    def of(cls, name: str, above: tuple[str, ...] = ()) -> Derived | None:
+        """What is registered under a name in this process; None for a plain field."""
+        found = None if name in (*MOMENTA, *above) else derived_field(name)
+        if found is None:
+            return None
+        parts = {each: cls.of(each, (*above, name)) for each in found.inputs}
+        return cls(
+            inputs=found.inputs,
+            parameters=dict(found.parameters),
+            partners=found.partners,
+            module=str(found.function.__module__),
+            fields={each: part for each, part in parts.items() if part is not None},
+        )
+
+    def problem(self, name: str) -> str | None:
+        """Say how the field cannot be computed here as in the training; None if it can."""
+        here = Derived.of(name)
+        if here is None:
+            module = "the module" if self.module in ("", "__main__") else f"{self.module!r}"
+            return (
+                f"the field {name!r}, computed from {list(self.inputs)}{self._given()}, is not "
+                f"registered in this process: import {module} that registers it (see "
+                "hepsilon.arrays.fields.register_field), or give the records the field"
+            )
+        parts = ("inputs", "parameters", "partners")
+        if any(getattr(self, part) != getattr(here, part) for part in parts):
+            return (
+                f"the field {name!r} was computed from {list(self.inputs)}{self._given()} in the "
+                f"training, but is registered here with {list(here.inputs)}{here._given()}"
+            )
+        problems = (part.problem(each) for each, part in self.fields.items())
+        return next((problem for problem in problems if problem is not None), None)
+
+    def _given(self) -> str:
+        return f" with {dict(self.parameters)}" if self.parameters else ""
 
 
 class Feature(Record):
@@ -52,6 +119,8 @@ class Feature(Record):
         Range covered by the training sample (numeric, angle).
     categories : tuple of int
         Known values (categorical).
+    derived : Derived or None
+        What computes the field where the records do not have it.
     """
 
     name: str
@@ -62,6 +131,7 @@ class Feature(Record):
     low: float | None = None
     high: float | None = None
     categories: tuple[int, ...] = ()
+    derived: Derived | None = None
 
     def covers(self, column: Array) -> Array:
         """True where the training sample covered the value."""
@@ -126,6 +196,24 @@ class FeatureSpec(Record):
     def names(self) -> tuple[str, ...]:
         """Names in the order of the columns."""
         return tuple(feature.name for feature in self.features)
+
+    def problem(self, fields: Iterable[str] = ()) -> str | None:
+        """Say which field cannot be computed in this process as in the training.
+
+        Parameters
+        ----------
+        fields : iterable of str, optional
+            Fields of the records, which need not be computed.
+
+        Returns
+        -------
+        str or None
+            The first field that is not registered, or with other inputs or parameters.
+        """
+        held = set(fields)
+        computed = {f.name: f.derived for f in self.features if f.name not in held}
+        problems = (d.problem(name) for name, d in computed.items() if d is not None)
+        return next((problem for problem in problems if problem is not None), None)
 
     def repeated(self, times: int) -> FeatureSpec:
         """The features of that many objects, one after the other."""
@@ -306,7 +394,12 @@ def check_categories(task: Task, name: str, column: Array) -> None:
 
 def _fitted(task: Task, name: str, mean: float, std: float, low: float, high: float) -> Feature:
     if name in task.categorical:
-        return Feature(name=name, kind="categorical", categories=task.categorical[name])
+        return Feature(
+            name=name,
+            kind="categorical",
+            categories=task.categorical[name],
+            derived=Derived.of(name),
+        )
     if not np.isfinite(std) or std <= 1e-7 * max(1.0, abs(mean)):
         raise TrainingError(
             f"{name}: expected values with a spread, received mean {mean:g} and standard "
@@ -320,4 +413,5 @@ def _fitted(task: Task, name: str, mean: float, std: float, low: float, high: fl
         std=std,
         low=low,
         high=high,
+        derived=Derived.of(name),
     )

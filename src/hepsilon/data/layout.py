@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 import awkward as ak
 
 from hepsilon.arrays.columns import shortened
-from hepsilon.arrays.fields import DERIVED
+from hepsilon.arrays.fields import derived_field
 from hepsilon.config.file import Branch, InputConfig
 from hepsilon.config.task import Task
 from hepsilon.errors import InputError
@@ -35,7 +35,7 @@ EVENT_ALIASES = {
 }
 """Other names that event numbers have in files."""
 MOMENTUM = ("pt", "eta", "phi", "px", "py", "pz")
-FIELD_ALIASES = {"mass": ("m",)}
+FIELD_ALIASES = {"mass": ("m",), "energy": ("E", "e")}
 """Other names that fields of objects have in files."""
 
 
@@ -54,6 +54,15 @@ def _splits(name: str) -> Iterator[tuple[str, str]]:
     for position, letter in enumerate(name):
         if letter in "_." and 0 < position < len(name) - 1:
             yield name[:position], name[position + 1 :]
+
+
+def _spellings(name: str) -> Iterator[str]:
+    """A name, and that of a branch of PHYSLITE in coffea's schema: ``AnalysisJetsAuxDyn.pt``."""
+    yield name
+    record, dot, field = name.partition(".")
+    short = record.removesuffix("AuxDyn").removesuffix("Aux")
+    if dot and short != record:
+        yield f"{short.removeprefix('Analysis')}.{field}"
 
 
 def column_of(events: ak.Array, name: str) -> ak.Array:
@@ -235,12 +244,13 @@ class Layout:
 
     def _first(self, candidates: Iterable[str]) -> str | None:
         """The first name that exists, or could be read as a field of a record."""
-        for name in candidates:
-            if self.known(name):
-                return name
-            for record, field in _splits(name):
-                if self.known(f"{record}.{field}"):
-                    return f"{record}.{field}"
+        for candidate in candidates:
+            for name in _spellings(candidate):
+                if self.known(name):
+                    return name
+                for record, field in _splits(name):
+                    if self.known(f"{record}.{field}"):
+                        return f"{record}.{field}"
         return None
 
     def of_event(self, name: str, *, required: bool = True) -> str | None:
@@ -382,11 +392,12 @@ class Layout:
         try:
             return {field: self.of_object(field)}
         except InputError as error:
-            if field not in DERIVED or field in above:
+            derived = derived_field(field)
+            if derived is None or field in above:
                 raise
             columns: dict[str, Column] = {}
             try:
-                for each in DERIVED[field].inputs:
+                for each in derived.inputs:
                     columns |= self._or_inputs(each, (*above, field))
             except InputError:
                 raise error from None  # the user asked for this one

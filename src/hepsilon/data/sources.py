@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hepsilon.data.formats.choice import FORMATS
 from hepsilon.errors import InputError
 
-__all__ = ["Files", "Source", "file_names", "find_sources"]
+__all__ = ["FORMATS", "Files", "Source", "file_names", "find_sources"]
 
+FORMATS = {".root": "ROOT", ".parquet": "parquet", ".pq": "parquet", ".csv": "CSV"}
+"""Formats of files by the ending of their names."""
 LISTS = (".txt", ".list")
 
 

@@ -15,7 +15,7 @@ from hepsilon.config.task import Task
 from hepsilon.errors import TrainingError
 
 if TYPE_CHECKING:
-    from hepsilon.data.dataset import TrainingColumns
+    from hepsilon.data.training_columns import TrainingColumns
 
 __all__ = [
     "MIN_EFFECTIVE",
@@ -249,7 +249,9 @@ def check_sample(
     TrainingError
         If the sum of the weights, of all or of a category that has objects, is not positive.
     """
-    from hepsilon.data.dataset import check_response  # reads files: not for who has a card only
+    from hepsilon.data.sample_checks import (
+        check_response,  # reads files: not for who has a card only
+    )
 
     check_response(columns, task)
     summary = summarise(columns, task)

@@ -13,9 +13,12 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import numpy as np
+from pydantic import Field
 
 from hepsilon._system.files import atomic_path, sha256
 from hepsilon.arrays.types import Array
+from hepsilon.config.file import InputConfig
+from hepsilon.config.observables import ObservableConfig
 from hepsilon.config.records import Record, validate
 from hepsilon.config.task import Task
 from hepsilon.data.features import FeatureSpec
@@ -151,6 +154,10 @@ class ArtifactCard(Record):
         Names of other content in the file, such as ``model.onnx``; data, never code.
     sample : SampleSummary or None
         Numbers and effective numbers of the training sample, by category.
+    input : InputConfig or None
+        Where the columns were in these files; None where that is not known.
+    observables : dict of str to ObservableConfig
+        Observables of closures, where the configuration names some.
     """
 
     format: Literal["hepsilon"] = "hepsilon"
@@ -166,6 +173,8 @@ class ArtifactCard(Record):
     arrays: tuple[str, ...]
     blobs: tuple[Literal["model.onnx"], ...] = ()
     sample: SampleSummary | None = None
+    input: InputConfig | None = None
+    observables: dict[str, ObservableConfig] = Field(default={})
 
 
 CardT = TypeVar("CardT", bound=ArtifactCard)

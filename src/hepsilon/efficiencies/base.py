@@ -314,10 +314,25 @@ class Efficiency(ABC):
         """True for each object inside the domain, as far as its features tell."""
         return self.features.in_domain(nodes)
 
+    def _objects(self, given: Any) -> Given:
+        """Objects that have the features, or what computes them as in the training."""
+        task = self.task
+        try:
+            found = given_objects(given, task, task.features, needs_partners=self.needs_partners)
+        except InputError as error:
+            problem = self.features.problem()  # it may be this that is missing
+            if problem is None:
+                raise
+            raise InputError(f"{error}; {problem}") from None
+        problem = self.features.problem(ak.fields(found.objects))
+        if problem is not None:
+            raise InputError(problem)
+        return found
+
     def _asked(self, given: Any) -> Asked:
         """What the efficiency is asked about, as flat columns."""
         names, task = self.features.names, self.task
-        objects = given_objects(given, task, task.features, needs_partners=self.needs_partners)
+        objects = self._objects(given)
         failed = {} if objects.kept is not None else failed_cuts(objects.objects, task)
         if task.of_events:
             offsets, nodes = event_matrix(objects.objects, task, names)

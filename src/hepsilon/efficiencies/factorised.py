@@ -10,9 +10,9 @@ from hepsilon.arrays.types import Array, Nodes, Offsets
 from hepsilon.config.file import Config
 from hepsilon.config.learning import BinAxis, MapConfig
 from hepsilon.config.task import Task
-from hepsilon.data.dataset import TrainingColumns
-from hepsilon.data.features import Feature, FeatureSpec
+from hepsilon.data.features import Derived, Feature, FeatureSpec
 from hepsilon.data.summary import check_sample
+from hepsilon.data.training_columns import TrainingColumns
 from hepsilon.data.units import IN_GEV, Unit, edges_in_gev
 from hepsilon.efficiencies.artifact import ArtifactCard, SourceFile, versions
 from hepsilon.efficiencies.base import Efficiency
@@ -161,7 +161,9 @@ class FactorisedMap(SavedArrays[FactorisedCard], Efficiency):
             task=task,
             features=FeatureSpec(
                 features=tuple(
-                    Feature(name=name, kind="numeric", low=e[0], high=e[-1])
+                    Feature(
+                        name=name, kind="numeric", low=e[0], high=e[-1], derived=Derived.of(name)
+                    )
                     for name, e in edges.items()
                 )
             ),

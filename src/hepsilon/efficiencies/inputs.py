@@ -15,7 +15,8 @@ from hepsilon.arrays.fields import inputs_of
 from hepsilon.arrays.types import Array
 from hepsilon.config.file import InputConfig
 from hepsilon.config.task import Task
-from hepsilon.data.events import collection, event_mask
+from hepsilon.data.numbers import event_mask
+from hepsilon.data.objects import collection
 from hepsilon.data.selection import inside_fiducial, ordered, select
 from hepsilon.errors import InputError
 

@@ -13,9 +13,9 @@ from hepsilon.arrays.statistics import observed_efficiency
 from hepsilon.arrays.types import Array, Nodes, Offsets
 from hepsilon.config.learning import MapConfig
 from hepsilon.config.task import Task
-from hepsilon.data.dataset import TrainingColumns
-from hepsilon.data.features import Feature, FeatureSpec, Multiplicity, check_categories
+from hepsilon.data.features import Derived, Feature, FeatureSpec, Multiplicity, check_categories
 from hepsilon.data.summary import check_sample
+from hepsilon.data.training_columns import TrainingColumns
 from hepsilon.data.units import edges_in_gev
 from hepsilon.efficiencies.artifact import ArtifactCard, SourceFile, versions
 from hepsilon.efficiencies.base import Efficiency
@@ -286,10 +286,13 @@ def _map_features(task: Task, edges: Edges) -> FeatureSpec:
             f"({[f for f in task.features if f not in task.categorical]})"
         )
     categories = [
-        Feature(name=name, kind="categorical", categories=values)
+        Feature(name=name, kind="categorical", categories=values, derived=Derived.of(name))
         for name, values in task.categorical.items()
     ]
-    binned = [Feature(name=name, kind="numeric", low=e[0], high=e[-1]) for name, e in edges.items()]
+    binned = [
+        Feature(name=name, kind="numeric", low=e[0], high=e[-1], derived=Derived.of(name))
+        for name, e in edges.items()
+    ]
     return FeatureSpec(features=(*categories, *binned))
 
 

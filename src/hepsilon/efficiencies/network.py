@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Lock
-from typing import Any
+from threading import RLock
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import expit, softmax
 
-from hepsilon._system.files import sha256
+from hepsilon._system.files import find_file, sha256
 from hepsilon.arrays.fields import partners_of
 from hepsilon.arrays.types import Array, Nodes, Offsets
 from hepsilon.config.records import validate
@@ -26,8 +26,8 @@ __all__ = ["NetworkEfficiency", "to_probability"]
 
 # Module level, so that a worker loads a model once, however many handles it unpickles.
 _ENGINES: dict[tuple[str, str, str | None, str], Evaluator] = {}
-_CARDS: dict[tuple[str, str], NetworkCard] = {}
-_LOCK = Lock()
+_CARDS: dict[str, NetworkCard] = {}
+_LOCK = RLock()
 
 
 def to_probability(logits: Array, mu: float) -> Array:
@@ -73,8 +73,10 @@ def to_probability(logits: Array, mu: float) -> Array:
 class NetworkEfficiency(Saved[NetworkCard], Efficiency):
     """A trained network, or the mean of an ensemble, as an efficiency.
 
-    Pickles as path and content hash. The networks are loaded on the first call, once per
-    process; before that nothing that evaluates them is imported.
+    Pickles as path and content hash; unpickling opens nothing. The card is read when it is asked
+    for, the networks on the first call, once per process; before that nothing that evaluates them
+    is imported. Where the path does not lead to the file, a Dask worker looks in its local folder,
+    into which ``client.upload_file`` puts it.
 
     Attributes
     ----------
@@ -94,7 +96,7 @@ class NetworkEfficiency(Saved[NetworkCard], Efficiency):
 
     path: str
     hash: str
-    card: NetworkCard
+    card: NetworkCard = field(repr=False, compare=False)
     backend: str = "auto"
     device: str | None = None
     precision: str = "float32"
@@ -172,6 +174,14 @@ class NetworkEfficiency(Saved[NetworkCard], Efficiency):
     def __reduce__(self) -> Any:
         return _restore, (self.path, self.hash, self.backend, self.device, self.precision)
 
+    if not TYPE_CHECKING:  # the card of a handle that was unpickled
+
+        def __getattr__(self, name: str) -> NetworkCard:
+            if name != "card":
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            object.__setattr__(self, "card", _card_of(self.path, self.hash))
+            return self.card
+
     @property
     def needs_partners(self) -> bool:
         """Whether the network is one of graphs or of events, or a feature looks at neighbours."""
@@ -183,7 +193,7 @@ class NetworkEfficiency(Saved[NetworkCard], Efficiency):
         with _LOCK:
             if key not in _ENGINES:
                 _ENGINES[key] = make_engine(
-                    self.path,
+                    find_file(self.path, self.hash),
                     self.card,
                     self.hash,
                     backend=self.backend,
@@ -227,15 +237,23 @@ class NetworkEfficiency(Saved[NetworkCard], Efficiency):
         return members.mean(axis=-1), members if replicas and members.shape[-1] > 1 else None
 
 
+def _card_of(path: str, expected: str) -> NetworkCard:
+    """Card of a file, which a process reads once, and which must still be the same."""
+    with _LOCK:
+        if expected not in _CARDS:
+            loaded = NetworkEfficiency.load(find_file(path, expected))
+            if loaded.hash != expected:
+                raise ArtifactError(f"{path} changed since it was loaded (hash {expected[:12]})")
+            _CARDS[expected] = loaded.card
+        return _CARDS[expected]
+
+
 def _restore(
     path: str, expected: str, backend: str, device: str | None, precision: str
 ) -> NetworkEfficiency:
-    """Unpickle a handle; a process reads the card once, and the file must still be the same."""
-    with _LOCK:
-        if (path, expected) not in _CARDS:
-            loaded = NetworkEfficiency.load(path)
-            if loaded.hash != expected:
-                raise ArtifactError(f"{path} changed since it was loaded (hash {expected[:12]})")
-            _CARDS[path, expected] = loaded.card
-        card = _CARDS[path, expected]
-        return NetworkEfficiency(path, expected, card, backend, device, precision)
+    """Unpickle a handle, without its card: the process that unpickles may never use it."""
+    handle = object.__new__(NetworkEfficiency)
+    given = {"path": path, "hash": expected, "backend": backend, "device": device}
+    for name, value in (given | {"precision": precision}).items():
+        object.__setattr__(handle, name, value)
+    return handle

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import ClassVar, Generic, Self, TypeVar
 
 from hepsilon.arrays.types import Array
+from hepsilon.config.file import Config
 from hepsilon.config.task import Task
 from hepsilon.data.features import FeatureSpec
 from hepsilon.efficiencies.artifact import ArtifactCard, read_artifact, write_artifact
@@ -117,6 +118,22 @@ class SavedArrays(Saved[CardT]):
     @classmethod
     def opened(cls, path: str | Path, options: Options) -> Self:
         return cls.load(path)
+
+    def described(self, config: Config) -> Self:
+        """Note where the columns were, and which observables are asked for.
+
+        Parameters
+        ----------
+        config : Config
+            Configuration that it was made with.
+
+        Returns
+        -------
+        SavedArrays
+            A copy whose card says so.
+        """
+        update = {"input": config.input, "observables": config.observables}
+        return type(self)(self.card.model_copy(update=update), self._arrays, self.hash)
 
     def save(self, path: str | Path) -> Path:
         """Write everything as one file; the same content gives the same bytes.

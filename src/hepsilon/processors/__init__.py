@@ -1,7 +1,7 @@
 """coffea processors: library classes, so that workers can unpickle them."""
 
 from hepsilon.arrays.statistics import bernoulli_divergence
-from hepsilon.data.events import collection
+from hepsilon.data.objects import collection
 from hepsilon.processors.efficiency_inversion import EfficiencyInversion
 from hepsilon.processors.outputs import InversionOutput, TaggingOutput
 from hepsilon.processors.schema import TaskSchema

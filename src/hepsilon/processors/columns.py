@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import awkward as ak
 
 from hepsilon.config.file import InputConfig
 from hepsilon.config.task import Task
+from hepsilon.data.features import FeatureSpec
 from hepsilon.data.layout import Layout, task_fields
-from hepsilon.data.reading import Wanted
+from hepsilon.data.parts import Wanted
 from hepsilon.efficiencies.base import SupportsEfficiency
 from hepsilon.efficiencies.field import FieldEfficiency
 from hepsilon.errors import InputError
 
-__all__ = ["wanted_columns", "wanted_fields"]
+__all__ = ["explained", "wanted_columns", "wanted_fields"]
 
 
 def wanted_columns(
@@ -97,3 +99,23 @@ def _fields_of(efficiency: SupportsEfficiency) -> tuple[str, ...] | None:
         return efficiency.fields
     task = getattr(efficiency, "task", None)
     return tuple(task_fields(task)) if isinstance(task, Task) else None
+
+
+@contextmanager
+def explained(efficiencies: Iterable[Any]) -> Iterator[None]:
+    """Say of an error of the input that a field is not registered here, where that is so.
+
+    Parameters
+    ----------
+    efficiencies : iterable of object
+        Efficiencies, whose features may be computed.
+    """
+    try:
+        yield
+    except InputError as error:
+        for efficiency in efficiencies:
+            features = getattr(efficiency, "features", None)
+            problem = features.problem() if isinstance(features, FeatureSpec) else None
+            if problem is not None and problem not in str(error):
+                raise InputError(f"{error}; {problem}") from None
+        raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,12 +11,14 @@ import numpy as np
 from coffea import processor
 
 from hepsilon.arrays.checks import checked_events
-from hepsilon.arrays.repeats import KeySample
+from hepsilon.arrays.repeats import KeySample, repeats_text
 from hepsilon.arrays.types import Array
 from hepsilon.config.file import InputConfig
 from hepsilon.config.task import Task
-from hepsilon.data.events import EventChunk, collection, event_chunk, metadata
-from hepsilon.data.reading import Wanted
+from hepsilon.data.events import EventChunk, event_chunk
+from hepsilon.data.numbers import metadata
+from hepsilon.data.objects import collection
+from hepsilon.data.parts import Wanted
 from hepsilon.data.selection import inside_fiducial, ordered, passed, select
 from hepsilon.data.units import in_gev
 from hepsilon.efficiencies.base import SupportsEfficiency, SupportsEvaluation
@@ -34,6 +37,8 @@ from hepsilon.uncertainty.bootstrap import bootstrap_key
 from hepsilon.weights.inversion import FLOOR
 
 __all__ = ["Correction", "EfficiencyInversion"]
+
+logger = logging.getLogger("hepsilon")
 
 Correction = SupportsEfficiency | BinByBin
 """Anything that selected events can be corrected with."""
@@ -264,6 +269,9 @@ class EfficiencyInversion(processor.ProcessorABC):  # type: ignore[misc]
     def postprocess(self, accumulator: dict[str, InversionOutput]) -> dict[str, InversionOutput]:
         """Say what the histograms do not show; the output stays as it is."""
         warn_of_entries(accumulator.values())
+        for output in accumulator.values():
+            if output.n_repeated:
+                logger.warning("%s", repeats_text(output.n_repeated, output.n_selected))
         return accumulator
 
     def _sample(self, chunk: EventChunk) -> _Sample:

@@ -55,7 +55,7 @@ def available_observables(
 
 
 def refuse_none(kept: Sequence[AnyObservable], left_out: Mapping[str, str]) -> None:
-    """Refuse to go on without any observable.
+    """Refuse to go on where every observable was left out.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def refuse_none(kept: Sequence[AnyObservable], left_out: Mapping[str, str]) -> N
     InputError
         If none is left.
     """
-    if not kept:
+    if left_out and not kept:
         raise InputError(f"no observable can be filled: {left_out_text(left_out)}")
 
 

@@ -306,6 +306,11 @@ class InversionOutput(Output):
     methods: tuple[CorrectionMethod, ...] = _constant()
 
     @property
+    def n_repeated(self) -> int | None:
+        """Number of selected events whose numbers had occurred before; None without replicas."""
+        return None if self.event_keys is None else self.event_keys.count(self.n_selected)
+
+    @property
     def histograms(self) -> Mapping[str, Any]:
         names = ("observables", "horvitz_thompson", "exact", "replicas", "efficiencies")
         return {name: self[name] for name in names if name in self}

@@ -15,9 +15,11 @@ from typing import Any
 
 from coffea import processor
 
+from hepsilon._system.progress import progress_shown
 from hepsilon.config.file import InputConfig
 from hepsilon.config.task import Task
-from hepsilon.data.reading import Part, Skipped, Wanted, read_events, split_files
+from hepsilon.data.parts import Part, Skipped, Wanted, split_files
+from hepsilon.data.reading import read_events
 from hepsilon.data.sources import Files
 from hepsilon.errors import InputError
 from hepsilon.processors.executors import user_errors
@@ -43,7 +45,13 @@ class _Process:
         return {**outputs, "skipped": Counter(skipped.counts)}
 
 
-def run_parts(parts: list[Part], function: Callable[[Part], Any], executor: Any = None) -> Any:
+def run_parts(
+    parts: list[Part],
+    function: Callable[[Part], Any],
+    executor: Any = None,
+    *,
+    label: str = "reading files",
+) -> Any:
     """Run a function over parts of files through a coffea executor.
 
     Parameters
@@ -54,6 +62,8 @@ def run_parts(parts: list[Part], function: Callable[[Part], Any], executor: Any 
         Work on one of them; it must pickle, and give what coffea can add.
     executor : coffea executor, optional
         Executor to run with; IterativeExecutor by default.
+    label : str, default "reading files"
+        What its progress bar says.
 
     Returns
     -------
@@ -67,7 +77,8 @@ def run_parts(parts: list[Part], function: Callable[[Part], Any], executor: Any 
     """
     chosen = executor or processor.IterativeExecutor(status=False, retries=0)
     with user_errors():
-        result, error = chosen.copy()(parts, function, None)
+        shown = chosen.copy(desc=label, unit="chunk", status=chosen.status and progress_shown())
+        result, error = shown(parts, function, None)
         if error:
             raise error
     return result
@@ -121,7 +132,7 @@ def run_processor(
     parts = split_files(
         files, task, config, wanted, step=chunksize, max_events=max_events, skipped=skipped
     )
-    result = run_parts(parts, _Process(instance, task, config, wanted), executor)
+    result = run_parts(parts, _Process(instance, task, config, wanted), executor, label="closure")
     skipped.counts.update(result["skipped"])
     skipped.report()
     output = result.get("output")

@@ -18,8 +18,9 @@ from hepsilon.arrays.kernels import bins_between
 from hepsilon.arrays.types import Array, Offsets
 from hepsilon.config.file import InputConfig
 from hepsilon.config.task import Task
-from hepsilon.data.events import event_chunk, metadata
-from hepsilon.data.reading import Wanted
+from hepsilon.data.events import event_chunk
+from hepsilon.data.numbers import metadata
+from hepsilon.data.parts import Wanted
 from hepsilon.data.selection import passed, select
 from hepsilon.data.units import in_gev
 from hepsilon.efficiencies.base import SupportsEfficiency, SupportsEvaluation

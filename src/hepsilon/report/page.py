@@ -6,7 +6,8 @@ import base64
 import html
 from collections.abc import Mapping
 
-from hepsilon.closure.model import Closure
+from hepsilon.arrays.repeats import repeats_text
+from hepsilon.closure.model import Closure, InversionClosure
 from hepsilon.closure.questions import warnings_of
 from hepsilon.report.axes import axes_section
 from hepsilon.report.tables import presentation, summary_rows
@@ -26,6 +27,16 @@ figure.wide { width: 98%; } figure img { max-width: 100%; }
 """
 WIDE = ("efficiency_", "pulls_", "residuals", "tag_counts")
 """Pictures with several panels beside each other."""
+
+
+def _repeats(closure: Closure) -> list[str]:
+    """A sentence about events that occur twice, if there are any."""
+    if not isinstance(closure, InversionClosure):
+        return []
+    repeated = closure.repeated_events
+    if repeated is None or not repeated.count:
+        return []
+    return [f"warning: {repeats_text(repeated.count, closure.n_selected)}"]
 
 
 def page(closure: Closure, pictures: Mapping[str, bytes]) -> str:
@@ -49,7 +60,7 @@ def page(closure: Closure, pictures: Mapping[str, bytes]) -> str:
         f"<figcaption>{html.escape(name)}</figcaption></figure>"
         for name, png in pictures.items()
     )
-    warnings = warnings_of(closure.differences, closure.trained_on)
+    warnings = [*warnings_of(closure.differences, closure.trained_on), *_repeats(closure)]
     notes = "".join(f'<p class="bad">{html.escape(warning)}</p>' for warning in warnings)
     body = presentation(closure).body(closure, html_table(*summary_rows(closure)))
     return (

@@ -22,7 +22,7 @@ __all__ = [
 def number_text(value: float | None, digits: int = 1) -> str:
     """Number with thousands separators; ``-`` where it is not known.
 
-    Sums of weights may be of any size: one that would round to zero has three digits.
+    Sums of weights may be of any size: small ones have four significant digits.
 
     Parameters
     ----------
@@ -38,8 +38,8 @@ def number_text(value: float | None, digits: int = 1) -> str:
     """
     if value is None:
         return "-"
-    tiny = digits and value and not round(value, digits)
-    return f"{value:.3g}" if tiny else f"{value:,.{digits}f}"
+    small = digits and 0.0 < abs(value) < 100.0
+    return f"{value:.4g}" if small else f"{value:,.{digits}f}"
 
 
 def percent_text(value: float | None) -> str:

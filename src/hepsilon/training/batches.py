@@ -10,7 +10,7 @@ import numpy as np
 
 from hepsilon.arrays.types import Array, Offsets
 from hepsilon.config.learning import Recipe
-from hepsilon.data.dataset import TrainingColumns
+from hepsilon.data.training_columns import TrainingColumns
 from hepsilon.networks import graphs
 from hepsilon.training.loss import bootstrap_counts, object_loss_weights
 

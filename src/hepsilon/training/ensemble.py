@@ -13,8 +13,8 @@ import numpy as np
 from hepsilon._system.resources import threaded, usable_cpus
 from hepsilon.arrays.types import Array
 from hepsilon.config.learning import Recipe
-from hepsilon.data.dataset import TrainingColumns
 from hepsilon.data.features import FeatureSpec
+from hepsilon.data.training_columns import TrainingColumns
 from hepsilon.efficiencies.engines.keras import Engine, on_gpu
 from hepsilon.errors import TrainingError
 from hepsilon.networks.architecture import Architecture

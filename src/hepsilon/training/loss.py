@@ -8,7 +8,7 @@ from scipy.special import logsumexp
 from hepsilon.arrays.checks import check_seed
 from hepsilon.arrays.keys import MEMBER_SALT, event_key, poisson_of
 from hepsilon.arrays.types import Array
-from hepsilon.data.dataset import TrainingColumns
+from hepsilon.data.training_columns import TrainingColumns
 
 __all__ = ["bootstrap_counts", "cross_entropy", "object_loss_weights"]
 

@@ -18,10 +18,11 @@ from hepsilon.arrays.fields import partners_of
 from hepsilon.config.file import Config
 from hepsilon.config.learning import Recipe
 from hepsilon.config.task import Task
-from hepsilon.data.dataset import TrainingColumns, read_columns
+from hepsilon.data.dataset import read_columns
 from hepsilon.data.features import FeatureSpec, Multiplicity, fit_features
 from hepsilon.data.sources import Files
 from hepsilon.data.summary import SampleSummary, check_sample, check_weights, summarise
+from hepsilon.data.training_columns import TrainingColumns
 from hepsilon.efficiencies.artifact import SourceFile, versions, write_artifact
 from hepsilon.efficiencies.artifact_edits import SAMPLE
 from hepsilon.efficiencies.cards import EpochCard, MemberCard, NetworkCard
@@ -173,6 +174,8 @@ def _card(
         training=full,
         members=members,
         sample=summary,
+        input=config.input,
+        observables=config.observables,
     )
 
 

@@ -21,6 +21,7 @@ from typing import Any
 import correctionlib
 import numpy as np
 
+from hepsilon._system.files import find_file
 from hepsilon.errors import ArtifactError
 from hepsilon.weights.correction_tree import Choice, Range, Way, choices, common_ranges
 
@@ -237,7 +238,7 @@ def opened(path: str, expected: str) -> CorrectionFile:
     """
     with _LOCK:
         if expected not in _FILES:
-            content = content_of(path)
+            content = content_of(find_file(path, expected))
             if hashlib.sha256(content).hexdigest() != expected:
                 raise ArtifactError(f"{path} changed since it was loaded (hash {expected[:12]})")
             try:

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from hepsilon.data.formats.arrow import CsvTable, ParquetTable
 from hepsilon.data.formats.base import Table
-from hepsilon.data.formats.root import RootTable
+from hepsilon.data.formats.root import RootTable, root_trees
+from hepsilon.data.sources import FORMATS
 from hepsilon.errors import InputError
 
-__all__ = ["FORMATS", "open_table"]
+__all__ = ["open_table", "tree_names"]
 
-FORMATS = {".root": "ROOT", ".parquet": "parquet", ".pq": "parquet", ".csv": "CSV"}
 MAGIC = {b"root": "ROOT", b"PAR1": "parquet"}
 
 
@@ -60,3 +60,26 @@ def open_table(path: str, tree: str) -> Table:
     if kind == "parquet":
         return ParquetTable(path)
     return CsvTable(path) if kind == "CSV" else RootTable(path, tree)
+
+
+def tree_names(path: str) -> dict[str, int]:
+    """List the trees of a file.
+
+    Parameters
+    ----------
+    path : str
+        Path or URL of a ROOT, parquet or CSV file.
+
+    Returns
+    -------
+    dict of str to int
+        Number of entries by name; none of formats without trees.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, or it cannot be read.
+    """
+    if "://" not in path and not Path(path).is_file():
+        raise InputError(f"no file {path!r}")
+    return root_trees(path) if _format(path) == "ROOT" else {}

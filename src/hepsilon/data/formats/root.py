@@ -12,7 +12,7 @@ from hepsilon.arrays.columns import shortened
 from hepsilon.data.formats.base import Damage
 from hepsilon.errors import InputError
 
-__all__ = ["RootTable"]
+__all__ = ["RootTable", "root_trees"]
 
 TABLES = ("TTree", "ROOT::RNTuple", "TNtuple", "TNtupleD")
 
@@ -38,7 +38,7 @@ class RootTable:
         try:
             self._file = uproot.open(path)
         except Exception as error:  # uproot raises whatever the bytes bring about
-            raise InputError(f"{path} is not a readable ROOT file: {_first_line(error)}") from None
+            raise InputError(f"{path} is not a readable ROOT file: {_reason(error)}") from None
         try:
             self._tree = self._find(name)
             self._is_tree = isinstance(self._tree, uproot.TTree)
@@ -64,7 +64,7 @@ class RootTable:
         try:
             return self._file[wanted]
         except Exception as error:
-            raise InputError(f"{self.path}: cannot read {name!r}: {_first_line(error)}") from None
+            raise InputError(f"{self.path}: cannot read {name!r}: {_reason(error)}") from None
 
     def __enter__(self) -> Self:
         return self
@@ -78,7 +78,7 @@ class RootTable:
             return self._read(columns, start, stop)
         except Exception as error:
             first = next(self.damages(columns, start, stop), None)
-            place = f"cannot read {list(columns)}: {_first_line(error)}" if first is None else first
+            place = f"cannot read {list(columns)}: {_reason(error)}" if first is None else first
             raise InputError(f"{self.path} is damaged: {place}") from None
 
     def _read(self, columns: Sequence[str], start: int, stop: int) -> ak.Array:
@@ -96,7 +96,7 @@ class RootTable:
                 try:
                     self._read([name], first, last)
                 except Exception as error:
-                    yield Damage(name, first, last, _first_line(error))
+                    yield Damage(name, first, last, _reason(error))
 
     def _baskets(self, name: str, start: int, stop: int) -> Iterator[tuple[int, int]]:
         """Ranges of entries that are stored together."""
@@ -111,6 +111,17 @@ class RootTable:
                 yield first, last
 
 
-def _first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+def root_trees(path: str) -> dict[str, int]:
+    """List the trees of a ROOT file, with their numbers of entries."""
+    try:
+        with uproot.open(path) as file:
+            classes = file.classnames(recursive=True)
+            names = dict.fromkeys(k.split(";")[0] for k, c in classes.items() if c in TABLES)
+            return {name: int(file[name].num_entries) for name in names}
+    except Exception as error:  # uproot raises whatever the bytes bring about
+        raise InputError(f"{path} is not a readable ROOT file: {_reason(error)}") from None
+
+
+def _reason(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__

@@ -8,15 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from hepsilon.config.file import Config
-from hepsilon.data.dataset import (
-    PartColumns,
-    TrainingColumns,
-    part_columns,
-    report_columns,
-    sorted_columns,
-)
-from hepsilon.data.reading import Part, Skipped, Wanted, part_chunk, read_events, split_files
+from hepsilon.data.dataset import part_columns, sorted_columns
+from hepsilon.data.parts import Part, Skipped, Wanted, split_files
+from hepsilon.data.reading import part_chunk, read_events
+from hepsilon.data.sample_checks import report_columns
 from hepsilon.data.sources import Files
+from hepsilon.data.training_columns import PartColumns, TrainingColumns
 from hepsilon.processors.runner import run_parts
 
 __all__ = ["read_columns_with"]

@@ -1,0 +1,76 @@
+"""What the card of an artifact says."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from hepsilon.cli.output import plain, say, table
+from hepsilon.errors import ConfigError
+
+__all__ = ["info"]
+
+
+def info(args: argparse.Namespace) -> Any:
+    """Say what a model or map is an efficiency of, and what it was made from."""
+    from hepsilon._system.files import write_text
+    from hepsilon.config.toml import as_toml
+    from hepsilon.efficiencies.configuration import config_of_card
+    from hepsilon.efficiencies.loading import load_correction
+
+    efficiency: Any = load_correction(args.path)
+    if args.toml is not None:
+        if args.toml.exists():
+            raise ConfigError(f"{args.toml} exists; it is not overwritten")
+        write_text(args.toml, as_toml(config_of_card(efficiency.card)))
+        say(f"wrote {args.toml}")
+        return plain(efficiency.card) if args.json else None
+    if args.json:
+        return plain(efficiency.card)
+    return [table(str(args.path), ["", "value"], _card_rows(efficiency.card))]
+
+
+def _feature_text(feature: Any) -> str:
+    if feature.kind == "categorical":
+        return f"one of {list(feature.categories)}"
+    covered = "" if feature.low is None else f"{feature.low:.6g} to {feature.high:.6g}"
+    return f"{covered} {feature.unit} ({feature.kind})"
+
+
+def _numbers_text(numbers: Any) -> str:
+    """Numbers of objects in an event that the training covered."""
+    never = f", never {', '.join(map(str, numbers.gaps))}" if numbers.gaps else ""
+    return f"{numbers.low} to {numbers.high}{never}"
+
+
+def _file_text(file: Any) -> str:
+    """Size and identity of a file, and the hash of its content where that is known."""
+    size = "" if file.size is None else f"{file.size:,} bytes"
+    digest = "" if file.sha256 is None else f"sha256 {file.sha256[:16]}"
+    return ", ".join(text for text in (size, file.identity, digest) if text)
+
+
+def _bins_text(edges: Any) -> str:
+    """Number of bins of one axis, or of several."""
+    axes = edges if isinstance(edges[0], tuple) else (edges,)
+    return " x ".join(str(len(axis) - 1) for axis in axes)
+
+
+def _card_rows(card: Any) -> list[list[str]]:
+    """Rows for people: one feature, one file, one member a line."""
+    special = {"features", "files", "members", "edges", "sample"}
+    others = {k: v for k, v in plain(card).items() if k not in special}
+    rows = [[f"task {name}", str(value)] for name, value in others.pop("task").items()]
+    rows += [[f"feature {f.name}", _feature_text(f)] for f in card.features.features]
+    if card.features.multiplicity is not None:
+        rows.append(["objects in an event", _numbers_text(card.features.multiplicity)])
+    rows += [[f"bins {n}", _bins_text(e)] for n, e in getattr(card, "edges", {}).items()]
+    rows += [[k, str(v)] for k, v in others.items()]
+    for part in card.sample.categories if card.sample else ():
+        worth = f"{part.n} {card.sample.unit}, worth {part.n_effective:.1f} of equal weight"
+        rows.append([f"sample {part.category}", worth])
+    for number, member in enumerate(getattr(card, "members", ())):
+        best = member.history[member.best_epoch - 1]
+        kept = f"epoch {best.epoch} of {len(member.history)}"
+        rows.append([f"member {number + 1}", f"{kept}, validation loss {best.validation_loss:.5f}"])
+    return rows + [[f"file {f.name}", _file_text(f)] for f in card.files]

@@ -1,0 +1,104 @@
+"""Closures."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from hepsilon.cli.inputs import executor_of, is_artifact
+from hepsilon.cli.output import say, table
+from hepsilon.errors import ConfigError, InputError
+
+if TYPE_CHECKING:
+    from hepsilon.config.file import Config
+    from hepsilon.config.task import Task
+
+__all__ = ["closure"]
+
+
+def closure(args: argparse.Namespace) -> Any:
+    """Compare efficiencies with what was observed: closure.json, report and pictures."""
+    from hepsilon.closure import closure_report, run_closure
+    from hepsilon.closure.questions import differences, trained_on, warnings_of
+    from hepsilon.report.tables import summary_rows
+    from hepsilon.report.writer import write_closure
+
+    config, efficiencies = _question(args)
+    for warning in warnings_of(
+        differences(efficiencies, config.task), trained_on(efficiencies, args.files)
+    ):
+        say(warning)
+    options = _options(args, config.task)
+    with executor_of(args) as executor:
+        output = run_closure(
+            args.files,
+            config.task,
+            efficiencies,
+            config=config.input,
+            observables=config.observables,
+            executor=executor,
+            max_events=args.max_events,
+            **options,
+        )
+    report = closure_report(output, config.task, efficiencies, args.files)
+    write_closure(args.out, output, report)
+    say(f"wrote {args.out}/closure.json, report.html and pictures")
+    return report.as_dict() if args.json else [table("closure chi2/ndf", *summary_rows(report))]
+
+
+def _question(args: argparse.Namespace) -> tuple[Config, dict[str, Any]]:
+    """Configuration, and the efficiencies by name; a first argument may be both."""
+    from hepsilon.config.file import load_config
+    from hepsilon.efficiencies.configuration import config_of_card
+    from hepsilon.efficiencies.loading import load_correction
+
+    named = list(args.efficiency or ())
+    if is_artifact(args.config):
+        named.insert(0, (args.config.stem, args.config))
+    elif not named:
+        args.usage_error(
+            f"expected an efficiency to check: give its file in place of {args.config}, or "
+            "--efficiency NAME=PATH"
+        )
+    efficiencies: dict[str, Any] = {name: load_correction(path) for name, path in named}
+    if len(efficiencies) < len(named):
+        raise ConfigError("two efficiencies have the same name")
+    if is_artifact(args.config):
+        config = config_of_card(efficiencies[args.config.stem].card)
+        return _without_missing_truth(config, args.files), efficiencies
+    return load_config(args.config), efficiencies
+
+
+def _without_missing_truth(config: Config, files: list[str]) -> Config:
+    """The configuration, without a true efficiency that only the sample of the training had."""
+    from hepsilon.data.parts import check_file
+    from hepsilon.data.sources import find_sources
+
+    first, task = find_sources(files)[0], config.task
+    if task.truth is None:
+        return config
+    without = task.model_copy(update={"truth": None})
+    try:
+        check_file(first, task, config.input)
+    except InputError:
+        check_file(first, without, config.input)  # what else is missing is an error
+        say(f"{first.path} holds no true efficiency ({task.truth}): nothing is compared with it")
+        return config.model_copy(update={"task": without})
+    return config
+
+
+def _options(args: argparse.Namespace, task: Task) -> dict[str, Any]:
+    """Options of the processor, which depend on the use case."""
+    given = {n: getattr(args, n) for n in ("floor", "replicas", "reconstructed")}
+    options = {name: value for name, value in given.items() if value is not None}
+    if options and not task.of_events:
+        raise ConfigError(f'{sorted(options)} are for tasks with level = "event"')
+    if args.working_point is not None:
+        if task.of_events:
+            raise ConfigError('working_point is for tasks with level = "object"')
+        points = task.passed.working_points
+        numbers = {str(i): i for i in range(len(points))} | {str(p): p for p in points}
+        if args.working_point not in numbers:
+            raise ConfigError(f"expected a working point of {points}, got {args.working_point!r}")
+        options["working_point"] = numbers[args.working_point]
+    return options

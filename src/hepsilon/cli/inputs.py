@@ -1,0 +1,54 @@
+"""Arguments that several commands have: what reads the files, and artifacts among other files."""
+
+from __future__ import annotations
+
+import argparse
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hepsilon.errors import ConfigError
+
+__all__ = ["executor_of", "is_artifact", "training_columns"]
+
+
+def is_artifact(path: Path) -> bool:
+    """Tell by the content whether a file is a model or map, and no configuration."""
+    return path.is_file() and zipfile.is_zipfile(path)
+
+
+def _kind(args: argparse.Namespace) -> str:
+    """Kind of coffea's executor: the one that was asked for, or what the other options need."""
+    if args.scheduler is not None and args.executor not in (None, "dask"):
+        raise ConfigError(f"--scheduler is for --executor dask, received {args.executor!r}")
+    if args.executor is not None:
+        return str(args.executor)
+    if args.scheduler is not None:
+        return "dask"
+    return "futures" if (args.workers or 1) > 1 else "iterative"
+
+
+@contextmanager
+def executor_of(args: argparse.Namespace) -> Iterator[Any]:
+    """Give the executor that the options ask for."""
+    from hepsilon.processors.executors import executor
+
+    with executor(_kind(args), args.workers or 2, args.scheduler) as chosen:
+        yield chosen
+
+
+def training_columns(args: argparse.Namespace, config: Any) -> Any:
+    """Read the training columns: in this process, or by the workers that the options ask for."""
+    folder = args.out.absolute().parent  # has room for what does not fit into memory
+    if _kind(args) == "iterative":
+        from hepsilon.data.dataset import read_columns
+
+        return read_columns(args.files, config, folder=folder, max_events=args.max_events)
+    from hepsilon.processors.distributed_reading import read_columns_with
+
+    with executor_of(args) as executor:
+        return read_columns_with(
+            executor, args.files, config, max_events=args.max_events, folder=folder
+        )

@@ -1,0 +1,32 @@
+"""Lines and tables that commands show."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+
+__all__ = ["plain", "say", "table"]
+
+
+def say(text: str) -> None:
+    """Print a line to standard error."""
+    Console(stderr=True).print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def table(title: str, header: list[str], rows: list[list[str]]) -> Table:
+    """Give a table whose first column is text, and whose others are numbers."""
+    result = Table(title=title, title_justify="left", box=SIMPLE, padding=(0, 0, 0, 1))
+    for number, name in enumerate(header):
+        result.add_column(name, justify="right" if number else "left")
+    for row in rows:
+        result.add_row(*row)
+    return result
+
+
+def plain(card: Any) -> dict[str, Any]:
+    """Give a record as plain data."""
+    content: dict[str, Any] = card.model_dump(mode="json", exclude_none=True)
+    return content

@@ -1,0 +1,66 @@
+"""Numbers that are NaN, infinite or missing: one policy for all files and fields."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from dataclasses import field as attribute
+
+import awkward as ak
+import numpy as np
+
+from hepsilon.arrays.columns import flat, offsets_of
+from hepsilon.arrays.fields import available, inputs_of
+from hepsilon.arrays.types import Array
+from hepsilon.errors import InputError
+
+__all__ = ["Damages", "inputs_here"]
+
+
+@dataclass
+class Damages:
+    """Events with numbers that are not finite, by the field they are in."""
+
+    n_events: int
+    counts: dict[str, tuple[int, int]] = attribute(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.bad = np.zeros(self.n_events, bool)
+
+    def of_events(self, name: str, values: Array) -> None:
+        """Note the numbers of events that are NaN or infinite."""
+        wrong = ~np.isfinite(values) if values.dtype.kind == "f" else np.zeros(len(values), bool)
+        self._note(name, wrong, wrong)
+
+    def of_objects(self, name: str, values: ak.Array, *, infinite: bool = True) -> None:
+        """Note the numbers of objects that are NaN, missing or (unless allowed) infinite."""
+        offsets = offsets_of(values)
+        if ak.any(ak.is_none(ak.flatten(values, axis=1))):
+            values = ak.fill_none(ak.values_astype(values, np.float64), np.nan)
+        content = flat(values, name=name)
+        wrong = ~np.isfinite(content) if infinite else np.isnan(content)
+        if wrong.any():
+            of_event = np.zeros(self.n_events, bool)
+            of_event[np.repeat(np.arange(self.n_events), np.diff(offsets))[wrong]] = True
+            self._note(name, wrong, of_event)
+
+    def _note(self, name: str, wrong: Array, of_event: Array) -> None:
+        if wrong.any():
+            self.counts[name] = int(np.count_nonzero(wrong)), len(wrong)
+            self.bad |= of_event
+
+    def error(self, place: str) -> InputError:
+        """The error that names every field."""
+        each = [f"{name}: {bad} of {size} values" for name, (bad, size) in self.counts.items()]
+        return InputError(
+            f"{place}: numbers are NaN, infinite or missing in {', '.join(each)}; mend the file, "
+            'or skip these events by damaged = "skip" under [input]'
+        )
+
+
+def inputs_here(name: str, names: frozenset[str]) -> list[str]:
+    """The field itself, or the fields that it is computed from; none where it is missing."""
+    if name in names:
+        return [name]
+    if not available(names, name):
+        return []  # whoever needs the field says what is missing
+    return [each for other in inputs_of(name) for each in inputs_here(other, names)]
