@@ -40,7 +40,20 @@ def executor_of(args: argparse.Namespace) -> Iterator[Any]:
 
 
 def training_columns(args: argparse.Namespace, config: Any) -> Any:
-    """Read the training columns: in this process, or by the workers that the options ask for."""
+    """Read the training columns: in this process, or by the workers that the options ask for.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        Options of the command.
+    config : Config
+        Configuration of the training.
+
+    Returns
+    -------
+    TrainingColumns
+        Columns of all objects, in memory or mapped from disk.
+    """
     folder = args.out.absolute().parent  # has room for what does not fit into memory
     if _kind(args) == "iterative":
         from hepsilon.data.dataset import read_columns

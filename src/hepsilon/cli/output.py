@@ -17,7 +17,22 @@ def say(text: str) -> None:
 
 
 def table(title: str, header: list[str], rows: list[list[str]]) -> Table:
-    """Give a table whose first column is text, and whose others are numbers."""
+    """Give a table whose first column is text, and whose others are numbers.
+
+    Parameters
+    ----------
+    title : str
+        Line above the table.
+    header : list of str
+        Names of the columns.
+    rows : list of list of str
+        Cells of every row.
+
+    Returns
+    -------
+    rich.table.Table
+        Table.
+    """
     result = Table(title=title, title_justify="left", box=SIMPLE, padding=(0, 0, 0, 1))
     for number, name in enumerate(header):
         result.add_column(name, justify="right" if number else "left")

@@ -67,7 +67,15 @@ class Columns:
 
 
 class FriendFile(ABC):
-    """A file that grows by columns; the first ones decide their types."""
+    """A file that grows by columns; the first ones decide their types.
+
+    Parameters
+    ----------
+    path : Path
+        File to write.
+    name : str
+        Name of its tree, where the format has one.
+    """
 
     def __init__(self, path: Path, name: str) -> None:
         self.path, self.name = path, name
