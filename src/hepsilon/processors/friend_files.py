@@ -74,7 +74,7 @@ class FriendFile(ABC):
     path : Path
         File to write.
     name : str
-        Name of its tree, where the format has one.
+        Name of the table in it.
     """
 
     def __init__(self, path: Path, name: str) -> None:
@@ -82,7 +82,13 @@ class FriendFile(ABC):
         self._open: Any = None
 
     def write(self, columns: Columns) -> None:
-        """Add entries."""
+        """Add entries.
+
+        Parameters
+        ----------
+        columns : Columns
+            Columns of the entries, the same ones every time.
+        """
         content = self._content(columns)
         if self._open is None:
             self._open = self._start(content)
