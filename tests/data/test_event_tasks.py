@@ -17,14 +17,14 @@ from hypothesis import strategies as st
 
 from hepsilon import Config, ConfigError, InputError, Task, load_config
 from hepsilon.arrays.fields import field
-from hepsilon.config import Cut, Fiducial, InputConfig, Passed, validate
+from hepsilon.config import Cut, Fiducial, InputConfig, validate
 from hepsilon.data.dataset import load_columns, read_columns
 from hepsilon.data.events import EventChunk
 from hepsilon.data.features import event_matrix, feature_matrix
 from hepsilon.data.layout import task_fields
 from hepsilon.data.parts import check_file
 from hepsilon.data.reading import read_chunks
-from hepsilon.data.selection import inside_fiducial, ordered, passed
+from hepsilon.data.selection import ordered
 from tests.helpers.track_toys import (
     PAIRS,
     TRACKS,
@@ -34,7 +34,6 @@ from tests.helpers.track_toys import (
     columns_of,
     draw,
     random_tracks,
-    shuffled,
     task_with,
     write_branches,
     write_sample,
@@ -157,45 +156,6 @@ def test_a_field_that_cannot_be_computed_is_named(name: str, needed: str) -> Non
         field(tracks, name)
 
 
-# order
-
-
-def test_objects_are_ordered_by_the_field_descending() -> None:
-    tracks = random_tracks([2] * 20, seed=1)
-    assert len({tuple(event) for event in tracks.charge.to_list()}) == 2
-    assert ordered(tracks, PAIRS).charge.to_list() == [[1, -1]] * 20
-
-
-@pytest.mark.parametrize("order_by", ["charge", "pt", "px", "eta"])
-def test_the_order_forgets_the_order_of_the_records(order_by: str) -> None:
-    task, tracks = task_with(order_by=order_by), random_tracks([2] * 20, seed=1)
-    found, again = (ordered(records, task) for records in (tracks, shuffled(tracks, seed=2)))
-    assert ak.array_equal(found, again)
-    assert ak.all(field(found, order_by)[:, :-1] >= field(found, order_by)[:, 1:])
-
-
-def test_without_an_order_the_records_stay_as_they_are() -> None:
-    tracks = random_tracks([1, 3])
-    assert ordered(tracks, TRACKS) is tracks
-
-
-def test_equal_objects_keep_their_order() -> None:
-    tracks = ak.with_field(random_tracks([40] * 5), 1, "charge")
-    assert ak.array_equal(ordered(tracks, PAIRS), tracks)
-
-
-@pytest.mark.parametrize(("bad", "message"), [(None, "missing"), (np.nan, "NaN")])
-def test_an_order_by_values_that_are_none_is_an_input_error(bad: Any, message: str) -> None:
-    tracks = ak.with_field(random_tracks([2]), ak.Array([[1.0, bad]]), "quality")
-    with pytest.raises(InputError, match=f"quality: 1 of 2 .*{message}"):
-        ordered(tracks, task_with(order_by="quality"))
-
-
-def test_an_order_by_a_missing_field_is_an_input_error() -> None:
-    with pytest.raises(InputError, match="expected the field 'quality'"):
-        ordered(random_tracks([2]), task_with(order_by="quality"))
-
-
 # matrix
 
 
@@ -250,59 +210,6 @@ def test_records_that_are_no_objects_of_events_are_an_input_error(
 ) -> None:
     with pytest.raises(InputError, match=message):
         event_matrix(change(random_tracks([2, 2])), PAIRS, PAIRS.features)
-
-
-# fiducial region
-
-
-def tracks_of(pt: list[list[float]], eta: list[list[float]]) -> ak.Array:
-    return ak.zip({"pt": pt, "eta": eta, "phi": ak.zeros_like(ak.Array(pt))})
-
-
-OUTSIDE = tracks_of(
-    [[0.3, 0.2], [0.3, 0.1], [0.5, 0.5], [0.1, 0.1], [0.2]],
-    [[0.0, -0.9], [0.1, 0.2], [0.0, 0.91], [2.0, 2.0], [0.9]],
-)
-
-
-def test_all_objects_of_an_event_are_inside() -> None:
-    assert inside_fiducial(OUTSIDE, PAIRS).tolist() == [True, False, False, False, True]
-
-
-def test_the_region_may_be_of_fields_that_are_computed() -> None:
-    tracks = random_tracks([2, 2, 2], pt_max=2.0)
-    narrow = Fiducial(cuts=(Cut(field="pt", max=1.0),))
-    expected = ak.all(np.hypot(tracks.px, tracks.py) <= 1.0, axis=1)
-    task = task_with(fiducial=narrow.model_dump())
-    assert inside_fiducial(tracks, task).tolist() == expected.to_list()
-
-
-def test_without_a_region_every_event_is_inside() -> None:
-    assert inside_fiducial(OUTSIDE, task_with(fiducial=None)).all()
-
-
-def test_a_region_of_a_missing_field_is_an_input_error() -> None:
-    task = task_with(fiducial={"cuts": [{"field": "chi2", "max": 3.0}]})
-    with pytest.raises(InputError, match="expected the field 'chi2'"):
-        inside_fiducial(OUTSIDE, task)
-
-
-# response
-
-
-@pytest.mark.parametrize("reco", [[True, False, True], [1, 0, 1], [1.0, 0.0, 1.0]])
-def test_the_response_is_one_of_the_event(reco: list[Any]) -> None:
-    assert passed(ak.zip({"reco": reco}), PAIRS).to_list() == [True, False, True]
-
-
-def test_the_response_may_be_a_cut_on_a_number_of_the_event() -> None:
-    task = task_with(passed=Passed(field="score", above=(0.5,)).model_dump())
-    assert passed(ak.zip({"score": [0.4, 0.5, 0.6]}), task).to_list() == [False, False, True]
-
-
-def test_responses_that_are_not_numbers_are_counted() -> None:
-    with pytest.raises(InputError, match="reco: 1 values are NaN"):
-        passed(ak.zip({"reco": [1.0, np.nan]}), PAIRS)
 
 
 # reading

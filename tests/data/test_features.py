@@ -6,23 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hepsilon import InputError, Task, TrainingError
+from hepsilon import InputError, TrainingError
 from hepsilon.arrays import geometry
 from hepsilon.arrays.checks import check_finite
 from hepsilon.arrays.fields import DERIVED
-from hepsilon.config import Cut, Passed
 from hepsilon.data import features
 from hepsilon.data.features import Feature, FeatureSpec, feature_matrix, fit_features
-from hepsilon.data.selection import passed, select
-from tests.helpers import strategies as sts
+from tests.helpers.toys import task_of
 
 NAMES = ("pt", "eta", "phi", "hadronFlavour")
-
-
-def task_of(*features: str, **fields: object) -> Task:
-    categorical = {"hadronFlavour": (5, 4, 0)} if "hadronFlavour" in features else {}
-    values = {"categorical": categorical, "passed": Passed(field="tag")} | fields
-    return Task(features=features, **values)
 
 
 def fitted(jets: ak.Array, *names: str) -> FeatureSpec:
@@ -246,84 +238,3 @@ def test_an_object_is_in_the_domain_where_all_features_are_covered() -> None:
     assert spec.in_domain(nodes).tolist() == [True, False, False, False]
     covered = {name: inside.tolist() for name, inside in spec.covers(nodes).items()}
     assert covered == {"pt": [True, False, True, False], "eta": [True, True, False, False]}
-
-
-# selection and response
-
-
-def test_selection_keeps_what_passes_all_cuts(jets: ak.Array) -> None:
-    cuts = (Cut(field="pt", min=30.0, max=120.0), Cut(field="eta", abs_max=1.2))
-    selected = select(jets, task_of("pt", selection=cuts))
-    assert selected.pt.to_list() == [[120.0, 60.5], [], [45.0], [90.0], [80.0]]
-
-
-@given(jets=sts.jet_records())
-def test_selection_keeps_the_events(jets: ak.Array) -> None:
-    selected = select(jets, task_of("pt", selection=(Cut(field="pt", min=500.0),)))
-    assert selected.pt.to_list() == [[pt for pt in event if pt >= 500.0] for event in jets.pt]
-
-
-def test_missing_and_nan_values_have_no_answer(jets: ak.Array) -> None:
-    """An object is not deleted because a number of it is damaged."""
-    quality = ak.mask(ak.where(jets.pt > 100.0, np.nan, jets.pt), jets.pt > 40.0)
-    records = ak.with_field(jets, quality, "quality")
-    wrong = ak.sum((jets.pt > 100.0) | (jets.pt <= 40.0))
-    with pytest.raises(InputError, match=f"quality: {wrong} values are NaN or missing"):
-        select(records, task_of("pt", selection=(Cut(field="quality", min=-1e9),)))
-
-
-def test_cuts_apply_to_neighbour_summaries(jets: ak.Array) -> None:
-    selected = select(jets, task_of("pt", selection=(Cut(field="n_close", min=1.0),)))
-    expected = jets[geometry.count_close(jets) >= 1]
-    assert selected.pt.to_list() == expected.pt.to_list()
-
-
-def test_cuts_on_unknown_fields_are_refused(jets: ak.Array) -> None:
-    with pytest.raises(InputError, match="'jetId'"):
-        select(jets, task_of("pt", selection=(Cut(field="jetId", min=1.0),)))
-
-
-def test_above_is_strict() -> None:
-    records = ak.Array([[{"tag": 0.25}, {"tag": 0.5}, {"tag": 0.75}], []])
-    response = passed(records, task_of("pt", passed=Passed(field="tag", above=(0.5,))))
-    assert response.to_list() == [[False, False, True], []]
-
-
-@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int32, np.float32])
-def test_a_boolean_response_may_have_any_type(dtype: type) -> None:
-    tag = ak.unflatten(np.array([0, 1, 1], dtype), [2, 0, 1])
-    response = passed(ak.zip({"tag": tag}), task_of("pt"))
-    assert response.to_list() == [[False, True], [], [True]]
-
-
-# several working points
-
-THREE = Passed(field="tag", above=(0.5, 1.0, 2.0))
-VALUES = [-np.inf, 0.5, np.nextafter(0.5, 1.0), 1.0, 1.5, 2.0, 3.0, np.inf]
-NUMBERS = [0, 0, 1, 1, 2, 2, 3, 3]
-
-
-def test_several_cuts_count_the_working_points_that_are_passed() -> None:
-    records = ak.zip({"tag": ak.unflatten(np.array(VALUES), [3, 0, 5])})
-    response = passed(records, task_of("pt", passed=THREE))
-    assert response.to_list() == [NUMBERS[:3], [], NUMBERS[3:]]
-    assert ak.to_numpy(ak.flatten(response)).dtype.kind == "i"
-
-
-@given(tag=sts.flat_columns(st.floats(-1.0, 4.0) | st.sampled_from(VALUES)))
-def test_the_number_is_the_sum_over_the_single_cuts(tag: tuple[np.ndarray, ...]) -> None:
-    records = ak.zip({"tag": ak.unflatten(tag[1], np.diff(tag[0]))})
-    single = [
-        passed(records, task_of("pt", passed=Passed(field="tag", above=(cut,))))
-        for cut in THREE.above
-    ]
-    assert all(str(ak.type(one)).endswith("* bool") for one in single)
-    together = passed(records, task_of("pt", passed=THREE))
-    assert together.to_list() == sum(ak.values_astype(one, np.int64) for one in single).to_list()
-
-
-@pytest.mark.parametrize("cuts", [None, (0.5,), (0.5, 1.0, 2.0)], ids=str)
-def test_a_response_that_is_not_a_number_is_refused(cuts: tuple[float, ...] | None) -> None:
-    records = ak.Array([[{"tag": 0.25}, {"tag": np.nan}], [], [{"tag": np.nan}]])
-    with pytest.raises(InputError, match="tag: 2 values are NaN"):
-        passed(records, task_of("pt", passed=Passed(field="tag", above=cuts)))

@@ -25,7 +25,6 @@ from hepsilon import (
     Task,
     load,
 )
-from hepsilon.arrays.checks import checked_events
 from hepsilon.arrays.fields import field
 from hepsilon.config import ModelConfig
 from hepsilon.data.features import event_matrix
@@ -419,25 +418,6 @@ def test_what_no_network_can_be_is_refused_before_the_training(
     with pytest.raises(ConfigError, match=message):
         train(config, columns, tmp_path / "x.hepsilon")
     assert not any(tmp_path.iterdir())
-
-
-# checks of any efficiency of events
-
-
-def test_checked_events_are_plain_numbers() -> None:
-    found = checked_events(ak.Array(np.array([0.0, 0.5, 1.0], np.float32)), 3)
-    assert found.dtype == np.float64
-    assert found.tolist() == [0.0, 0.5, 1.0]
-
-
-@pytest.mark.parametrize(
-    "eps",
-    [ak.Array([0.5, None]), ak.Array([[0.5], [0.5]]), ak.Array([0.5]), ak.Array(["a", "b"])],
-    ids=["missing", "jagged", "too few", "text"],
-)
-def test_anything_else_is_an_input_error(eps: ak.Array) -> None:
-    with pytest.raises(InputError, match="truth: expected one number for each of 2 events"):
-        checked_events(eps, 2, "truth")
 
 
 # training

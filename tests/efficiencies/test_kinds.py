@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -77,6 +78,92 @@ def test_a_kind_of_ones_own_is_saved_and_loaded(flat: Flat, tmp_path: Path) -> N
         assert again.card == flat.card
         assert again.hash
     check_efficiency(load(path), random_jets([0, 2, 1, 3]))
+
+
+PACKAGE = """
+from tests.efficiencies import test_kinds
+
+class Installed(test_kinds.Flat):
+    pass
+
+number = 1
+"""
+
+
+def install(folder: Path, points: str, package: str = "flat_package") -> None:
+    """A distribution with entry points, as an installer leaves it."""
+    (folder / f"{package}.py").write_text(PACKAGE)
+    info = folder / f"{package}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(points)
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder of installed packages."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(folder)
+    yield folder
+    for name in ("flat_package", "other_package"):
+        sys.modules.pop(name, None)
+
+
+def test_a_kind_of_an_installed_package_is_found(flat: Flat, site: Path, tmp_path: Path) -> None:
+    path = flat.save(tmp_path / "flat.hepsilon")
+    install(site, "[hepsilon.kinds]\nflat = flat_package:Installed\n")
+    assert "flat_package" not in sys.modules
+    again: Any = load(path)
+    assert type(again).__name__ == "Installed"
+    assert again.card == flat.card
+    assert kinds.class_of_kind("flat", path) is type(again)
+
+
+def test_only_entry_points_of_the_group_are_imported(
+    flat: Flat, site: Path, tmp_path: Path
+) -> None:
+    path = flat.save(tmp_path / "flat.hepsilon")
+    install(site, "[others]\nflat = flat_package:Installed\n[hepsilon.kinds]\nround = other:R\n")
+    for kind in ("flat", "flat_package:Installed", "flat_package", "hepsilon.kinds", ""):
+        with pytest.raises(ArtifactError, match="entry point of the group hepsilon"):
+            kinds.class_of_kind(kind, path)
+    for kind in (None, 1, ["flat"]):
+        with pytest.raises(ArtifactError, match="expected a kind of"):
+            kinds.class_of_kind(kind, path)
+    with pytest.raises(ArtifactError, match="received 'flat'"):
+        load(path)
+    assert "flat_package" not in sys.modules
+
+
+def test_kinds_that_are_known_come_before_entry_points(flat: Flat, site: Path) -> None:
+    install(site, "[hepsilon.kinds]\nflat = flat_package:Installed\nmap = flat_package:Installed\n")
+    register_kind("flat")(Flat)
+    assert kinds.class_of_kind("flat", "x") is Flat
+    assert kinds.class_of_kind("map", "x") is EfficiencyMap
+    assert "flat_package" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("flat_package:number", r"of flat_package is 1; expected a class with .* opened"),
+        ("flat_package:missing", "flat = flat_package:missing of flat_package cannot be imported"),
+        ("no_such_package:Flat", "cannot be imported: ModuleNotFoundError"),
+        ("pathlib:Path", r"expected a class with the class method opened"),
+    ],
+)
+def test_entry_points_that_give_no_class(site: Path, value: str, expected: str) -> None:
+    install(site, f"[hepsilon.kinds]\nflat = {value}\n")
+    with pytest.raises(ArtifactError, match=expected):
+        kinds.class_of_kind("flat", "x.hepsilon")
+
+
+def test_two_packages_for_one_kind(site: Path) -> None:
+    for package in ("flat_package", "other_package"):
+        install(site, f"[hepsilon.kinds]\nflat = {package}:Installed\n", package)
+    with pytest.raises(ArtifactError, match=r"one entry point 'flat'.* of flat_package.* of other"):
+        kinds.class_of_kind("flat", "x.hepsilon")
 
 
 def test_the_arrays_of_ones_own_kind_are_checked(flat: Flat, tmp_path: Path) -> None:

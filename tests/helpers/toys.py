@@ -45,6 +45,13 @@ SPEC = FeatureSpec(
 )
 
 
+def task_of(*features: str, **fields: object) -> Task:
+    """Task of objects with a boolean response ``tag``."""
+    categorical = {"hadronFlavour": (5, 4, 0)} if "hadronFlavour" in features else {}
+    values = {"categorical": categorical, "passed": Passed(field="tag")} | fields
+    return Task(features=features, **values)
+
+
 def mlp_config(task: Task = TASK, **training: Any) -> Config:
     """The smallest network: seconds to train."""
     defaults = {"epochs": 2, "batch_events": 100, "seed": 3, "learning_rate": 1e-2}

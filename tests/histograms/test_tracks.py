@@ -28,10 +28,7 @@ from hepsilon.histograms.tracks import (
     track_field,
     track_observables,
 )
-from hepsilon.simulation import Detector, Tracks
-from hepsilon.simulation.detector_efficiency import DetectorEfficiency
 from tests.helpers import strategies as sts
-from tests.helpers.track_toys import random_tracks
 
 Array = npt.NDArray[Any]
 
@@ -369,19 +366,3 @@ def test_observables_are_what_their_names_say() -> None:
         found = Entries.of(observables[name], charged(sample.records(CARTESIAN))).values
         for ours, value in zip(found, values, strict=True):
             close(ours, value)
-
-
-def test_parametrised_detector_is_an_efficiency_of_events():
-    detector = Detector()
-    records = random_tracks([2] * 50)
-    found = ak.to_numpy(DetectorEfficiency(detector)(records))
-    columns = (ak.to_numpy(records[name]) for name in ("px", "py", "pz", "charge"))
-    np.testing.assert_allclose(found, detector.efficiency(Tracks(*columns)), rtol=1e-12)
-    again = pickle.loads(pickle.dumps(DetectorEfficiency(detector)))
-    assert ak.to_list(again(records[:3])) == found[:3].tolist()
-    assert len(DetectorEfficiency(detector)(records[:0])) == 0
-
-
-def test_parametrised_detector_wants_its_number_of_tracks():
-    with pytest.raises(InputError, match="1 of 2 events have another number"):
-        DetectorEfficiency(Detector())(random_tracks([2, 3]))

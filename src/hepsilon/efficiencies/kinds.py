@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, TypeVar
 
 from hepsilon.errors import ArtifactError
 
-__all__ = ["PRECISION_BOUND", "Options", "class_of_kind", "register_kind"]
+__all__ = ["ENTRY_POINTS", "PRECISION_BOUND", "Options", "class_of_kind", "register_kind"]
+
+ENTRY_POINTS = "hepsilon.kinds"
+"""Group of entry points by which installed packages name the classes of their kinds."""
 
 PRECISION_BOUND = 0.01
 """Largest change of an efficiency at which a lower precision is accepted."""
@@ -50,7 +54,12 @@ class Options:
 def register_kind(kind: str) -> Callable[[ClassT], ClassT]:
     """Class decorator that lets :func:`hepsilon.load` read a kind of artifact of your own.
 
-    The class has to be imported wherever such an artifact is loaded, in workers, too.
+    The class has to be imported wherever such an artifact is loaded, in workers, too. A package
+    that is installed there can name it as an entry point instead, and is imported when such an
+    artifact is loaded first::
+
+        [project.entry-points."hepsilon.kinds"]
+        flat = "my_package.flat:Flat"
 
     Parameters
     ----------
@@ -118,15 +127,53 @@ def class_of_kind(kind: Any, path: str | Path) -> Any:
     Raises
     ------
     ArtifactError
-        For an unknown kind, with those that are known.
+        For an unknown kind, with those that are known, or an entry point that gives no class.
     """
     entry = _KINDS.get(kind) if isinstance(kind, str) else None
+    if entry is None and isinstance(kind, str):
+        entry = _installed(kind, path)
     if entry is None:
         raise ArtifactError(
             f"{path}: expected a kind of {sorted(_KINDS)}, received {kind!r}; a kind of your own "
-            "is known once its class is imported (see hepsilon.efficiencies.kinds.register_kind)"
+            "is known once its class is imported (see hepsilon.efficiencies.kinds.register_kind), "
+            f"or named by an installed package as an entry point of the group {ENTRY_POINTS}"
         )
     if isinstance(entry, str):
         module, _, name = entry.partition(":")
         entry = getattr(import_module(module), name)
     return entry
+
+
+def _installed(kind: str, path: str | Path) -> type[Any] | None:
+    """The class that an installed package names for a kind; None if none does.
+
+    The card of an artifact only chooses among the names of entry points, so that nothing is
+    imported that was not installed as one.
+    """
+    points = entry_points(group=ENTRY_POINTS, name=kind)
+    found = list({point.value: point for point in points}.values())
+    if not found:
+        return None
+    if len(found) > 1:
+        raise ArtifactError(
+            f"{path}: expected one entry point {kind!r} of {ENTRY_POINTS}, received "
+            f"{sorted(map(_described, found))}"
+        )
+    (point,) = found
+    try:
+        cls = point.load()
+    except Exception as error:  # whatever the import of that package raises
+        raise ArtifactError(
+            f"{path}: the entry point {_described(point)} cannot be imported: {error!r}"
+        ) from error
+    if not isinstance(cls, type) or not callable(getattr(cls, "opened", None)):
+        raise ArtifactError(
+            f"{path}: the entry point {_described(point)} is {cls!r}; expected a class with the "
+            "class method opened(path, options)"
+        )
+    return register_kind(kind)(cls)
+
+
+def _described(point: EntryPoint) -> str:
+    package = f" of {point.dist.name}" if point.dist else ""
+    return f"{point.name} = {point.value}{package}"
