@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from hepsilon import InputError, Task, TrainingError
 from hepsilon.config import Passed
-from hepsilon.data import dataset
+from hepsilon.data import training_columns
 from hepsilon.data.summary import check_sample, check_weights, summarise
 from hepsilon.data.training_columns import TrainingColumns
 from tests.helpers.track_toys import PAIRS

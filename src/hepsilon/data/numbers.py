@@ -187,6 +187,14 @@ def _whole(events: ak.Array, column: str) -> Array:
         wrong = int(np.count_nonzero(values != np.floor(values)))
         if wrong:
             raise InputError(f"{place_of(events)}: {column}: {wrong} values are no whole numbers")
+        limit = 2.0 ** (np.finfo(values.dtype).nmant + 1)
+        rounded = int(np.count_nonzero(np.abs(values) > limit))
+        if rounded:
+            raise InputError(
+                f"{place_of(events)}: {column}: {rounded} values are above {limit:.0f}, where "
+                f"{values.dtype} does not hold every whole number: events cannot be told apart; "
+                'let file and entry do so by event_key = "entry" under [input]'
+            )
     return (
         values.astype(np.int64).astype(np.uint64)
         if values.dtype.kind != "u"

@@ -74,13 +74,27 @@ def collection(
             f"expected a collection {layout.collection!r} or columns {layout.collection}_*, "
             f"received {shortened(ak.fields(events), layout.collection)}"
         )
-    return _completed(_records(events, columns, layout, config))
+    return _completed(_defined(_records(events, columns, layout, config), task))
+
+
+def _defined(records: ak.Array, task: Task) -> ak.Array:
+    """Records whose missing numbers are NaN, but for fields of the task, which are checked."""
+    for name in set(ak.fields(records)) - set(task_fields(task)):
+        values = records[name]
+        if values.ndim == 2 and ak.any(ak.is_none(values, axis=1)):
+            filled = ak.fill_none(ak.values_astype(values, np.float64), np.nan)
+            records = ak.with_field(records, filled, name)
+    return records
 
 
 def _fields_here(layout: Layout, task: Task) -> list[str]:
-    """All fields that the events hold; one that is mapped and that the task needs must be there."""
-    needed = set(task_fields(task))
-    return [n for n in layout.all_fields() if n in needed or layout.has_object(n)]
+    """All fields that the events hold; one that is mapped and that the task needs must be there.
+
+    Numbers of the event that the task names are among them.
+    """
+    held, needed = layout.all_fields(), task_fields(task)
+    fields = [n for n in held if n in needed or layout.has_object(n)]
+    return fields + [n for n in needed if n not in held and layout.has_object(n)]
 
 
 def _with_numbers(records: ak.Array, events: ak.Array, task: Task, layout: Layout) -> ak.Array:

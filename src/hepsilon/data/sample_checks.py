@@ -20,7 +20,7 @@ __all__ = ["FileResponse", "check_files", "check_response", "report_columns"]
 
 CONSTANT_OBJECTS = 20
 """Objects of a file from which on one value of the response is no chance."""
-TYPICAL_MOMENTUM = 0.02, 500.0
+TYPICAL_MOMENTUM = 0.08, 500.0
 """Medians of momenta [GeV] outside of which the unit is asked for."""
 logger = logging.getLogger("hepsilon")
 
@@ -32,6 +32,17 @@ class FileResponse:
     size: int = 0
     low: float = np.inf
     high: float = -np.inf
+
+    @classmethod
+    def of(cls, values: Array) -> FileResponse:
+        """The response of some objects, without those that are NaN or missing."""
+        found = values[~np.isnan(values)]
+        low, high = np.min(found, initial=np.inf), np.max(found, initial=-np.inf)
+        return cls(len(found), float(low), float(high))
+
+    def __add__(self, other: FileResponse) -> FileResponse:
+        low, high = min(self.low, other.low), max(self.high, other.high)
+        return FileResponse(self.size + other.size, low, high)
 
     def add(self, part: PartColumns) -> None:
         self.size += len(part.columns.passed)

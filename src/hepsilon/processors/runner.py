@@ -13,13 +13,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import awkward as ak
+import numpy as np
 from coffea import processor
 
 from hepsilon._system.progress import progress_shown
 from hepsilon.config.file import InputConfig
 from hepsilon.config.task import Task
+from hepsilon.data.numbers import event_column
+from hepsilon.data.objects import collection
 from hepsilon.data.parts import Part, Skipped, Wanted, split_files
 from hepsilon.data.reading import read_events
+from hepsilon.data.sample_checks import FileResponse, check_files
 from hepsilon.data.sources import Files
 from hepsilon.errors import InputError
 from hepsilon.processors.executors import user_errors
@@ -37,12 +42,25 @@ class _Process:
     wanted: Wanted
 
     def __call__(self, part: Part) -> dict[str, Any]:
-        skipped, sum_of = Skipped(), None
+        skipped, sum_of, response = Skipped(), None, FileResponse()
         for events in read_events(part, self.task, self.config, self.wanted, skipped):
             output = self.instance.process(events)[part.source.dataset]
             sum_of = output if sum_of is None else sum_of + output
+            response += self._response(events)
         outputs = {} if sum_of is None else {"output": sum_of}
-        return {**outputs, "skipped": Counter(skipped.counts)}
+        files = {part.source.path: response}
+        return {**outputs, "skipped": Counter(skipped.counts), "files": files}
+
+    def _response(self, events: ak.Array) -> FileResponse:
+        """Range of the field of the response, as far as it is read."""
+        name = self.task.passed.field
+        if self.task.of_events:
+            read = name in self.wanted.numbers
+            values = event_column(events, name, self.config) if read else np.empty(0)
+        else:
+            records = collection(events, self.task, self.config, fields=[name])
+            values = ak.to_numpy(ak.drop_none(ak.flatten(records[name], axis=None)))
+        return FileResponse.of(np.asarray(values, np.float64))
 
 
 def run_parts(
@@ -135,6 +153,7 @@ def run_processor(
     result = run_parts(parts, _Process(instance, task, config, wanted), executor, label="closure")
     skipped.counts.update(result["skipped"])
     skipped.report()
+    check_files(result["files"], task)
     output = result.get("output")
     if output is None:
         raise InputError("every part of the files is damaged, and was left out")
