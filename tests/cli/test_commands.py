@@ -17,7 +17,10 @@ from hepsilon.cli import commands
 from hepsilon.cli import parser as cli
 from hepsilon.simulation import writer
 
-COMMANDS = ["demo", "simulate", "train", "map", "closure", "info", "export", "precision"]
+COMMANDS = [
+    *("demo", "simulate", "init", "train", "map", "closure", "apply"),
+    *("info", "export", "precision"),
+]
 
 CONFIG = """
 [task]

@@ -53,6 +53,7 @@ def test_other_collections_of_nanoaod(run, tmp_path):
     assert run("init", V12, "--collection", "Muon", "--out", config)[0] == 0
     task = load_config(config).task
     assert task.collection == "Muon"
+    assert task.passed.field in ("mediumId", "mediumPromptId", "tightId")
     code, _, err = run("map", config, V12, "--out", tmp_path / "map.hepsilon")
     assert code == 0, err
 

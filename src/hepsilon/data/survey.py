@@ -23,11 +23,15 @@ FEW = 10
 """Number of entries that tell the type of a column."""
 RANKS = (
     re.compile(r"^b_?tag(.*(?<!cv)b|.*v2|_?disc.*)?$", re.IGNORECASE),
-    re.compile(r"b_?tag|disc|score|tagger|prob|mva|bdt|pnet|deep", re.IGNORECASE),
+    re.compile(r"b_?tag|disc|score|tagger|prob|pnet|deep", re.IGNORECASE),
+    re.compile(r"^(tight(?!charge)|medium|cutbased)", re.IGNORECASE),
     re.compile(r"pass|reco|accept|match|trig|fired|seen|found|sel", re.IGNORECASE),
     re.compile(r"(^|_)hlt|tight|medium|loose|iso|id$|tag|is[A-Z]"),
+    re.compile(r"mva|bdt", re.IGNORECASE),
 )
 """Names of responses, those first that are one most surely."""
+REAL = (0, 1, len(RANKS) - 1)
+"""Those of them that are names of discriminants."""
 OTHERS = re.compile(
     r"idx|index|err|unc|area|rawfactor|corr|res$|^n[A-Z]|ef$|hef|emef|cv[lb]$|qg|flav|pdg|charge|"
     r"weight|true|truth|eff",
@@ -139,7 +143,7 @@ def rank_response(column: ColumnSurvey) -> int | None:
     if column.kind in ("flag", "grade"):
         likely = column.kind == "flag" or named is not None
         return (len(RANKS) if named is None else named) if likely else None
-    if column.kind == "real" and named is not None and named < 2:
+    if column.kind == "real" and named in REAL:
         return named
     return len(RANKS) + 1 if column.kind == "real" and column.inside_unit > 0.9 else None
 
