@@ -16,7 +16,7 @@ from scipy import stats
 from hepsilon import InputError, Task, TrainingError
 from hepsilon.arrays.keys import key_uniform
 from hepsilon.config import Config, Cut, InputConfig, Passed
-from hepsilon.data import dataset
+from hepsilon.data import dataset, training_columns
 from hepsilon.data.dataset import load_columns, read_columns
 from hepsilon.data.events import EventChunk
 from hepsilon.data.reading import read_chunks
@@ -226,7 +226,7 @@ def test_what_a_training_does_with_columns_works_from_disk(
 def test_blocks_are_all_events_in_order(
     columns: TrainingColumns, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dataset, "BLOCK_OBJECTS", size)
+    monkeypatch.setattr(training_columns, "BLOCK_OBJECTS", size)
     blocks = list(columns.blocks())
     assert [event for block in blocks for event in events_of(block)] == list(events_of(columns))
     assert [key for block in blocks for key in block.keys] == columns.keys.tolist()
@@ -240,14 +240,14 @@ def test_the_share_that_passes_is_weighted(
 ) -> None:
     expected = np.average(columns.passed > 0.5, weights=columns.object_weights)
     for size in (1, 10, 1000):
-        monkeypatch.setattr(dataset, "BLOCK_OBJECTS", size)
+        monkeypatch.setattr(training_columns, "BLOCK_OBJECTS", size)
         assert columns.passed_rate == pytest.approx(expected, rel=1e-12)
 
 
 def test_the_response_is_checked_in_all_blocks(
     columns: TrainingColumns, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dataset, "BLOCK_OBJECTS", 5)
+    monkeypatch.setattr(training_columns, "BLOCK_OBJECTS", 5)
     for only in (0, len(columns.passed) - 1):
         response = np.zeros_like(columns.passed)
         response[only] = 1.0

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from hepsilon import InputError, Task, TrainingError
 from hepsilon.config import Passed
-from hepsilon.data import dataset
+from hepsilon.data import training_columns
 from hepsilon.data.summary import check_sample, check_weights, summarise
 from hepsilon.data.training_columns import TrainingColumns
 from tests.helpers.track_toys import PAIRS
@@ -93,7 +93,7 @@ def test_blocks_change_nothing(seed: int, block: int) -> None:
     )
     expected = summarise(columns, TASK)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dataset, "BLOCK_OBJECTS", block)
+        patch.setattr(training_columns, "BLOCK_OBJECTS", block)
         found = summarise(columns, TASK)
     for a, b in zip(found.categories, expected.categories, strict=True):
         assert (a.n, a.passed, a.n_dominant) == (b.n, b.passed, b.n_dominant)

@@ -28,7 +28,8 @@ def sample_of(efficiency: NetworkEfficiency) -> dict[str, Array]:
     Returns
     -------
     dict of str to ndarray
-        ``offsets``, ``nodes`` and ``weights`` (see :class:`hepsilon.data.training_columns.TrainingColumns`).
+        ``offsets``, ``nodes`` and ``weights`` (see
+        :class:`hepsilon.data.training_columns.TrainingColumns`).
 
     Raises
     ------
