@@ -13,6 +13,8 @@ NOISE = [
     "I0000 00:00:1795603784.227852   15695 cudart_stub.cc:31] Could not find cuda drivers\n",
     "E0000 00:00:1.0 1 cuda_executor.cc:1228] INTERNAL: failed call to cuInit: UNKNOWN ERROR\n",
     "I0000 00:00:1.0 1 cpu_feature_guard.cc:210] This TensorFlow binary is optimized\n",
+    "I0000 00:00:1.0 1 service.cc:156]   StreamExecutor device (0): Host, Default Version\n",
+    "I0000 00:00:1.0 1 device_compiler.h:188] Compiled cluster using XLA!\n",
 ]
 OTHERS = [
     "E0000 00:00:1.0 1 session.cc:12] out of memory\n",

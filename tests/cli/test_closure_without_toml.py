@@ -143,6 +143,24 @@ def test_neither_artifact_nor_efficiency_is_bad_usage(run, folder, tmp_path):
     assert "usage:" in err
 
 
+@pytest.mark.parametrize("content", [None, b"not a zip"])
+def test_an_artifact_that_is_none_is_named(run, folder, tmp_path, content):
+    artifact = tmp_path / "some.hepsilon"
+    if content is not None:
+        artifact.write_bytes(content)
+    code, _, err = run("closure", artifact, folder / "b.root", "--out", tmp_path / "c")
+    assert code == 2
+    assert "some.hepsilon" in err
+    assert ("no model or map file" if content is None else "is not a hepsilon file") in err
+
+
+def test_the_content_tells_an_artifact_under_another_name(run, folder, tmp_path):
+    other = tmp_path / "efficiency.zip"
+    other.write_bytes((folder / "map.hepsilon").read_bytes())
+    found, _ = closed(run, folder, tmp_path, other, folder / "b.root")
+    assert list(found["efficiency"]) == ["truth", "efficiency"]
+
+
 def test_names_must_differ(run, folder, tmp_path):
     artifact = folder / "map.hepsilon"
     arguments = [artifact, folder / "b.root", "--efficiency", f"map={artifact}"]

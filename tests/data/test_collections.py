@@ -43,6 +43,7 @@ def test_other_ways_to_write_lists(names, name, field):
     [
         (["t1_px", "t2_px", "t1_Q", "t2_Q"], "t"),
         (["px1", "px2", "Q1", "Q2"], "Object"),
+        (["ak4_jet1_px", "ak4_jet2_px", "ak4_jet1_q", "ak4_jet2_q"], "ak4_jet"),
         (["mu_px_1", "mu_px_2", "mu_q_1", "mu_q_2"], "mu"),
         (["lep0_px", "lep1_px", "lep0_charge", "lep1_charge"], "lep"),
     ],

@@ -16,7 +16,7 @@ from scipy import stats
 from hepsilon import InputError, Task, TrainingError
 from hepsilon.arrays.keys import key_uniform
 from hepsilon.config import Config, Cut, InputConfig, Passed
-from hepsilon.data import dataset, training_columns
+from hepsilon.data import training_columns
 from hepsilon.data.dataset import load_columns, read_columns
 from hepsilon.data.events import EventChunk
 from hepsilon.data.reading import read_chunks
@@ -202,7 +202,7 @@ def test_files_are_read_to_disk_as_configured(
     assert list(folder.iterdir()) == []
     assert_same(columns, read(path))
     assert not isinstance(read(path).nodes, np.memmap)
-    monkeypatch.setattr(dataset, "usable_memory", lambda: 4 * 1000)
+    monkeypatch.setattr("hepsilon.data.dataset.usable_memory", lambda: 4 * 1000)
     assert isinstance(read(path).nodes, np.memmap)
 
 

@@ -35,20 +35,22 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> None:
     register_field("half_pt", ("pt",), scale=0.5)(half)
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return write_tree(tmp_path / "events.root", events(400))
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tree(tmp_path_factory.mktemp("events") / "events.root", events(400))
 
 
-@pytest.fixture(params=["map", "network"])
-def saved(request: Any, path: Path, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module", params=["map", "network"])
+def saved(request: Any, path: Path) -> Path:
     """An artifact that depends on the field."""
-    settings = config(FEATURES, map={"axes": AXES})
-    out = tmp_path / "learned.hepsilon"
-    if request.param == "network":
-        return Path(train(settings, [path], out).efficiency.path)
-    columns = read_columns([path], settings, progress=False)
-    return EfficiencyMap.fit(settings.task, columns, settings.map).save(out)
+    settings, out = config(FEATURES, map={"axes": AXES}), path.with_name(request.param)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fields, "DERIVED", dict(fields.DERIVED))
+        register_field("half_pt", ("pt",), scale=0.5)(half)
+        if request.param == "network":
+            return Path(train(settings, [path], out).efficiency.path)
+        columns = read_columns([path], settings, progress=False)
+        return EfficiencyMap.fit(settings.task, columns, settings.map).save(out)
 
 
 def test_an_artifact_says_how_a_field_is_computed(saved: Path) -> None:

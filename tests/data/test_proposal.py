@@ -184,6 +184,9 @@ def test_working_points_and_choices_of_the_user(tmp_path):
     assert task.passed.field == "score"
     assert task.passed.above == (0.05, 0.3, 0.7)
     assert task.passed.names == ("L", "M", "T")
+    more = jets(btagPNetB=lambda rng, size: rng.uniform(size=size))
+    several = write(tmp_path / "b.root", ids() | more)
+    assert propose(several, tagger="PNet").responses[0].name == "btagPNetB"
     with pytest.raises(InputError, match="received 'scor'"):
         propose(file, passed="scor")
     with pytest.raises(InputError, match=r"expected a collection of \['Jet'\], received 'Muon'"):

@@ -180,6 +180,18 @@ def test_a_row_for_each_row_where_rows_are_objects(toy_map, toy_jets, tmp_path):
     assert ak.all(columns.event == table["event"])
 
 
+def test_a_row_for_each_row_of_a_task_of_events(track_mlp, pairs, tmp_path):
+    table = {n: ak.flatten(pairs.tracks[n]) for n in ("px", "py", "pz", "charge")}
+    table["event"] = np.repeat(np.arange(len(pairs)), 2)
+    ak.to_parquet(ak.zip(table, depth_limit=1), tmp_path / "rows.parquet")
+    config = InputConfig(schema="base", rows="objects")
+    applied(track_mlp, tmp_path / "rows.parquet", tmp_path / "f.parquet", config=config)
+    columns = friend(tmp_path / "f.parquet")
+    expected = ak.to_numpy(track_mlp(pairs.tracks, out_of_domain="ignore"))
+    assert np.array_equal(ak.to_numpy(columns.eps), np.repeat(expected, 2))
+    assert np.array_equal(ak.to_numpy(columns.event), table["event"])
+
+
 def test_neither_response_nor_weight_is_needed(toy_map, events, tmp_path):
     columns = part_of(events, 0, 50)
     lacking = {n: c for n, c in columns.items() if n not in ("Jet_discriminant", "genWeight")}

@@ -185,3 +185,18 @@ def test_error_in_a_worker_reaches_the_user(toy):
     task = TASK.model_copy(update={"truth": "noSuchField"})
     with pytest.raises(InputError, match="noSuchField"):
         run_closure([toy.path], task, toy.efficiencies)
+
+
+@pytest.mark.parametrize("shown", ["1", "0"])
+def test_bars_say_what_goes_on_or_are_not_shown(toy_file, toy_map, monkeypatch, shown):
+    """Whatever executor of coffea shows them."""
+    seen = []
+
+    class Noted(processor.IterativeExecutor):
+        def __call__(self, items, function, accumulator):
+            seen.append((self.desc, self.unit, self.status))
+            return super().__call__(items, function, accumulator)
+
+    monkeypatch.setenv("HEPSILON_PROGRESS", shown)
+    run_closure(toy_file, TASK, {"map": toy_map}, executor=Noted(retries=0))
+    assert seen == [("closure", "chunk", shown == "1")]

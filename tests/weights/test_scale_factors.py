@@ -34,6 +34,7 @@ from hepsilon import (
 )
 from hepsilon.analysis_tools import add_truth_tag
 from hepsilon.arrays.columns import flat_rows, unflatten
+from hepsilon.config import Passed
 from hepsilon.weights import correctionlib as correction_files
 from hepsilon.weights.scale_factors import TagScaleFactors
 from tests.helpers import scale_factor_files as files
@@ -189,6 +190,33 @@ def test_negative_flavours_are_what_they_are(tmp_path: Path) -> None:
     assert TagScaleFactors.load(path, "sf")(jets).nominal.tolist() == [[2.0, 0.5], [0.5]]
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.float64])
+def test_flavours_can_count_as_others(fixed_path: Path, jets: ak.Array, dtype: Any) -> None:
+    """Gluons (21) and light quarks (1, 2, 3) as the light jets of the file."""
+    flavours, light = ak.flatten(jets.hadronFlavour).to_numpy().copy(), iter([21, 1, 2, 0])
+    for i in np.flatnonzero(flavours == 0):
+        flavours[i] = next(light, 0)
+    partons = ak.with_field(
+        jets, unflatten(flavours.astype(dtype), [0, 3, 3, 4, 8, 10]), "hadronFlavour"
+    )
+    with pytest.raises(InputError, match=r"1 of 10 jets of 1; jets of one .* flavours=\{1: "):
+        TagScaleFactors.load(fixed_path, FIXED, working_points="T")(partons)
+    load = TagScaleFactors.load(
+        fixed_path, FIXED, working_points="T", flavours=dict.fromkeys((21, 1, 2, 3), 0)
+    )
+    counts = "of 10 jets count by hadronFlavour 1 of 21 as 0, 1 of 1 as 0, 1 of 2 as 0"
+    with pytest.warns(ScaleFactorWarning, match=counts):
+        found = load(partons)
+    assert_factors(found.nominal, jets, fixed_values(jets, "central", ("T",)))
+
+
+@pytest.mark.parametrize("bad", [4.5, 2.0**40])
+def test_flavours_that_are_no_whole_numbers(fixed_path: Path, jets: ak.Array, bad: float) -> None:
+    jets = ak.with_field(jets, ak.where(jets.hadronFlavour == 4, bad, 5.0), "hadronFlavour")
+    with pytest.raises(InputError, match=r"hadronFlavour: expected whole .* of 10 others"):
+        TagScaleFactors.load(fixed_path, FIXED, working_points="T")(jets)
+
+
 def test_fields_can_have_other_names(fixed_path: Path, jets: ak.Array) -> None:
     other = ak.zip({"flavour": jets.hadronFlavour, "pt_nom": jets.pt, "eta_nom": jets.eta})
     arguments = {"pt": "pt_nom", "abseta": "eta_nom"}
@@ -221,7 +249,7 @@ def test_signed_eta_integers_strings_and_a_flavour_of_another_name(tmp_path: Pat
     arguments = {"method": "b", "kind": "hadronFlavour", "year": "run"}
     found = TagScaleFactors.load(path, "sf", arguments=arguments)
     assert found(jets).nominal.tolist() == [[2.0, 3.0]]
-    with pytest.raises(InputError, match="sf: Index not available in Category"):
+    with pytest.raises(InputError, match=r"sf: expected year of \[1\], received 1 of 2 jets"):
         found(ak.with_field(jets, [[1, 2]], "run"))
     with pytest.raises(InputError, match="a hadronFlavour that sf has, received 1 of 2 jets of 4"):
         found(ak.with_field(jets, [[5, 4]], "hadronFlavour"))
@@ -524,7 +552,7 @@ def test_every_flavour_and_key_has_its_own_range(tmp_path: Path) -> None:
         TagScaleFactors.load(path, "sf")(jets[:, :1])
 
 
-def test_bins_below_a_transformation_say_nothing_of_the_argument(tmp_path: Path) -> None:
+def test_bins_below_a_transform_see_the_transformed_argument(tmp_path: Path) -> None:
     rule = schema.Formula(
         nodetype="formula", expression="x / 1000", parser="TFormula", variables=["pt"]
     )
@@ -534,8 +562,14 @@ def test_bins_below_a_transformation_say_nothing_of_the_argument(tmp_path: Path)
     jets = jets_of({"pt": [[50.0, 150.0]], "hadronFlavour": [[5, 4]]})
     load = TagScaleFactors.load(path, "sf")
     assert load(jets).nominal.tolist() == [[2.0, 3.0]]
-    with pytest.raises(InputError, match="sf: Index above bounds"):
-        load(ak.with_field(jets, 100.0 * jets.pt, "pt"))
+    far = ak.with_field(jets, ak.Array([[50.0, 15000.0]]), "pt")
+    expected = r"sf, below a transform of pt: expected pt in \[0, 1\), received 1 of 2 jets"
+    with pytest.raises(InputError, match=expected):
+        load(far)
+    for policy, factors in (("clamp", [2.0, 3.0]), ("ignore", [2.0, 1.0])):
+        with pytest.warns(ScaleFactorWarning, match="of 2 jets 1 in pt"):
+            found = TagScaleFactors.load(path, "sf", out_of_range=policy)(far)
+        assert found.nominal.tolist() == [factors]
 
 
 @pytest.mark.parametrize("expression", ["-0.1 * x", "exp(1000 * x) - 1", "sqrt(-x)"])
@@ -602,6 +636,19 @@ def test_parts_that_may_contain_each_other_are_asked_for(
     assert TagScaleFactors.load(path, "sf", systematics={"a": pair}).systematics == {"a": pair}
 
 
+def test_a_total_beside_its_parts_counts_twice(fixed_path: Path) -> None:
+    total, part = ("up", "down"), ("up_correlated", "down_correlated")
+    load = lambda systematics: TagScaleFactors.load(  # noqa: E731
+        fixed_path, FIXED, working_points="M", systematics=systematics
+    )
+    with pytest.warns(ScaleFactorWarning, match=r"\['a'\], which contain \['b'\].* count twice"):
+        load({"a": total, "b": part})
+    with pytest.warns(ScaleFactorWarning, match=r"equal pairs for \['a', 'b'\].* count twice"):
+        load({"a": part, "b": part[::-1]})
+    load({"a": total})  # no warning, nor of the parts alone
+    load({"a": part, "b": ("up_uncorrelated", "down_uncorrelated")})
+
+
 def test_numbers_and_other_spellings_of_inputs(tmp_path: Path) -> None:
     data = files.binning("JetPt", [0.0, 50.0, 100.0], [1.0, files.binning("rho", [0, 9], [2.0])])
     path = files.write(tmp_path / "x.json", files.correction("sf", ("JetPt", "rho"), data))
@@ -618,6 +665,15 @@ def test_nominal_working_points_are_read(tmp_path: Path) -> None:
         assert list(cuts.items()) == [("L", 0.05), ("M", 0.27), ("T", 0.7)]
     with pytest.raises(ConfigError, match=r"expected some of \['deepJet_wp_values'\]"):
         TagScaleFactors.read_working_points(path, "robust")
+
+
+def test_working_points_of_a_file_are_those_of_a_task(tmp_path: Path) -> None:
+    data = files.category("working_point", {"T": 0.7, "L": 0.05, "M": 0.27})
+    table = files.correction("deepJet_wp_values", ("working_point",), data)
+    path = files.write(tmp_path / "x.json", table)
+    cuts = TagScaleFactors.read_working_points(path, "deepJet")
+    response = Passed(field="btag", above=tuple(cuts.values()), names=tuple(cuts))
+    assert (response.above, response.names) == ((0.05, 0.27, 0.7), ("L", "M", "T"))
 
 
 def test_flavours_without_a_systematic_keep_the_nominal_factor(
@@ -749,6 +805,48 @@ def test_fixed_working_points_have_no_bins(fixed_path: Path, jets: ak.Array) -> 
 # files and handles
 
 
+def test_a_compound_correction_is_named_with_the_way_out(tmp_path: Path) -> None:
+    stack = [files.correction(name, ("pt",), 1.0 + i) for i, name in enumerate(("one", "two"))]
+    compound = schema.CompoundCorrection(
+        name="both",
+        inputs=stack[0].inputs,
+        output=stack[0].output,
+        inputs_update=[],
+        input_op="*",
+        output_op="*",
+        stack=["one", "two"],
+    )
+    content = schema.CorrectionSet(
+        schema_version=2, corrections=stack, compound_corrections=[compound]
+    )
+    path = tmp_path / "x.json"
+    path.write_text(content.model_dump_json(exclude_unset=True))
+    with pytest.raises(ConfigError, match=r"both is a Compound.*\['one', 'two'\].*ScaleFactors\("):
+        TagScaleFactors.load(path, "both")
+    with pytest.raises(ConfigError, match="both is a Compound"):
+        TagScaleFactors.load(path, {5: "one", 0: "both"})
+    assert TagScaleFactors.load(path, "two")(jets_of({"pt": [[9.0]]})).nominal.tolist() == [[2.0]]
+
+
+@pytest.mark.parametrize("name", ["x.json", "x.json.gz"])
+def test_files_that_are_cut_off(tmp_path: Path, name: str) -> None:
+    path = files.write_fixed(tmp_path / name)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    what = "compression is cut off" if name.endswith("gz") else "JSON, but it is cut off"
+    with pytest.raises(ArtifactError, match=rf"{name} is not a correctionlib file: .*{what}"):
+        TagScaleFactors.load(path, COMB)
+
+
+def test_a_compressed_file_with_other_bytes_in_it(tmp_path: Path) -> None:
+    path = files.write_fixed(tmp_path / "x.json.gz")
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(bytes(content))
+    with pytest.raises(ArtifactError, match="compression is cut off or damaged"):
+        TagScaleFactors.load(path, COMB)
+
+
 def test_a_missing_file(tmp_path: Path) -> None:
     for path in (tmp_path / "no.json", tmp_path):
         with pytest.raises(ArtifactError, match="no scale factor file"):
@@ -778,7 +876,7 @@ def test_files_that_are_none_of_correctionlib(tmp_path: Path, content: bytes) ->
 def test_a_schema_version_that_is_not_known(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
     path.write_text('{"schema_version": 3, "corrections": []}')
-    with pytest.raises(ArtifactError, match=r"x\.json: expected .*version 2, received 3"):
+    with pytest.raises(ArtifactError, match=r"x\.json is not .*version 2, received 3"):
         TagScaleFactors.load(path, SHAPE)
 
 

@@ -16,11 +16,14 @@ __all__ = ["as_command", "quiet_start"]
 COMMAND = "HEPSILON_QUIET_START"
 """Environment variable of our own commands; their worker processes inherit it."""
 
-SOURCES = rb"(port|cpu_feature_guard|cudart_stub|cuda_[a-z_]+|computation_placer|service)\.cc:\d+\]"
+SOURCES = (
+    rb"((port|cpu_feature_guard|cudart_stub|cuda_[a-z_]+|computation_placer|service)\.cc"
+    rb"|device_compiler\.h):\d+\]"
+)
 START_UP = re.compile(
     rb"WARNING: All log messages before absl::InitializeLog\(\) is called|[IW]\d{4} .*\b" + SOURCES
 )
-"""Lines that tell of oneDNN and of CPU features."""
+"""Lines that tell of oneDNN, of CPU features and of the start of XLA."""
 
 NO_GPU = re.compile(rb"E\d{4} .*\b" + SOURCES + rb"|.*\bcuInit\b")
 """Errors that tell of a GPU that is not there; with a driver they are worth reading."""

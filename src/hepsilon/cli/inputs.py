@@ -13,10 +13,23 @@ from hepsilon.errors import ConfigError
 
 __all__ = ["executor_of", "is_artifact", "training_columns"]
 
+ENDING = ".hepsilon"
+
 
 def is_artifact(path: Path) -> bool:
-    """Tell by the content whether a file is a model or map, and no configuration."""
-    return path.is_file() and zipfile.is_zipfile(path)
+    """Tell by the ending or the content whether a file is a model or map, and no configuration.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    bool
+        True for an artifact, and for what is called one: who reads it says what is the matter.
+    """
+    return path.suffix == ENDING or (path.is_file() and zipfile.is_zipfile(path))
 
 
 def _kind(args: argparse.Namespace) -> str:
@@ -32,7 +45,18 @@ def _kind(args: argparse.Namespace) -> str:
 
 @contextmanager
 def executor_of(args: argparse.Namespace) -> Iterator[Any]:
-    """Give the executor that the options ask for."""
+    """Give the executor that the options ask for.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        Options ``executor``, ``workers`` and ``scheduler``.
+
+    Yields
+    ------
+    coffea executor
+        The executor; what was started for it ends behind.
+    """
     from hepsilon.processors.executors import executor
 
     with executor(_kind(args), args.workers or 2, args.scheduler) as chosen:
@@ -40,7 +64,20 @@ def executor_of(args: argparse.Namespace) -> Iterator[Any]:
 
 
 def training_columns(args: argparse.Namespace, config: Any) -> Any:
-    """Read the training columns: in this process, or by the workers that the options ask for."""
+    """Read the training columns: in this process, or by the workers that the options ask for.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        Files and options of the command.
+    config : Config
+        The task, and places of the columns.
+
+    Returns
+    -------
+    TrainingColumns
+        Columns of all events with objects.
+    """
     folder = args.out.absolute().parent  # has room for what does not fit into memory
     if _kind(args) == "iterative":
         from hepsilon.data.dataset import read_columns

@@ -12,12 +12,33 @@ __all__ = ["plain", "say", "table"]
 
 
 def say(text: str) -> None:
-    """Print a line to standard error."""
+    """Print a line to standard error.
+
+    Parameters
+    ----------
+    text : str
+        The line.
+    """
     Console(stderr=True).print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def table(title: str, header: list[str], rows: list[list[str]]) -> Table:
-    """Give a table whose first column is text, and whose others are numbers."""
+    """Give a table whose first column is text, and whose others are numbers.
+
+    Parameters
+    ----------
+    title : str
+        Line above the table.
+    header : list of str
+        Names of the columns.
+    rows : list of list of str
+        Cells.
+
+    Returns
+    -------
+    rich.table.Table
+        The table.
+    """
     result = Table(title=title, title_justify="left", box=SIMPLE, padding=(0, 0, 0, 1))
     for number, name in enumerate(header):
         result.add_column(name, justify="right" if number else "left")
@@ -27,6 +48,17 @@ def table(title: str, header: list[str], rows: list[list[str]]) -> Table:
 
 
 def plain(card: Any) -> dict[str, Any]:
-    """Give a record as plain data."""
+    """Give a record as plain data.
+
+    Parameters
+    ----------
+    card : Record
+        The record.
+
+    Returns
+    -------
+    dict of str to object
+        What JSON can hold.
+    """
     content: dict[str, Any] = card.model_dump(mode="json", exclude_none=True)
     return content

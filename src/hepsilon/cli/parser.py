@@ -328,7 +328,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     as_command()
     handler = RichHandler(console=Console(stderr=True), show_path=False, show_time=False)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler])
+    logging.basicConfig(format="%(message)s", handlers=[handler])  # of others, warnings only
+    logging.getLogger("hepsilon").setLevel(logging.INFO)
     try:
         # progress bars of coffea go to standard output; keep that for results
         with contextlib.redirect_stdout(sys.stderr):

@@ -12,6 +12,15 @@ from hepsilon.errors import ConfigError
 
 __all__ = ["init"]
 
+TAGGERS = {
+    "deepCSV": "DeepB",
+    "deepJet": "DeepFlav",
+    "particleNet": "PNet",
+    "robustParticleTransformer": "RobustParT",
+    "UParT": "UParT",
+}
+"""Parts of the names of NanoAOD's branches by the names in files of b-tagging."""
+
 
 def init(args: argparse.Namespace) -> Any:
     """Propose a configuration from what a file holds."""
@@ -21,12 +30,14 @@ def init(args: argparse.Namespace) -> Any:
 
     if args.out is not None and args.out.exists():
         raise ConfigError(f"{args.out} exists; it is not overwritten")
+    cuts, tagger = _working_points(args.working_points)
     proposal = propose(
         args.files,
         collection=args.collection,
         level=args.level,
         passed=args.passed,
-        working_points=_working_points(args.working_points),
+        tagger=tagger,
+        working_points=cuts,
         n_entries=args.max_events,
     )
     text = proposal_text(proposal)
@@ -39,16 +50,17 @@ def init(args: argparse.Namespace) -> Any:
     return text if args.out is None else None
 
 
-def _working_points(text: str | None) -> dict[str, float]:
-    """Cuts in a file of b-tagging: ``FILE.json`` or ``FILE.json:NAME``."""
+def _working_points(text: str | None) -> tuple[dict[str, float], str]:
+    """Cuts in a file of b-tagging, ``FILE.json`` or ``FILE.json:NAME``, and part of its branch."""
     if text is None:
-        return {}
+        return {}, ""
     from hepsilon.weights.scale_factors import TagScaleFactors
 
     path, colon, name = text.rpartition(":")
     if not colon or Path(text).exists():
         path, name = text, _only_table(Path(text))
-    return TagScaleFactors.read_working_points(path, name)
+    cuts = TagScaleFactors.read_working_points(path, name)
+    return cuts, next((part for start, part in TAGGERS.items() if name.startswith(start)), "")
 
 
 def _only_table(path: Path) -> str:

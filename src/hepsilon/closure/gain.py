@@ -98,7 +98,20 @@ def statistics_gain(output: TaggingOutput, method: str) -> dict[str, Gain]:
 
 
 def n_replicas(output: TaggingOutput, method: str) -> int:
-    """Number of replicas of a method; 0 if its own uncertainty is not known."""
+    """Number of replicas of a method; 0 if its own uncertainty is not known.
+
+    Parameters
+    ----------
+    output : TaggingOutput
+        Output of the processor.
+    method : str
+        Label of the method.
+
+    Returns
+    -------
+    int
+        Number of replicas.
+    """
     replicas = output.efficiency_replicas.get(method, {})
     return int(next((h.axes["replica"].size for h in replicas.values()), 0))
 

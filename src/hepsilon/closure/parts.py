@@ -20,12 +20,40 @@ def number(value: Any) -> float | None:
 
 
 def pull_of(observed: float, expected: float, variance: float) -> float | None:
-    """Difference in units of its error; None without variance."""
+    """Difference in units of its error; None without variance.
+
+    Parameters
+    ----------
+    observed, expected : float
+        Sums of weights.
+    variance : float
+        Variance of their difference.
+
+    Returns
+    -------
+    float or None
+        Pull, without a unit.
+    """
     return (observed - expected) / variance**0.5 if variance > 0 else None
 
 
 def share_of(count: int, part: float, total: float) -> Share:
-    """A count, and the share ``part / total``; zero of nothing."""
+    """A count, and the share ``part / total``; zero of nothing.
+
+    Parameters
+    ----------
+    count : int
+        Number of objects or events.
+    part : float
+        Their sum of weights.
+    total : float
+        Sum of weights of all.
+
+    Returns
+    -------
+    Share
+        Count and share.
+    """
     return Share(count=count, share=part / total if total else 0.0)
 
 

@@ -26,7 +26,7 @@ CANONICAL = {
 """Names of the fields of momenta by what files call them, in small letters."""
 MOMENTA = ("pt", "px")
 AUXILIARY = ("AuxDyn", "Aux")
-NUMBERED = re.compile(r"(?P<before>[^\d]*)(?P<number>\d)(?P<behind>[^\d]*)")
+NUMBER = re.compile(r"\d{1,2}")
 ORDER = ("jet", "fatjet", "track", "trk", "muon", "mu", "electron", "tau", "photon", "lep")
 """Kinds of objects, those first that efficiencies are wanted of most often."""
 
@@ -95,9 +95,8 @@ def _jagged(names: Iterable[str], dimensions: Callable[[str], int]) -> Iterator[
 def _numbered(names: Iterable[str], dimensions: Callable[[str], int]) -> Iterator[Found]:
     groups: dict[tuple[str, str], dict[int, str]] = defaultdict(dict)
     for name in sorted(names):
-        match = NUMBERED.fullmatch(name)
-        if match:
-            groups[match["before"], match["behind"]][int(match["number"])] = name
+        for match in NUMBER.finditer(name):  # any of them may count the objects
+            groups[name[: match.start()], name[match.end() :]][int(match[0])] = name
     collections: dict[tuple[str, int], dict[str, tuple[str, ...]]] = defaultdict(dict)
     for (before, behind), columns in groups.items():
         numbers = sorted(columns)

@@ -33,6 +33,7 @@ EVENT_NUMBERS = {
 }
 """Other names of event numbers, in small letters."""
 WEIGHT = re.compile(r"(^|_)(gen|mc|evt|event)?_?weight$|^w$|^generator_weight$", re.IGNORECASE)
+FLAVOUR = re.compile(r"flav|truthlabel", re.IGNORECASE)
 RESPONSE = re.compile(r"reco|pass|accept|sel|trig|hlt_|fired|seen", re.IGNORECASE)
 PION = 0.1395704
 MASSES = (
@@ -166,6 +167,7 @@ def propose(
     collection: str | None = None,
     level: Level | None = None,
     passed: str | None = None,
+    tagger: str = "",
     working_points: Mapping[str, float] | None = None,
     n_entries: int = SAMPLE_ENTRIES,
 ) -> Proposal:
@@ -181,6 +183,8 @@ def propose(
         Level of the task; by default that of the best response.
     passed : str, optional
         Field of the response.
+    tagger : str, default ""
+        Part of the name of the response that is preferred, such as ``"PNet"``.
     working_points : mapping of str to float, optional
         Cuts on the response by the name of the working point.
     n_entries : int, default 20000
@@ -208,7 +212,7 @@ def propose(
         proposal = Proposal(
             source.path, tree, others, table.n_entries, sample.n_entries, found, collections
         )
-        _describe(proposal, sample, level, passed, working_points or {})
+        _describe(proposal, sample, level, (passed, tagger), working_points or {})
     return proposal
 
 
@@ -257,7 +261,7 @@ def _describe(
     proposal: Proposal,
     sample: Sample,
     level: Level | None,
-    passed: str | None,
+    wanted: tuple[str | None, str],
     working_points: Mapping[str, float],
 ) -> None:
     """Fill in everything, in the order in which one thing depends on another."""
@@ -268,7 +272,7 @@ def _describe(
     if damaged:
         raise damaged[0]
     proposal.rows = "objects" if found.kind == "rows" else "events"
-    _level(proposal, sample, level, passed)
+    _level(proposal, sample, level, *wanted)
     _cuts(proposal, sample, working_points)
     _momenta(proposal, sample)
     _categories(proposal, sample)
@@ -276,10 +280,12 @@ def _describe(
     _edges(proposal, sample)
 
 
-def _level(proposal: Proposal, sample: Sample, level: Level | None, passed: str | None) -> None:
+def _level(
+    proposal: Proposal, sample: Sample, level: Level | None, passed: str | None, tagger: str
+) -> None:
     """The level, and the responses of that level."""
     found = proposal.found
-    of_objects = _ranked(proposal.columns.values(), passed)
+    of_objects = _ranked(proposal.columns.values(), passed, tagger)
     own = set(_flat(found.columns.values()))
     names = [n for n in sorted(sample.names) if n not in own and "/" not in n]
     if level != "object" and (level == "event" or not of_objects):
@@ -300,11 +306,15 @@ def _level(proposal: Proposal, sample: Sample, level: Level | None, passed: str 
     proposal.responses = of_objects
 
 
-def _ranked(columns: Iterable[ColumnSurvey], first: str | None) -> list[ColumnSurvey]:
+def _ranked(
+    columns: Iterable[ColumnSurvey], first: str | None, part: str = ""
+) -> list[ColumnSurvey]:
     """Possible responses, the best first."""
     ranked = [(rank_response(column), column) for column in columns]
     likely = [(rank, column) for rank, column in ranked if rank is not None]
-    likely.sort(key=lambda pair: (pair[1].name != first, pair[0], pair[1].name))
+    likely.sort(
+        key=lambda pair: (pair[1].name != first, pair[0], part not in pair[1].name, pair[1].name)
+    )
     return [column for _, column in likely]
 
 
@@ -419,7 +429,7 @@ def _categories(proposal: Proposal, sample: Sample) -> None:
         proposal.categorical["charge"] = CATEGORIES["charge"]
     else:
         proposal.branches.pop("charge", None)
-    flavours = [n for n, c in columns.items() if "flav" in n.lower() and c.kind == "grade"]
+    flavours = [n for n, c in columns.items() if FLAVOUR.search(n) and c.kind == "grade"]
     flavours.sort(key=lambda name: list(CATEGORIES).index(name) if name in CATEGORIES else 99)
     for name in flavours[:1] if proposal.level == "object" else ():
         known, present = CATEGORIES.get(name, ()), columns[name].values

@@ -23,7 +23,7 @@ FEW = 10
 """Number of entries that tell the type of a column."""
 RANKS = (
     re.compile(r"^b_?tag(.*(?<!cv)b|.*v2|_?disc.*)?$", re.IGNORECASE),
-    re.compile(r"disc|score|tagger|prob|mva|bdt|pnet|deep", re.IGNORECASE),
+    re.compile(r"b_?tag|disc|score|tagger|prob|mva|bdt|pnet|deep", re.IGNORECASE),
     re.compile(r"pass|reco|accept|match|trig|fired|seen|found|sel", re.IGNORECASE),
     re.compile(r"(^|_)hlt|tight|medium|loose|iso|id$|tag|is[A-Z]"),
 )
@@ -69,7 +69,20 @@ class ColumnSurvey:
 
     @classmethod
     def of(cls, name: str, values: Array) -> ColumnSurvey:
-        """Look at the values of a column."""
+        """Look at the values of a column.
+
+        Parameters
+        ----------
+        name : str
+            Name of the field or number.
+        values : ndarray
+            Its values.
+
+        Returns
+        -------
+        ColumnSurvey
+            What they are.
+        """
         numbers = values.astype(np.float64) if values.dtype.kind == "b" else values
         good = numbers[np.isfinite(numbers)] if numbers.dtype.kind == "f" else numbers
         n_bad = len(numbers) - len(good)
@@ -106,7 +119,18 @@ class ColumnSurvey:
 
 
 def rank_response(column: ColumnSurvey) -> int | None:
-    """Tell how well a column would do as a response; None for not at all, 0 for the best."""
+    """Tell how well a column would do as a response.
+
+    Parameters
+    ----------
+    column : ColumnSurvey
+        The column.
+
+    Returns
+    -------
+    int or None
+        0 for the best; None for not at all.
+    """
     if column.kind == "constant" or canonical(column.name) is not None or column.n_bad:
         return None
     if OTHERS.search(column.name) and not RANKS[0].search(column.name):
@@ -139,7 +163,13 @@ class Sample:
         self.errors: dict[str, InputError] = {}
 
     def read(self, names: Iterable[str]) -> None:
-        """Read columns at once; what cannot be read is left out."""
+        """Read columns at once; what cannot be read is left out.
+
+        Parameters
+        ----------
+        names : iterable of str
+            Names of the columns.
+        """
         left = [name for name in names if name not in self._columns]
         try:
             events = self.table.read(left, 0, self.n_entries)
@@ -158,13 +188,35 @@ class Sample:
         return None
 
     def column(self, name: str) -> ak.Array | None:
-        """A column of numbers, or of lists of numbers; None for anything else."""
+        """A column of numbers, or of lists of numbers.
+
+        Parameters
+        ----------
+        name : str
+            Name of the column.
+
+        Returns
+        -------
+        ak.Array or None
+            None for anything else.
+        """
         if name not in self._columns:
             self.read([name])
         return self._columns[name]
 
     def dimensions(self, name: str) -> int:
-        """1 for one number a row, 2 for lists of numbers, 0 for anything else."""
+        """Number of dimensions of a column.
+
+        Parameters
+        ----------
+        name : str
+            Name of the column.
+
+        Returns
+        -------
+        int
+            1 for one number a row, 2 for lists of numbers, 0 for anything else.
+        """
         if name not in self._dimensions:
             try:
                 column = _numbers(self.table.read([name], 0, min(self.n_entries, FEW)), name)
@@ -176,7 +228,18 @@ class Sample:
         return self._dimensions[name]
 
     def values(self, columns: str | tuple[str, ...]) -> Array | None:
-        """All numbers of a column, or of the columns of all objects."""
+        """All numbers of a column, or of the columns of all objects.
+
+        Parameters
+        ----------
+        columns : str or tuple of str
+            Names.
+
+        Returns
+        -------
+        ndarray or None
+            The numbers, NaN where one is missing; None where there are none.
+        """
         if isinstance(columns, tuple):
             parts = [self.values(column) for column in columns]
             good = [part for part in parts if part is not None]
@@ -190,7 +253,20 @@ class Sample:
         return np.concatenate([values, np.full(missing, np.nan)]) if missing else values
 
     def survey(self, name: str, columns: str | tuple[str, ...]) -> ColumnSurvey | None:
-        """What a column holds; None where it holds no numbers."""
+        """What a column holds.
+
+        Parameters
+        ----------
+        name : str
+            Name of the field.
+        columns : str or tuple of str
+            Its columns.
+
+        Returns
+        -------
+        ColumnSurvey or None
+            None where it holds no numbers.
+        """
         values = self.values(columns)
         return None if values is None or not len(values) else ColumnSurvey.of(name, values)
 

@@ -76,6 +76,11 @@ class SourceFile(Record):
         content_hash : bool, default False
             Whether to add the hash of its content.
 
+        Returns
+        -------
+        SourceFile
+            Identity of the file.
+
         Raises
         ------
         InputError

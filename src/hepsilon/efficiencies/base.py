@@ -100,7 +100,22 @@ class SupportsEvaluation(SupportsEfficiency, Protocol):
     def evaluate(
         self, records: ak.Array, /, *, out_of_domain: OutOfDomain = "warn", replicas: bool = True
     ) -> Evaluation:
-        """Efficiency, replicas (all there are, or None) and domain in one pass."""
+        """Efficiency, replicas (all there are, or None) and domain in one pass.
+
+        Parameters
+        ----------
+        records : ak.Array, jagged
+            Events, or objects with the fields that the efficiency needs.
+        out_of_domain : {"warn", "raise", "ignore"} or an efficiency, default "warn"
+            Policy for objects (events) outside the region that is known.
+        replicas : bool, default True
+            Whether the replicas are wanted.
+
+        Returns
+        -------
+        Evaluation
+            ``eps`` in [0, 1], ``replicas`` (all there are, or None) and ``in_domain``.
+        """
         ...
 
     def in_domain(self, records: ak.Array, /) -> ak.Array:

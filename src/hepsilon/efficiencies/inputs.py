@@ -66,6 +66,11 @@ def given_objects(
     needs_partners : bool
         Whether the answer depends on the other objects of the event: flat tables are refused then.
 
+    Returns
+    -------
+    Given
+        Jagged records, and the form that the answers take.
+
     Raises
     ------
     InputError
@@ -102,6 +107,20 @@ def given_objects(
 
 def objects_of_events(events: ak.Array, task: Task, config: InputConfig) -> Given:
     """Objects of a task in events: its collection, selection, order and fiducial region.
+
+    Parameters
+    ----------
+    events : ak.Array
+        Events with a collection of the task.
+    task : Task
+        Task that names the collection.
+    config : InputConfig
+        Names in the events, where they differ from those of the task.
+
+    Returns
+    -------
+    Given
+        Selected objects, jagged, and the form that the answers take.
 
     Raises
     ------
@@ -184,7 +203,20 @@ def _is_flat(array: ak.Array) -> bool:
 
 
 def are_events(array: ak.Array, task: Task | None) -> bool:
-    """Whether records are events with a collection of objects, and not objects themselves."""
+    """Whether records are events with a collection of objects, and not objects themselves.
+
+    Parameters
+    ----------
+    array : ak.Array
+        Events or objects.
+    task : Task or None
+        Task that names the collection; without one any collection counts.
+
+    Returns
+    -------
+    bool
+        True for events.
+    """
     if not _is_flat(array):
         return False
     if task is None:

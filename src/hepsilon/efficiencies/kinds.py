@@ -110,6 +110,11 @@ def class_of_kind(kind: Any, path: str | Path) -> Any:
     path : str or Path
         The artifact, for the error.
 
+    Returns
+    -------
+    type
+        Class with the class method ``opened(path, options)``.
+
     Raises
     ------
     ArtifactError

@@ -143,6 +143,18 @@ class NetworkEfficiency(Saved[NetworkCard], Efficiency):
     def opened(cls, path: str | Path, options: Options) -> NetworkEfficiency:
         """Read the card for :func:`hepsilon.load`, and check what a lower precision changes.
 
+        Parameters
+        ----------
+        path : str or Path
+            Artifact of a network.
+        options : Options
+            Backend, device and precision, and the largest change that is accepted from it.
+
+        Returns
+        -------
+        NetworkEfficiency
+            Efficiency, whose networks are built when it is first called.
+
         Raises
         ------
         ArtifactError

@@ -36,7 +36,20 @@ class Saved(ABC, Generic[CardT]):
     @classmethod
     @abstractmethod
     def opened(cls, path: str | Path, options: Options) -> Self:
-        """Read an artifact with the options of :func:`hepsilon.load`."""
+        """Read an artifact with the options of :func:`hepsilon.load`.
+
+        Parameters
+        ----------
+        path : str or Path
+            Artifact.
+        options : Options
+            Options, of which a kind takes those that it knows.
+
+        Returns
+        -------
+        Self
+            Efficiency of the artifact.
+        """
 
     @property
     def task(self) -> Task:

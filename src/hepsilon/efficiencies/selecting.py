@@ -66,7 +66,20 @@ def _values(records: ak.Array, cut: Cut) -> ak.Array | None:
 
 
 def missing_cuts(records: ak.Array, task: Task) -> list[str]:
-    """Cuts whose fields the records do not have."""
+    """Cuts whose fields the records do not have.
+
+    Parameters
+    ----------
+    records : ak.Array, jagged
+        Objects.
+    task : Task
+        Task with the selection.
+
+    Returns
+    -------
+    list of str
+        Names of the cuts.
+    """
     return [name for name, cut in _cuts(task) if _values(records, cut) is None]
 
 

@@ -176,7 +176,20 @@ AnyObservable = Observable | Observable2D
 
 
 def regular(bins: int, low: float, high: float) -> tuple[float, ...]:
-    """Edges of equal bins."""
+    """Edges of equal bins.
+
+    Parameters
+    ----------
+    bins : int
+        Number of bins.
+    low, high : float
+        First and last edge.
+
+    Returns
+    -------
+    tuple of float, length bins + 1
+        Edges.
+    """
     return tuple(np.linspace(low, high, bins + 1).tolist())
 
 

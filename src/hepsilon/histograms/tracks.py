@@ -69,6 +69,11 @@ def system_mass(records: ak.Array, mass: float | None = None) -> Array:
         The tracks.
     mass : float, optional
         Mass of every track [GeV], where the records do not have the field.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_events,)
+        Mass of each event.
     """
     energy = _sum(_energy(records, mass))
     square: Array = energy**2 - sum(_total(records, name) ** 2 for name in ("px", "py", "pz"))
@@ -76,7 +81,20 @@ def system_mass(records: ak.Array, mass: float | None = None) -> Array:
 
 
 def system_rapidity(records: ak.Array, mass: float | None = None) -> Array:
-    """Rapidity of the system of all tracks; NaN without tracks."""
+    """Rapidity of the system of all tracks; NaN without tracks.
+
+    Parameters
+    ----------
+    records : ak.Array
+        The tracks.
+    mass : float, optional
+        Mass of every track [GeV], where the records do not have the field.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_events,)
+        Rapidity of each event.
+    """
     energy = _sum(_energy(records, mass))
     ratio = np.divide(
         _total(records, "pz"), energy, out=np.full(len(energy), np.nan), where=energy > 0
@@ -95,12 +113,40 @@ def _of_track(values: ak.Array, number: int) -> Array:
 
 
 def track_field(records: ak.Array, name: str, number: int) -> Array:
-    """A field of one track of every event; NaN where there are fewer."""
+    """A field of one track of every event; NaN where there are fewer.
+
+    Parameters
+    ----------
+    records : ak.Array
+        The tracks.
+    name : str
+        Field, or one that is computed.
+    number : int
+        Position of the track in its event, from zero.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_events,)
+        Value of that track, in the field's unit.
+    """
     return _of_track(field(records, name), number)
 
 
 def rapidity_difference(records: ak.Array, mass: float | None = None) -> Array:
-    """Rapidity of the first track minus that of the second; NaN where there are fewer."""
+    """Rapidity of the first track minus that of the second; NaN where there are fewer.
+
+    Parameters
+    ----------
+    records : ak.Array
+        The tracks.
+    mass : float, optional
+        Mass of every track [GeV], where the records do not have the field.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_events,)
+        Difference in each event.
+    """
     rapidity = np.arctanh(field(records, "pz") / _energy(records, mass))
     return _of_track(rapidity, 0) - _of_track(rapidity, 1)
 
@@ -243,6 +289,11 @@ def track_observables(
         Ranges of the axes of the tracks [GeV].
     bins, bins_2d : int, default 50 or int, default 20
         Number of bins of an axis in one and in two dimensions.
+
+    Returns
+    -------
+    tuple of Observable or Observable2D
+        Observables, those in two dimensions last.
     """
     ranges = (mass, mass_range, (pt_min, pt_max), eta_max)
     one, two = _axes(*ranges, bins), _axes(*ranges, bins_2d)

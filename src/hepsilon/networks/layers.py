@@ -29,12 +29,37 @@ TWO_PI = 2.0 * math.pi
 
 
 def matmul(x: Any, kernel: Any, precision: str) -> Any:
-    """Matrix product in the given precision, which its result has, too."""
+    """Matrix product in the given precision, which its result has, too.
+
+    Parameters
+    ----------
+    x : tensor, shape (..., n)
+        Rows.
+    kernel : tensor, shape (n, units)
+        Matrix.
+    precision : {"float32", "bfloat16"}
+        Type that both are cast to.
+
+    Returns
+    -------
+    tensor of ``precision``, shape (..., units)
+        Product.
+    """
     return ops.matmul(ops.cast(x, precision), ops.cast(kernel, precision))
 
 
 class Dense(keras.layers.Dense):  # type: ignore[misc]
-    """Dense layer with its matrix product alone in a lower precision."""
+    """Dense layer with its matrix product alone in a lower precision.
+
+    Parameters
+    ----------
+    units : int
+        Width of the output.
+    precision : {"float32", "bfloat16"}
+        Precision of the matrix product.
+    **kwargs
+        Options of a Keras layer, such as ``name``.
+    """
 
     def __init__(self, units: int, precision: str, **kwargs: Any) -> None:
         super().__init__(units, **kwargs)
@@ -73,7 +98,22 @@ class Initializers:
         return keras.initializers.GlorotUniform(seed=int(self._rng.integers(2**31)))
 
     def dense(self, units: int, activation: str | None, name: str) -> keras.layers.Dense:
-        """A dense layer with the next kernel."""
+        """A dense layer with the next kernel.
+
+        Parameters
+        ----------
+        units : int
+            Width of the output.
+        activation : str or None
+            Name of the activation; None for a linear layer.
+        name : str
+            Name of the layer.
+
+        Returns
+        -------
+        keras.layers.Dense
+            Layer, not yet built.
+        """
         options = {"activation": activation, "kernel_initializer": self.next(), "name": name}
         if self.precision == "float32":
             return keras.layers.Dense(units, **options)
@@ -82,32 +122,103 @@ class Initializers:
     def mlp(
         self, widths: list[int], activation: str, last: str, name: str
     ) -> list[keras.layers.Dense]:
-        """Dense layers with ``activation``, the final one with ``last``."""
+        """Dense layers with ``activation``, the final one with ``last``.
+
+        Parameters
+        ----------
+        widths : list of int
+            Widths of the outputs, in order.
+        activation : str
+            Activation of all layers but the final one.
+        last : str
+            Activation of the final layer.
+        name : str
+            Start of the layers' names, before their number.
+
+        Returns
+        -------
+        list of keras.layers.Dense
+            Layers, not yet built.
+        """
         activations = [activation] * (len(widths) - 1) + [last]
         layers = zip(widths, activations, strict=True)
         return [self.dense(width, a, f"{name}_{i}") for i, (width, a) in enumerate(layers)]
 
 
 def run(layers: list[keras.layers.Dense], x: Any) -> Any:
-    """Apply layers one after the other."""
+    """Apply layers one after the other.
+
+    Parameters
+    ----------
+    layers : list of keras.layers.Dense
+        Layers, in order.
+    x : tensor, shape (..., n)
+        Input of the first one.
+
+    Returns
+    -------
+    tensor, shape (..., units)
+        Output of the last one.
+    """
     for layer in layers:
         x = layer(x)
     return x
 
 
 def at_receivers(values: Any, edges: tuple[Any, Any]) -> Any:
-    """Rows of the nodes that pairs update, one for each pair (see :mod:`hepsilon.networks`)."""
+    """Rows of the nodes that pairs update, one for each pair (see :mod:`hepsilon.networks`).
+
+    Parameters
+    ----------
+    values : tensor, shape (nodes, n)
+        Rows of the nodes.
+    edges : tuple of (tensor or None, tensor)
+        Receivers and senders: positions of nodes; without receivers, senders have one row per node.
+
+    Returns
+    -------
+    tensor, shape (edges, n), or (nodes, 1, n) without receivers
+        Rows of the pairs.
+    """
     receivers, _ = edges
     return ops.expand_dims(values, 1) if receivers is None else ops.take(values, receivers, axis=0)
 
 
 def at_senders(values: Any, edges: tuple[Any, Any]) -> Any:
-    """Rows of the partners, one for each pair."""
+    """Rows of the partners, one for each pair.
+
+    Parameters
+    ----------
+    values : tensor, shape (nodes, n)
+        Rows of the nodes.
+    edges : tuple of (tensor or None, tensor)
+        Receivers and senders: positions of nodes.
+
+    Returns
+    -------
+    tensor, shape (edges, n), or (nodes, partners, n) without receivers
+        Rows of the pairs.
+    """
     return ops.take(values, edges[1], axis=0)
 
 
 def sum_over_partners(messages: Any, edges: tuple[Any, Any], nodes: Any) -> Any:
-    """Sum of the messages of all pairs that update a node; ``nodes`` gives their number."""
+    """Sum of the messages of all pairs that update a node; ``nodes`` gives their number.
+
+    Parameters
+    ----------
+    messages : tensor, shape (edges, n), or (nodes, partners, n) without receivers
+        Rows of the pairs.
+    edges : tuple of (tensor or None, tensor)
+        Receivers and senders: positions of nodes.
+    nodes : tensor, shape (nodes, ...)
+        Any tensor with one row per node.
+
+    Returns
+    -------
+    tensor, shape (nodes, n)
+        Sum of each node; a sender that is the node itself is padding and does not count.
+    """
     receivers, senders = edges
     if receivers is None:
         own = ops.expand_dims(ops.arange(ops.shape(nodes)[0], dtype="int32"), 1)
@@ -117,7 +228,20 @@ def sum_over_partners(messages: Any, edges: tuple[Any, Any], nodes: Any) -> Any:
 
 
 def encoded(value: Any, feature: Feature) -> Any:
-    """Column of a feature as a network takes it: standardised, or one column for each category."""
+    """Column of a feature as a network takes it: standardised, or one column for each category.
+
+    Parameters
+    ----------
+    value : tensor, shape (..., 1)
+        Raw column, in the feature's unit.
+    feature : Feature
+        Kind of the feature, with its categories or its mean and width in the training sample.
+
+    Returns
+    -------
+    tensor, shape (..., 1), or (..., number of categories)
+        Input columns, without a unit.
+    """
     if feature.kind == "categorical":
         codes = ops.convert_to_tensor(list(map(float, feature.categories)), value.dtype)
         return ops.cast(ops.equal(value, codes), value.dtype)
@@ -136,6 +260,8 @@ class FeatureEncoder(keras.layers.Layer):  # type: ignore[misc]
         Features in the order of the input's columns.
     periodic_angles : bool
         Whether angles enter as (cos, sin).
+    **kwargs
+        Options of a Keras layer, such as ``name``.
     """
 
     def __init__(self, spec: FeatureSpec, periodic_angles: bool, **kwargs: Any) -> None:
@@ -155,7 +281,20 @@ class FeatureEncoder(keras.layers.Layer):  # type: ignore[misc]
 
 
 def separation(d_eta: Any, d_phi: Any) -> tuple[Any, Any, Any]:
-    """Differences of a pair in eta and in phi, wrapped into [-pi, pi], and its delta R."""
+    """Differences of a pair in eta and in phi, wrapped into [-pi, pi], and its delta R.
+
+    Parameters
+    ----------
+    d_eta : tensor
+        Difference in eta.
+    d_phi : tensor
+        Difference in phi, of any size [rad].
+
+    Returns
+    -------
+    tuple of (tensor, tensor, tensor)
+        Difference in eta, in phi [rad], and delta R; each of the shape of the arguments.
+    """
     d_phi = d_phi - TWO_PI * ops.round(d_phi / TWO_PI)
     # the tiny constant keeps the gradient of the root finite for padding (delta R = 0)
     return d_eta, d_phi, ops.sqrt(d_eta * d_eta + d_phi * d_phi + 1e-12)
@@ -172,6 +311,8 @@ class PairFeatures(keras.layers.Layer):  # type: ignore[misc]
         Column of eta in the nodes.
     phi : int
         Column of phi in the nodes.
+    **kwargs
+        Options of a Keras layer, such as ``name``.
     """
 
     def __init__(self, eta: int, phi: int, **kwargs: Any) -> None:
@@ -200,6 +341,8 @@ class FirstPairLayer(keras.layers.Layer):  # type: ignore[misc]
         Activation of the sum.
     initializers : Initializers
         Maker of the initial kernel, with the precision.
+    **kwargs
+        Options of a Keras layer, such as ``name``.
     """
 
     def __init__(
@@ -254,6 +397,8 @@ class GNBlock(keras.layers.Layer):  # type: ignore[misc]
         Activation of the hidden layers; the last layer of each MLP has tanh.
     initializers : Initializers
         Maker of the layers of the MLPs.
+    **kwargs
+        Options of a Keras layer, such as ``name``.
     """
 
     def __init__(

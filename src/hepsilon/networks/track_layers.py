@@ -60,6 +60,8 @@ class TrackEncoder(keras.layers.Layer):  # type: ignore[misc]
         Number of cylinders on which the azimuth is taken.
     charge_input : bool, default True
         Whether the charge is an input of its own.
+    **kwargs
+        Options of a Keras layer, such as ``name``.
 
     Raises
     ------
@@ -132,13 +134,37 @@ class TrackEncoder(keras.layers.Layer):  # type: ignore[misc]
 
 
 def harmonics(angle: Any, number: int) -> list[Any]:
-    """``cos k x`` and ``sin k x`` for k from one to ``number``, each (..., number)."""
+    """``cos k x`` and ``sin k x`` for k from one to ``number``, each (..., number).
+
+    Parameters
+    ----------
+    angle : tensor, shape (...)
+        Angle [rad].
+    number : int
+        Number of harmonics.
+
+    Returns
+    -------
+    list of two tensors, shape (..., number)
+        Cosines and sines.
+    """
     multiples = ops.expand_dims(angle, -1) * ops.arange(1.0, number + 1.0)
     return [ops.cos(multiples), ops.sin(multiples)]
 
 
 def pair_differences(first: Any, second: Any) -> Any:
-    """Differences that close-by tracks depend on: |d_eta|, |d_phi|, cos, delta R; symmetric."""
+    """Differences that close-by tracks depend on: |d_eta|, |d_phi|, cos, delta R; symmetric.
+
+    Parameters
+    ----------
+    first, second : tensor, shape (..., 1 + m)
+        Eta and m azimuths [rad] of the two tracks of each pair.
+
+    Returns
+    -------
+    tensor, shape (..., 1 + 3 m)
+        Differences; the last m are delta R.
+    """
     d_eta, d_phi, delta_r = separation(
         first[..., :1] - second[..., :1], first[..., 1:] - second[..., 1:]
     )
@@ -168,6 +194,8 @@ class ProductEfficiency(keras.layers.Layer):  # type: ignore[misc]
         Activation of the hidden layers.
     init : Initializers
         Maker of their layers.
+    **kwargs
+        Options of a Keras layer, such as ``name``.
     """
 
     def __init__(

@@ -40,7 +40,20 @@ def _png(figure: Figure) -> bytes:
 
 
 def save_figure(figure: Figure, path: Path) -> bytes:
-    """Write a figure as PNG, atomically, and return the picture."""
+    """Write a figure as PNG, atomically, and return the picture.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+        Figure.
+    path : Path
+        File, ending in ``.png``.
+
+    Returns
+    -------
+    bytes
+        Content of the file.
+    """
     picture = _png(figure)
     with atomic_path(path) as temporary:
         temporary.write_bytes(picture)
@@ -62,6 +75,20 @@ def stacked_panels(height: float, ratios: Sequence[float]) -> tuple[Figure, list
     """Panels on top of each other with one horizontal axis, in a figure of that height [inch].
 
     The margins are fixed: to fit them to the labels takes most of the time of a picture.
+
+    Parameters
+    ----------
+    height : float
+        Height of the figure [inch].
+    ratios : sequence of float
+        Height of each panel from the top, in any unit.
+
+    Returns
+    -------
+    figure : matplotlib.figure.Figure
+        Figure.
+    panels : list of matplotlib.axes.Axes
+        Panels from the top.
     """
     width, (left, right, top, bottom) = 6.4, (1.0, 0.2, 0.35, 0.55)
     margins = {
@@ -83,7 +110,20 @@ def method_colours(methods: list[str]) -> dict[str, str]:
 
 
 def ratio_of(values: Array, reference: Array) -> Array:
-    """Ratio, NaN where the reference is zero."""
+    """Ratio, NaN where the reference is zero.
+
+    Parameters
+    ----------
+    values : ndarray of float64, shape (n,)
+        Numerators.
+    reference : ndarray of float64, shape (n,)
+        Denominators.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+        Ratios.
+    """
     out: Array = np.full(len(values), np.nan)
     np.divide(values, reference, out=out, where=reference != 0)
     return out
@@ -98,7 +138,20 @@ def bin_width(axis: Any) -> tuple[Array, str]:
 
 
 def filled_range(edges: Array, values: Array) -> tuple[float, float]:
-    """Range of the bins that hold anything."""
+    """Range of the bins that hold anything.
+
+    Parameters
+    ----------
+    edges : ndarray of float64, shape (n_bins + 1,)
+        Edges of the bins.
+    values : ndarray of float64, shape (n_bins,)
+        Content of the bins.
+
+    Returns
+    -------
+    tuple of (float, float)
+        First and last edge; those of all bins if none holds anything.
+    """
     filled = np.flatnonzero(values)
     first, last = (filled[0], filled[-1]) if len(filled) else (0, len(values) - 1)
     return float(edges[first]), float(edges[last + 1])
@@ -121,6 +174,13 @@ def log_scale(*panels: Axes, plain: bool = False) -> None:
     """Make the (shared) vertical axis logarithmic, if anything drawn in the panels is positive.
 
     ``plain`` writes 2 and 20 instead of powers of ten.
+
+    Parameters
+    ----------
+    *panels : matplotlib.axes.Axes
+        Panels that share the vertical axis.
+    plain : bool, default False
+        Whether ticks are labelled as 2 and 20 instead of by powers of ten.
     """
     if not any(np.isfinite(axes.dataLim.minposy) for axes in panels):
         return

@@ -135,11 +135,12 @@ class _Answers:
         exists = np.zeros(chunk.n_read, bool)
         exists[chunk.kept] = True
         counts = None
+        if not task.of_events or self.config.rows == "objects":
+            counts = np.diff(offsets_of(collection(events, task, self.config, fields=fields)))
         if task.of_events:
             size, places = chunk.n_read, chunk.kept[np.asarray(ak.to_numpy(kept))]
         else:
-            everything = collection(events, task, self.config, fields=fields)
-            counts = np.diff(offsets_of(everything))
+            assert counts is not None
             size = int(counts.sum())
             places = np.flatnonzero(np.repeat(exists, counts))
             places = places[np.asarray(ak.to_numpy(ak.flatten(kept, axis=1)))]

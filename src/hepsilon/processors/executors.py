@@ -61,6 +61,11 @@ def executor(kind: str, workers: int = 2, scheduler: str | None = None) -> Itera
     scheduler : str, optional
         Address of a Dask scheduler; without it a local cluster is started.
 
+    Yields
+    ------
+    callable
+        Executor for ``coffea.processor.Runner``.
+
     Raises
     ------
     ConfigError

@@ -90,7 +90,20 @@ class TagSample:
         return histogram
 
     def efficiency_replicas(self, method: str, filled: ObservableEntries) -> Histogram:
-        """Sums of weights of every replica of one method."""
+        """Sums of weights of every replica of one method.
+
+        Parameters
+        ----------
+        method : str
+            Label of the method.
+        filled : ObservableEntries
+            Entries of an observable.
+
+        Returns
+        -------
+        hist.Hist
+            Sums of weights with an axis ``replica``.
+        """
         replicas = self.replicas[method]
         histogram = self._book(filled, replicas=len(replicas))
         weights = self._weights(filled)

@@ -67,14 +67,28 @@ class Columns:
 
 
 class FriendFile(ABC):
-    """A file that grows by columns; the first ones decide their types."""
+    """A file that grows by columns; the first ones decide their types.
+
+    Parameters
+    ----------
+    path : Path
+        File to write.
+    name : str
+        Name of the table in it.
+    """
 
     def __init__(self, path: Path, name: str) -> None:
         self.path, self.name = path, name
         self._open: Any = None
 
     def write(self, columns: Columns) -> None:
-        """Add entries."""
+        """Add entries.
+
+        Parameters
+        ----------
+        columns : Columns
+            Columns of the entries, the same ones every time.
+        """
         content = self._content(columns)
         if self._open is None:
             self._open = self._start(content)

@@ -100,7 +100,19 @@ class InversionFilling:
             self.jensen[method] = float(np.sum(corrected * spread * inverse.weight**2))
 
     def compare(self, method: str, true: Array, eps: Array, weights: Array) -> None:
-        """Fill the distance of one method to the truth, over all generated events."""
+        """Fill the distance of one method to the truth, over all generated events.
+
+        Parameters
+        ----------
+        method : str
+            Label of the method.
+        true : ndarray of float64, shape (n_events,)
+            True efficiency of each generated event.
+        eps : ndarray of float64, shape (n_events,)
+            Efficiency by the method.
+        weights : ndarray of float64, shape (n_events,)
+            Weights of the events.
+        """
         if self.truth is None:
             return
         positive = true > 0.0  # a relative residual needs one
@@ -136,7 +148,17 @@ class InversionFilling:
             entries.fill_variance(self.exact[name], method, variance)
 
     def select(self, name: str, entries: Entries, weights: Array) -> None:
-        """Fill one observable of the selected events, not corrected."""
+        """Fill one observable of the selected events, not corrected.
+
+        Parameters
+        ----------
+        name : str
+            Observable.
+        entries : Entries
+            Its entries of the selected events.
+        weights : ndarray of float64, shape (n_entries,)
+            Weights of the entries.
+        """
         entries.fill(self.observables[name], SELECTED, weights)
 
     def correct(

@@ -11,7 +11,15 @@ __all__ = ["TaskSchema"]
 
 
 class TaskSchema(NanoAODSchema):  # type: ignore[misc]
-    """NanoAODSchema that does not warn of collections a task does not need."""
+    """NanoAODSchema that does not warn of collections a task does not need.
+
+    Parameters
+    ----------
+    *args
+        Arguments of NanoAODSchema.
+    **kwargs
+        Options of NanoAODSchema.
+    """
 
     warn_missing_crossrefs = False
 

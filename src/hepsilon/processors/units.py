@@ -32,7 +32,22 @@ class Unit(ABC):
     def probabilities(
         self, method: TagProbabilities, selections: Selections
     ) -> tuple[Array, dict[str, Array]]:
-        """Probability that every unit counts, and those of the further selections by name."""
+        """Probability that every unit counts, and those of the further selections by name.
+
+        Parameters
+        ----------
+        method : TagProbabilities
+            Probabilities of one method.
+        selections : Selections
+            Conditions that are asked for.
+
+        Returns
+        -------
+        counts : ndarray of float64, shape (n_units,)
+            Probability in [0, 1] that each unit counts.
+        others : dict of str to ndarray of float64, shape (n_units,)
+            Probabilities of the further selections by name.
+        """
 
     @abstractmethod
     def weights(self, events: Array, offsets: Offsets, selections: Selections) -> Array:

@@ -23,6 +23,18 @@ def number_text(value: float | None, digits: int = 1) -> str:
     """Number with thousands separators; ``-`` where it is not known.
 
     Sums of weights may be of any size: small ones have four significant digits.
+
+    Parameters
+    ----------
+    value : float or None
+        Number.
+    digits : int, default 1
+        Digits after the point.
+
+    Returns
+    -------
+    str
+        Text.
     """
     if value is None:
         return "-"
@@ -41,7 +53,20 @@ def signed_text(value: float | None) -> str:
 
 
 def ratio_text(chi2: float, ndf: int) -> str:
-    """chi2 / ndf; ``-`` without bins."""
+    """chi2 / ndf; ``-`` without bins.
+
+    Parameters
+    ----------
+    chi2 : float
+        Value of the statistic.
+    ndf : int
+        Degrees of freedom.
+
+    Returns
+    -------
+    str
+        Text with two digits after the point.
+    """
     return f"{chi2 / ndf:.2f}" if ndf else "-"
 
 
@@ -64,7 +89,20 @@ def outside_text(entry: Entry) -> str:
 
 
 def html_table(header: list[str], rows: list[list[str]]) -> str:
-    """Table as HTML, in a box that scrolls sideways where the page is narrow."""
+    """Table as HTML, in a box that scrolls sideways where the page is narrow.
+
+    Parameters
+    ----------
+    header : list of str
+        Names of the columns.
+    rows : list of list of str
+        Cells of every row, as plain text.
+
+    Returns
+    -------
+    str
+        HTML.
+    """
     head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
     body = "".join(
         "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hepsilon._system.quiet import quiet_start
 from hepsilon.arrays.types import Array
 from hepsilon.config.learning import Recipe
 from hepsilon.training.batches import BatchPart
@@ -61,6 +62,8 @@ def _tensorflow(loss: Loss, jit: bool) -> ValueAndGradient:
         tensors = {name: tf.constant(array) for name, array in inputs.items()}
         return compiled(weights, tensors, *map(tf.constant, others))
 
+    with quiet_start():  # XLA tells once that it has started
+        tf.function(lambda: tf.constant(0.0), jit_compile=True)()
     return call
 
 

@@ -2,11 +2,8 @@
 
 correctionlib evaluates a correction, but does not say beforehand which arguments it has a value
 for: a key that is not known is an error in the middle of an evaluation, and a number outside the
-bins is, by the choice of the file, an error, clamped or given another value. A correction is a
-tree: nodes of categories choose by a key (systematic, working point, flavour), nodes of bins by
-numbers (pt, abseta), and the leaves are values. :func:`_choices` collects the keys on each way from
-the root to a value, which answers what a correction knows of without an evaluation; :func:`_walk`
-follows the values of a chunk, and finds those outside the bins with what the file does with them.
+bins is, by the choice of the file, an error, clamped or given another value. What a correction
+takes is read from its tree (:mod:`hepsilon.weights.correction_tree`).
 """
 
 from __future__ import annotations
@@ -14,25 +11,26 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
-from typing import Any, TypeAlias
+from typing import Any
 
 import correctionlib
 import numpy as np
 
 from hepsilon._system.files import find_file
 from hepsilon.errors import ArtifactError
+from hepsilon.weights.correction_tree import Choice, Range, Way, choices, common_ranges
 
-__all__ = ["Correction", "Outside", "Range", "content_of", "corrections_in"]
+__all__ = ["Correction", "CorrectionFile", "content_of", "opened"]
 
-Range: TypeAlias = tuple[float, float]
-Choice: TypeAlias = frozenset[tuple[str, int | str]]
+SCHEMA_VERSION = 2
 SYSTEMATICS = ("systematic", "weights", "ValType", "scale_factors")  # BTV, LUM, EGM, MUO
 # Module level, so that a worker reads a file once, however many handles it unpickles.
-_FILES: dict[str, dict[str, Correction]] = {}
+_FILES: dict[str, CorrectionFile] = {}
 _LOCK = Lock()
 
 
@@ -54,6 +52,8 @@ class Correction:
         Root of the tree, as in the file.
     descriptions : dict of str to str
         Description of every input that has one.
+    raw : dict
+        Correction as in the file.
     """
 
     name: str
@@ -62,6 +62,9 @@ class Correction:
     choices: frozenset[Choice]
     data: Any
     descriptions: dict[str, str]
+    raw: dict[str, Any]
+    _ranges: dict[Any, dict[str, Range] | None] = field(default_factory=dict, repr=False)
+    _below: dict[tuple[int, str], Correction] = field(default_factory=dict, repr=False)
 
     @property
     def systematic(self) -> str:
@@ -113,11 +116,8 @@ class Correction:
             all(chosen.get(name, key) == key for name, key in choice) for choice in self.choices
         )
 
-    def outside(self, values: Mapping[str, Any], size: int) -> list[Outside]:
-        """Values outside the bins on their way through the tree.
-
-        A refused value goes on as its nearest one inside, so that all refusals of a row are found.
-        What is below a transform sees another value than the argument, and is not looked at.
+    def way(self, values: Mapping[str, Any], size: int) -> Way:
+        """Way of many arguments through the tree, with those outside the bins.
 
         Parameters
         ----------
@@ -128,124 +128,68 @@ class Correction:
 
         Returns
         -------
-        list of Outside
-            One entry for each binned input of each node with values outside.
+        Way
+            What was found on the way; rows that are inside everywhere are not followed.
         """
-        found: list[Outside] = []
-        columns = {
-            name: np.array(value, np.float64) if np.ndim(value) else value
-            for name, value in values.items()
-        }
-        _walk(self.data, columns, np.arange(size), self.inputs, found)
-        return found
+        values = {name: values[name] for name in self.inputs}
+        shared = [name for name, value in values.items() if not np.ndim(value)]
+        keys = {name: values[name] for name in shared if self.inputs[name] != "real"}
+        cached = tuple(sorted(keys.items()))
+        if cached not in self._ranges:
+            self._ranges[cached] = common_ranges(self.data, keys)
+        ranges = self._ranges[cached]
+        doubtful = np.full(size, ranges is None)
+        for name, (low, high) in (ranges or {}).items():
+            doubtful |= np.logical_not((values[name] >= low) & (values[name] < high))
+        rows = np.flatnonzero(doubtful)
+        way = Way(self.inputs, {})
+        if rows.size:
+            way.columns = {
+                name: np.full(size, value, np.float64) if self.inputs[name] != "string" else value
+                for name, value in values.items()
+            }
+            way.follow(self.data, rows)
+        return way
+
+    def below(self, node: Mapping[str, Any], branch: str) -> Correction:
+        """Correction that starts at a branch of a node that transforms an argument.
+
+        Parameters
+        ----------
+        node : mapping
+            Node of this tree.
+        branch : {"rule", "content"}
+            Its branch.
+
+        Returns
+        -------
+        Correction
+            Correction with the same inputs.
+        """
+        key = id(node), branch
+        if key not in self._below:
+            raw = {**self.raw, "data": node[branch]}
+            text = json.dumps({"schema_version": 2, "corrections": [raw]})
+            evaluators = correctionlib.CorrectionSet.from_string(text)
+            name = f"{self.name}, below a transform of {node['input']}"
+            self._below[key] = _correction(raw, evaluators[raw["name"]].evaluate, name)
+        return self._below[key]
 
 
 @dataclass(frozen=True)
-class Outside:
-    """Values of an input outside the bins of one node.
+class CorrectionFile:
+    """Content of a correctionlib file.
 
     Attributes
     ----------
-    name : str
-        Input.
-    limits : tuple of (float, float)
-        First and last edge.
-    rows : ndarray of int64
-        Positions of the values.
-    inner : ndarray of float64, or None
-        Nearest values inside, where the file refuses; None where the file has an answer.
+    corrections : dict of str to Correction
+        Corrections by name.
+    compounds : dict of str to tuple of str
+        Names of the corrections that each compound correction applies one after the other.
     """
 
-    name: str
-    limits: Range
-    rows: Any
-    inner: Any
-
-
-def _walk(
-    node: Any, values: dict[str, Any], rows: Any, types: Mapping[str, str], found: list[Outside]
-) -> None:
-    """Follow rows from a node to their values, and note where they leave the bins."""
-    kind = node["nodetype"] if isinstance(node, Mapping) else "value"
-    if not rows.size:
-        return
-    if kind == "category":
-        value, left = values[node["input"]], np.ones(rows.size, bool)
-        for item in node["content"]:
-            column = value[rows] if np.ndim(value) else value
-            chosen = np.broadcast_to(np.asarray(column == item["key"]), rows.shape)
-            left = left & ~chosen
-            _walk(item["value"], values, rows[chosen], types, found)
-        _walk(node.get("default"), values, rows[left], types, found)
-    elif kind in ("binning", "multibinning"):
-        one = kind == "binning"
-        names = [node["input"]] if one else node["inputs"]
-        axes = [_edges(edges) for edges in ([node["edges"]] if one else node["edges"])]
-        flow, away = node["flow"], np.zeros(rows.size, bool)
-        index = np.zeros(rows.size, np.int64)
-        for name, edges in zip(names, axes, strict=True):
-            column = np.asarray(values[name], np.float64)
-            column = column[rows] if column.ndim else np.full(rows.size, float(column))
-            low, high = float(edges[0]), float(edges[-1])
-            outside = (column < low) | (column >= high)
-            inner = _inside(column, low, high, types.get(name) == "int")
-            if outside.any():
-                refused = flow == "error"
-                moved = inner[outside] if refused else None
-                found.append(Outside(name, (low, high), rows[outside], moved))
-                if refused and np.ndim(values[name]):
-                    values[name][rows[outside]] = moved
-                away |= outside
-            if flow == "wrap" and np.isfinite([low, high]).all():
-                inner = np.where(outside, low + np.mod(column - low, high - low), inner)
-            bins = np.searchsorted(edges, inner, side="right") - 1
-            index = index * (edges.size - 1) + np.clip(bins, 0, edges.size - 2)
-        if flow not in ("error", "clamp", "wrap"):  # a value or a node of its own
-            _walk(flow, values, rows[away], types, found)
-            rows, index = rows[~away], index[~away]
-        for position in np.unique(index).tolist():
-            _walk(node["content"][position], values, rows[index == position], types, found)
-
-
-def _edges(edges: Any) -> Any:
-    """Edges of a binning; a file writes infinite ones as words."""
-    if isinstance(edges, Mapping):
-        return np.linspace(float(edges["low"]), float(edges["high"]), int(edges["n"]) + 1)
-    return np.array([float(edge) for edge in edges])
-
-
-def _inside(values: Any, low: float, high: float, integer: bool) -> Any:
-    """Nearest values inside; the upper edge is outside."""
-    if integer:
-        return np.clip(values, np.ceil(low), np.ceil(high) - 1.0)
-    return np.clip(values, low, np.nextafter(high, low))
-
-
-def _choices(node: Any) -> frozenset[Choice]:
-    """Keys, as (input, key) pairs, on each way from a node to a value.
-
-    The default of a category is a way without key, as it takes any. Nodes below a transform see
-    another value than the argument, so their keys of its input are dropped. The raw JSON is walked,
-    because the records of correctionlib's own schema take long to make for large files.
-    """
-    kind = node["nodetype"] if isinstance(node, Mapping) else "value"
-    if kind == "category":
-        ways = {
-            choice | {(node["input"], item["key"])}
-            for item in node["content"]
-            for choice in _choices(item["value"])
-        }
-        default = node.get("default")
-        return frozenset(ways if default is None else ways | _choices(default))
-    if kind in ("binning", "multibinning"):
-        below = [*node["content"], *([node["flow"]] if isinstance(node["flow"], Mapping) else [])]
-        return frozenset().union(*map(_choices, below))
-    if kind == "transform":
-        return frozenset(
-            frozenset(pair for pair in choice if pair[0] != node["input"])
-            for choice in _choices(node["content"])
-        )
-    return frozenset({frozenset()})
+    corrections: dict[str, Correction]
+    compounds: dict[str, tuple[str, ...]]
 
 
 def content_of(path: str) -> bytes:
@@ -272,8 +216,8 @@ def content_of(path: str) -> bytes:
         raise ArtifactError(f"no scale factor file {path!r}: {error.strerror}") from None
 
 
-def corrections_in(path: str, expected: str) -> dict[str, Correction]:
-    """Corrections of a file, which a process reads only once.
+def opened(path: str, expected: str) -> CorrectionFile:
+    """Content of a file, which a process reads only once.
 
     Parameters
     ----------
@@ -284,8 +228,8 @@ def corrections_in(path: str, expected: str) -> dict[str, Correction]:
 
     Returns
     -------
-    dict of str to Correction
-        Corrections by name.
+    CorrectionFile
+        Corrections of the file.
 
     Raises
     ------
@@ -300,31 +244,48 @@ def corrections_in(path: str, expected: str) -> dict[str, Correction]:
             try:
                 _FILES[expected] = _parsed(content)
             except ArtifactError as error:
-                raise ArtifactError(f"{path}: {error}") from None
-            except Exception as error:  # gzip, json and correctionlib raise many kinds
+                raise ArtifactError(f"{path} is not a correctionlib file: {error}") from None
+            except Exception as error:  # correctionlib raises many kinds
                 raise ArtifactError(f"{path} is not a correctionlib file: {error!r}") from None
         return _FILES[expected]
 
 
-def _parsed(content: bytes) -> dict[str, Correction]:
-    text = (gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content).decode()
-    raw_file = json.loads(text)
-    version = raw_file.get("schema_version", 2) if isinstance(raw_file, dict) else 2
-    if version != 2:
+def _parsed(content: bytes) -> CorrectionFile:
+    text = _text(content)
+    try:
+        raw_file = json.loads(text)
+    except json.JSONDecodeError as error:
+        cut = "it is cut off or damaged" if text.strip() else "it is empty"
+        raise ArtifactError(f"expected JSON, but {cut} ({error})") from None
+    if not isinstance(raw_file, dict) or "schema_version" not in raw_file:
+        raise ArtifactError("expected JSON with a schema_version and corrections")
+    version = raw_file["schema_version"]
+    if version != SCHEMA_VERSION or isinstance(version, bool):
         raise ArtifactError(
-            f"expected a correctionlib file of schema version 2, received {version}"
+            f"expected schema version {SCHEMA_VERSION}, received {version!r}; "
+            "correctionlib's own tools convert older files"
         )
     evaluators = correctionlib.CorrectionSet.from_string(text)
-    corrections = {}
-    for raw in raw_file["corrections"]:
-        name, inputs = raw["name"], {entry["name"]: entry["type"] for entry in raw["inputs"]}
-        evaluate = evaluators[name].evaluate
-        corrections[name] = Correction(
-            name,
-            evaluate,
-            inputs,
-            _choices(raw["data"]),
-            raw["data"],
-            {e["name"]: e.get("description") or "" for e in raw["inputs"]},
-        )
-    return corrections
+    corrections = {
+        raw["name"]: _correction(raw, evaluators[raw["name"]].evaluate, raw["name"])
+        for raw in raw_file["corrections"]
+    }
+    compounds = raw_file.get("compound_corrections") or []
+    return CorrectionFile(corrections, {raw["name"]: tuple(raw["stack"]) for raw in compounds})
+
+
+def _text(content: bytes) -> str:
+    try:
+        return (gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content).decode()
+    except (OSError, EOFError, zlib.error) as error:
+        raise ArtifactError(f"its compression is cut off or damaged ({error})") from None
+    except UnicodeDecodeError as error:
+        raise ArtifactError(f"expected text or gzip, received other bytes ({error})") from None
+
+
+def _correction(raw: Mapping[str, Any], evaluate: Callable[..., Any], name: str) -> Correction:
+    inputs = {entry["name"]: entry["type"] for entry in raw["inputs"]}
+    descriptions = {entry["name"]: entry.get("description") or "" for entry in raw["inputs"]}
+    return Correction(
+        name, evaluate, inputs, choices(raw["data"]), raw["data"], descriptions, dict(raw)
+    )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +25,8 @@ from hepsilon.arrays.fields import field
 from hepsilon.arrays.types import Array
 from hepsilon.errors import ConfigError, InputError, ScaleFactorWarning
 from hepsilon.weights.bins import ScaleFactors
-from hepsilon.weights.correctionlib import Correction, content_of, corrections_in
+from hepsilon.weights.correction_tree import Way
+from hepsilon.weights.correctionlib import Correction, content_of, opened
 
 __all__ = ["TagScaleFactors"]
 
@@ -37,6 +39,7 @@ FIELDS = {"abseta": "eta", "eta": "eta", "pt": "pt"}
 NOMINAL = ("central", "nominal", "nom", "sf")
 WORKING_POINT_VALUES = "_wp_values"
 _TYPES = {"int": np.int32, "real": np.float64}
+_INT32 = np.iinfo(np.int32)
 SYSTEMATIC, WORKING_POINT, DISCRIMINANT = "systematic", "working_point", "discriminant"
 
 
@@ -69,6 +72,8 @@ class TagScaleFactors:
         Key of the file without variation.
     out_of_range : {"raise", "clamp", "ignore"}
         Treatment of jets that the file refuses.
+    flavours : mapping of int to int
+        Flavours of the jets that count as another one.
 
     Notes
     -----
@@ -92,6 +97,7 @@ class TagScaleFactors:
     systematics: Mapping[str, tuple[str, str]]
     nominal: str
     out_of_range: OutOfRange
+    flavours: Mapping[int, int]
 
     @classmethod
     def load(
@@ -105,6 +111,7 @@ class TagScaleFactors:
         systematics: Mapping[str, tuple[str, str]] | None = None,
         nominal: str | None = None,
         out_of_range: OutOfRange = "raise",
+        flavours: Mapping[int, int] | None = None,
     ) -> TagScaleFactors:
         """Read a file and check that it has what is asked for.
 
@@ -137,7 +144,12 @@ class TagScaleFactors:
             ``"clamp"`` them into the nearest bin, or ``"ignore"`` them with a factor of 1, both
             counted in a :class:`~hepsilon.ScaleFactorWarning`. Where the file has an answer of its
             own outside its bins, that is taken and counted likewise. The upper edge of the last bin
-            is outside.
+            is outside. Where no bin is near (such as for an unknown key) clamping is an error too.
+        flavours : mapping of int to int, optional
+            Flavours of the jets that count as another one of the file, such as
+            ``{21: 0, 1: 0, 2: 0, 3: 0}`` for gluons and light quarks; their jets are counted in a
+            :class:`~hepsilon.ScaleFactorWarning`. By default a flavour that the file does not have
+            is an error.
 
         Returns
         -------
@@ -150,6 +162,12 @@ class TagScaleFactors:
             If the file is missing, or is not a correctionlib file.
         ConfigError
             If the file does not have a correction, input, working point or systematic.
+
+        Warns
+        -----
+        ScaleFactorWarning
+            If ``systematics`` name a total beside its parts, or a pair of keys twice: added in
+            quadrature they count twice.
         """
         where = str(Path(path).resolve())
         factors = cls(
@@ -162,6 +180,7 @@ class TagScaleFactors:
             dict(systematics or {}),
             nominal or NOMINAL[0],
             out_of_range,
+            dict(flavours or {}),
         )
         parts = factors._parts()
         if nominal is None:
@@ -171,6 +190,8 @@ class TagScaleFactors:
         if systematics is None:
             factors = replace(factors, systematics=_default_systematics(where, parts))
         _check(factors, parts)
+        if systematics is not None:
+            _warn_of_double_counting(factors, parts)
         return factors
 
     @staticmethod
@@ -201,10 +222,10 @@ class TagScaleFactors:
         For a task with these working points::
 
             cuts = TagScaleFactors.read_working_points("btagging.json.gz", "deepJet")
-            Passed("btagDeepFlavB", above=tuple(cuts.values()), names=tuple(cuts))
+            Passed(field="btagDeepFlavB", above=tuple(cuts.values()), names=tuple(cuts))
         """
         where = str(Path(path).resolve())
-        file = corrections_in(where, hashlib.sha256(content_of(where)).hexdigest())
+        file = opened(where, hashlib.sha256(content_of(where)).hexdigest()).corrections
         full = name if name in file else name + WORKING_POINT_VALUES
         tables = [
             n
@@ -285,9 +306,17 @@ class TagScaleFactors:
         """Corrections that are used, by name."""
         named = self.corrections
         names = dict.fromkeys([named] if isinstance(named, str) else named.values())
-        file = corrections_in(self.path, self.hash)
-        _require(names, file, f"{self.path}: corrections", some=True)
-        return {name: file[name] for name in names}
+        file = opened(self.path, self.hash)
+        for name in names:
+            if name in file.compounds:
+                raise ConfigError(
+                    f"{self.path}: {name} is a CompoundCorrection, which applies "
+                    f"{list(file.compounds[name])} one after the other; expected a correction. "
+                    "Name one of these, or evaluate it with correctionlib and give the factors as "
+                    "hepsilon.ScaleFactors(nominal, variations, kind)"
+                )
+        _require(names, file.corrections, f"{self.path}: corrections", some=True)
+        return {name: file.corrections[name] for name in names}
 
     def _source(self, name: str) -> str | float | None:
         """Field of the jets or number behind an input; for a string, the text itself."""
@@ -319,6 +348,28 @@ class TagScaleFactors:
 
 
 @dataclass(frozen=True)
+class _Group:
+    """Jets of one flavour.
+
+    Attributes
+    ----------
+    flavour : int
+        Flavour.
+    part : Correction or None
+        Its correction; None if it has none.
+    rows : ndarray of int64
+        Positions of the jets.
+    numbers : dict of str to ndarray of float64
+        Values of these jets by input.
+    """
+
+    flavour: int
+    part: Correction | None
+    rows: Array
+    numbers: dict[str, Array]
+
+
+@dataclass(frozen=True)
 class _JetInputs:
     """Jets of a chunk as flat arguments of corrections.
 
@@ -328,12 +379,12 @@ class _JetInputs:
         Scale factors that are asked for.
     size : int
         Number of jets.
-    groups : list of tuple of (int, Correction or None, ndarray of int64)
-        Flavour, its correction (None if it has none), and the positions of its jets.
-    numbers : dict of str to ndarray of float64, shape (size,)
-        Values of all jets by input.
+    groups : list of _Group
+        Jets by flavour.
     columns : list of dict of str to str or float
         Arguments with one value for all jets, for each column of the result.
+    replaced : dict of (int, int) to int
+        Number of jets by their flavour and the one that they count as.
     moved : dict of str to ndarray of bool, shape (size,)
         Jets that the file refuses and that were moved into the range or ignored, by input.
     answered : dict of str to ndarray of bool, shape (size,)
@@ -342,9 +393,9 @@ class _JetInputs:
 
     options: TagScaleFactors
     size: int
-    groups: list[tuple[int, Correction | None, Array]]
-    numbers: dict[str, Array]
+    groups: list[_Group]
     columns: list[Arguments]
+    replaced: dict[tuple[int, int], int]
     moved: dict[str, Array]
     answered: dict[str, Array]
 
@@ -352,27 +403,33 @@ class _JetInputs:
     def of(cls, options: TagScaleFactors, jets: ak.Array, columns: list[Arguments]) -> _JetInputs:
         """Take the arguments of the corrections from the jets."""
         parts, named = options._parts(), options.corrections
+        replaced: dict[tuple[int, int], int] = {}
         if isinstance(named, str) and not options._of_flavour(parts[named]):
             flavours = np.zeros(int(offsets_of(jets)[-1]), np.int32)  # one group for all
         else:
-            flavours = flat(field(jets, options.category), np.int32, name=options.category)
-        groups = []
-        for flavour in np.unique(flavours).tolist():
-            name = named if isinstance(named, str) else named.get(flavour, "")
-            groups.append((flavour, parts.get(name), np.flatnonzero(flavours == flavour)))
+            flavours, replaced = _flavours(options, jets)
         numbers: dict[str, Array] = {}
         texts: dict[str, str | float] = {}
-        for name, kind in [item for part in parts.values() for item in part.inputs.items()]:
+        every = [(part, *item) for part in parts.values() for item in part.inputs.items()]
+        for correction, name, kind in every:
             source = options._source(name)
-            if source is None or name in columns[0] or name in numbers:
+            if source in (None, options.category) or name in columns[0] or name in numbers:
                 continue
             if kind == "string" or not isinstance(source, str):
                 texts[name] = source
-            else:
-                values = check_finite(flat(field(jets, source), name=source), source)
-                numbers[name] = np.abs(values) if "abseta" in name.lower() else values
+                continue
+            values = check_finite(flat(field(jets, source), name=source), source)
+            if kind == "int":
+                _check_whole(values, f"{options.path}: {correction.name}: {name}")
+            numbers[name] = np.abs(values) if "abseta" in name.lower() else values
+        groups = []
+        for flavour in np.unique(flavours).tolist():
+            name = named if isinstance(named, str) else named.get(flavour, "")
+            rows = np.flatnonzero(flavours == flavour)
+            taken = {key: values[rows] for key, values in numbers.items()}
+            groups.append(_Group(flavour, parts.get(name), rows, taken))
         columns = [{**texts, **column} for column in columns]
-        return cls(options, flavours.size, groups, numbers, columns, {}, {})
+        return cls(options, flavours.size, groups, columns, replaced, {}, {})
 
     def factors(
         self, key: str, nominal: Array | None = None, only: Correction | None = None
@@ -383,19 +440,23 @@ class _JetInputs:
         copy, and only jets whose correction is ``only`` and has the key change.
         """
         values = np.empty((self.size, len(self.columns))) if nominal is None else nominal.copy()
-        for flavour, part, rows in self.groups:
+        for group in self.groups:
+            flavour, part, rows = group.flavour, group.part, group.rows
             if only is not None and part is not only:
                 continue
             for i, column in enumerate(self.columns):
                 given = {**column, part.systematic if part else SYSTEMATIC: key}
                 taken = dict.fromkeys(self.options._of_flavour(part), flavour) if part else {}
                 if part is not None and part.has(given | taken):
-                    values[rows, i] = self._evaluate(part, given, rows)
+                    values[rows, i] = self._evaluate(
+                        part, {**group.numbers, **given, **taken}, rows
+                    )
                 elif nominal is None:
                     expected = f"that {part.name} has" if part else f"of {self.options.corrections}"
                     raise InputError(
                         f"{self.options.path}: expected jets of a {self.options.category} "
-                        f"{expected}, received {rows.size} of {self.size} jets of {flavour}"
+                        f"{expected}, received {rows.size} of {self.size} jets of {flavour}; jets "
+                        f"of one flavour count as another with flavours={{{flavour}: ...}}"
                     )
         bad = int(np.count_nonzero(~(np.isfinite(values) & (values >= 0.0))))
         if bad:
@@ -405,57 +466,104 @@ class _JetInputs:
             )
         return values
 
-    def _evaluate(self, part: Correction, given: Arguments, rows: Array) -> Array:
-        """Factors of some jets, from arguments in the order of the file."""
-        values: dict[str, Any] = {}
+    def _evaluate(self, part: Correction, values: Mapping[str, Any], rows: Array) -> Array:
+        """Factors of some jets; 1 for those that are ignored."""
         for name, kind in part.inputs.items():
-            value: Any = self.numbers[name][rows] if name in self.numbers else given[name]
-            if kind != "string":
-                value = np.broadcast_to(np.asarray(value, np.float64), rows.shape).copy()
-                if kind == "int" and (value != np.round(value)).any():
-                    raise InputError(
-                        f"{self.options.path}: {part.name}: expected whole numbers of {name}, "
-                        f"received {np.count_nonzero(value != np.round(value))} others"
-                    )
-            values[name] = value
-        kept = np.ones(rows.size, bool)
-        outside = part.outside(values, rows.size)
-        for found in outside:
-            if found.inner is None:
+            if kind == "int" and not np.ndim(values[name]):
+                _check_whole(np.asarray(values[name]), f"{self.options.path}: {part.name}: {name}")
+        factors, kept = self._numbers(part, values, rows)
+        return np.where(kept, factors, 1.0)
+
+    def _numbers(
+        self, part: Correction, values: Mapping[str, Any], rows: Array
+    ) -> tuple[Array, Array]:
+        """Values of a correction, and False where jets are ignored."""
+        way = part.way(values, rows.size)
+        kept = self._settle(part, way, rows)
+        if any(found.inner is not None for found in way.outside):
+            values = way.columns
+        numbers, plain = np.empty(rows.size), kept.copy()
+        for node, below in way.transformed:
+            some = below[kept[below]]
+            plain[some] = False
+            numbers[some], kept[some] = self._below(part, node, _rows_of(values, some), rows[some])
+        some = np.flatnonzero(plain)
+        if some.size:
+            taken = values if some.size == rows.size else _rows_of(values, some)
+            numbers[some], kept[some] = self._answers(part, taken, rows[some])
+        return numbers, kept
+
+    def _settle(self, part: Correction, way: Way, rows: Array) -> Array:
+        """Note the jets outside the bins, and refuse or ignore (False) those without an answer."""
+        policy, kept = self.options.out_of_range, np.ones(rows.size, bool)
+        for found in way.outside:
+            if found.answered:
                 self._mark(self.answered, found.name, rows[found.rows])
                 continue
-            if self.options.out_of_range == "raise":
-                low, high = found.limits
+            if policy == "raise" or (policy == "clamp" and found.inner is None):
                 same = [
                     other.rows
-                    for other in outside
-                    if (other.name, other.limits) == (found.name, found.limits)
-                    and other.inner is not None
+                    for other in way.outside
+                    if other.expected == found.expected and not other.answered
                 ]
                 count = np.unique(np.concatenate(same)).size
                 raise InputError(
-                    f"{self.options.path}: {part.name}: expected {found.name} in "
-                    f"[{low:g}, {high:g}), received {count} of {rows.size} jets outside"
+                    f"{self.options.path}: {part.name}: expected {found.expected}, received "
+                    f"{count} of {rows.size} jets outside"
                 )
             self._mark(self.moved, found.name, rows[found.rows])
-            values[found.name][found.rows] = found.inner
-            kept[found.rows] &= self.options.out_of_range == "clamp"
-        factors = np.ones(rows.size)
+            kept[found.rows] &= policy == "clamp"
+        return kept
+
+    def _below(
+        self, part: Correction, node: Mapping[str, Any], values: Mapping[str, Any], rows: Array
+    ) -> tuple[Array, Array]:
+        """Values below a node that transforms an argument, as correctionlib makes them."""
+        name, numbers = node["input"], np.ones(rows.size)
+        new, kept = self._numbers(part.below(node, "rule"), values, rows)
+        if part.inputs[name] == "int":
+            new = np.trunc(new + np.copysign(0.5, new))
+        some = np.flatnonzero(kept)
+        if some.size:
+            values = {**_rows_of(values, some), name: new[some]}
+            content = part.below(node, "content")
+            numbers[some], kept[some] = self._numbers(content, values, rows[some])
+        return numbers, kept
+
+    def _answers(
+        self, part: Correction, values: Mapping[str, Any], rows: Array
+    ) -> tuple[Array, Array]:
+        """Values from correctionlib, which refuses a whole batch for one of its jets."""
         arguments = [
-            values[name] if kind == "string" else values[name][kept].astype(_TYPES[kind])
+            values[name]
+            if kind == "string"
+            else np.broadcast_to(np.asarray(values[name], _TYPES[kind]), rows.shape)
             for name, kind in part.inputs.items()
         ]
-        try:
-            factors[kept] = np.asarray(part.evaluate(*arguments), np.float64)
-        except (IndexError, RuntimeError, ValueError) as error:
-            raise InputError(f"{self.options.path}: {part.name}: {error}") from None
-        return factors
+        numbers, answered, reason = _answers(part, arguments, rows.size)
+        refused = rows[~answered]
+        if refused.size and self.options.out_of_range != "ignore":
+            raise InputError(
+                f"{self.options.path}: {part.name}: expected jets that correctionlib has an answer "
+                f"for, received {refused.size} of {rows.size} others ({reason})"
+            )
+        if refused.size:
+            self._mark(self.moved, part.name, refused)
+        return numbers, answered
 
     def _mark(self, masks: dict[str, Array], name: str, rows: Array) -> None:
         masks.setdefault(name, np.zeros(self.size, bool))[rows] = True
 
     def warn(self) -> None:
-        """Warn of jets outside the bins, with their number and what they got."""
+        """Warn of jets outside the bins or of replaced flavours, with their number."""
+        if self.replaced:
+            counts = [f"{n} of {old} as {new}" for (old, new), n in self.replaced.items()]
+            warnings.warn(
+                f"{self.options.path}: of {self.size} jets count by {self.options.category} "
+                f"{', '.join(counts)} (flavours)",
+                ScaleFactorWarning,
+                stacklevel=4,
+            )
         ignored = self.options.out_of_range == "ignore"
         what = "ignored, with a factor of 1" if ignored else "moved inside"
         for masks, how in ((self.moved, what), (self.answered, "as the file answers there")):
@@ -467,6 +575,54 @@ class _JetInputs:
                     ScaleFactorWarning,
                     stacklevel=4,
                 )
+
+
+def _flavours(options: TagScaleFactors, jets: ak.Array) -> tuple[Array, dict[tuple[int, int], int]]:
+    """Flavours that the jets count as, and the number of jets for each that was replaced."""
+    name = options.category
+    values = check_finite(flat(field(jets, name), name=name), name)
+    _check_whole(values, f"{options.path}: {name}")
+    flavours = values.astype(np.int32)
+    result, replaced = flavours.copy(), Counter[tuple[int, int]]()
+    for old, new in options.flavours.items():
+        rows = flavours == old
+        result[rows] = new
+        if old != new and rows.any():
+            replaced[old, new] += int(np.count_nonzero(rows))
+    return result, dict(replaced)
+
+
+def _check_whole(values: Array, what: str) -> None:
+    """Refuse numbers that int32 would change."""
+    others = (values != np.round(values)) | (values < _INT32.min) | (values > _INT32.max)
+    if others.any():
+        raise InputError(
+            f"{what}: expected whole numbers of 32 bits, received {np.count_nonzero(others)} of "
+            f"{values.size} others"
+        )
+
+
+def _rows_of(values: Mapping[str, Any], rows: Array) -> dict[str, Any]:
+    """Arguments of some rows."""
+    return {name: value[rows] if np.ndim(value) else value for name, value in values.items()}
+
+
+def _answers(part: Correction, arguments: list[Any], size: int) -> tuple[Array, Array, str]:
+    """Values, False where correctionlib has none, and its reason; halves are tried after errors."""
+    try:
+        values = np.asarray(part.evaluate(*arguments), np.float64)
+        return np.broadcast_to(values, size), np.ones(size, bool), ""
+    except (IndexError, RuntimeError, ValueError) as error:
+        if size == 1:
+            return np.ones(1), np.zeros(1, bool), str(error)
+    halves = [
+        [a[half] if np.ndim(a) else a for a in arguments]
+        for half in (slice(size // 2), slice(size // 2, size))
+    ]
+    first = _answers(part, halves[0], size // 2)
+    second = _answers(part, halves[1], size - size // 2)
+    values, known = (np.concatenate([first[i], second[i]]) for i in (0, 1))
+    return values, known, first[2] or second[2]
 
 
 def _pairs(keys: Iterable[str]) -> dict[str, tuple[str, str]]:
@@ -500,6 +656,25 @@ def _default_systematics(path: str, parts: Mapping[str, Correction]) -> dict[str
                 f"choice of them as systematics, received none of {pairs}"
             )
     return chosen
+
+
+def _warn_of_double_counting(options: TagScaleFactors, parts: Mapping[str, Correction]) -> None:
+    """Warn of a total beside its parts, and of a pair under two names."""
+    chosen = {name: frozenset(pair) for name, pair in options.systematics.items()}
+    for correction, part in parts.items():
+        named = {frozenset(p): n for n, p in _pairs(part.keys(part.systematic)).items()}
+        totals = [name for name, pair in chosen.items() if named.get(pair) == "total"]
+        others = [name for name, pair in chosen.items() if named.get(pair, "total") != "total"]
+        twice = [name for name, pair in chosen.items() if list(chosen.values()).count(pair) > 1]
+        both = totals and others
+        what = f"{totals}, which contain {others}," if both else f"equal pairs for {twice}"
+        if both or twice:
+            warnings.warn(
+                f"{options.path}: systematics of {correction} have {what} and added in quadrature "
+                "count twice; use the total or its parts",
+                ScaleFactorWarning,
+                stacklevel=3,
+            )
 
 
 def _require(

@@ -112,7 +112,23 @@ class RootTable:
 
 
 def root_trees(path: str) -> dict[str, int]:
-    """List the trees of a ROOT file, with their numbers of entries."""
+    """List the trees of a ROOT file.
+
+    Parameters
+    ----------
+    path : str
+        Path or URL of the file.
+
+    Returns
+    -------
+    dict of str to int
+        Number of entries by name.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read.
+    """
     try:
         with uproot.open(path) as file:
             classes = file.classnames(recursive=True)
