@@ -106,9 +106,10 @@ def test_truth_that_only_the_training_had_is_left_out(run, folder, tmp_path):
 @pytest.mark.parametrize("name", ["map", "train"])
 def test_the_configuration_is_written_and_read_again(run, folder, tmp_path, name):
     out = tmp_path / "again.toml"
-    code, stdout, err = run("info", folder / f"{name}.hepsilon", "--toml", out)
+    code, stdout, err = run("info", folder / f"{name}.hepsilon", "--toml", "--out", out)
     assert (code, stdout) == (0, "")
     assert f"wrote {out}" in err
+    assert run("info", "--toml", folder / f"{name}.hepsilon")[1] == out.read_text("utf-8")
     original, again = load_config(folder / "config.toml"), load_config(out)
     for part in ("task", "input", "observables"):
         assert getattr(again, part) == getattr(original, part)
@@ -130,7 +131,8 @@ def cli_card(run, path):
 
 
 def test_a_file_that_exists_is_not_overwritten_by_a_configuration(run, folder):
-    code, _, err = run("info", folder / "map.hepsilon", "--toml", folder / "config.toml")
+    arguments = ["--toml", "--out", folder / "config.toml"]
+    code, _, err = run("info", folder / "map.hepsilon", *arguments)
     assert code == 2
     assert "exists" in err
 

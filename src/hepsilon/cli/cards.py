@@ -19,12 +19,17 @@ def info(args: argparse.Namespace) -> Any:
     from hepsilon.efficiencies.loading import load_correction
 
     efficiency: Any = load_correction(args.path)
-    if args.toml is not None:
-        if args.toml.exists():
-            raise ConfigError(f"{args.toml} exists; it is not overwritten")
-        write_text(args.toml, as_toml(config_of_card(efficiency.card)))
-        say(f"wrote {args.toml}")
-        return plain(efficiency.card) if args.json else None
+    if args.toml:
+        text = as_toml(config_of_card(efficiency.card))
+        if args.out is None:
+            return text
+        if args.out.exists():
+            raise ConfigError(f"{args.out} exists; it is not overwritten")
+        write_text(args.out, text)
+        say(f"wrote {args.out}")
+        return None
+    if args.out is not None:
+        raise ConfigError("--out is for --toml")
     if args.json:
         return plain(efficiency.card)
     return [table(str(args.path), ["", "value"], _card_rows(efficiency.card))]

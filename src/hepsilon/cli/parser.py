@@ -52,7 +52,7 @@ EXAMPLES = {
         hepsilon apply gnn.hepsilon events.parquet --out friend.parquet --tags '2+@M & 1+@T'""",
     "info": """\
         hepsilon info gnn.hepsilon
-        hepsilon info gnn.hepsilon --toml gnn.toml""",
+        hepsilon info gnn.hepsilon --toml > gnn.toml""",
     "export": """\
         hepsilon export gnn.hepsilon --format onnx --out gnn.onnx
         hepsilon export gnn.hepsilon --format hepsilon --out gnn.hepsilon
@@ -212,9 +212,8 @@ def _commands_of_files(parsers: Any) -> None:
     """Add what reads, rewrites or converts one model or map."""
     command = _add_command(parsers, "info", commands.info)
     command.add_argument("path", type=Path, metavar="PATH", help="model or map")
-    command.add_argument(
-        "--toml", type=Path, metavar="FILE", help="configuration to write, from what it holds"
-    )
+    command.add_argument("--toml", action="store_true", help="print the configuration it holds")
+    command.add_argument("--out", type=Path, help="file to write that configuration to")
     _json_option(command)
 
     command = _add_command(parsers, "export", commands.export)
