@@ -15,6 +15,7 @@ from hepsilon.arrays.fields import derived_field, register_field
 from hepsilon.closure import run_closure
 from hepsilon.data.dataset import read_columns
 from hepsilon.data.features import Derived
+from hepsilon.histograms.methods import ALL, DIRECT
 from hepsilon.training import train
 from tests.helpers.field import config, events, write_tree
 from tests.helpers.processes import python
@@ -35,20 +36,22 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> None:
     register_field("half_pt", ("pt",), scale=0.5)(half)
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return write_tree(tmp_path / "events.root", events(400))
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tree(tmp_path_factory.mktemp("events") / "events.root", events(400))
 
 
-@pytest.fixture(params=["map", "network"])
-def saved(request: Any, path: Path, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module", params=["map", "network"])
+def saved(request: Any, path: Path) -> Path:
     """An artifact that depends on the field."""
-    settings = config(FEATURES, map={"axes": AXES})
-    out = tmp_path / "learned.hepsilon"
-    if request.param == "network":
-        return Path(train(settings, [path], out).efficiency.path)
-    columns = read_columns([path], settings, progress=False)
-    return EfficiencyMap.fit(settings.task, columns, settings.map).save(out)
+    settings, out = config(FEATURES, map={"axes": AXES}), path.with_name(request.param)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fields, "DERIVED", dict(fields.DERIVED))
+        register_field("half_pt", ("pt",), scale=0.5)(half)
+        if request.param == "network":
+            return Path(train(settings, [path], out).efficiency.path)
+        columns = read_columns([path], settings, progress=False)
+        return EfficiencyMap.fit(settings.task, columns, settings.map).save(out)
 
 
 def test_an_artifact_says_how_a_field_is_computed(saved: Path) -> None:
@@ -172,3 +175,15 @@ def test_a_closure_names_what_is_not_registered(
     register_field("half_pt", ("pt",), scale=0.5)(half)
     again = run_closure([path], efficiency.task, {"own": efficiency}).observables
     assert all(again[name] == expected[name] for name in expected)
+
+
+def test_a_response_may_be_computed(path: Path) -> None:
+    """By hand: the jets whose half of the momentum is above 30 GeV."""
+    task = {"features": ["eta", "hadronFlavour"], "passed": {"field": "half_pt", "above": [30.0]}}
+    settings = config(task, map={"axes": {"eta": {"edges": [-2.5, 2.5]}}})
+    jets = events(400)["Jet"]
+    expected = int(ak.sum(jets.pt * 0.5 > 30.0))
+    assert np.sum(read_columns([path], settings, progress=False).passed) == expected
+    output = run_closure([path], settings.task, {}, config=settings.input)
+    direct = output.observables["pt"][{"method": DIRECT, "category": ALL}]
+    assert direct.sum(flow=True).value == expected

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import awkward as ak
+import correctionlib.schemav2 as s
 import numpy as np
 import pytest
 import uproot
 
-from hepsilon import EfficiencyMap, InputError
+from hepsilon import EfficiencyMap, InputError, ScaleFactorWarning, TagScaleFactors
 from hepsilon.closure import closure_report, run_closure
 from hepsilon.config import Config
 from hepsilon.data.dataset import read_columns
@@ -394,3 +395,73 @@ def test_a_training_says_that_events_are_repeated(
         read_columns(paths, config(TRACKS, input={"event_key": "entry"}), progress=False)
         read_columns(dimuon(tmp_path, 3, start=None), config(TRACKS), progress=False)
     assert "luminosity block" not in caplog.text
+
+
+# scale factors
+
+
+def write_correction(path: Path, flow: Any) -> None:
+    """Factors 0.90 and 0.95 below and above 100 GeV up to 1000, for |eta| < 2.5 and b jets."""
+    pt = s.Binning(
+        nodetype="binning", input="pt", edges=[20.0, 100.0, 1000.0], content=[0.9, 0.95], flow=flow
+    )
+    eta = s.Binning(
+        nodetype="binning", input="abseta", edges=[0.0, 2.5], content=[pt], flow="error"
+    )
+    flavour = s.Category(nodetype="category", input="flavor", content=[{"key": 5, "value": eta}])
+    inputs = (("systematic", "string"), ("flavor", "int"), ("abseta", "real"), ("pt", "real"))
+    nominal = [{"key": "central", "value": flavour}]
+    write_corrections(path, "sf", inputs, nominal)
+
+
+def write_corrections(path: Path, name: str, inputs: Any, content: Any) -> None:
+    correction = s.Correction(
+        name=name,
+        version=1,
+        inputs=[{"name": n, "type": kind} for n, kind in inputs],
+        output={"name": "w", "type": "real"},
+        data=s.Category(nodetype="category", input="systematic", content=content),
+    )
+    content_of = s.CorrectionSet(schema_version=2, corrections=[correction])
+    path.write_text(content_of.model_dump_json(exclude_unset=True))
+
+
+@pytest.mark.parametrize("policy", ["raise", "clamp"])
+@pytest.mark.parametrize(("flow", "expected"), [("clamp", 0.95), (1.0, 1.0)])
+def test_beyond_its_bins_the_file_answers_itself(
+    tmp_path: Path, policy: Any, flow: Any, expected: float
+) -> None:
+    write_correction(tmp_path / "flow.json", flow)
+    factors = TagScaleFactors.load(tmp_path / "flow.json", "sf", out_of_range=policy)
+    jets = ak.Array([[{"pt": 1500.0, "eta": 0.1, "hadronFlavour": 5}]])
+    with pytest.warns(ScaleFactorWarning, match="1 in pt.*as the file answers there"):
+        found = factors(jets)
+    assert found.nominal.to_list() == [[expected]]
+
+
+def test_what_the_file_refuses_is_refused_or_clamped_on_request(tmp_path: Path) -> None:
+    path = tmp_path / "flow.json"
+    write_correction(path, 1.0)
+    far = ak.Array([[{"pt": 50.0, "eta": -2.6, "hadronFlavour": 5}]])
+    with pytest.raises(InputError, match=r"expected abseta in \[0, 2\.5\), received 1 of 1"):
+        TagScaleFactors.load(path, "sf")(far)
+    with pytest.warns(ScaleFactorWarning, match="1 in abseta.*moved inside"):
+        clamped = TagScaleFactors.load(path, "sf", out_of_range="clamp")(far)
+    assert clamped.nominal.to_list() == [[0.9]]
+
+
+def test_a_correction_without_flavour_asks_for_none(tmp_path: Path) -> None:
+    path, values = tmp_path / "puid.json", (("nom", 0.98), ("up", 0.99), ("down", 0.97))
+    content = [
+        {
+            "key": key,
+            "value": s.Binning(
+                nodetype="binning", input="pt", edges=[10.0, 50.0], content=[v], flow="error"
+            ),
+        }
+        for key, v in values
+    ]
+    write_corrections(path, "puid", (("systematic", "string"), ("pt", "real")), content)
+    factors = TagScaleFactors.load(path, "puid", nominal="nom")
+    found = factors(ak.Array([[{"pt": 20.0, "eta": 0.1}]]))
+    assert found.nominal.to_list() == [[0.98]]

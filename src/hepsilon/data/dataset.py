@@ -12,6 +12,7 @@ from hepsilon._system.progress import progress_bar
 from hepsilon._system.resources import usable_memory
 from hepsilon.arrays.checks import check_finite
 from hepsilon.arrays.columns import flat
+from hepsilon.arrays.fields import field
 from hepsilon.arrays.keys import SPLIT_SALT, event_key
 from hepsilon.arrays.types import Array
 from hepsilon.config.file import Config
@@ -57,7 +58,7 @@ def part_columns(chunk: EventChunk, task: Task) -> PartColumns:
     else:
         offsets, nodes = feature_matrix(records, task.features, task.unit)
         response = flat(passed(records, task), np.float32, name=task.passed.field)
-        values = flat(records[task.passed.field])
+        values = flat(field(records, task.passed.field))
     weights = check_finite(np.asarray(chunk.weights, np.float64), task.weight or "weight")
     keys = event_key(chunk.run, chunk.luminosity_block, chunk.event, SPLIT_SALT)
     columns = TrainingColumns(offsets, nodes, response, weights, keys)

@@ -52,6 +52,13 @@ class FileResponse:
 def check_files(files: Mapping[str, FileResponse], task: Task) -> None:
     """Refuse a file in which the response has one value, unlike in the others.
 
+    Parameters
+    ----------
+    files : mapping of str to FileResponse
+        Response by file.
+    task : Task
+        Name of the response.
+
     Raises
     ------
     InputError
@@ -114,6 +121,13 @@ def check_response(columns: TrainingColumns, task: Task) -> None:
 
     A discriminant that was not computed is filled with one constant (such as -1) by many inputs;
     an efficiency of zero or one everywhere is not what anybody wants to learn from it.
+
+    Parameters
+    ----------
+    columns : TrainingColumns
+        Columns of the sample.
+    task : Task
+        Name and cuts of the response.
 
     Raises
     ------

@@ -18,6 +18,7 @@ import numpy as np
 from coffea import processor
 
 from hepsilon._system.progress import progress_shown
+from hepsilon.arrays.fields import field
 from hepsilon.config.file import InputConfig
 from hepsilon.config.task import Task
 from hepsilon.data.numbers import event_column
@@ -59,7 +60,7 @@ class _Process:
             values = event_column(events, name, self.config) if read else np.empty(0)
         else:
             records = collection(events, self.task, self.config, fields=[name])
-            values = ak.to_numpy(ak.drop_none(ak.flatten(records[name], axis=None)))
+            values = ak.to_numpy(ak.drop_none(ak.flatten(field(records, name), axis=None)))
         return FileResponse.of(np.asarray(values, np.float64))
 
 

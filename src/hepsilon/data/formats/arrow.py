@@ -20,11 +20,14 @@ __all__ = ["CsvTable", "ParquetTable"]
 
 def _open(path: str) -> Any:
     """A file on disk or behind a URL, for reading bytes."""
-    if "://" not in path:
-        return pa.OSFile(path)
-    import fsspec
+    try:
+        if "://" not in path:
+            return pa.OSFile(path)
+        import fsspec
 
-    return fsspec.open(path, "rb").open()
+        return fsspec.open(path, "rb").open()
+    except (OSError, ValueError, ImportError) as error:  # also for protocols that are not installed
+        raise InputError(f"{path} cannot be read: {error}") from None
 
 
 def _names(schema: Any, prefix: str = "") -> Iterator[str]:
