@@ -52,7 +52,7 @@ EXAMPLES = {
         hepsilon apply gnn.hepsilon events.parquet --out friend.parquet --tags '2+@M & 1+@T'""",
     "info": """\
         hepsilon info gnn.hepsilon
-        hepsilon info gnn.hepsilon --toml > gnn.toml""",
+        hepsilon info gnn.hepsilon --toml --out gnn.toml""",
     "export": """\
         hepsilon export gnn.hepsilon --format onnx --out gnn.onnx
         hepsilon export gnn.hepsilon --format hepsilon --out gnn.hepsilon
