@@ -18,7 +18,6 @@ OPEN = {
     "data/formats/root.py",
     "data/numbers.py",
     "data/parts.py",
-    "data/sample_checks.py",
     "data/selection.py",
     "data/training_columns.py",
 }
