@@ -23,8 +23,17 @@ from hepsilon import (
     load,
 )
 from hepsilon.arrays.fields import field
-from hepsilon.config import Cut, Fiducial, MapConfig, ModelConfig, Passed, TrainingConfig
-from hepsilon.data.dataset import read_columns
+from hepsilon.config import (
+    Cut,
+    Fiducial,
+    InputConfig,
+    MapConfig,
+    ModelConfig,
+    Passed,
+    TrainingConfig,
+)
+from hepsilon.data.dataset import load_columns, read_columns
+from hepsilon.data.events import EventChunk
 from hepsilon.data.features import Multiplicity
 from hepsilon.efficiencies.factorised import FactorisedMap
 from hepsilon.efficiencies.network import NetworkEfficiency
@@ -481,3 +490,44 @@ def test_a_map_in_a_derived_axis_knows_the_number_of_objects(toy_file: Path) -> 
     assert efficiency.needs_partners
     assert efficiency.in_domain(random_jets([1, 2], seed=1)).to_list() == [[False], [True, True]]
     assert "n_close" not in TRACKS.features
+
+
+MAPPED = InputConfig(schema="base", branches={"pt": "Jet_pt_nom", "mass": 5.0})
+
+
+@pytest.fixture(scope="module")
+def mapped():
+    """A map of jets whose pt was another branch than that of the pattern."""
+    task = Task(features=("pt",), passed=Passed(field="tag", above=(0.5,)))
+    rng = np.random.default_rng(1)
+    pt = rng.uniform(0.0, 100.0, 4000)
+    jets = ak.zip({"pt": pt, "tag": (pt > 50.0) * 1.0})
+    jets = ak.unflatten(jets, np.full(2000, 2))
+    ids = np.arange(2000, dtype=np.uint64)
+    columns = load_columns([EventChunk(jets, np.ones(2000), ids, ids, ids)], task)
+    axes = MapConfig.model_validate({"axes": {"pt": {"edges": [0.0, 50.0, 100.0]}}})
+    return EfficiencyMap.fit(task, columns, axes).described(Config(task=task, input=MAPPED))
+
+
+@pytest.mark.parametrize("nested", [True, False])
+def test_events_are_read_by_the_branches_of_the_training(mapped, nested):
+    """The corrected pt that the training took is not exchanged for another one in silence."""
+    jets = ak.Array([[{"pt": 10.0, "pt_nom": 90.0}], [{"pt": 90.0, "pt_nom": 10.0}], []])
+    flat = {f"Jet_{name}": jets[name] for name in jets.fields}
+    events = ak.zip({"Jet": jets} if nested else flat, depth_limit=1)
+    eps = mapped.evaluate(events).eps
+    assert (eps > 0.5).to_list() == [[True], [False], []]
+    assert (mapped.select(events)["pt"] == jets["pt_nom"]).to_list() == [[True], [True], []]
+
+
+def test_events_without_the_branches_of_the_training_are_read_by_their_own_names(mapped):
+    jets = ak.Array([[{"pt": 90.0}], [{"pt": 10.0}]])
+    eps = mapped.evaluate(ak.zip({"Jet": jets}, depth_limit=1)).eps
+    assert (eps > 0.5).to_list() == [[True], [False]]
+
+
+def test_numbered_branches_of_the_training_make_events(mapped):
+    config = InputConfig(schema="base", branches={"pt": ("pt1", "pt2")})
+    numbered = mapped.described(Config(task=mapped.task, input=config))
+    eps = numbered.evaluate(ak.zip({"pt1": [90.0, 10.0], "pt2": [10.0, 90.0]})).eps
+    assert (eps > 0.5).to_list() == [[True, False], [False, True]]

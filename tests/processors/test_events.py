@@ -415,3 +415,11 @@ def test_files_add_up(toy_file, toy_map, toy_output, tmp_path):
 def test_chunk_size_does_not_matter(toy_file, toy_map, gnn, toy_output, chunksize):
     output = run_closure([toy_file], TASK, {"map": toy_map}, chunksize=chunksize)
     assert_same_sums(output, toy_output)
+
+
+@pytest.mark.parametrize("name", ["Jet_pt_nom", "Jet_pt.raw", "Jet_eta_pt"])
+def test_a_field_that_begins_like_another_one_is_missing(jets, name):
+    events = ak.zip({"Jet": jets}, depth_limit=1)
+    config = InputConfig(schema="base", branches={"pt": name})
+    with pytest.raises(InputError, match=name):
+        collection(events, TASK, config)

@@ -14,17 +14,16 @@ from hepsilon.arrays.checks import check_finite
 from hepsilon.arrays.columns import flat
 from hepsilon.arrays.fields import field
 from hepsilon.arrays.keys import SPLIT_SALT, event_key
-from hepsilon.arrays.types import Array
 from hepsilon.config.file import Config
 from hepsilon.config.task import Task
 from hepsilon.data.events import EventChunk
 from hepsilon.data.features import event_matrix, feature_matrix
 from hepsilon.data.reading import read_chunks
-from hepsilon.data.sample_checks import FileResponse, check_files, report_columns
-from hepsilon.data.selection import inside_fiducial, passed, select
+from hepsilon.data.sample_checks import check_files, report_columns
+from hepsilon.data.selection import fiducial_events, passed, select
 from hepsilon.data.sorting import Spool
 from hepsilon.data.sources import Files
-from hepsilon.data.training_columns import PartColumns, TrainingColumns
+from hepsilon.data.training_columns import FileResponse, PartColumns, TrainingColumns
 from hepsilon.errors import InputError
 
 __all__ = ["load_columns", "part_columns", "read_columns", "sorted_columns"]
@@ -63,28 +62,9 @@ def part_columns(chunk: EventChunk, task: Task) -> PartColumns:
     keys = event_key(chunk.run, chunk.luminosity_block, chunk.event, SPLIT_SALT)
     columns = TrainingColumns(offsets, nodes, response, weights, keys)
     if task.fiducial is not None:
-        columns = columns.take(_fiducial_events(records, task))
-    low, high = np.min(values, initial=np.inf), np.max(values, initial=-np.inf)
+        columns = columns.take(np.flatnonzero(fiducial_events(records, task)))
     n_read = chunk.n_read or len(chunk.event)
-    return PartColumns(columns, chunk.file, n_read, float(low), float(high))
-
-
-def _fiducial_events(records: ak.Array, task: Task) -> Array:
-    """Events inside the fiducial region; others are an error, or dropped where the task says so.
-
-    Raises
-    ------
-    InputError
-        If events are outside and the task forbids it, with their number.
-    """
-    inside = inside_fiducial(records, task)
-    outside = int(np.count_nonzero(~inside))
-    if outside and task.fiducial is not None and task.fiducial.outside == "raise":
-        raise InputError(
-            f"{outside} of {len(inside)} events are outside the fiducial region of the task; "
-            'select them away, or drop them with outside = "drop" in [task.fiducial]'
-        )
-    return np.flatnonzero(inside)
+    return PartColumns(columns, chunk.file, n_read, FileResponse.of(np.asarray(values, np.float64)))
 
 
 def load_columns(
@@ -150,7 +130,7 @@ def sorted_columns(
                 *(columns.keys, np.diff(columns.offsets), columns.weights),
                 *(columns.nodes, columns.passed),
             )
-            files.setdefault(part.file, FileResponse()).add(part)
+            files[part.file] = files.get(part.file, FileResponse()) + part.response
             if progress is not None:
                 progress(part.n_read)
         if not files:

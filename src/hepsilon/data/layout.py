@@ -9,6 +9,7 @@ columns, ``AnalysisJetsAuxDyn.pt`` in PHYSLITE, ``t1_px`` and ``t2_px`` in flat 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
 import awkward as ak
 
@@ -117,7 +118,9 @@ def names_of(events: ak.Array) -> Callable[[str], bool]:
     return known
 
 
-def _has(form: ak.forms.Form, name: str) -> bool:
+def _has(form: Any, name: str) -> bool:
+    while form.fields and not form.is_record:  # lists of records
+        form = form.content
     fields = set(form.fields)
     if name in fields:
         return True

@@ -7,7 +7,6 @@ from collections import Counter
 from dataclasses import dataclass
 from dataclasses import field as attribute
 from itertools import pairwise
-from pathlib import Path
 
 import awkward as ak
 import numpy as np
@@ -23,6 +22,7 @@ from hepsilon.errors import InputError
 
 __all__ = [
     "CHUNK_EVENTS",
+    "NUMBER",
     "Part",
     "Skipped",
     "Wanted",
@@ -106,6 +106,10 @@ class Part:
     fileuuid: str
 
 
+NUMBER = "{count}"
+"""Stands for the number in a text of what was left out."""
+
+
 @dataclass
 class Skipped:
     """Files, entries and events that were left out on request, or held nothing.
@@ -113,15 +117,19 @@ class Skipped:
     Attributes
     ----------
     counts : Counter
-        Number of entries or files by what was the matter.
+        Number of entries or files by what was the matter, with :data:`NUMBER` in its place.
     """
 
     counts: Counter[str] = attribute(default_factory=Counter)
 
+    def texts(self) -> list[str]:
+        """Sentences with their numbers."""
+        return [t.replace(NUMBER, str(n)) for t, n in sorted(self.counts.items())]
+
     def report(self) -> None:
         """Say everything once."""
-        for text, count in sorted(self.counts.items()):
-            logger.warning(text, count)
+        for text in self.texts():
+            logger.warning("%s", text)
 
 
 def needed_columns(
@@ -227,24 +235,22 @@ def split_files(
     skipped = skipped if skipped is not None else Skipped()
     parts: list[Part] = []
     seen: dict[tuple[str, str], str] = {}
+    empty: list[str] = []
     left = max_events
     sources = find_sources(files)
     for source in sources:
         if left is not None and left <= 0:
             break
-        try:
-            with open_table(source.path, source.tree or config.tree) as table:
-                bounds = _bounds(table, source, task, config, wanted, step)
-                identity = table.identity
-        except InputError as error:
-            if config.damaged != "skip" or not Path(source.path).is_file():
-                raise
-            skipped.counts[f"%d file was left out: {error}"] += 1
-            continue
-        if len(bounds) < 2:
-            skipped.counts[f"{source.path} and others like it: %d files without entries"] += 1
-            continue
         tree = source.tree or config.tree
+        table = _opened(source, tree, config, skipped)
+        if table is None:
+            continue
+        with table:
+            bounds = _bounds(table, source, task, config, wanted, step)
+            identity = table.identity
+        if not bounds:
+            empty.append(source.path)
+            continue
         if (identity, tree) in seen:
             raise InputError(
                 f"{source.path} and {seen[identity, tree]} are copies of one file; its events "
@@ -256,9 +262,23 @@ def split_files(
             left = None if left is None else left - (stop - start)
             if start < stop:
                 parts.append(Part(source, tree, start, stop, identity))
+    if empty:
+        skipped.counts[f"files without entries: {NUMBER}, such as {empty[0]}"] += len(empty)
     if not parts:
-        raise InputError(f"the files hold no events: {[s.path for s in sources]}")
+        why = "; ".join(["", *skipped.texts()])
+        raise InputError(f"the files hold no events: {[s.path for s in sources]}{why}")
     return parts
+
+
+def _opened(source: Source, tree: str, config: InputConfig, skipped: Skipped) -> Table | None:
+    """Open a file; one that cannot be read is an error, or counted and None."""
+    try:
+        return open_table(source.path, tree)
+    except InputError as error:
+        if config.damaged != "skip":
+            raise
+        skipped.counts[f"{NUMBER} file was left out: {error}"] += 1
+        return None
 
 
 def _bounds(

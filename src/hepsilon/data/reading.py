@@ -20,6 +20,7 @@ from hepsilon.data.formats import Table, open_table
 from hepsilon.data.layout import Layout
 from hepsilon.data.parts import (
     CHUNK_EVENTS,
+    NUMBER,
     Part,
     Skipped,
     Wanted,
@@ -66,12 +67,11 @@ def read_events(
     """
     with open_table(part.source.path, part.treename) as table:
         columns = sorted(needed_columns(table, part.source.path, task, config, wanted))
-        for start, stop in _good_ranges(table, columns, part, config, skipped):
-            events = table.read(columns, start, stop)
+        for start, stop, read in _readable(table, columns, part, config, skipped):
+            events = read
             if config.rows == "objects":
                 starts = event_starts(table, part.source.path, task, config, start, stop)
-                counts = np.diff([*starts, stop])
-                events = _grouped(events, counts, part, task, config, wanted)
+                events = _grouped(read, np.diff([*starts, stop]), part, task, config, wanted)
             yield ak.Array(events, attrs={"metadata": _metadata(part, start, stop)})
 
 
@@ -88,19 +88,36 @@ def _metadata(part: Part, start: int, stop: int) -> dict[str, object]:
     }
 
 
-def _good_ranges(
+def _readable(
     table: Table, columns: Sequence[str], part: Part, config: InputConfig, skipped: Skipped
+) -> Iterator[tuple[int, int, ak.Array]]:
+    """Entries of a part: all, or what can be read of them where damages are to be skipped."""
+    ranges = [(part.entrystart, part.entrystop)]
+    try:
+        whole = table.read(columns, *ranges[0])
+    except InputError:
+        if config.damaged != "skip":
+            raise
+        ranges = _good_ranges(table, columns, part, skipped)
+    else:
+        yield *ranges[0], whole
+        return
+    for start, stop in ranges:
+        yield start, stop, table.read(columns, start, stop)
+
+
+def _good_ranges(
+    table: Table, columns: Sequence[str], part: Part, skipped: Skipped
 ) -> list[tuple[int, int]]:
-    """Ranges of entries that can be read: all of the part, unless damages are to be skipped."""
-    if config.damaged != "skip":
-        return [(part.entrystart, part.entrystop)]
+    """Ranges of entries without damages, which are counted."""
     good = np.ones(part.entrystop - part.entrystart + 2, bool)
     good[[0, -1]] = False
     for damage in table.damages(columns, part.entrystart, part.entrystop):
         good[damage.start - part.entrystart + 1 : damage.stop - part.entrystart + 1] = False
     lost = part.entrystop - part.entrystart - int(good.sum())
     if lost:
-        skipped.counts[f"{part.source.path}: %d entries were left out, which are damaged"] += lost
+        text = f"{part.source.path}: {NUMBER} entries were left out, which are damaged"
+        skipped.counts[text] += lost
     edges = part.entrystart + np.flatnonzero(good[1:] != good[:-1])
     return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
 
@@ -119,8 +136,10 @@ def _grouped(
         if name not in numbers:
             columns[name] = jagged
             continue
-        columns[name] = rows[name][first]
-        differ = int(ak.sum(ak.any(jagged != columns[name], axis=1)))
+        columns[name] = own = rows[name][first]
+        a_number = (jagged == jagged) | (own == own)  # noqa: PLR0124  # two NaN are alike
+        unlike = (jagged != own) & a_number
+        differ = int(ak.sum(ak.any(unlike, axis=1)))
         if differ:
             raise InputError(
                 f"{part.source.path}: {name} is a number of the event, but differs between the "
@@ -200,8 +219,9 @@ def part_chunk(
     fields = None if wanted.optional is None else (*wanted.fields, *wanted.optional)
     chunk = event_chunk(events, task, config, fields=fields)
     if chunk.n_damaged:
-        text = f"{chunk.file}: %d events were left out, whose numbers are NaN, infinite or missing"
-        skipped.counts[text] += chunk.n_damaged
+        what = "events were left out, whose numbers are NaN, infinite or missing"
+        skipped.counts[f"{chunk.file}: {NUMBER} {what}"] += chunk.n_damaged
     if chunk.n_limited:
-        skipped.counts["%d weights are larger than max_weight and were clipped"] += chunk.n_limited
+        text = f"{NUMBER} weights are larger than max_weight and were clipped"
+        skipped.counts[text] += chunk.n_limited
     return chunk

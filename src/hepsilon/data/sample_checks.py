@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,11 +11,11 @@ from hepsilon.arrays.repeats import repeats_text
 from hepsilon.arrays.types import Array
 from hepsilon.config.file import Config
 from hepsilon.config.task import Task
-from hepsilon.data.training_columns import BLOCK_OBJECTS, PartColumns, TrainingColumns
+from hepsilon.data.training_columns import BLOCK_OBJECTS, FileResponse, TrainingColumns
 from hepsilon.data.units import is_momentum
 from hepsilon.errors import InputError
 
-__all__ = ["FileResponse", "check_files", "check_response", "report_columns"]
+__all__ = ["check_files", "check_response", "report_columns"]
 
 CONSTANT_OBJECTS = 20
 """Objects of a file from which on one value of the response is no chance."""
@@ -25,32 +24,11 @@ TYPICAL_MOMENTUM = 0.08, 500.0
 logger = logging.getLogger("hepsilon")
 
 
-@dataclass
-class FileResponse:
-    """Response of the objects of one file: their number, and the range of its field."""
-
-    size: int = 0
-    low: float = np.inf
-    high: float = -np.inf
-
-    @classmethod
-    def of(cls, values: Array) -> FileResponse:
-        """The response of some objects, without those that are NaN or missing."""
-        found = values[~np.isnan(values)]
-        low, high = np.min(found, initial=np.inf), np.max(found, initial=-np.inf)
-        return cls(len(found), float(low), float(high))
-
-    def __add__(self, other: FileResponse) -> FileResponse:
-        low, high = min(self.low, other.low), max(self.high, other.high)
-        return FileResponse(self.size + other.size, low, high)
-
-    def add(self, part: PartColumns) -> None:
-        self.size += len(part.columns.passed)
-        self.low, self.high = min(self.low, part.low), max(self.high, part.high)
-
-
 def check_files(files: Mapping[str, FileResponse], task: Task) -> None:
-    """Refuse a file in which the response has one value, unlike in the others.
+    """Refuse a file in which a discriminant is one constant, unlike in the others.
+
+    A discriminant that was not computed is filled with a constant. Flags and whole numbers may well
+    be the same for all objects of a file, such as when a rare response did not occur.
 
     Parameters
     ----------
@@ -62,10 +40,12 @@ def check_files(files: Mapping[str, FileResponse], task: Task) -> None:
     Raises
     ------
     InputError
-        If it cannot be by chance.
+        If a file has one value only, and others have values that are no whole numbers.
     """
+    if all(file.whole for file in files.values()):
+        return
     for name, file in files.items():
-        if file.size >= CONSTANT_OBJECTS and file.low == file.high and len(files) > 1:
+        if file.size >= CONSTANT_OBJECTS and file.low == file.high:
             raise InputError(
                 f"{name}: {task.passed.field} is {file.low:g} for all {file.size} "
                 f"{task.collection} objects, unlike in other files; is the field computed in it?"

@@ -14,7 +14,15 @@ from hepsilon.arrays.types import Array
 from hepsilon.config.task import Cut, Task
 from hepsilon.errors import InputError
 
-__all__ = ["cut_mask", "inside_fiducial", "ordered", "passed", "select"]
+__all__ = [
+    "cut_mask",
+    "fiducial_events",
+    "inside_fiducial",
+    "ordered",
+    "passed",
+    "passing",
+    "select",
+]
 
 
 def ordered(records: ak.Array, task: Task) -> ak.Array:
@@ -54,8 +62,26 @@ def cut_mask(values: Any, cut: Cut) -> Any:
     return mask
 
 
-def _passing(records: ak.Array, cut: Cut) -> ak.Array:
-    """Which objects meet a requirement, all of whose values are numbers."""
+def passing(records: ak.Array, cut: Cut) -> ak.Array:
+    """Tell which objects meet a requirement.
+
+    Parameters
+    ----------
+    records : ak.Array of records, jagged
+        The objects.
+    cut : Cut
+        The requirement.
+
+    Returns
+    -------
+    ak.Array of bool, jagged
+        True for those that do.
+
+    Raises
+    ------
+    InputError
+        If the field is missing, or has values that are NaN or missing.
+    """
     values = field(records, cut.field)
     undefined = int(ak.sum(ak.is_none(values, axis=1))) + int(ak.sum(values != values))  # noqa: PLR0124
     if undefined:
@@ -87,7 +113,7 @@ def select(records: ak.Array, task: Task) -> ak.Array:
         If a field of the selection is missing, or has values that are NaN or missing.
     """
     for cut in task.selection:
-        records = records[_passing(records, cut)]
+        records = records[passing(records, cut)]
     return records
 
 
@@ -95,8 +121,41 @@ def inside_fiducial(records: ak.Array, task: Task) -> Array:
     """True for each event whose objects are all inside the task's fiducial region."""
     inside = np.ones(len(records), bool)
     for cut in task.fiducial.cuts if task.fiducial else ():
-        inside &= ak.to_numpy(ak.all(_passing(records, cut), axis=1))
+        inside &= ak.to_numpy(ak.all(passing(records, cut), axis=1))
     return inside
+
+
+def fiducial_events(records: ak.Array, task: Task, among: Array | None = None) -> Array:
+    """Tell which events are inside the fiducial region, or refuse those that are not.
+
+    Parameters
+    ----------
+    records : ak.Array of records, jagged
+        Selected objects of every event.
+    task : Task
+        Task of events; its region says whether an event outside is an error.
+    among : ndarray of bool, shape (n_events,), optional
+        Events that count; by default all.
+
+    Returns
+    -------
+    ndarray of bool, shape (n_events,)
+        True for those that count and are inside.
+
+    Raises
+    ------
+    InputError
+        If events are outside and the task forbids it, with their number.
+    """
+    inside = inside_fiducial(records, task)
+    counted = np.ones(len(inside), bool) if among is None else among
+    outside = int(np.count_nonzero(counted & ~inside))
+    if outside and task.fiducial is not None and task.fiducial.outside == "raise":
+        raise InputError(
+            f"{outside} of {int(counted.sum())} events are outside the fiducial region of the "
+            'task; select them away, or drop them with outside = "drop" in [task.fiducial]'
+        )
+    return np.asarray(inside & counted)
 
 
 def passed(records: ak.Array, task: Task) -> ak.Array:

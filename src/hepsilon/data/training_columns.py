@@ -14,7 +14,7 @@ from hepsilon.arrays.keys import key_uniform
 from hepsilon.arrays.types import Array, Nodes, Offsets
 from hepsilon.errors import TrainingError
 
-__all__ = ["BLOCK_OBJECTS", "PartColumns", "TrainingColumns"]
+__all__ = ["BLOCK_OBJECTS", "FileResponse", "PartColumns", "TrainingColumns"]
 
 BLOCK_OBJECTS = 1 << 20
 
@@ -126,6 +126,37 @@ class TrainingColumns:
 
 
 @dataclass(frozen=True)
+class FileResponse:
+    """Field of the response in one file: how many values there are, and what they are like.
+
+    Attributes
+    ----------
+    size : int
+        Number of values, without those that are NaN or missing.
+    low, high : float
+        Smallest and largest one; infinite without values.
+    whole : bool
+        Whether all are whole numbers, as flags and identifications are.
+    """
+
+    size: int = 0
+    low: float = np.inf
+    high: float = -np.inf
+    whole: bool = True
+
+    @classmethod
+    def of(cls, values: Array) -> FileResponse:
+        """Describe the values of some objects."""
+        found = values[~np.isnan(values)]
+        low, high = np.min(found, initial=np.inf), np.max(found, initial=-np.inf)
+        return cls(len(found), float(low), float(high), bool(np.all(found == np.floor(found))))
+
+    def __add__(self, other: FileResponse) -> FileResponse:
+        low, high = min(self.low, other.low), max(self.high, other.high)
+        return FileResponse(self.size + other.size, low, high, self.whole and other.whole)
+
+
+@dataclass(frozen=True)
 class PartColumns:
     """Training columns of a part of one file, and what tells whether its response was computed.
 
@@ -137,12 +168,11 @@ class PartColumns:
         The file.
     n_read : int
         Number of events that were read.
-    low, high : float
-        Range of the field of the response; infinite where there are no values.
+    response : FileResponse
+        Field of the response.
     """
 
     columns: TrainingColumns
     file: str
     n_read: int
-    low: float
-    high: float
+    response: FileResponse

@@ -18,7 +18,7 @@ from hepsilon.config.file import InputConfig
 from hepsilon.config.task import Task
 from hepsilon.data.features import FeatureSpec, event_matrix
 from hepsilon.efficiencies.inputs import Given, given_objects
-from hepsilon.efficiencies.selecting import failed_cuts, missing_cuts, selected_objects
+from hepsilon.efficiencies.selecting import cuts_of, failed_cuts, selected_objects
 from hepsilon.errors import DomainError, InputError, OutOfDomainWarning
 
 __all__ = [
@@ -278,6 +278,11 @@ class Efficiency(ABC):
         """
 
     @property
+    def input(self) -> InputConfig:
+        """Places of the columns in events, as the training noted them."""
+        return InputConfig(schema="nanoaod")
+
+    @property
     def needs_partners(self) -> bool:
         """Whether the answer for an object may depend on the other objects of its event.
 
@@ -294,7 +299,7 @@ class Efficiency(ABC):
         events : ak.Array
             Events with the task's collection, or the objects of every event (jagged).
         config : InputConfig, optional
-            Places of the columns in events whose branches do not follow ``COLLECTION_field``.
+            Places of the columns in events; by default those of the training, see :attr:`input`.
 
         Returns
         -------
@@ -308,7 +313,7 @@ class Efficiency(ABC):
             If the events lack the collection or a field of the selection, or are outside the
             fiducial region where the task makes that an error.
         """
-        return selected_objects(events, self.task, config)
+        return selected_objects(events, self.task, config or self.input)
 
     def _covered(self, nodes: Nodes) -> Array:
         """True for each object inside the domain, as far as its features tell."""
@@ -318,7 +323,9 @@ class Efficiency(ABC):
         """Objects that have the features, or what computes them as in the training."""
         task = self.task
         try:
-            found = given_objects(given, task, task.features, needs_partners=self.needs_partners)
+            found = given_objects(
+                given, task, task.features, self.input, needs_partners=self.needs_partners
+            )
         except InputError as error:
             problem = self.features.problem()  # it may be this that is missing
             if problem is None:
@@ -530,7 +537,7 @@ class Efficiency(ABC):
         """Say once which fields of the selection are not there to be checked."""
         if asked.given.kept is not None:
             return
-        missing = missing_cuts(asked.given.objects, self.task)
+        missing = [name for name in cuts_of(self.task) if name not in asked.failed]
         message = (
             f"{', '.join(missing)} of the training cannot be checked: the {self.task.collection} "
             "objects have no such field; pass events, or select them first"

@@ -9,6 +9,7 @@ import numpy as np
 
 from hepsilon.arrays.checks import checked
 from hepsilon.arrays.columns import offsets_of, shortened, unflatten
+from hepsilon.config.file import InputConfig
 from hepsilon.config.task import Task
 from hepsilon.efficiencies.base import Evaluation, OutOfDomain, check_policy
 from hepsilon.efficiencies.inputs import Given, given_objects
@@ -115,4 +116,10 @@ class FieldEfficiency:
         return given.form(unflatten(np.ones(offsets[-1], bool), offsets))
 
     def _given(self, records: Any) -> Given:
-        return given_objects(records, self.task, self.fields, needs_partners=False)
+        return given_objects(
+            records,
+            self.task,
+            self.fields,
+            InputConfig(schema="nanoaod"),
+            needs_partners=False,
+        )

@@ -12,12 +12,14 @@ import numpy as np
 
 from hepsilon.arrays.columns import offsets_of, shortened, unflatten
 from hepsilon.arrays.fields import inputs_of
+from hepsilon.arrays.keys import EVENT_NAMES
 from hepsilon.arrays.types import Array
 from hepsilon.config.file import InputConfig
 from hepsilon.config.task import Task
+from hepsilon.data.layout import Layout
 from hepsilon.data.numbers import event_mask
 from hepsilon.data.objects import collection
-from hepsilon.data.selection import inside_fiducial, ordered, select
+from hepsilon.data.selection import fiducial_events, ordered, select
 from hepsilon.errors import InputError
 
 __all__ = ["Given", "are_events", "given_objects", "kept_records", "objects_of_events"]
@@ -50,7 +52,12 @@ class Given:
 
 
 def given_objects(
-    given: Any, task: Task | None, names: tuple[str, ...], *, needs_partners: bool
+    given: Any,
+    task: Task | None,
+    names: tuple[str, ...],
+    config: InputConfig,
+    *,
+    needs_partners: bool,
 ) -> Given:
     """Objects of events, of jagged records, or of a flat table.
 
@@ -63,6 +70,8 @@ def given_objects(
         Task of the efficiency; without it events are refused.
     names : tuple of str
         Features in the order of the columns of a plain array: those of the task.
+    config : InputConfig
+        Places of the columns in events.
     needs_partners : bool
         Whether the answer depends on the other objects of the event: flat tables are refused then.
 
@@ -89,13 +98,13 @@ def given_objects(
         regular = isinstance(array.type.content, ak.types.RegularType)
         form: Form = _regular if regular else _same
         return Given(array, given, _numpy(form) if isinstance(given, np.ndarray) else form)
-    if are_events(array, task):
+    if are_events(array, task, config):
         if task is None:
             raise InputError(
                 "expected the objects of a collection such as events.Jet, received events; an "
                 "efficiency without a task does not know which collection is meant"
             )
-        return objects_of_events(array, task, InputConfig(schema="nanoaod"))
+        return objects_of_events(array, task, config)
     if _are_lists(array, names):
         lists = [n for n in ak.fields(array) if array.layout[n].purelist_depth == 2]
         return Given(_zipped({name: array[name] for name in lists}), given, _same)
@@ -115,7 +124,8 @@ def objects_of_events(events: ak.Array, task: Task, config: InputConfig) -> Give
     task : Task
         Task that names the collection.
     config : InputConfig
-        Names in the events, where they differ from those of the task.
+        Places of the columns. Branches of the objects of which the events have none are those of
+        other files, such as the ntuple of the training: then the patterns of the names apply.
 
     Returns
     -------
@@ -128,9 +138,25 @@ def objects_of_events(events: ak.Array, task: Task, config: InputConfig) -> Give
         If the events lack the collection or a field of the selection, or are outside the fiducial
         region where the task makes that an error.
     """
+    config = _fitting(events, task, config)
     among = event_mask(events, task, config) if task.event_selection else None
     objects, kept = kept_records(collection(events, task, config), task, among)
     return Given(objects, objects, _same, kept)
+
+
+def _fitting(events: ak.Array, task: Task, config: InputConfig) -> InputConfig:
+    """Places of the columns, without branches of the objects if the events have none of them."""
+    layout = Layout.of_events(events, task, config)
+    numbers = {*EVENT_NAMES, *task.event_fields}
+    named = {
+        name: branch
+        for name, branch in config.branches.items()
+        if name not in numbers and not isinstance(branch, float | int)
+    }
+    if not named or any(layout.has_object(name) for name in named):
+        return config
+    left = {name: branch for name, branch in config.branches.items() if name not in named}
+    return config.model_copy(update={"branches": left})
 
 
 def kept_records(
@@ -166,15 +192,7 @@ def kept_records(
     selected = objects if kept is None else objects[kept]
     if not task.of_events:
         return selected, _all(objects) if kept is None else kept
-    inside = inside_fiducial(selected, task)
-    among = np.ones(len(inside), bool) if among is None else among
-    outside = int(np.count_nonzero(among & ~inside))
-    inside &= among
-    if outside and task.fiducial is not None and task.fiducial.outside == "raise":
-        raise InputError(
-            f"{outside} of {int(among.sum())} events are outside the fiducial region of the task; "
-            'select them away, or drop them with outside = "drop" in [task.fiducial]'
-        )
+    inside = fiducial_events(selected, task, among)
     return ordered(selected[inside], task), ak.Array(inside)
 
 
@@ -202,7 +220,7 @@ def _is_flat(array: ak.Array) -> bool:
     return bool(layout.is_record)
 
 
-def are_events(array: ak.Array, task: Task | None) -> bool:
+def are_events(array: ak.Array, task: Task | None, config: InputConfig) -> bool:
     """Whether records are events with a collection of objects, and not objects themselves.
 
     Parameters
@@ -211,6 +229,8 @@ def are_events(array: ak.Array, task: Task | None) -> bool:
         Events or objects.
     task : Task or None
         Task that names the collection; without one any collection counts.
+    config : InputConfig
+        Branches of its objects: one for each object, or lists, make events, too.
 
     Returns
     -------
@@ -224,7 +244,12 @@ def are_events(array: ak.Array, task: Task | None) -> bool:
     if task.collection in ak.fields(array):
         return True
     prefix = f"{task.collection}_"
-    names = [name for name in ak.fields(array) if name.startswith(prefix)]
+    fields = set(ak.fields(array))
+    names = {name for name in fields if name.startswith(prefix)}
+    for branch in config.branches.values():
+        if isinstance(branch, tuple) and fields.issuperset(branch):
+            return True
+        names |= fields.intersection([branch] if isinstance(branch, str) else [])
     return any(array.layout[name].purelist_depth > 1 for name in names)
 
 

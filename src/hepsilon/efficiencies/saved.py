@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ClassVar, Generic, Self, TypeVar
 
 from hepsilon.arrays.types import Array
-from hepsilon.config.file import Config
+from hepsilon.config.file import Config, InputConfig
 from hepsilon.config.task import Task
 from hepsilon.data.features import FeatureSpec
 from hepsilon.efficiencies.artifact import ArtifactCard, read_artifact, write_artifact
@@ -55,6 +55,11 @@ class Saved(ABC, Generic[CardT]):
     def task(self) -> Task:
         """The task: objects or events, their features and what "passed" means."""
         return self.card.task
+
+    @property
+    def input(self) -> InputConfig:
+        """Places of the columns in events, as the training noted them."""
+        return self.card.input or InputConfig(schema="nanoaod")
 
     @property
     def features(self) -> FeatureSpec:

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import awkward as ak
-import numpy as np
 
-from hepsilon.arrays.columns import offsets_of
-from hepsilon.arrays.fields import field
+from hepsilon.arrays.columns import flat
+from hepsilon.arrays.fields import available
 from hepsilon.arrays.types import Array
 from hepsilon.config.file import InputConfig
 from hepsilon.config.task import Cut, Task
-from hepsilon.data.selection import select
+from hepsilon.data.selection import passing
 from hepsilon.efficiencies.inputs import are_events, kept_records, objects_of_events
-from hepsilon.errors import InputError
 
-__all__ = ["failed_cuts", "missing_cuts", "selected_objects"]
-
-ROW = "hepsilon_row"
+__all__ = ["cuts_of", "failed_cuts", "selected_objects"]
 
 
-def selected_objects(given: ak.Array, task: Task, config: InputConfig | None = None) -> ak.Array:
+def selected_objects(given: ak.Array, task: Task, config: InputConfig) -> ak.Array:
     """What a task keeps of events, or of the objects of every event.
 
     Parameters
@@ -30,8 +24,8 @@ def selected_objects(given: ak.Array, task: Task, config: InputConfig | None = N
         Events with the task's collection, or the objects of every event (jagged).
     task : Task
         Task with the selection; of a task of events also the order and the fiducial region.
-    config : InputConfig, optional
-        Places of the columns in events whose branches do not follow ``COLLECTION_field``.
+    config : InputConfig
+        Places of the columns in events.
 
     Returns
     -------
@@ -44,43 +38,27 @@ def selected_objects(given: ak.Array, task: Task, config: InputConfig | None = N
         If events or objects lack what the task needs, or events are outside the fiducial region
         where the task makes that an error.
     """
-    if config is not None or are_events(given, task):
-        return objects_of_events(given, task, config or InputConfig(schema="nanoaod")).objects
+    if are_events(given, task, config):
+        return objects_of_events(given, task, config).objects
     return kept_records(given, task)[0]
 
 
-def _cuts(task: Task) -> Iterator[tuple[str, Cut]]:
-    """All cuts on objects, by what they are called in a message."""
-    for cut in task.selection:
-        yield f"the selection {cut}", cut
-    for cut in task.fiducial.cuts if task.fiducial else ():
-        yield f"the fiducial region {cut}", cut
-
-
-def _values(records: ak.Array, cut: Cut) -> ak.Array | None:
-    """The field of a cut; None where it is neither there nor can be computed."""
-    try:
-        return field(records, cut.field)
-    except InputError:
-        return None
-
-
-def missing_cuts(records: ak.Array, task: Task) -> list[str]:
-    """Cuts whose fields the records do not have.
+def cuts_of(task: Task) -> dict[str, Cut]:
+    """All cuts on objects, by their names in a message.
 
     Parameters
     ----------
-    records : ak.Array, jagged
-        Objects.
     task : Task
-        Task with the selection.
+        Task with the selection and, of a task of events, the fiducial region.
 
     Returns
     -------
-    list of str
-        Names of the cuts.
+    dict of str to Cut
+        In the order of the task.
     """
-    return [name for name, cut in _cuts(task) if _values(records, cut) is None]
+    fiducial = task.fiducial.cuts if task.fiducial else ()
+    named = {f"the selection {cut}": cut for cut in task.selection}
+    return named | {f"the fiducial region {cut}": cut for cut in fiducial}
 
 
 def failed_cuts(records: ak.Array, task: Task) -> dict[str, Array]:
@@ -98,16 +76,9 @@ def failed_cuts(records: ak.Array, task: Task) -> dict[str, Array]:
     dict of str to ndarray of bool, shape (n_objects,)
         In the order of the task; a cut on a field that is not there is left out.
     """
-    failed = {}
-    for name, cut in _cuts(task):
-        values = _values(records, cut)
-        if values is None:
-            continue
-        offsets = offsets_of(values)
-        rows = ak.unflatten(np.arange(offsets[-1]), np.diff(offsets))
-        narrow = ak.zip({cut.field: values, ROW: rows}, depth_limit=2)
-        passes = select(narrow, task.model_copy(update={"selection": (cut,)}))[ROW]
-        fails = np.ones(offsets[-1], bool)
-        fails[ak.to_numpy(ak.flatten(passes, axis=1))] = False
-        failed[name] = fails
-    return failed
+    names = frozenset(ak.fields(records))
+    return {
+        name: ~flat(passing(records, cut), bool)
+        for name, cut in cuts_of(task).items()
+        if available(names, cut.field)
+    }

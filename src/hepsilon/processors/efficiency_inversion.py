@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import awkward as ak
 import numpy as np
@@ -219,10 +219,14 @@ class EfficiencyInversion(processor.ProcessorABC):  # type: ignore[misc]
             truth=self.has_truth,
             numbered=self.replicas > 0,
         )
-        sample = self._sample(chunk)
-        inside = inside_fiducial(sample.records, self.task)
-        sample = sample.take(inside)
-        others = () if self.reconstructed is None else [self._reconstructed(events, chunk, inside)]
+        every = self._sample(chunk)
+        inside = inside_fiducial(every.records, self.task)
+        sample = every.take(inside)
+        others = []
+        if self.reconstructed is not None:
+            assert chunk.kept is not None  # by event_chunk
+            rows = inside & every.selected
+            others.append(self._reconstructed(events[chunk.kept[rows]], every.take(rows)))
         observables, left_out = available_observables(
             self.observables, sample.records, *(other.records for other in others)
         )
@@ -285,17 +289,12 @@ class EfficiencyInversion(processor.ProcessorABC):  # type: ignore[misc]
             keys = bootstrap_key(chunk.run, chunk.luminosity_block, chunk.event)
         return _Sample(records, chunk.weights, selected, keys)
 
-    def _reconstructed(self, events: ak.Array, chunk: EventChunk, inside: Array) -> _Sample:
-        """Reconstructed objects of the selected events, with what belongs to their events."""
-        generated = self._sample(chunk)
-        chosen = np.flatnonzero(inside & generated.selected)
-        rows = chosen if chunk.kept is None else chunk.kept[chosen]
+    def _reconstructed(self, events: ak.Array, generated: _Sample) -> _Sample:
+        """Reconstructed objects of some events, with what belongs to their events."""
         where = (self.task, self.config)
         fields = wanted_fields(events, *where, self.wanted, self.reconstructed)
-        objects = collection(events[rows], *where, self.reconstructed, fields)
-        records = ordered(select(objects, self.task), self.task)
-        keys = None if generated.keys is None else generated.keys[chosen]
-        return _Sample(records, generated.weights[chosen], generated.selected[chosen], keys)
+        objects = collection(events, *where, self.reconstructed, fields)
+        return replace(generated, records=ordered(select(objects, self.task), self.task))
 
     def _truth(self, chunk: EventChunk, inside: Array) -> dict[str, _Prediction]:
         """The true efficiency of all events, if it is known."""
@@ -331,9 +330,10 @@ class EfficiencyInversion(processor.ProcessorABC):  # type: ignore[misc]
                 filling.compare(label, eps[TRUTH], eps[label], sample.weights)
         chosen = sample.take(sample.selected)
         eps_chosen = self._count(filling, chosen, predictions, sample.selected)
+        records = in_gev(sample.records, self.task.unit)
         for observable in observables:
             name = observable.name
-            entries = Entries.of(observable, in_gev(sample.records, self.task.unit))
+            entries = Entries.of(observable, records)
             assert entries.counts is not None
             filling.entry_counts[name] = entries.counts
             if not self.measured:
@@ -358,8 +358,9 @@ class EfficiencyInversion(processor.ProcessorABC):  # type: ignore[misc]
     ) -> None:
         """All observables of the reconstructed objects of selected events."""
         eps = self._count(filling, sample, predictions, slice(None))
+        records = in_gev(sample.records, self.task.unit)
         for observable in observables:
-            entries = Entries.of(observable, in_gev(sample.records, self.task.unit))
+            entries = Entries.of(observable, records)
             weights = sample.weights[entries.event]
             of_entries = _of_entries(entries, eps)
             filling.correct(observable.name, entries, of_entries, weights, sample.keys)

@@ -25,8 +25,9 @@ from hepsilon.data.numbers import event_column
 from hepsilon.data.objects import collection
 from hepsilon.data.parts import Part, Skipped, Wanted, split_files
 from hepsilon.data.reading import read_events
-from hepsilon.data.sample_checks import FileResponse, check_files
+from hepsilon.data.sample_checks import check_files
 from hepsilon.data.sources import Files
+from hepsilon.data.training_columns import FileResponse
 from hepsilon.errors import InputError
 from hepsilon.processors.executors import user_errors
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import awkward as ak
 import pyarrow as pa
@@ -53,22 +53,27 @@ class _ArrowTable:
     ----------
     path : str
         Path or URL of the file.
-    kind : str
-        Format, for errors.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read.
     """
 
+    kind: ClassVar[str]
+    """Name of the format, for errors."""
     names: frozenset[str]
     n_entries: int
 
-    def __init__(self, path: str, kind: str) -> None:
-        self.path, self.kind = path, kind
+    def __init__(self, path: str) -> None:
+        self.path = path
         self._file = _open(path)
         try:
             self.identity = path if "://" in path else file_identity(path).text
             self._load()
         except (pa.ArrowException, OSError, ValueError) as error:
             self._file.close()
-            raise _error(path, kind, error) from None
+            raise _error(path, self.kind, error) from None
 
     def _load(self) -> None:
         raise NotImplementedError
@@ -102,21 +107,9 @@ class _ArrowTable:
 
 
 class ParquetTable(_ArrowTable):
-    """A parquet file.
+    """A parquet file."""
 
-    Parameters
-    ----------
-    path : str
-        Path or URL of the file.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be read.
-    """
-
-    def __init__(self, path: str) -> None:
-        super().__init__(path, "parquet")
+    kind = "parquet"
 
     def _load(self) -> None:
         self._parquet = pyarrow.parquet.ParquetFile(self._file)
@@ -146,21 +139,9 @@ class ParquetTable(_ArrowTable):
 
 
 class CsvTable(_ArrowTable):
-    """A CSV file with a line of names, in memory.
+    """A CSV file with a line of names, in memory."""
 
-    Parameters
-    ----------
-    path : str
-        Path or URL of the file.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be read.
-    """
-
-    def __init__(self, path: str) -> None:
-        super().__init__(path, "CSV")
+    kind = "CSV"
 
     def _load(self) -> None:
         self._table = pyarrow.csv.read_csv(self._file)
