@@ -21,7 +21,6 @@ from hepsilon.config import Cut, Fiducial, InputConfig, validate
 from hepsilon.data.dataset import load_columns, read_columns
 from hepsilon.data.events import EventChunk
 from hepsilon.data.features import event_matrix, feature_matrix
-from hepsilon.data.layout import task_fields
 from hepsilon.data.parts import check_file
 from hepsilon.data.reading import read_chunks
 from hepsilon.data.selection import ordered
@@ -239,7 +238,7 @@ def test_tracks_may_be_one_nested_column(tmp_path: Path, sample: Sample) -> None
 
 
 def test_the_response_is_no_field_of_the_objects() -> None:
-    assert task_fields(PAIRS) == ["px", "py", "pz", "charge", "pt", "eta"]
+    assert PAIRS.object_fields == ("px", "py", "pz", "charge", "pt", "eta")
 
 
 def test_chunks_of_any_size_hold_the_same_responses(tmp_path: Path, sample: Sample) -> None:

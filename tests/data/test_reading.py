@@ -14,7 +14,6 @@ import uproot
 from hepsilon import InputError, Task
 from hepsilon.config import Cut, InputConfig, Passed
 from hepsilon.data.events import EventChunk
-from hepsilon.data.layout import task_fields
 from hepsilon.data.parts import check_file
 from hepsilon.data.reading import read_chunks
 from hepsilon.simulation import write_jets
@@ -175,7 +174,7 @@ def test_other_fields_are_read_on_demand(tmp_path: Path, events: dict[str, Any])
 
 def test_neighbour_summaries_need_the_angles(tmp_path: Path, events: dict[str, Any]) -> None:
     task = TASK.model_copy(update={"features": ("pt", "proximity"), "categorical": {}})
-    assert task_fields(task)[:2] == ["pt", "proximity"]
+    assert task.object_fields[:2] == ("pt", "proximity")
     (chunk,) = read_chunks([write(tmp_path, "TTree", events)], task, NANOAOD)
     assert {"pt", "eta", "phi"} <= set(chunk.records.fields)
 

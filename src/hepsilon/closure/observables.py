@@ -16,7 +16,7 @@ from hepsilon.config.observables import ObservableConfig
 from hepsilon.config.task import Task
 from hepsilon.data.events import event_chunk
 from hepsilon.data.formats import open_table
-from hepsilon.data.layout import Layout, task_fields
+from hepsilon.data.layout import Layout
 from hepsilon.data.parts import Skipped, Wanted, split_files
 from hepsilon.data.reading import read_events
 from hepsilon.data.selection import inside_fiducial, ordered, select
@@ -175,7 +175,7 @@ class _Names:
                 continue
             for collection in dict.fromkeys((None, reconstructed)):
                 layout = Layout.of_names(columns, source.path, task, config, collection)
-                own = task_fields(task) if collection is None else ()
+                own = task.object_fields if collection is None else ()
                 found.add(frozenset(layout.all_fields()).union(own))
         if not found:
             raise errors[0]

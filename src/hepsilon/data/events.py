@@ -16,7 +16,6 @@ from hepsilon.arrays.types import Array
 from hepsilon.config.file import InputConfig
 from hepsilon.config.task import Task
 from hepsilon.data.damage import Damages, inputs_here
-from hepsilon.data.layout import task_fields
 from hepsilon.data.numbers import event_column, event_ids, event_weights, metadata, place_of
 from hepsilon.data.objects import collection
 from hepsilon.data.selection import cut_mask
@@ -120,7 +119,7 @@ def event_chunk(
     damages.of_events(task.weight or "weight", weights)
     weights, n_limited = limit_weights(weights, config, place)
     names = frozenset(ak.fields(records))
-    needed = task_fields(task)
+    needed = list(task.object_fields)
     if not response and not task.of_events:
         needed = [name for name in needed if name != task.passed.field]
     inputs = [each for name in needed for each in inputs_here(name, names)]

@@ -19,7 +19,7 @@ from hepsilon.config.file import Branch, InputConfig
 from hepsilon.config.task import Task
 from hepsilon.errors import InputError
 
-__all__ = ["Column", "Layout", "column_of", "names_of", "task_fields", "task_numbers"]
+__all__ = ["Column", "Layout", "column_of", "names_of"]
 
 Column = str | float | tuple[str, ...]
 """Name of a column, one column for each object of the event, or a number of all objects."""
@@ -38,16 +38,6 @@ EVENT_ALIASES = {
 MOMENTUM = ("pt", "eta", "phi", "px", "py", "pz")
 FIELD_ALIASES = {"mass": ("m",), "energy": ("E", "e")}
 """Other names that fields of objects have in files."""
-
-
-def task_fields(task: Task) -> list[str]:
-    """Fields of the collection that the training of a task reads."""
-    return list(task.object_fields)
-
-
-def task_numbers(task: Task) -> list[str]:
-    """Numbers of the event that the training of a task reads, without the event numbers."""
-    return list(task.event_fields)
 
 
 def _splits(name: str) -> Iterator[tuple[str, str]]:

@@ -12,7 +12,7 @@ from hepsilon.arrays.fields import DERIVED, available
 from hepsilon.arrays.keys import EVENT_NAMES
 from hepsilon.config.file import InputConfig
 from hepsilon.config.task import Task
-from hepsilon.data.layout import Column, Layout, column_of, task_fields, task_numbers
+from hepsilon.data.layout import Column, Layout, column_of
 from hepsilon.data.numbers import per_event, place_of
 from hepsilon.errors import InputError
 
@@ -67,7 +67,7 @@ def collection(
                 raise _no_objects(place_of(events), names, config)
             return _completed(_with_numbers(records, events, task, layout))
     wanted = _fields_here(layout, task) if fields is None else fields
-    numbers = {*task_numbers(task), *task.truth_fields} - set(task_fields(task))
+    numbers = {*task.event_fields, *task.truth_fields} - set(task.object_fields)
     columns = layout.of_objects(n for n in wanted if n not in numbers or not task.of_events)
     if not columns:
         raise InputError(
@@ -79,7 +79,7 @@ def collection(
 
 def _defined(records: ak.Array, task: Task) -> ak.Array:
     """Records whose missing numbers are NaN, but for fields of the task, which are checked."""
-    for name in set(ak.fields(records)) - set(task_fields(task)):
+    for name in set(ak.fields(records)) - set(task.object_fields):
         values = records[name]
         if values.ndim == 2 and ak.any(ak.is_none(values, axis=1)):
             filled = ak.fill_none(ak.values_astype(values, np.float64), np.nan)
@@ -92,7 +92,7 @@ def _fields_here(layout: Layout, task: Task) -> list[str]:
 
     Numbers of the event that the task names are among them.
     """
-    held, needed = layout.all_fields(), task_fields(task)
+    held, needed = layout.all_fields(), task.object_fields
     fields = [n for n in held if n in needed or layout.has_object(n)]
     return fields + [n for n in needed if n not in held and layout.has_object(n)]
 
@@ -102,9 +102,9 @@ def _with_numbers(records: ak.Array, events: ak.Array, task: Task, layout: Layou
 
     Numbers of the event stand for fields that the records lack, as in flat events.
     """
-    names, numbers = frozenset(ak.fields(records)), {*EVENT_NAMES, *task_numbers(task)}
+    names, numbers = frozenset(ak.fields(records)), {*EVENT_NAMES, *task.event_fields}
     mapped = [name for name in layout.branches if name not in numbers]
-    lacking = [n for n in task_fields(task) if n not in mapped and not available(names, n)]
+    lacking = [n for n in task.object_fields if n not in mapped and not available(names, n)]
     place = place_of(events)
     for name in (*mapped, *lacking):
         if name in lacking and not layout.has_object(name):

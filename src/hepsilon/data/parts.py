@@ -16,7 +16,7 @@ from hepsilon.arrays.types import Array
 from hepsilon.config.file import InputConfig
 from hepsilon.config.task import Task
 from hepsilon.data.formats import Table, open_table
-from hepsilon.data.layout import Layout, task_fields, task_numbers
+from hepsilon.data.layout import Layout
 from hepsilon.data.sources import Files, Source, find_sources
 from hepsilon.errors import InputError
 
@@ -75,7 +75,7 @@ class Wanted:
         Wanted
             Columns of the task.
         """
-        fields, numbers = task_fields(task), task_numbers(task)
+        fields, numbers = list(task.object_fields), list(task.event_fields)
         if task.of_events and not response:
             numbers = [name for name in numbers if name != task.passed.field]
         elif truth:

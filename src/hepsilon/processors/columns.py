@@ -11,7 +11,7 @@ import awkward as ak
 from hepsilon.config.file import InputConfig
 from hepsilon.config.task import Task
 from hepsilon.data.features import FeatureSpec
-from hepsilon.data.layout import Layout, task_fields
+from hepsilon.data.layout import Layout
 from hepsilon.data.parts import Wanted
 from hepsilon.efficiencies.base import SupportsEfficiency
 from hepsilon.efficiencies.field import FieldEfficiency
@@ -98,7 +98,7 @@ def _fields_of(efficiency: SupportsEfficiency) -> tuple[str, ...] | None:
     if isinstance(efficiency, FieldEfficiency):
         return efficiency.fields
     task = getattr(efficiency, "task", None)
-    return tuple(task_fields(task)) if isinstance(task, Task) else None
+    return tuple(task.object_fields) if isinstance(task, Task) else None
 
 
 @contextmanager

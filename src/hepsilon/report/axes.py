@@ -48,8 +48,9 @@ def axes_section(closure: Closure) -> str:
     toml = binning_toml(closure)
     if toml:
         text += (
-            "<p>Ranges were proposed from the first events of the sample. To keep them for other "
-            f"samples, put them into the configuration:</p><pre>{html.escape(toml)}</pre>"
+            "<details><summary>Ranges were proposed from the first events of the sample. To keep "
+            "them for other samples, put them into the configuration.</summary>"
+            f"<pre>{html.escape(toml)}</pre></details>"
         )
     return text
 
