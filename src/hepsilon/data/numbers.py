@@ -159,9 +159,9 @@ def event_ids(events: ak.Array, config: InputConfig) -> tuple[Array, Array, Arra
 
     Returns
     -------
-    run, luminosity_block, event : ndarray of uint64, shape (n_events,)
-        Numbers of each event. Where there is no event number, or ``event_key = "entry"``: a number
-        of the file, zero, and the number of the entry.
+    tuple of ndarray of uint64, each of shape (n_events,)
+        Run, luminosity block and event number of each event. Where there is no event number, or
+        ``event_key = "entry"``: a number of the file, zero, and the number of the entry.
 
     Raises
     ------

@@ -55,8 +55,8 @@ def proposed(values: Array, limits: tuple[float | None, float | None]) -> tuple[
 
     Returns
     -------
-    low, high : float
-        Ends of the range.
+    tuple of (float, float)
+        Low and high end of the range.
     """
     if limits[0] is not None and limits[1] is not None:
         return limits[0], limits[1]
