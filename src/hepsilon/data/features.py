@@ -19,7 +19,9 @@ from hepsilon.arrays.fields import derived_field, field
 from hepsilon.arrays.types import Array, Nodes, Offsets
 from hepsilon.config.records import Record
 from hepsilon.config.task import Task
+from hepsilon.data.scales import Scale, choose_scale
 from hepsilon.data.selection import ordered
+from hepsilon.data.separations import Separations
 from hepsilon.data.units import IN_GEV, Unit, is_angle, is_momentum
 from hepsilon.errors import InputError, TrainingError
 
@@ -115,6 +117,8 @@ class Feature(Record):
         ``"numeric"``, ``"angle"`` (periodic in 2 pi) or ``"categorical"``.
     mean, std : float
         Weighted moments in the training sample (numeric, angle).
+    scale : Scale or None
+        Scale on which networks take a numeric feature with long tails; None as it is.
     low, high : float or None
         Range covered by the training sample (numeric, angle).
     categories : tuple of int
@@ -128,6 +132,7 @@ class Feature(Record):
     kind: Literal["numeric", "angle", "categorical"]
     mean: float = 0.0
     std: float = 1.0
+    scale: Scale | None = None
     low: float | None = None
     high: float | None = None
     categories: tuple[int, ...] = ()
@@ -187,10 +192,13 @@ class FeatureSpec(Record):
     multiplicity : Multiplicity or None
         Numbers of objects in an event that were covered; None where the answer for an object does
         not depend on its partners.
+    separations : Separations or None
+        Distances to the nearest partner in the training sample; None for features without angles.
     """
 
     features: tuple[Feature, ...]
     multiplicity: Multiplicity | None = None
+    separations: Separations | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -214,6 +222,11 @@ class FeatureSpec(Record):
         computed = {f.name: f.derived for f in self.features if f.name not in held}
         problems = (d.problem(name) for name, d in computed.items() if d is not None)
         return next((problem for problem in problems if problem is not None), None)
+
+    def unscaled(self) -> FeatureSpec:
+        """The features as they are, without the scales of those with long tails."""
+        features = (feature.model_copy(update={"scale": None}) for feature in self.features)
+        return self.model_copy(update={"features": tuple(features)})
 
     def repeated(self, times: int) -> FeatureSpec:
         """The features of that many objects, one after the other."""
@@ -337,7 +350,22 @@ def fit_features(
             check_categories(task, name, nodes[:, i])
     moments = _moments(nodes, weights, offsets).tolist()
     columns = zip(task.features, moments, strict=True)
-    return FeatureSpec(features=tuple(_fitted(task, name, *values) for name, values in columns))
+    fitted = tuple(_fitted(task, name, *values) for name, values in columns)
+    rows = np.arange(0, len(nodes), -(-len(nodes) // BLOCK_OBJECTS))
+    of_rows = weights[rows if offsets is None else np.searchsorted(offsets, rows, "right") - 1]
+    return FeatureSpec(
+        features=tuple(
+            _scaled(feature, nodes[rows, i], of_rows) for i, feature in enumerate(fitted)
+        ),
+        separations=None if offsets is None else Separations.of(task.features, offsets, nodes),
+    )
+
+
+def _scaled(feature: Feature, values: Array, weights: Array) -> Feature:
+    """The feature with its scale, which some of the objects are enough to choose."""
+    if feature.kind != "numeric" or feature.low is None:
+        return feature
+    return feature.model_copy(update={"scale": choose_scale(values, weights, feature.low)})
 
 
 def _blocks(nodes: Nodes, weights: Array, offsets: Offsets | None) -> Iterator[tuple[Array, Array]]:

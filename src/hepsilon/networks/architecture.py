@@ -46,6 +46,13 @@ class Architecture(Record):
         Number of harmonics of the polar angle for charged tracks.
     bendings : int
         Number of cylinders on which the azimuth of a bent track is taken.
+    waves : int
+        Number of harmonics of azimuth in a network of the whole event.
+    general : tuple of int
+        Hidden widths of the network of the whole event that a product adds to its logit; empty for
+        none.
+    scales : bool
+        Whether features with long tails enter on their scale, and pairs by how close they are.
     """
 
     blocks: tuple[int, ...]
@@ -60,6 +67,9 @@ class Architecture(Record):
     harmonics: int = 0
     polar: int = 0
     bendings: int = 0
+    waves: int = 0
+    general: tuple[int, ...] = ()
+    scales: bool = True
 
 
 PRESETS: dict[tuple[str, str], Architecture] = {
@@ -69,6 +79,7 @@ PRESETS: dict[tuple[str, str], Architecture] = {
         activation="relu",
         pair_features=False,
         periodic_angles=False,
+        scales=False,
     ),
     ("gnn", "fast"): Architecture(
         blocks=(64,) * 2,
@@ -83,6 +94,7 @@ PRESETS: dict[tuple[str, str], Architecture] = {
         activation="tanh",
         pair_features=False,
         periodic_angles=False,
+        scales=False,
     ),
     ("mlp", "fast"): Architecture(
         blocks=(),
@@ -101,8 +113,12 @@ PRESETS: dict[tuple[str, str], Architecture] = {
         harmonics=12,
         polar=8,
         bendings=1,
+        waves=3,
+        general=(64,) * 3,
     ),
 }
+EVENT_WAVES = 4
+"""Harmonics of azimuth in a plain network of all tracks of an event."""
 MOMENTA = ({"px", "py", "pz"}, {"pt", "eta", "phi"})
 """Features that give the momentum of a track."""
 
@@ -161,6 +177,8 @@ def _of_events(config: ModelConfig, preset: Architecture, task: Task) -> dict[st
                 "the gnn takes any number"
             )
         update["objects"] = task.objects
+        if not preset.product and _encodes_tracks(config, task):
+            update["waves"] = EVENT_WAVES
     elif _encodes_tracks(config, task):
         tracks = PRESETS["product", "fast"]
         update |= {name: getattr(tracks, name) for name in ("harmonics", "polar", "bendings")}

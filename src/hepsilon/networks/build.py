@@ -50,6 +50,8 @@ def build_model(
 
     from hepsilon.networks import layers
 
+    if not architecture.scales:
+        spec = spec.unscaled()
     init = layers.Initializers(seed, precision)
     columns = len(spec.features) * (architecture.objects or 1)
     x = keras.Input((columns,), name="x")
@@ -59,6 +61,9 @@ def build_model(
         logit = _product(architecture, spec, init, x)
     elif architecture.blocks:
         logit = _graph(architecture, spec, init, x, receivers, senders)
+    elif architecture.waves:
+        tracks = _in_order(architecture, spec, x)
+        logit = _head(architecture, init, _event(architecture, spec, tracks))
     else:
         repeated = spec.repeated(architecture.objects or 1)
         encoder = layers.FeatureEncoder(repeated, architecture.periodic_angles, name="features")
@@ -75,19 +80,47 @@ def _head(architecture: Architecture, init: Any, hidden: Any) -> Any:
     return init.dense(architecture.working_points, None, "logit")(hidden)
 
 
+def _in_order(architecture: Architecture, spec: FeatureSpec, x: Any) -> Any:
+    """Raw features of the tracks of a row (events, tracks, features), in an order of their own."""
+    import keras
+
+    from hepsilon.networks.event_layers import InOrder
+
+    shape = architecture.objects, len(spec.features)
+    return InOrder(spec.names, name="in_order")(keras.layers.Reshape(shape, name="objects")(x))
+
+
+def _event(architecture: Architecture, spec: FeatureSpec, rows: Any) -> Any:
+    """Tracks in order as one row of all that may matter."""
+    from hepsilon.networks.event_layers import EventEncoder
+    from hepsilon.networks.track_layers import TrackEncoder
+
+    encoder = TrackEncoder(spec, architecture.waves, 0, 0, name="event_tracks")
+    return EventEncoder(spec.separations, name="event")(encoder(rows))
+
+
 def _product(architecture: Architecture, spec: FeatureSpec, init: Any, x: Any) -> Any:
-    """Tracks of a row, each encoded alike, and the product over them and their pairs."""
+    """Tracks of a row, each encoded alike, and the product over them and their pairs.
+
+    What is no product is added to its logit by a general network of the whole event.
+    """
     import keras
 
     from hepsilon.networks import track_layers as tracks
+    from hepsilon.networks.event_layers import Gate
 
-    rows = keras.layers.Reshape((architecture.objects, len(spec.features)), name="objects")(x)
+    rows = _in_order(architecture, spec, x)
     options = architecture.harmonics, architecture.polar, architecture.bendings
     encoder = tracks.TrackEncoder(spec, *options, charge_input=False, name="features")
     product = tracks.ProductEfficiency(
         architecture.head, architecture.activation, init, name="product"
     )
-    return product(encoder(rows))
+    logit = product(encoder(rows))
+    if not architecture.general:
+        return logit
+    gate = Gate(architecture.general, architecture.activation, init, name="general")
+    rest = gate(_event(architecture, spec, rows))
+    return keras.layers.Add(name="logit")([logit, rest])
 
 
 def _graph(
@@ -110,7 +143,9 @@ def _graph(
     pair = None
     if architecture.pair_features:
         columns = names.index("eta"), names.index("phi")
-        pair = layers.PairFeatures(*columns, name="pairs")((angles, receivers, senders))
+        separations = spec.separations if architecture.scales else None
+        pair_features = layers.PairFeatures(*columns, separations, name="pairs")
+        pair = pair_features((angles, receivers, senders))
     hidden = encoded
     for i, width in enumerate(architecture.blocks):
         block = layers.GNBlock(width, architecture.activation, init, name=f"block_{i}")

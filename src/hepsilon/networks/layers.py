@@ -10,6 +10,7 @@ import numpy as np
 from keras import ops
 
 from hepsilon.data.features import Feature, FeatureSpec
+from hepsilon.data.separations import Separations
 from hepsilon.networks.fusion import fused
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Initializers",
     "PairFeatures",
     "at_senders",
+    "closeness",
     "encoded",
     "run",
     "separation",
@@ -230,6 +232,8 @@ def sum_over_partners(messages: Any, edges: tuple[Any, Any], nodes: Any) -> Any:
 def encoded(value: Any, feature: Feature) -> Any:
     """Column of a feature as a network takes it: standardised, or one column for each category.
 
+    A feature with a scale is standardised on it.
+
     Parameters
     ----------
     value : tensor, shape (..., 1)
@@ -245,7 +249,14 @@ def encoded(value: Any, feature: Feature) -> Any:
     if feature.kind == "categorical":
         codes = ops.convert_to_tensor(list(map(float, feature.categories)), value.dtype)
         return ops.cast(ops.equal(value, codes), value.dtype)
-    return (value - feature.mean) / feature.std
+    scale = feature.scale
+    if scale is None:
+        return (value - feature.mean) / feature.std
+    if scale.kind == "log":  # values below the range of the training are counted elsewhere
+        value = ops.log(ops.maximum(value, 0.1 * (feature.low or 0.0)) / scale.unit)
+    else:
+        value = ops.arcsinh(value / scale.unit)
+    return (value - scale.mean) / scale.std
 
 
 class FeatureEncoder(keras.layers.Layer):  # type: ignore[misc]
@@ -300,10 +311,30 @@ def separation(d_eta: Any, d_phi: Any) -> tuple[Any, Any, Any]:
     return d_eta, d_phi, ops.sqrt(d_eta * d_eta + d_phi * d_phi + 1e-12)
 
 
-class PairFeatures(keras.layers.Layer):  # type: ignore[misc]
-    """Differences of a pair: d_eta, d_phi wrapped into [-pi, pi], and delta R; shape (edges, 3).
+def closeness(delta_r: Any, separations: Separations) -> list[Any]:
+    """How close a pair is, by exponentials that fall from one on several lengths.
 
-    They are invariant under common rotations in phi, and close-by objects depend on them.
+    Parameters
+    ----------
+    delta_r : tensor
+        Distance of the pair.
+    separations : Separations
+        Distance at which they are one, and the lengths.
+
+    Returns
+    -------
+    list of tensor
+        ``exp(-(delta R - low) / scale)`` for each scale, at most e.
+    """
+    beyond = delta_r - separations.low
+    return [ops.exp(-ops.maximum(beyond / scale, -1.0)) for scale in separations.scales]
+
+
+class PairFeatures(keras.layers.Layer):  # type: ignore[misc]
+    """Differences of a pair: d_eta, d_phi wrapped into [-pi, pi], delta R, and how close it is.
+
+    They are invariant under common rotations in phi, and close-by objects depend on them. The
+    output has the shape (edges, 3 + number of lengths).
 
     Parameters
     ----------
@@ -311,20 +342,25 @@ class PairFeatures(keras.layers.Layer):  # type: ignore[misc]
         Column of eta in the nodes.
     phi : int
         Column of phi in the nodes.
+    separations : Separations or None
+        Lengths of the closeness (see :func:`closeness`); None for the differences alone.
     **kwargs
         Options of a Keras layer, such as ``name``.
     """
 
-    def __init__(self, eta: int, phi: int, **kwargs: Any) -> None:
+    def __init__(self, eta: int, phi: int, separations: Separations | None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.eta, self.phi = eta, phi
+        self.eta, self.phi, self.separations = eta, phi, separations
 
     def call(self, inputs: tuple[Any, Any, Any]) -> Any:
         x, receivers, senders = inputs
         edges = receivers, senders
         angles = ops.stack([x[:, self.eta], x[:, self.phi]], axis=1)
         delta = at_receivers(angles, edges) - at_senders(angles, edges)
-        return ops.concatenate(separation(delta[..., :1], delta[..., 1:]), axis=-1)
+        columns = [*separation(delta[..., :1], delta[..., 1:])]
+        if self.separations is not None:
+            columns += closeness(columns[2], self.separations)
+        return ops.concatenate(columns, axis=-1)
 
 
 class FirstPairLayer(keras.layers.Layer):  # type: ignore[misc]
