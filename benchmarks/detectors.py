@@ -1,0 +1,302 @@
+"""How the defaults do on detectors that they were not tuned for (see detector_samples.py).
+
+    python benchmarks/detectors.py --out benchmarks/results/detectors.json --seeds 1 2 3
+
+For every sample, model and seed, which draws the training sample and starts the training: the
+validation loss; on independent samples of other shapes the mean Kullback-Leibler divergence of the
+true from the predicted efficiency, the bias of the total, and chi2/ndf of observables, all as
+expectations over the responses, without their noise; for jets the bias in sixths of the distance
+to the nearest jet. A model is the name of an architecture, with ``-x5`` behind it for the mean of
+five networks, or ``map``. Results are written after every training, and those that are there
+already are not measured again. ``--write FOLDER`` writes the samples as ROOT files instead.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import awkward as ak
+import numpy as np
+from detector_samples import (
+    SETUPS,
+    Sample,
+    Setup,
+    draw,
+    events_of,
+    nearest,
+    records_of,
+    tracks_of,
+    write_sample,
+)
+from rich.console import Console
+from rich.table import Table
+
+import hepsilon
+from hepsilon.arrays.types import Array
+from hepsilon.config import BinAxis, MapConfig, ModelConfig, TrainingConfig
+from hepsilon.data.training_columns import TrainingColumns
+from hepsilon.processors import bernoulli_divergence
+from hepsilon.report import write_text
+from hepsilon.simulation.detector import Tracks
+
+BINS = 50
+"""Bins of an observable, with equal numbers of events; of jets and photons half as many."""
+TEST_SEED = 1000
+"""Test samples are the same for all trainings."""
+ONLY_EVENTS = {"product"}
+NAMES = {5: "b", 4: "c", 0: "light"}
+
+
+def kept(work: Path, name: str, kind: str, n_events: int, seed: int) -> Sample:
+    """Draw a sample, or read it where it has been drawn before."""
+    path = work / f"{name.split('-', maxsplit=1)[0]}-{kind}-{n_events}-{seed}.npz"
+    if not path.exists():
+        sample = draw(SETUPS[name], kind, n_events, seed)
+        part = path.with_suffix(".part.npz")
+        np.savez(part, true=sample.true, **vars(sample.columns))
+        part.replace(path)
+    with np.load(path) as file:
+        arrays = {key: file[key] for key in file.files}
+    true = arrays.pop("true")
+    return Sample(TrainingColumns(**arrays), true)
+
+
+# -------------------------------------------------------------------------------- measures
+
+
+def binned(values: Array, bins: int) -> Array:
+    """Number of the bin of every value, in bins of equal numbers of entries."""
+    edges = np.quantile(values, np.linspace(0.0, 1.0, bins + 1)[1:-1])
+    return np.searchsorted(edges, values)
+
+
+def chi2_ndf(values: Array, bias: Array, variance: Array, bins: int) -> float:
+    """Expected chi2/ndf of an observable: one, and the squared biases in units of the errors."""
+    groups = binned(values, bins)
+    sums = np.bincount(groups, weights=bias), np.bincount(groups, weights=variance)
+    filled = sums[1] > 0.0
+    return float(1.0 + np.mean(sums[0][filled] ** 2 / sums[1][filled]))
+
+
+def pair_observables(tracks: Tracks) -> dict[str, Array]:
+    """Observables of two tracks, the positive one first."""
+    pt, eta, phi = tracks.pt, tracks.eta, tracks.phi
+    total = [p.sum(axis=1) for p in (tracks.px, tracks.py, tracks.pz)]
+    energy = np.sqrt(tracks.px**2 + tracks.py**2 + tracks.pz**2 + 0.13957**2).sum(axis=1)
+    square = energy**2 - sum(p**2 for p in total)
+    d_phi = np.abs((phi[:, 0] - phi[:, 1] + np.pi) % (2.0 * np.pi) - np.pi)
+    return {
+        "mass": np.sqrt(np.maximum(square, 0.0)),
+        "pt of the pair": np.hypot(total[0], total[1]),
+        "rapidity": np.arctanh(total[2] / energy),
+        "larger pt": pt.max(axis=1),
+        "smaller pt": pt.min(axis=1),
+        "eta": eta[:, 0],
+        "phi": phi[:, 0],
+        "delta phi": d_phi,
+    }
+
+
+def measure_events(setup: Setup, sample: Sample, eps: Array) -> dict[str, Any]:
+    """Efficiency inversion: sums of 1/E against the number of generated events."""
+    true, n = sample.true, len(sample.true)
+    bias, variance = true / eps - 1.0, (1.0 - true) / true
+    found = pair_observables(tracks_of(events_of(setup, sample.columns)))
+    chi2 = {name: chi2_ndf(x, bias, variance, BINS) for name, x in found.items()}
+    return {
+        "total": float(bias.mean()),
+        "total_error": float(np.sqrt(variance.sum()) / n),
+        "largest_ratio": float(np.max(true / eps)),
+        "chi2_ndf_1d": float(np.mean(list(chi2.values()))),
+        "chi2_ndf": chi2,
+    }
+
+
+def measure_objects(setup: Setup, sample: Sample, eps: Array) -> dict[str, Any]:
+    """Expected against true numbers of objects that pass."""
+    true = sample.true
+    bias, variance = eps - true, true * (1.0 - true)
+    events = events_of(setup, sample.columns)
+    chosen = {"": np.ones(len(true), bool)}
+    if "hadronFlavour" in events.fields:
+        chosen = {NAMES[f]: events.fields["hadronFlavour"] == f for f in NAMES}
+        events.fields["delta R"] = nearest(events)
+    chi2: dict[str, float] = {}
+    sixths: dict[str, Any] = {}
+    for flavour, mask in chosen.items():
+        for name in setup.task.features + ("delta R",) * ("delta R" in events.fields):
+            if name not in setup.task.categorical:
+                values = events.fields[name][mask]
+                key = f"{name} {flavour}".strip()
+                chi2[key] = chi2_ndf(values, bias[mask], variance[mask], BINS // 2)
+        if "delta R" in events.fields:
+            groups = binned(events.fields["delta R"][mask], 6)
+            sums = [np.bincount(groups, weights=x[mask]) for x in (bias, true, variance)]
+            sixths[flavour] = {
+                "bias": (sums[0] / sums[1]).tolist(),
+                "error": (np.sqrt(sums[2]) / sums[1]).tolist(),
+            }
+    totals = {f: float(bias[m].sum() / true[m].sum()) for f, m in chosen.items() if f}
+    return {
+        "total": float(bias.sum() / true.sum()),
+        "total_error": float(np.sqrt(variance.sum()) / true.sum()),
+        "total_by_flavour": totals,
+        "chi2_ndf_1d": float(np.mean(list(chi2.values()))),
+        "chi2_ndf": chi2,
+        "delta_r_sixths": sixths,
+    }
+
+
+def measure(setup: Setup, sample: Sample, efficiency: Any) -> dict[str, Any]:
+    """All measures of an efficiency on a sample."""
+    eps = efficiency(records_of(setup, sample.columns), out_of_domain="ignore")
+    eps = ak.to_numpy(eps if setup.task.of_events else ak.flatten(eps))
+    rest = measure_events if setup.task.of_events else measure_objects
+    divergence = 1e4 * bernoulli_divergence(sample.true, eps)
+    return {
+        "kl": float(divergence.mean()),
+        "kl_error": float(divergence.std() / np.sqrt(len(divergence))),
+        **rest(setup, sample, eps),
+    }
+
+
+# ------------------------------------------------------------------------------- trainings
+
+
+def quantile_map(setup: Setup, columns: TrainingColumns) -> Any:
+    """Map in pt and eta by category, in 19 x 10 bins of equal numbers of objects."""
+    axes = {}
+    for name, bins in {"pt": 19, "eta": 10}.items():
+        values = columns.nodes[:, setup.task.features.index(name)].astype(np.float64)
+        edges = np.unique(np.quantile(values, np.linspace(0.0, 1.0, bins + 1)))
+        axes[name] = BinAxis(edges=tuple(float(x) for x in edges))
+    return hepsilon.EfficiencyMap.fit(setup.task, columns, MapConfig(axes=axes))
+
+
+def train(setup: Setup, sample: Sample, model: str, seed: int, out: Path) -> dict[str, Any]:
+    """Train a model with the default recipe; ``efficiency`` is what was trained."""
+    start = time.perf_counter()
+    if model == "map":
+        efficiency = quantile_map(setup, sample.columns)
+        return {"efficiency": efficiency, "train_s": time.perf_counter() - start}
+    architecture, _, members = model.partition("-x")
+    config = hepsilon.Config(
+        task=setup.task,
+        model=ModelConfig.model_validate(
+            {"architecture": architecture, "members": int(members or 1)}
+        ),
+        training=TrainingConfig(seed=seed),
+    )
+    result = hepsilon.train(config, sample.columns, out, progress=False)
+    losses = [min(epoch.validation_loss for epoch in member) for member in result.history]
+    return {
+        "efficiency": result.efficiency,
+        "train_s": time.perf_counter() - start,
+        "validation_loss": float(np.mean(losses)),
+        "best_epochs": list(result.best_epochs),
+        "epochs": [len(member) for member in result.history],
+    }
+
+
+def entry(name: str, model: str, seed: int, scale: float, work: Path) -> dict[str, Any]:
+    """Train and measure one model on one sample."""
+    setup = SETUPS[name]
+    sample = kept(work, name, "training", round(scale * setup.n_training), seed)
+    result = train(setup, sample, model, seed, work / f"{name}-{model}-{seed}.hepsilon")
+    efficiency = result.pop("efficiency")
+    tests = {
+        kind: measure(setup, kept(work, name, kind, round(scale * n_events), TEST_SEED), efficiency)
+        for kind, n_events in setup.tests.items()
+    }
+    return {"sample": name, "model": model, "seed": seed, **result, "tests": tests}
+
+
+# ---------------------------------------------------------------------------------- output
+
+
+def spread(values: list[float], digits: int, factor: float = 1.0) -> str:
+    """Median, and the range where there are several values."""
+    numbers = [f"{factor * x:.{digits}f}" for x in (np.median(values), min(values), max(values))]
+    return numbers[0] if len(values) == 1 else f"{numbers[0]} ({numbers[1]} to {numbers[2]})"
+
+
+def rows(results: dict[str, Any]) -> list[list[str]]:
+    """Table of medians over seeds."""
+    groups: dict[tuple[str, str], list[Any]] = defaultdict(list)
+    for found in results.values():
+        groups[found["sample"], found["model"]].append(found)
+    lines = []
+    for (name, model), entries in groups.items():
+        losses = [e["validation_loss"] for e in entries if "validation_loss" in e]
+        line = [name, model, spread(losses, 4) if losses else ""]
+        for kind in entries[0]["tests"]:
+            tests = [e["tests"][kind] for e in entries]
+            line += [
+                spread([t["kl"] for t in tests], 1),
+                f"{spread([t['total'] for t in tests], 2, 100.0)}"
+                f" ± {100.0 * tests[0]['total_error']:.2f}",
+                spread([t["chi2_ndf_1d"] for t in tests], 2),
+            ]
+        lines.append([*line, spread([e["train_s"] for e in entries], 0)])
+    return lines
+
+
+def show(results: dict[str, Any]) -> None:
+    """Print the table."""
+    table = Table(title="KL [1e-4 nats], total [%], chi2/ndf in 1D: median and range over seeds")
+    first, second = (("KL", "total", "1D"), ("other: KL", "total", "1D"))
+    for column in ("sample", "model", "validation loss", *first, *second, "train [s]"):
+        table.add_column(column)
+    for line in rows(results):
+        table.add_row(*line)
+    Console(width=200).print(table)
+
+
+def main() -> None:
+    """Train and measure what is missing."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/detectors.json"))
+    parser.add_argument("--work", type=Path, default=Path("hepsilon-detectors"))
+    parser.add_argument("--samples", nargs="+", default=list(SETUPS), choices=list(SETUPS))
+    parser.add_argument("--models", nargs="+", default=["product", "gnn", "mlp", "map"])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1])
+    parser.add_argument("--scale", type=float, default=1.0, help="of all numbers of events")
+    parser.add_argument("--write", type=Path, metavar="FOLDER", help="write ROOT files, and stop")
+    args = parser.parse_args()
+    args.work.mkdir(parents=True, exist_ok=True)
+    if args.write is not None:
+        args.write.mkdir(parents=True, exist_ok=True)
+        for name in args.samples:
+            setup = SETUPS[name]
+            for kind, n in {"training": setup.n_training, **setup.tests}.items():
+                seed = args.seeds[0] if kind == "training" else TEST_SEED
+                sample = kept(args.work, name, kind, round(args.scale * n), seed)
+                print(write_sample(setup, sample, args.write / f"{name}-{kind}.root"))
+        return
+    logging.getLogger("hepsilon").setLevel(logging.ERROR)
+    results: dict[str, Any] = json.loads(args.out.read_text()) if args.out.exists() else {}
+    plan = [(n, m, s) for n in args.samples for s in args.seeds for m in args.models]
+    for name, model, seed in plan:
+        events = SETUPS[name].task.of_events
+        fits = model != "map" if events else model.partition("-x")[0] not in ONLY_EVENTS
+        key = f"{name} {model} {seed}"
+        if key in results or not fits:
+            continue
+        results[key] = entry(name, model, seed, args.scale, args.work)
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        write_text(args.out, json.dumps(results, indent=1) + "\n")
+        found = {kind: round(t["kl"], 2) for kind, t in results[key]["tests"].items()}
+        print(f"{key}: KL {found}, {results[key]['train_s']:.0f} s", flush=True)
+    show(results)
+
+
+if __name__ == "__main__":
+    main()
