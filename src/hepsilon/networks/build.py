@@ -115,7 +115,9 @@ def _product(architecture: Architecture, spec: FeatureSpec, init: Any, x: Any) -
     product = tracks.ProductEfficiency(
         architecture.head, architecture.activation, init, name="product"
     )
-    logit = product(encoder(rows))
+    charge = spec.names.index("charge") if "charge" in spec.names else None
+    charges = None if charge is None else rows[..., charge : charge + 1]
+    logit = product((*encoder(rows), charges))
     if not architecture.general:
         return logit
     gate = Gate(architecture.general, architecture.activation, init, name="general")

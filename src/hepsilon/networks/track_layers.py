@@ -180,11 +180,14 @@ class ProductEfficiency(keras.layers.Layer):  # type: ignore[misc]
     arguments: the result does not depend on the order of the tracks. Detectors lose tracks one by
     one and correlate them on top; what factorises is learned from all tracks alike. Pairs see all
     but the azimuth of their tracks, the differences of their angles and the logarithm of the sum
-    of their pt: what correlates tracks is assumed not to depend on where in azimuth they are. The
-    charge acts through the bending only: as an input besides it let trainings end in a local
-    minimum.
+    of their pt; the charge acts through the bending. This is what most detectors do, and is learned
+    first. What they do besides is added to the logits of both factors by networks that see more,
+    times factors that start at zero: the track's charge and its azimuth by charge, and of pairs the
+    charges and where in azimuth they are. As inputs from the start these let trainings end in a
+    local minimum.
 
-    It maps the outputs of :class:`TrackEncoder`, each (events, tracks, ...), to (events, 1).
+    It maps the outputs of :class:`TrackEncoder` and the charges (or None), each
+    (events, tracks, ...), to (events, 1).
 
     Parameters
     ----------
@@ -202,38 +205,66 @@ class ProductEfficiency(keras.layers.Layer):  # type: ignore[misc]
         self, widths: tuple[int, ...], activation: str, init: Initializers, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        self.single = init.mlp([*widths, 1], activation, "linear", "track")
-        self.pair = init.mlp([*widths, 1], activation, "linear", "pair")
+        self.networks = {
+            name: init.mlp([*widths, 1], activation, "linear", name)
+            for name in ("track", "pair", "more_track", "more_pair")
+        }
 
     def build(self, input_shape: Any) -> None:
-        (_, tracks, plain), (*_, waves), (*_, angles) = input_shape
-        first = {"single": plain + waves, "pair": 2 * plain + 2 + 3 * (angles - 1)}
+        (_, tracks, plain), (*_, waves), (*_, angles), charge = input_shape
+        charged = 0 if charge is None else 1
+        pair = 2 * plain + 2 + 3 * (angles - 1)
+        first = {
+            "track": plain + waves,
+            "pair": pair if tracks > 1 else None,  # no weights that nothing would train
+            "more_track": plain + 2 * waves + 1 if charged else None,
+            "more_pair": pair + 2 * (waves + charged) if tracks > 1 else None,
+        }
+        self.factors = {}
         for name, width in first.items():
-            if name == "pair" and tracks == 1:  # no weights that nothing would train
+            if width is None:
                 continue
-            layers = getattr(self, name)
-            inputs = [width, *(layer.units for layer in layers)]
-            for layer, size in zip(layers, inputs, strict=False):
+            inputs = [width, *(layer.units for layer in self.networks[name])]
+            for layer, size in zip(self.networks[name], inputs, strict=False):
                 layer.build((None, size))
+            if name.startswith("more"):
+                self.factors[name] = self.add_weight(
+                    shape=(1,), initializer="zeros", name=f"{name}_factor"
+                )
 
-    def call(self, inputs: tuple[Any, Any, Any]) -> Any:
-        plain, waves, _ = inputs
-        singles = run(self.single, ops.concatenate([plain, waves], axis=-1))
+    def call(self, inputs: tuple[Any, Any, Any, Any]) -> Any:
+        plain, waves, _, charge = inputs
+        known = ops.concatenate([plain, waves], axis=-1)
+        singles = run(self.networks["track"], known)
+        if charge is not None:
+            more = ops.concatenate([known, charge * waves, charge], axis=-1)
+            singles = singles + self.factors["more_track"] * run(self.networks["more_track"], more)
         total = ops.sum(log_factor(singles), axis=1)
         if plain.shape[1] > 1:
             total = total + ops.sum(log_factor(self._pairs(inputs)), axis=1)
         return log_odds(total)
 
-    def _pairs(self, inputs: tuple[Any, Any, Any]) -> Any:
+    def _pairs(self, inputs: tuple[Any, Any, Any, Any]) -> Any:
         """Logits of all pairs (events, pairs, 1)."""
-        plain, _, angles = inputs
+        plain, waves, angles, charge = inputs
         index = np.array(list(combinations(range(plain.shape[1]), 2))).T
         a, b = (ops.take(plain, i, axis=1) for i in index)
         differences = pair_differences(*(ops.take(angles, i, axis=1) for i in index))
         sum_pt = ops.log(ops.exp(a[..., :1]) + ops.exp(b[..., :1]))
-        orders = [ops.concatenate([*ab, differences, sum_pt], axis=-1) for ab in ((a, b), (b, a))]
-        hidden = [run(self.pair[:-1], x) for x in orders]
-        return self.pair[-1](0.5 * (hidden[0] + hidden[1]))
+        common = [differences, sum_pt]
+        places = waves if charge is None else ops.concatenate([waves, charge], axis=-1)
+        c, d = (ops.take(places, i, axis=1) for i in index)
+        more = self._symmetric("more_pair", [a, c], [b, d], common)
+        return self._symmetric("pair", [a], [b], common) + self.factors["more_pair"] * more
+
+    def _symmetric(self, name: str, first: list[Any], second: list[Any], common: list[Any]) -> Any:
+        """Output of a network for pairs, whose tracks may be given in either order."""
+        layers = self.networks[name]
+        orders = (first, second), (second, first)
+        hidden = [
+            run(layers[:-1], ops.concatenate([*a, *b, *common], axis=-1)) for a, b in orders
+        ]
+        return layers[-1](0.5 * (hidden[0] + hidden[1]))
 
 
 def log_factor(logit: Any) -> Any:

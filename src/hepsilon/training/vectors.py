@@ -18,9 +18,19 @@ if TYPE_CHECKING:
 
 __all__ = ["Vectors"]
 
+UNDECAYED = "product/track_", "product/pair_"
+"""Factors of a product: small networks whose shape is the assumption that others need."""
+
+
+def _decays(variable: keras.Variable) -> bool:
+    """Whether penalties and weight decay act on a variable."""
+    return variable.name == "kernel" and not variable.path.startswith(UNDECAYED)
+
 
 class Vectors:
     """Two vectors of all weights: kernels, on which penalties and weight decay act, and the rest.
+
+    The kernels of the factors of a product belong to the rest.
 
     Parameters
     ----------
@@ -31,7 +41,7 @@ class Vectors:
     def __init__(self, model: keras.Model) -> None:
         variables = model.trainable_variables
         self._shapes = [tuple(v.shape) for v in variables]
-        self._which = [int(v.name != "kernel") for v in variables]  # number of the vector
+        self._which = [int(not _decays(v)) for v in variables]  # number of the vector
 
     def join(self, weights: Sequence[Array]) -> list[Array]:
         """Join the weights of a network into two vectors.
