@@ -3,13 +3,14 @@
 Pure functions of a ``numpy.random.Generator``. A sample is a set of training columns, so that no
 file is needed; :func:`write_sample` writes it as a ROOT file for ``hepsilon train``.
 
-- ``forward``: two tracks in 2 < eta < 4.5 without a magnetic field. Each charge has a hole in azimuth
-  of its own, pairs merge in one azimuthal sector only, and the trigger asks for the harder track.
-- ``central``: a barrel with a field, dead sectors, merging and a topology trigger; the formula is that
-  of the tracks that hepsilon simulates, but every number is another one.
+- ``forward``: two tracks in 2 < eta < 4.5 without a magnetic field. A hole in
+  azimuth is deeper for positive tracks, pairs merge in one azimuthal sector only, and the trigger
+  asks for the harder track.
+- ``central``: a barrel with a field, dead sectors, merging and a topology trigger; the formula is
+  that of the tracks that hepsilon simulates, but every number is another one.
 - ``jets``: another turn-on, another shape in eta, and losses next to other jets at two distances.
-- ``photons``: their efficiency depends on pile-up and on an isolation with a heavy tail, which is -1
-  where it was not computed.
+- ``photons``: their efficiency depends on pile-up and on an isolation with a heavy tail, which is
+  -1 where it was not computed.
 """
 
 from __future__ import annotations
@@ -196,8 +197,8 @@ def forward_efficiency(events: Flat) -> Array:
     pt, eta, phi = tracks.pt, tracks.eta, tracks.phi
     single = 0.95 * expit(np.log(pt / 0.22) / 0.22)
     single *= expit((eta - 2.03) / 0.06) * expit((4.45 - eta) / 0.08)
-    single[:, 0] *= 1.0 - 0.88 * _window(phi[:, 0], 0.8, 0.9, 0.05)
-    single[:, 1] *= 1.0 - 0.80 * _window(phi[:, 1], -2.0, 0.7, 0.05)
+    hole = _window(phi, 0.8, 0.9, 0.05)
+    single *= 1.0 - np.array([0.7, 0.5]) * hole  # deeper for positive tracks, and no bending
     d_eta, d_phi = eta[:, 0] - eta[:, 1], _wrapped(phi[:, 0] - phi[:, 1])
     middle = phi[:, 0] - 0.5 * d_phi
     close = np.exp(-0.5 * ((d_eta / 0.25) ** 2 + (d_phi / 0.35) ** 2))

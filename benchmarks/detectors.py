@@ -237,10 +237,10 @@ def rows(results: dict[str, Any]) -> list[list[str]]:
         line = [name, model, spread(losses, 4) if losses else ""]
         for kind in entries[0]["tests"]:
             tests = [e["tests"][kind] for e in entries]
+            total = spread([t["total"] for t in tests], 2, 100.0)
             line += [
                 spread([t["kl"] for t in tests], 1),
-                f"{spread([t['total'] for t in tests], 2, 100.0)}"
-                f" ± {100.0 * tests[0]['total_error']:.2f}",
+                f"{total} ± {100.0 * tests[0]['total_error']:.2f}",
                 spread([t["chi2_ndf_1d"] for t in tests], 2),
             ]
         lines.append([*line, spread([e["train_s"] for e in entries], 0)])
