@@ -175,3 +175,27 @@ def test_script_measures_what_is_missing_and_prints_a_table(tmp_path: Path):
     assert "KL {" not in again
     assert "jets-20k" in again
     assert json.loads(out.read_text()) == found
+    command += ["--write", tmp_path / "files"]
+    run()
+    config = hepsilon.load_config(tmp_path / "files" / "jets-20k.toml")
+    assert read_columns([tmp_path / "files" / "jets-20k-training.root"], config).n_events == 400
+
+
+def test_tables_have_medians_ranges_and_targets(detectors: Any):
+    def entry(seed: int, loss: float, kl: float, total: float) -> dict[str, Any]:
+        test = {"kl": kl, "total": total, "total_error": 0.001, "chi2_ndf_1d": 1.2}
+        tests = {"rho": test, "tensor": test}
+        found = {"sample": "central", "model": "gnn", "seed": seed, "train_s": 7.0}
+        return {**found, "validation_loss": loss, "tests": tests}
+
+    results = {str(s): entry(s, 0.5 + s / 1000, 4.0 + s, s / 1000) for s in (1, 2, 9)}
+    text = detectors.markdown(results)
+    assert "| central | gnn | 3 | 0.5020 (0.5010 to 0.5090) | rho | 6.0 (5.0 to 13.0)" in text
+    assert "| central | rho | 1D | 1.5 | gnn | 1.20 (1.20 to 1.20) | met |" in text
+    assert "| central | rho | total [%] | 0.4 | gnn | 0.20 (0.10 to 0.90) | met |" in text
+    worse = {name: {**e, "model": "mlp", "validation_loss": 0.1} for name, e in results.items()}
+    for found in worse.values():
+        found["tests"] = {"rho": {**found["tests"]["rho"], "total": -0.005}}
+    both = {**results, **{f"mlp {name}": e for name, e in worse.items()}}
+    goal = "| central | rho | total [%] | 0.4 | mlp | 0.50 (0.50 to 0.50) | missed |"
+    assert goal in detectors.markdown(both)
