@@ -213,12 +213,12 @@ def forward_efficiency(events: Flat) -> Array:
     single = 0.95 * expit(np.log(pt / 0.22) / 0.22)
     single *= expit((eta - 2.03) / 0.06) * expit((4.45 - eta) / 0.08)
     hole = _window(phi, 0.8, 0.9, 0.05)
-    single *= 1.0 - np.array([0.7, 0.5]) * hole  # deeper for positive tracks, and no bending
+    single *= 1.0 - np.array([0.8, 0.4]) * hole  # deeper for positive tracks, and no bending
     d_eta, d_phi = eta[:, 0] - eta[:, 1], _wrapped(phi[:, 0] - phi[:, 1])
     middle = phi[:, 0] - 0.5 * d_phi
     close = np.exp(-0.5 * ((d_eta / 0.25) ** 2 + (d_phi / 0.35) ** 2))
     merged = 0.85 * close * _window(middle, 2.2, 1.4, 0.08)
-    trigger = 0.15 + 0.85 * expit((pt.max(axis=1) - 0.55) / 0.06)
+    trigger = 0.15 + 0.85 * expit((pt.max(axis=1) - 0.55) / 0.08)
     return np.asarray(single.prod(axis=1) * (1.0 - merged) * trigger)
 
 

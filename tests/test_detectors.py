@@ -96,7 +96,7 @@ def test_forward_detector_tells_charges_apart_and_bends_nothing(samples: Any):
         return samples.forward_efficiency(samples.Flat(np.full(2, 2), fields))
 
     ratio = efficiency(1) / efficiency(-1)
-    assert np.allclose(ratio, (1 - 0.7) / (1 - 0.5), rtol=1e-3)  # but for the soft edges
+    assert np.allclose(ratio, (1 - 0.8) / (1 - 0.4), rtol=1e-3)  # but for the soft edges
 
 
 def test_pairs_of_objects_and_the_nearest_one(samples: Any):
