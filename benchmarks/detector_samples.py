@@ -381,7 +381,7 @@ JET_TESTS = {"test": 100_000, "boosted": 100_000}
 SETUPS: dict[str, Setup] = {
     "forward": Setup(pair_task(POLAR), 500_000, PAIR_TESTS, FORWARD_PAIRS, forward_efficiency),
     "jets-20k": Setup(JETS, 20_000, JET_TESTS, generate_jets, jet_efficiency),
-    "central": Setup(pair_task(CARTESIAN), 500_000, PAIR_TESTS, CENTRAL_PAIRS, central_efficiency),
+    "central": Setup(pair_task(CARTESIAN), 300_000, PAIR_TESTS, CENTRAL_PAIRS, central_efficiency),
     "photons": Setup(
         PHOTONS, 100_000, {"test": 100_000, "busy": 100_000}, generate_photons, photon_efficiency
     ),
