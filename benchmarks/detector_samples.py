@@ -3,13 +3,14 @@
 Pure functions of a ``numpy.random.Generator``. A sample is a set of training columns, so that no
 file is needed; :func:`write_sample` writes it as a ROOT file for ``hepsilon train``.
 
-- ``forward``: two tracks in 2 < eta < 4.5 without a magnetic field. Each charge has a hole in azimuth
-  of its own, pairs merge in one azimuthal sector only, and the trigger asks for the harder track.
-- ``central``: a barrel with a field, dead sectors, merging and a topology trigger; the formula is that
-  of the tracks that hepsilon simulates, but every number is another one.
+- ``forward``: two tracks in 2 < eta < 4.5 without a magnetic field. A hole in
+  azimuth is deeper for positive tracks, pairs merge in one azimuthal sector only, and the trigger
+  asks for the harder track.
+- ``central``: a barrel with a field, dead sectors, merging and a topology trigger; the formula is
+  that of the tracks that hepsilon simulates, but every number is another one.
 - ``jets``: another turn-on, another shape in eta, and losses next to other jets at two distances.
-- ``photons``: their efficiency depends on pile-up and on an isolation with a heavy tail, which is -1
-  where it was not computed.
+- ``photons``: their efficiency depends on pile-up and on an isolation with a heavy tail, which is
+  -1 where it was not computed.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from hepsilon.simulation.jets import alternative_jets, training_jets
 __all__ = ["SETUPS", "Flat", "Sample", "Setup", "draw", "records_of", "write_sample"]
 
 Rng = np.random.Generator
+CARTESIAN, POLAR = ("px", "py", "pz"), ("pt", "eta", "phi")
 
 
 @dataclass(frozen=True)
@@ -65,20 +67,29 @@ class Setup:
     efficiency: Callable[[Flat], Array]
 
 
+def _rounded(fields: dict[str, Array]) -> dict[str, Array]:
+    """Round to what the columns hold, so that truth and features are of equal numbers."""
+    return {name: x.astype(np.float32).astype(np.float64) for name, x in fields.items()}
+
+
 # ------------------------------------------------------------------------------ pairs of tracks
 
 PION = 0.13957
-PAIRS = Task(
-    level="event",
-    collection="Track",
-    objects=2,
-    order_by="charge",
-    features=("px", "py", "pz", "charge"),
-    categorical={"charge": (1, -1)},
-    passed=Passed(field="reco"),
-    weight="genWeight",
-    truth="trueEfficiency",
-)
+
+
+def pair_task(momentum: tuple[str, ...]) -> Task:
+    """Task of the efficiency of events with a positive and a negative track."""
+    return Task(
+        level="event",
+        collection="Track",
+        objects=2,
+        order_by="charge",
+        features=(*momentum, "charge"),
+        categorical={"charge": (1, -1)},
+        passed=Passed(field="reco"),
+        weight="genWeight",
+        truth="trueEfficiency",
+    )
 
 
 def _breit_wigner(rng: Rng, n: int, mean: float, width: float, low: float, high: float) -> Array:
@@ -158,27 +169,32 @@ class Pairs:
     rapidity: tuple[float, float]
     eta: tuple[float, float]
     pt_min: float
+    features: tuple[str, ...]
 
     def __call__(self, rng: Rng, kind: str, n_events: int) -> Flat:
         """Events of a spectrum, the positive track first."""
         kept: list[Array] = []
         while sum(map(len, kept)) < n_events:
-            # as the columns hold them, so that truth and features are of equal momenta
-            p = _decay(rng, SPECTRA[kind], 100_000, self.rapidity).astype(np.float32)
-            p = p.astype(np.float64)
-            pt = np.hypot(p[..., 0], p[..., 1])
-            eta = np.arcsinh(p[..., 2] / pt)
-            inside = (pt > self.pt_min) & (eta > self.eta[0]) & (eta < self.eta[1])
-            kept.append(p[inside.all(axis=1)])
-        momenta = np.concatenate(kept)[:n_events].reshape(-1, 3)
-        fields = dict(zip(("px", "py", "pz"), momenta.T, strict=True))
+            p = _decay(rng, SPECTRA[kind], 100_000, self.rapidity)
+            tracks = Tracks(*np.moveaxis(p, 2, 0), np.ones(p.shape[:2]))
+            inside = (tracks.pt > self.pt_min) & (tracks.eta > self.eta[0])
+            inside &= tracks.eta < self.eta[1]
+            columns = [getattr(tracks, name) for name in self.features]
+            kept.append(np.stack(columns, axis=2)[inside.all(axis=1)])
+        flat = np.concatenate(kept)[:n_events].reshape(-1, len(self.features))
+        fields = _rounded(dict(zip(self.features, flat.T, strict=True)))
         fields["charge"] = np.tile([1, -1], n_events)
         return Flat(np.full(n_events, 2), fields)
 
 
 def tracks_of(events: Flat) -> Tracks:
     """Momenta and charges as arrays (n_events, 2)."""
-    return Tracks(*(events.fields[n].reshape(-1, 2) for n in ("px", "py", "pz", "charge")))
+    fields = {name: x.reshape(-1, 2) for name, x in events.fields.items()}
+    if "pt" in fields:
+        pt, phi = fields["pt"], fields["phi"]
+        fields |= {"px": pt * np.cos(phi), "py": pt * np.sin(phi)}
+        fields["pz"] = pt * np.sinh(fields["eta"])
+    return Tracks(*(fields[name] for name in ("px", "py", "pz", "charge")))
 
 
 def _wrapped(angle: Array) -> Array:
@@ -196,13 +212,13 @@ def forward_efficiency(events: Flat) -> Array:
     pt, eta, phi = tracks.pt, tracks.eta, tracks.phi
     single = 0.95 * expit(np.log(pt / 0.22) / 0.22)
     single *= expit((eta - 2.03) / 0.06) * expit((4.45 - eta) / 0.08)
-    single[:, 0] *= 1.0 - 0.88 * _window(phi[:, 0], 0.8, 0.9, 0.05)
-    single[:, 1] *= 1.0 - 0.80 * _window(phi[:, 1], -2.0, 0.7, 0.05)
+    hole = _window(phi, 0.8, 0.9, 0.05)
+    single *= 1.0 - np.array([0.8, 0.4]) * hole  # deeper for positive tracks, and no bending
     d_eta, d_phi = eta[:, 0] - eta[:, 1], _wrapped(phi[:, 0] - phi[:, 1])
     middle = phi[:, 0] - 0.5 * d_phi
     close = np.exp(-0.5 * ((d_eta / 0.25) ** 2 + (d_phi / 0.35) ** 2))
     merged = 0.85 * close * _window(middle, 2.2, 1.4, 0.08)
-    trigger = 0.15 + 0.85 * expit((pt.max(axis=1) - 0.55) / 0.06)
+    trigger = 0.15 + 0.85 * expit((pt.max(axis=1) - 0.55) / 0.08)
     return np.asarray(single.prod(axis=1) * (1.0 - merged) * trigger)
 
 
@@ -257,8 +273,7 @@ def generate_jets(rng: Rng, kind: str, n_events: int) -> Flat:
     else:
         jets = training_jets(rng, n_events, max_jets=7)
     fields = {"pt": jets.pt, "eta": jets.eta, "phi": jets.phi}
-    fields = {name: x.astype(np.float32).astype(np.float64) for name, x in fields.items()}
-    return Flat(jets.counts, {**fields, "hadronFlavour": jets.flavour})
+    return Flat(jets.counts, {**_rounded(fields), "hadronFlavour": jets.flavour})
 
 
 def pairs_of(counts: Array) -> tuple[Array, Array]:
@@ -338,7 +353,7 @@ def generate_photons(rng: Rng, kind: str, n_events: int) -> Flat:
     isolation[rng.uniform(size=n) < 0.12] = MISSING
     eta, phi = rng.uniform(-2.5, 2.5, n), rng.uniform(-np.pi, np.pi, n)
     fields = {"pt": pt, "eta": eta, "phi": phi, "isolation": isolation, "npvs": npvs}
-    fields = {name: x.astype(np.float32).astype(np.float64) for name, x in fields.items()}
+    fields = _rounded(fields)
     converted = (rng.uniform(size=n) < 0.15 + 0.12 * np.abs(fields["eta"])).astype(np.int64)
     return Flat(counts, {**fields, "converted": converted})
 
@@ -359,14 +374,14 @@ def photon_efficiency(events: Flat) -> Array:
 
 # ------------------------------------------------------------------------------------ samples
 
-FORWARD_PAIRS = Pairs(rapidity=(1.6, 4.9), eta=(2.0, 4.5), pt_min=0.2)
-CENTRAL_PAIRS = Pairs(rapidity=(-1.2, 1.2), eta=(-0.9, 0.9), pt_min=0.2)
+FORWARD_PAIRS = Pairs(rapidity=(1.6, 4.9), eta=(2.0, 4.5), pt_min=0.2, features=POLAR)
+CENTRAL_PAIRS = Pairs(rapidity=(-1.2, 1.2), eta=(-0.9, 0.9), pt_min=0.2, features=CARTESIAN)
 PAIR_TESTS = {"rho": 500_000, "tensor": 500_000}
 JET_TESTS = {"test": 100_000, "boosted": 100_000}
 SETUPS: dict[str, Setup] = {
-    "forward": Setup(PAIRS, 500_000, PAIR_TESTS, FORWARD_PAIRS, forward_efficiency),
+    "forward": Setup(pair_task(POLAR), 500_000, PAIR_TESTS, FORWARD_PAIRS, forward_efficiency),
     "jets-20k": Setup(JETS, 20_000, JET_TESTS, generate_jets, jet_efficiency),
-    "central": Setup(PAIRS, 500_000, PAIR_TESTS, CENTRAL_PAIRS, central_efficiency),
+    "central": Setup(pair_task(CARTESIAN), 300_000, PAIR_TESTS, CENTRAL_PAIRS, central_efficiency),
     "photons": Setup(
         PHOTONS, 100_000, {"test": 100_000, "busy": 100_000}, generate_photons, photon_efficiency
     ),

@@ -18,6 +18,7 @@ import json
 import logging
 import time
 from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ from rich.table import Table
 import hepsilon
 from hepsilon.arrays.types import Array
 from hepsilon.config import BinAxis, MapConfig, ModelConfig, TrainingConfig
+from hepsilon.config.toml import as_toml
 from hepsilon.data.training_columns import TrainingColumns
 from hepsilon.processors import bernoulli_divergence
 from hepsilon.report import write_text
@@ -226,36 +228,154 @@ def spread(values: list[float], digits: int, factor: float = 1.0) -> str:
     return numbers[0] if len(values) == 1 else f"{numbers[0]} ({numbers[1]} to {numbers[2]})"
 
 
-def rows(results: dict[str, Any]) -> list[list[str]]:
-    """Table of medians over seeds."""
-    groups: dict[tuple[str, str], list[Any]] = defaultdict(list)
-    for found in results.values():
+Groups = dict[tuple[str, str], list[Any]]
+
+
+def grouped(results: dict[str, Any]) -> Groups:
+    """Entries of all seeds by sample and model, in the order of the samples."""
+    groups: Groups = defaultdict(list)
+    for found in sorted(results.values(), key=lambda e: list(SETUPS).index(e["sample"])):
         groups[found["sample"], found["model"]].append(found)
+    return groups
+
+
+HEADER = [
+    "sample",
+    "model",
+    "seeds",
+    "validation loss",
+    "test",
+    "KL",
+    "total [%]",
+    "1D",
+    "train [s]",
+]
+
+
+def rows(results: dict[str, Any]) -> list[list[str]]:
+    """Table of medians over seeds, a line for each test sample."""
     lines = []
-    for (name, model), entries in groups.items():
+    for (name, model), entries in grouped(results).items():
         losses = [e["validation_loss"] for e in entries if "validation_loss" in e]
-        line = [name, model, spread(losses, 4) if losses else ""]
+        first = [name, model, str(len(entries)), spread(losses, 4) if losses else ""]
+        seconds = spread([e["train_s"] for e in entries], 0)
         for kind in entries[0]["tests"]:
             tests = [e["tests"][kind] for e in entries]
-            line += [
-                spread([t["kl"] for t in tests], 1),
-                f"{spread([t['total'] for t in tests], 2, 100.0)}"
-                f" ± {100.0 * tests[0]['total_error']:.2f}",
-                spread([t["chi2_ndf_1d"] for t in tests], 2),
-            ]
-        lines.append([*line, spread([e["train_s"] for e in entries], 0)])
+            total = spread([t["total"] for t in tests], 2, 100.0)
+            chi2 = spread([t["chi2_ndf_1d"] for t in tests], 2)
+            error = f" ± {100.0 * tests[0]['total_error']:.2f}"
+            kl = spread([t["kl"] for t in tests], 1)
+            lines.append([*first, kind, kl, total + error, chi2, seconds])
+            first, seconds = [""] * len(first), ""
     return lines
 
 
+def sixths(results: dict[str, Any]) -> list[list[str]]:
+    """Bias of b jets in sixths of the distance to the nearest jet, in percent."""
+    lines = []
+    for (name, model), entries in grouped(results).items():
+        for kind in entries[0]["tests"]:
+            tests = [e["tests"][kind].get("delta_r_sixths") for e in entries]
+            if all(tests):
+                biases = np.array([t["b"]["bias"] for t in tests]).T
+                cells = [spread(list(x), 1, 100.0) for x in biases]
+                error = f"{100.0 * np.mean(tests[0]['b']['error']):.1f}"
+                lines.append([name, model, kind, *cells, error])
+    return lines
+
+
+SIXTHS = ["sample", "model", "test", "nearest", "2", "3", "4", "5", "farthest", "error"]
+
+
+@dataclass(frozen=True)
+class Target:
+    """Largest accepted absolute value of a measure of one network on a test sample."""
+
+    sample: str
+    test: str
+    measure: str
+    limit: float
+    or_error: bool = False
+
+    def line(self, groups: Groups) -> list[str] | None:
+        """What was found for the architecture with the smallest validation loss."""
+        losses = {
+            model: float(np.median([e["validation_loss"] for e in entries]))
+            for (name, model), entries in groups.items()
+            if name == self.sample and "validation_loss" in entries[0] and "-x" not in model
+        }
+        if not losses:
+            return None
+        model = min(losses, key=losses.__getitem__)
+        tests = [e["tests"][self.test] for e in groups[self.sample, model]]
+        values = [abs(t[self.measure]) for t in tests]
+        limit = max(self.limit, tests[0]["total_error"]) if self.or_error else self.limit
+        factor = 100.0 if self.measure == "total" else 1.0
+        found = spread(values, 2, factor)
+        met = "met" if np.median(values) <= limit else "missed"
+        label = {"kl": "KL", "total": "total [%]", "chi2_ndf_1d": "1D"}[self.measure]
+        return [self.sample, self.test, label, f"{factor * limit:.2g}", model, found, met]
+
+
+TARGETS = (
+    Target("forward", "rho", "kl", 5.5),
+    Target("forward", "tensor", "kl", 7.0),
+    Target("forward", "rho", "total", 0.02, or_error=True),
+    Target("forward", "tensor", "total", 0.02, or_error=True),
+    Target("central", "rho", "chi2_ndf_1d", 1.5),
+    Target("central", "rho", "total", 0.004),
+    Target("jets-20k", "test", "kl", 9.0),
+    Target("jets-20k", "boosted", "kl", 7.0),
+    Target("jets-100k", "test", "kl", 2.8),
+    Target("jets-100k", "boosted", "kl", 2.0),
+)
+GOALS = ["sample", "test", "measure", "target", "model", "found (absolute)", "result"]
+
+
+def tables(results: dict[str, Any]) -> dict[str, tuple[list[str], list[list[str]]]]:
+    """All tables: header and lines, by title."""
+    groups = grouped(results)
+    goals = [line for target in TARGETS if (line := target.line(groups)) is not None]
+    return {
+        "KL [1e-4 nats] and chi2/ndf of observables: median and range over seeds": (
+            HEADER,
+            rows(results),
+        ),
+        "Bias of b jets [%] in sixths of delta R to the nearest jet": (SIXTHS, sixths(results)),
+        "Targets, of the architecture with the smallest validation loss": (GOALS, goals),
+    }
+
+
 def show(results: dict[str, Any]) -> None:
-    """Print the table."""
-    table = Table(title="KL [1e-4 nats], total [%], chi2/ndf in 1D: median and range over seeds")
-    first, second = (("KL", "total", "1D"), ("other: KL", "total", "1D"))
-    for column in ("sample", "model", "validation loss", *first, *second, "train [s]"):
-        table.add_column(column)
-    for line in rows(results):
-        table.add_row(*line)
-    Console(width=200).print(table)
+    """Print the tables."""
+    for title, (header, lines) in tables(results).items():
+        if lines:
+            table = Table(*header, title=title)
+            for line in lines:
+                table.add_row(*line)
+            Console(width=max(160, Console().width)).print(table)
+
+
+def markdown(results: dict[str, Any]) -> str:
+    """Write the tables as Markdown, for docs/measurements.md."""
+    parts = []
+    for title, (header, lines) in tables(results).items():
+        if lines:
+            marks = [header, ["---"] * len(header), *lines]
+            body = "\n".join(f"| {' | '.join(line)} |" for line in marks)
+            parts.append(f"{title}:\n\n{body}")
+    return "\n\n".join(parts)
+
+
+def write_files(work: Path, folder: Path, name: str, scale: float, seed: int) -> None:
+    """Write the samples of a detector, and a configuration to train with."""
+    setup = SETUPS[name]
+    folder.mkdir(parents=True, exist_ok=True)
+    for kind, n in {"training": setup.n_training, **setup.tests}.items():
+        number = seed if kind == "training" else TEST_SEED
+        sample = kept(work, name, kind, round(scale * n), number)
+        print(write_sample(setup, sample, folder / f"{name}-{kind}.root"))
+    write_text(folder / f"{name}.toml", as_toml(hepsilon.Config(task=setup.task)))
 
 
 def main() -> None:
@@ -270,19 +390,18 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[1])
     parser.add_argument("--scale", type=float, default=1.0, help="of all numbers of events")
     parser.add_argument("--write", type=Path, metavar="FOLDER", help="write ROOT files, and stop")
+    parser.add_argument("--markdown", action="store_true", help="print what is there, and stop")
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
     if args.write is not None:
-        args.write.mkdir(parents=True, exist_ok=True)
         for name in args.samples:
-            setup = SETUPS[name]
-            for kind, n in {"training": setup.n_training, **setup.tests}.items():
-                seed = args.seeds[0] if kind == "training" else TEST_SEED
-                sample = kept(args.work, name, kind, round(args.scale * n), seed)
-                print(write_sample(setup, sample, args.write / f"{name}-{kind}.root"))
+            write_files(args.work, args.write, name, args.scale, args.seeds[0])
         return
     logging.getLogger("hepsilon").setLevel(logging.ERROR)
     results: dict[str, Any] = json.loads(args.out.read_text()) if args.out.exists() else {}
+    if args.markdown:
+        print(markdown(results))
+        return
     plan = [(n, m, s) for n in args.samples for s in args.seeds for m in args.models]
     for name, model, seed in plan:
         events = SETUPS[name].task.of_events
