@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from hepsilon.data.features import FeatureSpec
+from hepsilon.data.features import Feature, FeatureSpec
 from hepsilon.networks.architecture import Architecture
 
 Weights = dict[str, Any]
@@ -61,6 +61,14 @@ def mlp(x: Any, w: Weights, names: list[str], activation: str, last: str) -> Any
     return dense(x, w, names[-1], last)
 
 
+def standardised(value: float, feature: Feature) -> float:
+    scale = feature.scale
+    if scale is None:
+        return (value - feature.mean) / feature.std
+    function = np.log if scale.kind == "log" else np.arcsinh
+    return float((function(value / scale.unit) - scale.mean) / scale.std)
+
+
 def encode(jet: Any, spec: FeatureSpec, periodic: bool) -> Any:
     out: list[float] = []
     for value, feature in zip(jet, spec.features, strict=True):
@@ -69,7 +77,7 @@ def encode(jet: Any, spec: FeatureSpec, periodic: bool) -> Any:
         elif feature.kind == "angle" and periodic:
             out += [np.cos(value), np.sin(value)]
         else:
-            out.append((value - feature.mean) / feature.std)
+            out.append(standardised(value, feature))
     return np.array(out)
 
 
@@ -77,7 +85,11 @@ def pair_features(receiver: Any, sender: Any, spec: FeatureSpec) -> list[float]:
     eta, phi = spec.names.index("eta"), spec.names.index("phi")
     d_eta, d_phi = receiver[eta] - sender[eta], receiver[phi] - sender[phi]
     d_phi = (d_phi + np.pi) % (2.0 * np.pi) - np.pi
-    return [d_eta, d_phi, np.hypot(d_eta, d_phi)]
+    delta_r = np.hypot(d_eta, d_phi)
+    found = spec.separations
+    if found is None:
+        return [d_eta, d_phi, delta_r]
+    return [d_eta, d_phi, delta_r, *(np.exp(-(delta_r - found.low) / s) for s in found.scales)]
 
 
 def gn_block(

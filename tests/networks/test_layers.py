@@ -117,7 +117,7 @@ def test_unknown_category_is_none_of_the_known_ones():
 def test_pair_features_wrap_and_are_invariant_under_full_turns(phi, d_phi, d_eta):
     x = np.array([[0.2, phi], [0.2 + d_eta, phi + d_phi], [0.2 + d_eta, phi + d_phi + 2 * np.pi]])
     senders, receivers = np.array([0, 0], np.int32), np.array([1, 2], np.int32)
-    layer = PairFeatures(0, 1)
+    layer = PairFeatures(0, 1, None)
     once, turned = ops.convert_to_numpy(layer((x.astype(np.float32), receivers, senders)))
     np.testing.assert_allclose(once, [d_eta, d_phi, np.hypot(d_eta, d_phi)], atol=3e-6)
     np.testing.assert_allclose(turned, once, atol=3e-6)
@@ -127,7 +127,7 @@ def test_pair_features_of_identical_directions_have_a_finite_gradient():
     tf = pytest.importorskip("tensorflow")
     x = tf.Variable([[0.3, 1.0], [0.3, 1.0]])
     with tf.GradientTape() as tape:
-        out = PairFeatures(0, 1)((x, tf.constant([0, 1]), tf.constant([1, 0])))
+        out = PairFeatures(0, 1, None)((x, tf.constant([0, 1]), tf.constant([1, 0])))
         loss = tf.reduce_sum(out)
     gradient = tf.convert_to_tensor(tape.gradient(loss, x)).numpy()
     assert np.isfinite(gradient).all()

@@ -198,42 +198,59 @@ def test_pair_differences_are_symmetric_and_wrapped(phi: float, d_phi: float, d_
 
 # product
 
+WIDTHS = 8, 12, 3
+"""Columns of a track without azimuth, of the waves, and angles."""
+
 
 def product_of(tracks: int, seed: int | None = 1) -> tuple[ProductEfficiency, Weights]:
     """The layer for so many tracks with random weights and biases."""
     layer = ProductEfficiency((5, 4), "silu", Initializers(1), name="product")
-    layer.build([(None, tracks, 8), (None, tracks, 12), (None, tracks, 3)])
+    layer.build([*((None, tracks, width) for width in WIDTHS), (None, tracks, 1)])
     if seed is not None:
         randomise(layer, seed)
     names = [v.path.removeprefix("product/").replace("/", ".") for v in layer.weights]
     return layer, {n: numpy_of(v) for n, v in zip(names, layer.weights, strict=True)}
 
 
-def reference_product(encoded: tuple[Any, Any, Any], w: Weights) -> float:
+def of_pair(first: list[Any], second: list[Any], pair: Any, w: Weights, name: str) -> float:
+    """Logit of a network of pairs, the mean of both orders in its last hidden layer."""
+    both = np.zeros(w[f"{name}_1.bias"].shape)
+    for a, b in ((first, second), (second, first)):
+        both += 0.5 * mlp(
+            np.concatenate([*a, *b, pair]), w, [f"{name}_0", f"{name}_1"], "silu", "silu"
+        )
+    return float(dense(both, w, f"{name}_2", "")[0])
+
+
+def reference_product(encoded: tuple[Any, Any, Any, Any], w: Weights) -> float:
     """Efficiency of one event: a loop over its tracks and over their pairs."""
-    plain, waves, angles = encoded
+    plain, waves, angles, charge = encoded
     efficiency = 1.0
     for i in range(len(plain)):
         track = np.concatenate([plain[i], waves[i]])
-        efficiency *= expit(mlp(track, w, ["track_0", "track_1", "track_2"], "silu", "")[0] + 2.0)
+        logit = mlp(track, w, ["track_0", "track_1", "track_2"], "silu", "")[0]
+        more = np.concatenate([track, charge[i] * waves[i], charge[i]])
+        names = ["more_track_0", "more_track_1", "more_track_2"]
+        logit += w["more_track_factor"][0] * mlp(more, w, names, "silu", "")[0]
+        efficiency *= expit(logit + 2.0)
     for i, j in combinations(range(len(plain)), 2):
         d_eta, *d_phi = np.abs(angles[i] - angles[j])
         d_phi = np.minimum(np.mod(d_phi, 2 * np.pi), 2 * np.pi - np.mod(d_phi, 2 * np.pi))
         sum_pt = np.log(np.exp(plain[i][0]) + np.exp(plain[j][0]))
         pair = [d_eta, *d_phi, *np.cos(d_phi), *np.hypot(d_eta, d_phi), sum_pt]
-        both = np.zeros(w["pair_1.bias"].shape)
-        for a, b in ((i, j), (j, i)):
-            inputs = np.concatenate([plain[a], plain[b], pair])
-            both += 0.5 * mlp(inputs, w, ["pair_0", "pair_1"], "silu", "silu")
-        efficiency *= expit(dense(both, w, "pair_2", "")[0] + 2.0)
+        logit = of_pair([plain[i]], [plain[j]], pair, w, "pair")
+        places = [[plain[k], waves[k], charge[k]] for k in (i, j)]
+        logit += w["more_pair_factor"][0] * of_pair(*places, pair, w, "more_pair")
+        efficiency *= expit(logit + 2.0)
     return float(efficiency)
 
 
-def random_events(events: int, tracks: int, seed: int = 0) -> tuple[Any, Any, Any]:
-    """What the encoder could have made of that many events."""
+def random_events(events: int, tracks: int, seed: int = 0) -> tuple[Any, ...]:
+    """What the encoder could have made of that many events, and the charges."""
     rng = np.random.default_rng(seed)
-    shapes = [(events, tracks, width) for width in (8, 12, 3)]
-    return tuple(rng.uniform(-2.0, 2.0, shape).astype(np.float32) for shape in shapes)
+    shapes = [(events, tracks, width) for width in WIDTHS]
+    encoded = [rng.uniform(-2.0, 2.0, shape).astype(np.float32) for shape in shapes]
+    return *encoded, rng.choice([-1.0, 1.0], (events, tracks, 1)).astype(np.float32)
 
 
 @pytest.mark.parametrize("tracks", [1, 2, 3, 4])
@@ -270,8 +287,28 @@ def test_every_track_matters() -> None:
 
 def test_a_single_track_has_no_weights_of_pairs() -> None:
     """Keras warns of weights that do not matter."""
-    assert {name.split("_")[0] for name in product_of(1)[1]} == {"track"}
-    assert {name.split("_")[0] for name in product_of(2)[1]} == {"track", "pair"}
+    assert {name.rsplit("_", 1)[0] for name in product_of(1)[1]} == {"track", "more_track"}
+    both = {"track", "pair", "more_track", "more_pair"}
+    assert {name.rsplit("_", 1)[0] for name in product_of(2)[1]} == both
+
+
+def test_without_charges_tracks_have_no_second_network() -> None:
+    layer = ProductEfficiency((5, 4), "silu", Initializers(1), name="product")
+    inputs = random_events(3, 2)[:3]
+    found = numpy_of(layer((*inputs, None)))
+    assert found.shape == (3, 1)
+    assert set(layer.factors) == {"more_pair"}
+
+
+def test_a_fresh_product_is_that_of_the_plain_factors() -> None:
+    """What sees more is multiplied by zero at first: another charge or place changes nothing."""
+    layer, _ = product_of(2, seed=None)
+    inputs = random_events(5, 2)
+    flipped = (*inputs[:3], -inputs[3])
+    np.testing.assert_array_equal(numpy_of(layer(flipped)), numpy_of(layer(inputs)))
+    for factor in layer.factors.values():
+        factor.assign([0.5])
+    assert np.abs(numpy_of(layer(flipped)) - numpy_of(layer(inputs))).min() > 1e-4
 
 
 EXTREME = {
@@ -289,14 +326,14 @@ def test_gradients_of_the_product_are_finite(event: str) -> None:
     encoder = TrackEncoder(spec_of(PAIRS), HARMONICS, POLAR, BENDINGS)
     layer = ProductEfficiency((5, 4), "silu", Initializers(1), name="product")
     x = tf.constant([EXTREME[event]], tf.float32)
-    layer(encoder(x))
+    layer((*encoder(x), x[..., 3:]))
     randomise(layer, 1)
     variables = [v.value for v in (*encoder.trainable_variables, *layer.trainable_variables)]
     with tf.GradientTape() as tape:
-        out = layer(encoder(x))
+        out = layer((*encoder(x), x[..., 3:]))
     assert np.isfinite(out.numpy()).all()
     gradients = tape.gradient(out, variables)
-    assert len(gradients) == 13
+    assert len(gradients) == 27
     for gradient in gradients:
         assert np.isfinite(gradient.numpy()).all()
 
@@ -358,16 +395,18 @@ def test_fast_product_is_the_one_documented() -> None:
     assert (architecture.blocks, architecture.head) == ((), (32, 32))
     options = architecture.harmonics, architecture.polar, architecture.bendings
     assert options == (12, 8, 1)
+    assert (architecture.general, architecture.waves) == ((64, 64, 64), 3)
 
 
-@pytest.mark.parametrize("preset", ["fast", "paper"])
-def test_mlp_of_events_sees_all_objects_in_one_row(preset: str) -> None:
+@pytest.mark.parametrize(("preset", "columns"), [("fast", 36), ("paper", 10)])
+def test_mlp_of_events_sees_all_objects_in_one_row(preset: str, columns: int) -> None:
+    """In the paper the features; else 13 for each track, 7 for their pair and 3 for the event."""
     config = ModelConfig(architecture="mlp", preset=preset)
     architecture = resolve(config, PAIRS)
     assert (architecture.level, architecture.objects) == ("event", 2)
     model = build_model(architecture, spec_of(PAIRS), seed=1)
     assert model.input["x"].shape == (None, 8)
-    assert weights_of(model)["head_0.kernel"].shape[0] == 10  # the charge is one of two
+    assert weights_of(model)["head_0.kernel"].shape[0] == columns  # the charge is one of two
 
 
 def test_paper_mlp_of_tracks_is_the_one_of_jets() -> None:
@@ -468,6 +507,7 @@ def test_the_network_of_a_product_is_encoder_and_product() -> None:
     """From raw features to the logit, compiled, against plain NumPy."""
     preset = resolve(ModelConfig(architecture="product"), PAIRS)
     small = {"head": (5, 4), "harmonics": HARMONICS, "polar": POLAR, "bendings": BENDINGS}
+    small |= {"general": ()}
     architecture, spec = preset.model_copy(update=small), spec_of(PAIRS)
     model = build_model(architecture, spec, seed=1)
     randomise(model, 4)
@@ -476,6 +516,7 @@ def test_the_network_of_a_product_is_encoder_and_product() -> None:
     nodes = nodes_of(PAIRS, [2] * 6)
     found = Engine(model).logits(np.arange(7), nodes.reshape(6, -1))[:, 0]
     encoded = reference_encoder(nodes, spec, weights["features.kappa"], charge_input=False)
+    encoded = (*encoded, nodes[:, 3:])
     events = [tuple(x[2 * i : 2 * i + 2] for x in encoded) for i in range(6)]
     expected = [reference_product(event, product) for event in events]
     np.testing.assert_allclose(expit(found), expected, atol=1e-5)

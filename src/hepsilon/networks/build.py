@@ -109,9 +109,9 @@ def _product(architecture: Architecture, spec: FeatureSpec, init: Any, x: Any) -
     from hepsilon.networks import track_layers as tracks
     from hepsilon.networks.event_layers import Gate
 
-    rows = _in_order(architecture, spec, x)
     options = architecture.harmonics, architecture.polar, architecture.bendings
     encoder = tracks.TrackEncoder(spec, *options, charge_input=False, name="features")
+    rows = _in_order(architecture, spec, x)
     product = tracks.ProductEfficiency(
         architecture.head, architecture.activation, init, name="product"
     )

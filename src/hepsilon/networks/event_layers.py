@@ -37,11 +37,11 @@ class InOrder(keras.layers.Layer):  # type: ignore[misc]
         column = {name: x[..., i] for i, name in enumerate(self.names)}
         charge = column.get("charge")
         pt = column["pt"] if "pt" in column else ops.sqrt(column["px"] ** 2 + column["py"] ** 2)
-        before = _above(pt)
+        before = _comes_first(pt)
         if charge is not None:
-            before = ops.logical_or(
-                _above(charge), ops.logical_and(_equal(charge), _above(pt))
-            )
+            first, second = ops.expand_dims(charge, 2), ops.expand_dims(charge, 1)
+            tied = ops.logical_and(ops.equal(first, second), before)
+            before = ops.logical_or(first > second, tied)
         place = ops.sum(ops.cast(before, x.dtype), axis=1)  # number of tracks before each one
         numbers = ops.arange(x.shape[1], dtype=x.dtype)
         chosen = ops.cast(ops.equal(ops.expand_dims(place, -1), numbers), x.dtype)
@@ -49,16 +49,11 @@ class InOrder(keras.layers.Layer):  # type: ignore[misc]
         return ops.sum(rows, axis=1)
 
 
-def _above(values: Any) -> Any:
+def _comes_first(values: Any) -> Any:
     """True at (event, i, j) where track i comes before track j; equal ones as they are."""
     first, second = ops.expand_dims(values, 2), ops.expand_dims(values, 1)
-    earlier = np.triu(np.ones((values.shape[1],) * 2, bool), 1)
-    tied = ops.logical_and(ops.equal(first, second), ops.convert_to_tensor(earlier))
-    return ops.logical_or(first > second, tied)
-
-
-def _equal(values: Any) -> Any:
-    return ops.equal(ops.expand_dims(values, 2), ops.expand_dims(values, 1))
+    earlier = ops.convert_to_tensor(np.triu(np.ones((values.shape[1],) * 2, bool), 1))
+    return ops.logical_or(first > second, ops.logical_and(ops.equal(first, second), earlier))
 
 
 class EventEncoder(keras.layers.Layer):  # type: ignore[misc]

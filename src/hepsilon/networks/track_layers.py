@@ -261,9 +261,7 @@ class ProductEfficiency(keras.layers.Layer):  # type: ignore[misc]
         """Output of a network for pairs, whose tracks may be given in either order."""
         layers = self.networks[name]
         orders = (first, second), (second, first)
-        hidden = [
-            run(layers[:-1], ops.concatenate([*a, *b, *common], axis=-1)) for a, b in orders
-        ]
+        hidden = [run(layers[:-1], ops.concatenate([*a, *b, *common], axis=-1)) for a, b in orders]
         return layers[-1](0.5 * (hidden[0] + hidden[1]))
 
 
