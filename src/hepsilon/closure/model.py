@@ -352,7 +352,7 @@ class AxisClosure(ClosureRecord):
 
 
 class WorstBin(ClosureRecord):
-    """Bin with the largest pull, of all that hold enough entries.
+    """Bin with the largest pull, of all that hold enough entries; or the sum over all bins.
 
     Attributes
     ----------

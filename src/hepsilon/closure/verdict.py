@@ -39,8 +39,9 @@ from hepsilon.processors.outputs import RECONSTRUCTED
 __all__ = ["MIN_ENTRIES", "SEVERITY", "adjusted", "judge", "judge_method"]
 
 MIN_ENTRIES = 100.0
-"""Effective number ``expected^2 / variance`` from which the pull of a single bin is judged; with
-fewer its distribution is far from a Gaussian where only large pulls count."""
+"""Effective number ``expected^2 / variance`` from which the pull of a single bin is judged, and the
+chi2 of an observable if its joined bins have as many on average. With fewer, pulls are far from a
+Gaussian where only large ones count; the sum over the bins is judged all the same."""
 VISIBLE = 2.0
 """Number of standard deviations at which a bias of the total can be seen."""
 ROUNDED = 1e-6
@@ -75,7 +76,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Bins:
-    """All bins of a method that hold enough entries, one after the other."""
+    """Bins of a method that hold enough entries, and sums over all bins (at no place)."""
 
     place: list[tuple[str, tuple[int, ...]]]
     pull: Array
@@ -144,13 +145,14 @@ def _arrays(observable: ObservableClosure) -> tuple[Array, Array, Array]:
 
 def _spread(name: str, observable: ObservableClosure, tolerance: float) -> Evidence | None:
     """Evidence of the chi2; its size is the mean bias over the bins, without their noise."""
-    if observable.p_value is None:
+    if observable.p_value is None or not observable.ndf:
         return None
     _, expected, variance = _arrays(observable)
     seen = variance > 0
     information = float(np.sum(expected[seen] ** 2 / variance[seen]))
-    excess = max(0.0, observable.chi2 - observable.ndf)
-    size = (excess / information) ** 0.5 if information else 0.0
+    if information < MIN_ENTRIES * observable.ndf:
+        return None
+    size = (max(0.0, observable.chi2 - observable.ndf) / information) ** 0.5
     text = (
         f"{name}: chi2/ndf = {observable.chi2 / observable.ndf:.3g} of {observable.ndf} bins, "
         f"typically {_percent(size)} off"
@@ -163,10 +165,12 @@ def _bins(entry: Entry) -> Bins:
     place: list[tuple[str, tuple[int, ...]]] = []
     pulls, differences = [np.empty(0)], [np.empty(0)]
     for name, observable in entry.observables.items():
-        observed, expected, variance = _arrays(observable)
+        arrays = _arrays(observable)
+        at = [*np.ndindex(arrays[0].shape), ()]
+        observed, expected, variance = (np.append(a.ravel(), a.sum()) for a in arrays)
         enough = (variance > 0) & (expected**2 >= MIN_ENTRIES * variance)
         difference = (observed - expected)[enough]
-        place += [(name, tuple(map(int, at))) for at in np.argwhere(enough)]
+        place += [(name, at[i]) for i in np.flatnonzero(enough)]
         pulls.append(difference / np.sqrt(variance[enough]))
         differences.append(difference / np.abs(expected[enough]))
     return Bins(place, np.concatenate(pulls), np.concatenate(differences))
@@ -174,6 +178,8 @@ def _bins(entry: Entry) -> Bins:
 
 def _edges(observable: ObservableClosure, at: tuple[int, ...]) -> list[list[float]]:
     axes: Any = [observable.edges] if observable.dimensions == 1 else observable.edges
+    if not at:
+        return [[axis[0], axis[-1]] for axis in axes]
     return [[axis[i], axis[i + 1]] for axis, i in zip(axes, at, strict=True)]
 
 
@@ -205,8 +211,9 @@ def _worst(
         largest = int(np.argmax(np.where(clear, np.abs(bins.relative), -1.0)))
     shown = _bin(entry, bins, largest)
     ranges = " and ".join(f"{low:.4g} to {high:.4g}" for low, high in shown.edges)
+    where = f"bin {ranges}" if bins.place[largest][1] else f"all bins ({ranges})"
     text = (
-        f"{shown.observable}, bin {ranges}: {_differs(words, shown.relative_difference)} "
+        f"{shown.observable}, {where}: {_differs(words, shown.relative_difference)} "
         f"({shown.pull:+.1f} standard deviations, the largest clear one of {shown.n_bins} bins)"
     )
     size = abs(shown.relative_difference)
@@ -285,10 +292,8 @@ def _precision(
     if visible > thresholds.total:
         yield "warn", f"the sample could not have seen less than {_percent(visible)} in the total"
     elif total.size > total.tolerance and not clear:
-        yield (
-            "warn",
-            f"{total.text}: more than the tolerated {_percent(total.tolerance)}, not clear",
-        )
+        tolerated = _percent(total.tolerance)
+        yield "warn", f"{total.text}: above the tolerated {tolerated}, but not clear"
 
 
 def _role(closure: Closure, label: str, name: str) -> Role:
