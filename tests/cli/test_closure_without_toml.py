@@ -191,3 +191,31 @@ def test_a_scheduler_needs_dask(run, folder, tmp_path):
     code, _, err = run(*command, "--scheduler", "tcp://x:1", "--executor", "futures")
     assert code == 2
     assert "--scheduler is for --executor dask" in err
+
+
+@pytest.mark.parametrize(
+    ("sample", "arguments", "expected"),
+    [
+        ("a", (), 0),
+        ("a", ("--fail-on", "fail"), 3),
+        ("a", ("--fail-on", "warn"), 3),
+        ("b", ("--fail-on", "fail"), 0),
+        ("b", ("--fail-on", "warn"), 3),
+    ],
+)
+def test_exit_code_is_that_of_the_verdict(run, folder, tmp_path, sample, arguments, expected):
+    """Sample a is that of the training: fail; sample b, of 300 events, is too small: warn."""
+    out = tmp_path / "c"
+    artifact = folder / "map.hepsilon"
+    command = ["closure", artifact, folder / f"{sample}.root", "--out", out, *arguments]
+    code, stdout, err = run(*command)
+    assert code == expected, err
+    verdict = json.loads((out / "closure.json").read_text())["verdict"]
+    status = "fail" if sample == "a" else "warn"
+    assert verdict["status"] == verdict["methods"]["map"]["status"] == status
+    text = " ".join(stdout.split())
+    assert f"{status} map (baseline) on {sample}.root: " in text
+    assert ("trained on 1 of these files (a.root)" in text) == (sample == "a")
+    assert "could not have seen less than" in text
+    assert f'<strong class="{status}">{status}</strong>' in (out / "report.html").read_text()
+    assert ("exit code is 3" in err) == (expected == 3)

@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from hepsilon.cli.inputs import executor_of, is_artifact
-from hepsilon.cli.output import say, table
+from hepsilon.cli.output import judged, say, table
 from hepsilon.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
@@ -20,7 +20,9 @@ def closure(args: argparse.Namespace) -> Any:
     """Compare efficiencies with what was observed: closure.json, report and pictures."""
     from hepsilon.closure import closure_report, run_closure
     from hepsilon.closure.questions import differences, trained_on, warnings_of
+    from hepsilon.closure.verdict import SEVERITY
     from hepsilon.report.tables import summary_rows
+    from hepsilon.report.verdict import verdict_sentences
     from hepsilon.report.writer import write_closure
 
     config, efficiencies = _question(args)
@@ -40,10 +42,18 @@ def closure(args: argparse.Namespace) -> Any:
             max_events=args.max_events,
             **options,
         )
-    report = closure_report(output, config.task, efficiencies, args.files)
+    report = closure_report(output, config.task, efficiencies, args.files, config.verdict)
     write_closure(args.out, output, report)
     say(f"wrote {args.out}/closure.json, report.html and pictures")
-    return report.as_dict() if args.json else [table("closure chi2/ndf", *summary_rows(report))]
+    verdict = report.verdict
+    assert verdict is not None
+    if args.fail_on and SEVERITY.index(verdict.status) >= SEVERITY.index(args.fail_on):
+        args.exit_code = 3
+        say(f"verdict: {verdict.status}, and so the exit code is 3 (--fail-on {args.fail_on})")
+    if args.json:
+        return report.as_dict()
+    sentences = [judged(status, text) for status, text in verdict_sentences(report)]
+    return [*sentences, table("closure chi2/ndf", *summary_rows(report))]
 
 
 def _question(args: argparse.Namespace) -> tuple[Config, dict[str, Any]]:

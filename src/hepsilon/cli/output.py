@@ -7,8 +7,9 @@ from typing import Any
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-__all__ = ["plain", "say", "table"]
+__all__ = ["judged", "plain", "say", "table"]
 
 
 def say(text: str) -> None:
@@ -20,6 +21,27 @@ def say(text: str) -> None:
         The line.
     """
     Console(stderr=True).print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+COLOURS = {"pass": "bold green", "warn": "bold yellow", "fail": "bold red"}
+
+
+def judged(status: str, sentence: str) -> Text:
+    """Give a sentence that begins with a verdict, as a word and in its colour.
+
+    Parameters
+    ----------
+    status : {"pass", "warn", "fail"}
+        The verdict.
+    sentence : str
+        Text behind it.
+
+    Returns
+    -------
+    rich.text.Text
+        One paragraph.
+    """
+    return Text.assemble((status, COLOURS[status]), " ", sentence)
 
 
 def table(title: str, header: list[str], rows: list[list[str]]) -> Table:

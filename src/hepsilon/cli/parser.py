@@ -96,7 +96,7 @@ def _add_command(
         epilog="example:\n" + textwrap.indent(textwrap.dedent(EXAMPLES[name]), "  "),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.set_defaults(function=function, json=False, resumes="")
+    parser.set_defaults(function=function, json=False, resumes="", exit_code=0)
     return parser
 
 
@@ -308,6 +308,11 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="of several working points the one that counts tags (the loosest); name or number",
     )
+    command.add_argument(
+        "--fail-on",
+        choices=["fail", "warn"],
+        help="end with the exit code 3 for this verdict, or a worse one (never)",
+    )
     _inversion_options(command)
     _json_option(command)
 
@@ -322,7 +327,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        The exit code: 0 for work that is done, 2 for bad usage or input, 130 after Ctrl-C.
+        The exit code: 0 for work that is done, 2 for bad usage or input, 3 for a verdict that
+        ``closure --fail-on`` names, 130 after Ctrl-C.
     """
     args = build_parser().parse_args(argv)
     as_command()
@@ -340,4 +346,5 @@ def main(argv: Sequence[str] | None = None) -> int:
         commands.say(f"hepsilon: error: {error}")
         return 2
     _show(result)
-    return 0
+    exit_code: int = args.exit_code
+    return exit_code

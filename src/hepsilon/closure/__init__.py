@@ -9,7 +9,7 @@ from typing import Any
 
 from hepsilon.closure.model import Closure, InversionClosure, TaggingClosure, closure_schema
 from hepsilon.closure.observables import Chosen, choose_observables
-from hepsilon.closure.questions import differences, trained_on
+from hepsilon.closure.questions import baselines, differences, trained_on
 from hepsilon.closure.statistic import (
     MIN_INFORMATION,
     MIN_VARIANCE,
@@ -18,9 +18,11 @@ from hepsilon.closure.statistic import (
     compare_inversion,
 )
 from hepsilon.closure.use_cases import use_case
+from hepsilon.closure.verdict import judge
 from hepsilon.config.file import InputConfig
 from hepsilon.config.observables import ObservableConfig
 from hepsilon.config.task import Task
+from hepsilon.config.verdict import VerdictConfig
 from hepsilon.data.parts import split_files
 from hepsilon.data.sources import Files, file_names
 from hepsilon.histograms.observables import AnyObservable
@@ -42,6 +44,7 @@ __all__ = [
     "compare",
     "compare_inversion",
     "differences",
+    "judge",
     "run_closure",
     "run_processor",
     "trained_on",
@@ -133,6 +136,7 @@ def closure_report(
     task: Task,
     efficiencies: Mapping[str, Correction],
     files: Files,
+    thresholds: VerdictConfig | None = None,
 ) -> Closure:
     """Compare what efficiencies predict with what was observed.
 
@@ -146,6 +150,8 @@ def closure_report(
         Efficiencies by name; their hashes are noted.
     files : str, Path, Source or iterable of these
         Files of the sample (see :func:`hepsilon.data.sources.find_sources`).
+    thresholds : VerdictConfig, optional
+        Thresholds of the verdict, the section ``[verdict]`` of a configuration.
 
     Returns
     -------
@@ -157,5 +163,7 @@ def closure_report(
     checks = {
         "differences": differences(efficiencies, task),
         "trained_on": trained_on(efficiencies, files),
+        "baselines": baselines(efficiencies),
     }
-    return closure.model_copy(update=checks)
+    closure = closure.model_copy(update=checks)
+    return closure.model_copy(update={"verdict": judge(closure, thresholds)})

@@ -6,13 +6,14 @@ Fields that are not set are left out of the file; numbers that do not exist are 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, PlainSerializer
 from pydantic.json_schema import models_json_schema
 
 from hepsilon.config.records import Record
 from hepsilon.config.task import Task
+from hepsilon.config.verdict import VerdictConfig
 
 __all__ = [
     "AxisClosure",
@@ -24,14 +25,19 @@ __all__ = [
     "InversionEntry",
     "InversionObservable",
     "InversionOverall",
+    "MethodVerdict",
     "ObservableClosure",
     "Overall",
+    "Role",
     "Share",
+    "Status",
     "TagCount",
     "TaggingClosure",
     "TaggingEntry",
     "TotalGain",
     "TruthDistance",
+    "Verdict",
+    "WorstBin",
     "closure_schema",
 ]
 
@@ -39,10 +45,17 @@ Bins = list[float] | list[list[float]]
 """One number for each bin, nested for two dimensions."""
 UncertainBins = list[float | None] | list[list[float | None]]
 Count = Annotated[int, Field(ge=0)]
+Status = Literal["pass", "warn", "fail"]
+Role = Literal["efficiency", "baseline", "reconstructed", "reference"]
+"""Network or function, binned baseline, momenta as reconstructed, or the simulated truth."""
 
 
 def _plain_task(task: Task) -> dict[str, Any]:
     return task.model_dump(mode="json", exclude_none=True)
+
+
+def _all_thresholds(thresholds: VerdictConfig) -> dict[str, Any]:
+    return thresholds.model_dump(mode="json")
 
 
 class ClosureRecord(Record):
@@ -72,15 +85,18 @@ class Overall(ClosureRecord):
         Sum that was observed (of inversion: corrected events).
     pull : float or None
         (observed - expected) in units of its exact error; None where that is zero.
+    relative_error : float or None
+        Exact error of the difference over expected; None without expected sum.
     """
 
     expected: float | None
     observed: float
     pull: float | None
+    relative_error: float | None = None
 
 
 class InversionOverall(Overall):
-    """Totals of efficiency inversion; the last three are for simulated events.
+    """Totals of efficiency inversion; the relative numbers are for simulated events.
 
     Attributes
     ----------
@@ -90,8 +106,6 @@ class InversionOverall(Overall):
         Error of the corrected number, given the generated events.
     relative_difference : float or None
         observed / expected - 1.
-    relative_error : float or None
-        Exact error of the difference over expected.
     relative_bias : float or None
         Bias of the total over expected, without the noise of the responses; None where the truth
         is not known.
@@ -100,7 +114,6 @@ class InversionOverall(Overall):
     poisson_error: float
     horvitz_thompson_error: float
     relative_difference: float | None = None
-    relative_error: float | None = None
     relative_bias: float | None = None
 
 
@@ -338,6 +351,89 @@ class AxisClosure(ClosureRecord):
     outside: list[float]
 
 
+class WorstBin(ClosureRecord):
+    """Bin with the largest pull, of all that hold enough entries; or the sum over all bins.
+
+    Attributes
+    ----------
+    observable : str
+        ``OBSERVABLE`` or ``OBSERVABLE|CATEGORY``.
+    edges : list of list of float
+        Lower and upper edge on each axis.
+    pull : float
+        Difference in units of its error.
+    relative_difference : float
+        (observed - expected) / expected.
+    p_value : float
+        Chance of such a pull, or a larger one, in any of the bins.
+    n_bins : int
+        Number of these bins, of all observables and categories.
+    """
+
+    observable: str
+    edges: list[list[float]]
+    pull: float
+    relative_difference: float
+    p_value: float
+    n_bins: Count
+
+
+class MethodVerdict(ClosureRecord):
+    """Verdict on one method.
+
+    Attributes
+    ----------
+    status : {"pass", "warn", "fail"}
+        The verdict.
+    role : {"efficiency", "baseline", "reconstructed", "reference"}
+        Network or function; binned baseline; momenta as reconstructed; the simulated truth.
+    reasons : list of str
+        One sentence for each finding; of a pass, one that says what was seen.
+    p_value : float or None
+        Chance of differences as clear as these, all observables, total and bins combined; None
+        where nothing can be compared.
+    relative_difference : float or None
+        observed / expected - 1 of the total.
+    smallest_visible_bias : float or None
+        Relative bias of the total that is two standard deviations.
+    worst_bin : WorstBin or None
+        Bin with the largest pull; None where no bin holds enough entries.
+    clipped, out_of_domain : float
+        Shares, as in :class:`Entry`.
+    """
+
+    status: Status
+    role: Role
+    reasons: list[str]
+    p_value: float | None
+    relative_difference: float | None
+    smallest_visible_bias: float | None
+    worst_bin: WorstBin | None
+    clipped: float
+    out_of_domain: float
+
+
+class Verdict(ClosureRecord):
+    """Verdict on a sample; the p-values contain the statistical error of the sample alone.
+
+    Attributes
+    ----------
+    status : {"pass", "warn", "fail"}
+        Worst one of the efficiencies; of the baselines where nothing else was compared.
+    reasons : list of str
+        Reasons of the efficiencies that have this status, each with its name.
+    thresholds : VerdictConfig
+        Thresholds that were applied.
+    methods : dict of str to MethodVerdict
+        Verdict on every method, by its label.
+    """
+
+    status: Status
+    reasons: list[str]
+    thresholds: Annotated[VerdictConfig, PlainSerializer(_all_thresholds)]
+    methods: dict[str, MethodVerdict]
+
+
 class Closure(ClosureRecord):
     """Content of ``closure.json`` that both use cases have.
 
@@ -365,6 +461,10 @@ class Closure(ClosureRecord):
     trained_on : dict of str to list of str
         By efficiency, the files of this sample that it was trained on, by their identity; only of
         those that were. Such a closure says nothing about other events.
+    baselines : list of str
+        Names of the efficiencies that are binned baselines: maps and bin-by-bin corrections.
+    verdict : Verdict or None
+        Pass, warn or fail, with reasons (see :mod:`hepsilon.closure.verdict`).
     """
 
     task: Annotated[Task, PlainSerializer(_plain_task)]
@@ -378,6 +478,8 @@ class Closure(ClosureRecord):
     left_out: dict[str, str] = Field(default_factory=dict)
     differences: dict[str, list[str]] = Field(default_factory=dict)
     trained_on: dict[str, list[str]] = Field(default_factory=dict)
+    baselines: list[str] = Field(default_factory=list)
+    verdict: Verdict | None = None
 
 
 class TaggingClosure(Closure):

@@ -11,10 +11,13 @@ from hepsilon.data.sources import Files, Source
 from hepsilon.efficiencies.artifact import SourceFile
 from hepsilon.errors import InputError
 
-__all__ = ["differences", "task_differences", "trained_on", "warnings_of"]
+__all__ = ["baselines", "differences", "task_differences", "trained_on", "warnings_of"]
 
 SILENT = ("features", "categorical", "weight", "truth")
 """Parts of a task that are compared otherwise, or may differ without a word."""
+
+BASELINES = ("map", "factorised-map", "bin-by-bin")
+"""Kinds of artifacts that are binned."""
 
 NAMES = {"passed": "response"}
 """Names of the parts that are not called what they are."""
@@ -115,6 +118,23 @@ def trained_on(efficiencies: Mapping[str, Any], files: Files) -> dict[str, list[
         for name, of_one in sources.items()
     }
     return {name: names for name, names in found.items() if names}
+
+
+def baselines(efficiencies: Mapping[str, Any]) -> list[str]:
+    """Efficiencies that are binned baselines.
+
+    Parameters
+    ----------
+    efficiencies : mapping of str to object
+        Efficiencies by name.
+
+    Returns
+    -------
+    list of str
+        Names of maps and bin-by-bin corrections.
+    """
+    kinds = {n: getattr(getattr(e, "card", None), "kind", None) for n, e in efficiencies.items()}
+    return [name for name, kind in kinds.items() if kind in BASELINES]
 
 
 def _described(file: str | Path | Source, content_hash: bool) -> list[SourceFile]:

@@ -8,6 +8,10 @@ variance, bin by bin, normalisation included:
 
 With the true efficiency the pulls have unit width and chi2/ndf is one. How many bins are joined
 depends on effective numbers of entries only, never on the unit of the weights.
+
+These variances are the statistical error of the sample alone. The covariance of the efficiency
+itself belongs in :func:`_compare`, added to ``variance`` before pulls and chi2 are made; what
+judges them (:mod:`hepsilon.closure.verdict`) then needs no change.
 """
 
 from __future__ import annotations

@@ -38,7 +38,8 @@ def _overall(output: TaggingOutput, method: str) -> Overall:
     observed, expected = (float(_total(filled, m).value) for m in (DIRECT, method))
     variance = float(_total(output.binomial[name], method).variance)
     pull = pull_of(observed, expected, variance)
-    return Overall(expected=expected, observed=observed, pull=pull)
+    error = variance**0.5 / abs(expected) if expected and variance >= 0 else None
+    return Overall(expected=expected, observed=observed, pull=pull, relative_error=error)
 
 
 def _totals(output: TaggingOutput, method: str) -> dict[str, Any]:

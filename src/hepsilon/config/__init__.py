@@ -5,6 +5,7 @@ from hepsilon.config.learning import BinAxis, MapConfig, ModelConfig, Recipe, Tr
 from hepsilon.config.observables import ObservableConfig
 from hepsilon.config.records import Record, validate
 from hepsilon.config.task import Cut, Fiducial, Passed, Task
+from hepsilon.config.verdict import VerdictConfig
 
 __all__ = [
     "BinAxis",
@@ -20,6 +21,7 @@ __all__ = [
     "Record",
     "Task",
     "TrainingConfig",
+    "VerdictConfig",
     "load_config",
     "validate",
 ]

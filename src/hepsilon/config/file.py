@@ -13,6 +13,7 @@ from hepsilon.config.learning import MapConfig, ModelConfig, TrainingConfig
 from hepsilon.config.observables import ObservableConfig
 from hepsilon.config.records import Record, validate
 from hepsilon.config.task import Task
+from hepsilon.config.verdict import VerdictConfig
 from hepsilon.errors import ConfigError
 
 __all__ = ["Config", "InputConfig", "load_config"]
@@ -84,6 +85,7 @@ class Config(Record):
     training: TrainingConfig = TrainingConfig()
     map: MapConfig = MapConfig()
     observables: dict[str, ObservableConfig] = {}
+    verdict: VerdictConfig = VerdictConfig()
 
     @model_validator(mode="after")
     def _branches_are_read(self) -> Self:

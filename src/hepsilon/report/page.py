@@ -12,6 +12,7 @@ from hepsilon.closure.questions import warnings_of
 from hepsilon.report.axes import axes_section
 from hepsilon.report.tables import presentation, summary_rows
 from hepsilon.report.text import html_table
+from hepsilon.report.verdict import verdict_section
 
 __all__ = ["page"]
 
@@ -23,6 +24,12 @@ table { border-collapse: collapse; margin: 1rem 0; } th, td { padding: .25rem .8
   text-align: left; } .bad { color: #b00020; font-weight: 600; }
 figure { display: inline-block; width: 48%; margin: .5rem 0; vertical-align: top; }
 figure.wide { width: 98%; } figure img { max-width: 100%; }
+.verdict ul { padding-left: 1.2rem; } .verdict > ul { list-style: none; padding-left: 0; }
+.verdict li { margin: .4rem 0; } .note { color: #555; font-size: 13px; }
+.pass, .warn, .fail { color: #fff; border-radius: .3rem; padding: .1rem .5rem; }
+.pass { background: #1b6e3c; } .warn { background: #8a5300; } .fail { background: #b00020; }
+p, li, figcaption { overflow-wrap: anywhere; } pre { overflow-x: auto; }
+@media (max-width: 640px) { body { margin: 1rem auto; } figure { width: 98%; } }
 .scroll { overflow-x: auto; } figcaption { text-align: center; color: #666; }
 """
 WIDE = ("efficiency_", "pulls_", "residuals", "tag_counts")
@@ -65,6 +72,7 @@ def page(closure: Closure, pictures: Mapping[str, bytes]) -> str:
     body = presentation(closure).body(closure, html_table(*summary_rows(closure)))
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>hepsilon closure</title>'
-        f"<style>{STYLE}</style><h1>Closure</h1>{notes}{body}"
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<style>{STYLE}</style><h1>Closure</h1>{verdict_section(closure)}{notes}{body}"
         f"{axes_section(closure)}<h2>Distributions</h2>{images}</html>\n"
     )
