@@ -10,7 +10,7 @@ import uproot
 
 from hepsilon import InputError, TrainingError, load, train
 from hepsilon.arrays.keys import key_uniform
-from hepsilon.config import Config
+from hepsilon.config import Config, ModelConfig
 from hepsilon.data.dataset import read_columns
 from hepsilon.data.summary import summarise
 from hepsilon.efficiencies.artifact import SourceFile, read_arrays
@@ -21,6 +21,7 @@ from hepsilon.simulation import write_jets
 from hepsilon.training import run
 from hepsilon.training.loss import cross_entropy
 from hepsilon.training.member import Member
+from hepsilon.training.resampling import Resampling
 from tests.helpers.files import rewritten
 from tests.helpers.toys import POINTS, TASK, mlp_config, random_jets, with_any_number
 
@@ -43,6 +44,9 @@ def files(toy_file, tmp_path_factory):
 @pytest.fixture(scope="module")
 def result(files, tmp_path_factory):
     return train(mlp_config(), files, tmp_path_factory.mktemp("run") / "mlp.hepsilon")
+
+
+SMALL = {"architecture": "mlp", "width": 4, "blocks": 1}
 
 
 def weights(efficiency: NetworkEfficiency):
@@ -200,9 +204,7 @@ def captured(monkeypatch, config: Config, data, out):
 def test_validation_events_are_never_trained_on(files, monkeypatch, tmp_path):
     """Also where an event is there twice, and with bootstrap weights."""
     config = mlp_config(validation=0.3)
-    config = config.model_copy(
-        update={"model": config.model.model_copy(update={"bootstrap": True})}
-    )
+    config = config.model_copy(update={"model": ModelConfig(**SMALL, bootstrap=True)})
     out = tmp_path / "mlp.hepsilon"
     *_, training, validation, _, _ = captured(
         monkeypatch, config, [*files, rewritten(files[0], tmp_path / "again.root")], out
@@ -216,12 +218,13 @@ def test_validation_events_are_never_trained_on(files, monkeypatch, tmp_path):
 def test_bootstrap_is_asked_for_and_leaves_the_columns_alone(
     files, monkeypatch, tmp_path, bootstrap
 ):
-    config = mlp_config()
-    model = config.model.model_copy(update={"bootstrap": bootstrap})
-    config = config.model_copy(update={"model": model})
+    """One more network than there are bootstrap samples."""
+    model = ModelConfig(**SMALL, members=2, bootstrap=bootstrap)
+    config = mlp_config().model_copy(update={"model": model})
     found = captured(monkeypatch, config, files, tmp_path / "mlp.hepsilon")
-    *_, training, validation, _, options = found
-    assert options["bootstrap"] is bootstrap
+    *_, training, validation, states, options = found
+    assert options["resampling"] == Resampling("bootstrap" if bootstrap else "none", 2, seed=3)
+    assert list(states) == [0, 1, 2][: 2 + bootstrap]
     assert set(training.weights) == set(validation.weights) == {1.0}
 
 

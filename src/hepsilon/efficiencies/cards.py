@@ -9,7 +9,16 @@ from hepsilon.config.records import Record
 from hepsilon.efficiencies.artifact import ArtifactCard
 from hepsilon.networks.architecture import Architecture
 
-__all__ = ["EpochCard", "MemberCard", "NetworkCard", "ParityCard", "PrecisionCard"]
+__all__ = [
+    "CandidateCard",
+    "EpochCard",
+    "LossCard",
+    "MemberCard",
+    "NetworkCard",
+    "ParityCard",
+    "PrecisionCard",
+    "SelectionCard",
+]
 
 
 class EpochCard(Record):
@@ -51,6 +60,87 @@ class MemberCard(Record):
     def best_is_last(self) -> bool:
         """Whether the last epoch was the best one: more epochs may help."""
         return self.best_epoch == self.history[-1].epoch
+
+
+class LossCard(Record):
+    """Mean loss of some events, with its statistical error.
+
+    Attributes
+    ----------
+    loss : float
+        Mean per unit of event weight (paper Eq. 5).
+    error : float
+        Its statistical error, by the spread of the events.
+    n_events : int
+        Number of events.
+    """
+
+    loss: float
+    error: float
+    n_events: int
+
+
+class CandidateCard(Record):
+    """One of the efficiencies that ``architecture = "auto"`` compared.
+
+    Attributes
+    ----------
+    name : str
+        Architecture, or ``"map"``.
+    loss : float or None
+        Loss on the validation events after the brief training; None where there was none.
+    difference : float or None
+        Loss minus that of the best candidate, event by event.
+    error : float or None
+        Statistical error of the difference.
+    seconds : float or None
+        Duration of the training, s.
+    parameters : int or None
+        Number of weights of the network, or of bins of the map.
+    reason : str or None
+        Why it was left out; None where it was compared.
+    """
+
+    name: str
+    loss: float | None = None
+    difference: float | None = None
+    error: float | None = None
+    seconds: float | None = None
+    parameters: int | None = None
+    reason: str | None = None
+
+
+class SelectionCard(Record):
+    """Comparison of architectures on the same validation events.
+
+    Attributes
+    ----------
+    chosen : str
+        Architecture that was trained fully and kept.
+    share : float
+        Epochs of the brief trainings, as a share of those of a full one.
+    n_events : int
+        Number of validation events.
+    candidates : tuple of CandidateCard
+        All candidates, from the cheapest to the dearest.
+    map_gain : float or None
+        Loss of the network that was kept minus that of the map, on the same events; None without a
+        map.
+    map_gain_error : float or None
+        Statistical error of the difference.
+    """
+
+    chosen: str
+    share: float
+    n_events: int
+    candidates: tuple[CandidateCard, ...]
+    map_gain: float | None = None
+    map_gain_error: float | None = None
+
+    @property
+    def map_is_better(self) -> bool:
+        """Whether the map has a smaller loss than the network that was kept, beyond the error."""
+        return self.map_gain is not None and self.map_gain > (self.map_gain_error or 0.0)
 
 
 class ParityCard(Record):
@@ -108,13 +198,18 @@ class NetworkCard(ArtifactCard):
     Attributes
     ----------
     model : ModelConfig
-        Model as the configuration asked for it.
+        Model as the configuration asked for it; for ``"auto"`` with the architecture that was
+        chosen.
     architecture : Architecture
         Every width, from which the network is rebuilt.
     training : Recipe
         Options of the training.
     members : tuple of MemberCard
         History of each network.
+    out_of_fold : LossCard or None
+        Loss over all events, each from the network that was not trained on it; None without folds.
+    selection : SelectionCard or None
+        Comparison that chose the architecture; None where the configuration named it.
     onnx : ParityCard or None
         Agreement of ``model.onnx``; None where the artifact has none.
     bfloat16 : PrecisionCard or None
@@ -127,6 +222,8 @@ class NetworkCard(ArtifactCard):
     architecture: Architecture
     training: Recipe
     members: tuple[MemberCard, ...]
+    out_of_fold: LossCard | None = None
+    selection: SelectionCard | None = None
     onnx: ParityCard | None = None
     bfloat16: PrecisionCard | None = None
 
@@ -134,3 +231,13 @@ class NetworkCard(ArtifactCard):
     def networks(self) -> tuple[str, ...]:
         """Names of the array groups with the weights of the members."""
         return tuple(name for name in self.arrays if name.startswith("member-"))
+
+    @property
+    def nominal(self) -> slice:
+        """Networks whose mean is the efficiency: one that saw all events, if others did not."""
+        return slice(0, 1) if self.model.resampling == "bootstrap" else slice(None)
+
+    @property
+    def replicas(self) -> slice:
+        """Networks whose spread is the uncertainty of the efficiency."""
+        return slice(1, None) if self.model.resampling == "bootstrap" else slice(None)
