@@ -9,7 +9,7 @@ from typing import Any
 
 from hepsilon.closure.model import Closure, InversionClosure, TaggingClosure, closure_schema
 from hepsilon.closure.observables import Chosen, choose_observables
-from hepsilon.closure.questions import differences, trained_on
+from hepsilon.closure.questions import compared, differences, trained_on
 from hepsilon.closure.statistic import (
     MIN_INFORMATION,
     MIN_VARIANCE,
@@ -157,5 +157,6 @@ def closure_report(
     checks = {
         "differences": differences(efficiencies, task),
         "trained_on": trained_on(efficiencies, files),
+        "compared": compared(efficiencies),
     }
     return closure.model_copy(update=checks)

@@ -365,6 +365,9 @@ class Closure(ClosureRecord):
     trained_on : dict of str to list of str
         By efficiency, the files of this sample that it was trained on, by their identity; only of
         those that were. Such a closure says nothing about other events.
+    compared : dict of str to str
+        By efficiency, the validation losses of the architectures among which its own was chosen;
+        only of those whose architecture was ``"auto"``.
     """
 
     task: Annotated[Task, PlainSerializer(_plain_task)]
@@ -378,6 +381,7 @@ class Closure(ClosureRecord):
     left_out: dict[str, str] = Field(default_factory=dict)
     differences: dict[str, list[str]] = Field(default_factory=dict)
     trained_on: dict[str, list[str]] = Field(default_factory=dict)
+    compared: dict[str, str] = Field(default_factory=dict)
 
 
 class TaggingClosure(Closure):

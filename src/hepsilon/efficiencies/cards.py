@@ -142,6 +142,24 @@ class SelectionCard(Record):
         """Whether the map has a smaller loss than the network that was kept, beyond the error."""
         return self.map_gain is not None and self.map_gain > (self.map_gain_error or 0.0)
 
+    def __str__(self) -> str:
+        """The losses in one line, such as ``map 0.4612, mlp 0.4429, gnn 0.4282 (kept)``."""
+        return ", ".join(
+            f"{each.name} {'not compared' if each.loss is None else f'{each.loss:.4f}'}"
+            + " (kept)" * (each.name == self.chosen)
+            for each in self.candidates
+        )
+
+    @property
+    def advice(self) -> str | None:
+        """What to do where the map is better than the network that was kept; None elsewhere."""
+        if not self.map_is_better:
+            return None
+        return (
+            f"the map is better than the network: its loss is smaller by {self.map_gain:.5f} +- "
+            f"{self.map_gain_error:.5f}; make it with hepsilon map"
+        )
+
 
 class ParityCard(Record):
     """Agreement of ``model.onnx`` with Keras on the validation events in the artifact.

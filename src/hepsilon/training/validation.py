@@ -117,7 +117,7 @@ def logits_of(eps: Array, mu: float) -> Array:
     ndarray of float64, shape (n, n_working_points)
         Logits (see :func:`hepsilon.efficiencies.network.to_probability`).
     """
-    bins, _ = bins_between(eps.reshape(len(eps), -1), 0.0)
+    bins, _ = bins_between(eps if eps.ndim == 2 else eps[:, None], 0.0)
     bins = np.maximum(bins, np.finfo(np.float64).tiny)
     return np.asarray(np.log(bins[:, 1:]) - np.log(bins[:, :1]) - np.log(mu))
 
