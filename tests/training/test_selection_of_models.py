@@ -139,9 +139,8 @@ def test_the_winner_is_that_of_a_training_that_names_it(chosen, toy_columns, tmp
     for member, other in zip(card.members, named.card.members, strict=True):
         losses = [[e.validation_loss for e in m.history] for m in (member, other)]
         np.testing.assert_allclose(*losses, rtol=1e-6)
-    assert named.card == card.model_copy(
-        update={"selection": None, "members": named.card.members, "onnx": named.card.onnx}
-    )
+    measured = {name: getattr(named.card, name) for name in ("members", "onnx", "importance")}
+    assert named.card == card.model_copy(update={"selection": None, **measured})
 
 
 def test_card_has_the_table(chosen, toy_columns):

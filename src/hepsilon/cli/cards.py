@@ -10,7 +10,7 @@ from rich.table import Table
 from hepsilon.cli.output import plain, say, table
 from hepsilon.errors import ConfigError
 
-__all__ = ["info", "selection_table"]
+__all__ = ["importance_table", "info", "selection_table"]
 
 
 def info(args: argparse.Namespace) -> Any:
@@ -81,6 +81,23 @@ def selection_table(selection: Any) -> Table:
     return table(title, header, [_candidate(each, selection) for each in selection.candidates])
 
 
+def importance_table(importance: Any) -> Table:
+    """Importance of every feature, one row each.
+
+    Parameters
+    ----------
+    importance : tuple of ImportanceCard
+        Importance, as the card of a network has it.
+
+    Returns
+    -------
+    rich.table.Table
+        Rises of the loss with their errors.
+    """
+    rows = [[i.feature, f"{i.rise:.5f} +- {i.error:.5f}", "noise" * i.is_noise] for i in importance]
+    return table("features", ["", "rise of the loss if shuffled", ""], rows)
+
+
 def _candidate(each: Any, selection: Any) -> list[str]:
     kept = "kept" if each.name == selection.chosen else ""
     if each.loss is None:
@@ -109,6 +126,7 @@ def _selection_rows(selection: Any) -> list[list[str]]:
 def _card_rows(card: Any) -> list[list[str]]:
     """Rows for people: one feature, one file, one member a line."""
     special = {"features", "files", "members", "edges", "sample", "selection", "out_of_fold"}
+    special |= {"importance"}
     others = {k: v for k, v in plain(card).items() if k not in special}
     rows = [[f"task {name}", str(value)] for name, value in others.pop("task").items()]
     rows += [[f"feature {f.name}", _feature_text(f)] for f in card.features.features]
@@ -126,6 +144,7 @@ def _card_rows(card: Any) -> list[list[str]]:
     if (found := getattr(card, "out_of_fold", None)) is not None:
         text = f"{found.loss:.5f} +- {found.error:.5f} of {found.n_events:,} events"
         rows.append(["out-of-fold loss", text])
+    rows += [[f"importance {i.feature}", str(i)] for i in getattr(card, "importance", ())]
     if getattr(card, "selection", None) is not None:
         rows += _selection_rows(card.selection)
     return rows + [[f"file {f.name}", _file_text(f)] for f in card.files]

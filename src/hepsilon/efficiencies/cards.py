@@ -12,6 +12,7 @@ from hepsilon.networks.architecture import Architecture
 __all__ = [
     "CandidateCard",
     "EpochCard",
+    "ImportanceCard",
     "LossCard",
     "MemberCard",
     "NetworkCard",
@@ -78,6 +79,33 @@ class LossCard(Record):
     loss: float
     error: float
     n_events: int
+
+
+class ImportanceCard(Record):
+    """Importance of one feature: the rise of the loss where it is shuffled among the objects.
+
+    Attributes
+    ----------
+    feature : str
+        Name of the feature.
+    rise : float
+        Rise of the loss per event on validation events.
+    error : float
+        Its statistical error, by the spread of the events.
+    """
+
+    feature: str
+    rise: float
+    error: float
+
+    @property
+    def is_noise(self) -> bool:
+        """Whether the rise is not above twice its error."""
+        return self.rise <= 2.0 * self.error
+
+    def __str__(self) -> str:
+        """The rise with its error, and whether it is noise."""
+        return f"loss + {self.rise:.5f} +- {self.error:.5f}" + ", noise" * self.is_noise
 
 
 class CandidateCard(Record):
@@ -228,6 +256,8 @@ class NetworkCard(ArtifactCard):
         Loss over all events, each from the network that was not trained on it; None without folds.
     selection : SelectionCard or None
         Comparison that chose the architecture; None where the configuration named it.
+    importance : tuple of ImportanceCard
+        Importance of every feature, from the largest.
     onnx : ParityCard or None
         Agreement of ``model.onnx``; None where the artifact has none.
     bfloat16 : PrecisionCard or None
@@ -242,6 +272,7 @@ class NetworkCard(ArtifactCard):
     members: tuple[MemberCard, ...]
     out_of_fold: LossCard | None = None
     selection: SelectionCard | None = None
+    importance: tuple[ImportanceCard, ...] = ()
     onnx: ParityCard | None = None
     bfloat16: PrecisionCard | None = None
 

@@ -53,6 +53,7 @@ class _Ensemble:
         sides: tuple[TrainingColumns, TrainingColumns],
         states: Mapping[int, Path | None],
         resampling: Resampling,
+        engine: Engine | None = None,
     ) -> None:
         self.recipe, self.resampling = recipe, resampling
         self.train, self.validation = sides
@@ -61,7 +62,7 @@ class _Ensemble:
         size = min(recipe.batch_events, self.train.n_events)
         self.shape = Shape.of(self.train.offsets, size, bool(architecture.blocks), gpu)
         self.steps = self.train.n_events // size
-        self.engine = Engine(build_model(architecture, spec, seed=None))
+        self.engine = engine or Engine(build_model(architecture, spec, seed=None))
         model = build_model(architecture, spec, seed=None, precision=recipe.precision)
         self.gradients = Gradients(model, recipe, jit=gpu or recipe.precision == "float32")
         steps = recipe.epochs * self.steps
@@ -128,6 +129,7 @@ def fit_members(
     states: Mapping[int, Path | None],
     *,
     resampling: Resampling | None = None,
+    engine: Engine | None = None,
     on_batch: OnBatch | None = None,
     on_epoch: Callable[[int, Epoch], None] | None = None,
 ) -> list[Fit]:
@@ -151,6 +153,8 @@ def fit_members(
         no file. Where the file exists, the training of this member goes on from it.
     resampling : Resampling, optional
         How often each member sees each training event; by default once.
+    engine : Engine, optional
+        What evaluates networks of this architecture; by default one is compiled.
     on_batch : callable, optional
         Function that is called after each step with its share of an epoch, a float.
     on_epoch : callable, optional
@@ -169,7 +173,7 @@ def fit_members(
     """
     sides = train, validation
     chosen = resampling or Resampling()
-    ensemble = _Ensemble(architecture, spec, recipe, sides, states, chosen)
+    ensemble = _Ensemble(architecture, spec, recipe, sides, states, chosen, engine)
     for member in ensemble.members:
         for epoch in member.fit.history if member.fit and on_epoch else []:
             on_epoch(member.number, epoch)  # type: ignore[misc]

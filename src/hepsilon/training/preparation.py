@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from hepsilon.arrays.fields import partners_of
 from hepsilon.config.file import Config
 from hepsilon.config.learning import Recipe
 from hepsilon.data.features import FeatureSpec, Multiplicity
 from hepsilon.data.training_columns import TrainingColumns
+from hepsilon.efficiencies.engines.keras import Engine
 from hepsilon.networks.architecture import Architecture, resolve
+from hepsilon.networks.build import build_model
 from hepsilon.training.recipes import recipe
 from hepsilon.training.resampling import Resampling
 
@@ -44,6 +47,11 @@ class Prepared:
     spec: FeatureSpec
     sides: Sides
     resampling: Resampling
+
+    @cached_property
+    def engine(self) -> Engine:
+        """What evaluates networks of this architecture, compiled once for all uses."""
+        return Engine(build_model(self.architecture, self.spec, seed=None))
 
 
 def prepare(config: Config, spec: FeatureSpec, sides: Sides) -> Prepared:

@@ -24,23 +24,24 @@ from hepsilon.efficiencies.artifact import SourceFile, versions, write_artifact
 from hepsilon.efficiencies.artifact_edits import SAMPLE
 from hepsilon.efficiencies.cards import (
     EpochCard,
-    LossCard,
+    ImportanceCard,
     MemberCard,
     NetworkCard,
     SelectionCard,
 )
 from hepsilon.efficiencies.engines.choice import keras_backend
-from hepsilon.efficiencies.engines.keras import Engine, start_backend
+from hepsilon.efficiencies.engines.keras import start_backend
 from hepsilon.efficiencies.network import NetworkEfficiency
 from hepsilon.errors import ConfigError, TrainingError
 from hepsilon.export.onnx import add_graph
 from hepsilon.networks.build import build_model
 from hepsilon.training.ensemble import fit_members
+from hepsilon.training.importance import feature_importance
+from hepsilon.training.kept import Kept
 from hepsilon.training.preparation import Prepared, Sides
 from hepsilon.training.resampling import Resampling
 from hepsilon.training.selection_of_models import Candidates, against_map, compare
 from hepsilon.training.state import Epoch, Fit
-from hepsilon.training.validation import EventLosses, losses_of_networks
 
 __all__ = ["TrainingResult", "train"]
 
@@ -115,6 +116,7 @@ def _fit(prepared: Prepared, folder: Path, progress: bool) -> list[Fit]:
             *prepared.sides,
             states,
             resampling=prepared.resampling,
+            engine=prepared.engine,
             on_batch=advance,
             on_epoch=on_epoch,
         )
@@ -145,13 +147,14 @@ def _with_graph(efficiency: NetworkEfficiency) -> NetworkEfficiency:
 
 
 def _card(
-    prepared: Prepared,
+    kept: Kept,
     columns: TrainingColumns,
-    fits: list[Fit],
     files: tuple[SourceFile, ...],
     summary: SampleSummary,
     selection: SelectionCard | None,
+    importance: tuple[ImportanceCard, ...],
 ) -> NetworkCard:
+    prepared, fits = kept.prepared, kept.fits
     config = prepared.config
     members = tuple(
         MemberCard(
@@ -173,25 +176,13 @@ def _card(
         architecture=prepared.architecture,
         training=prepared.recipe,
         members=members,
-        out_of_fold=_out_of_fold(prepared, fits),
+        out_of_fold=kept.out_of_fold(),
         selection=selection,
+        importance=importance,
         sample=summary,
         input=config.input,
         observables=config.observables,
     )
-
-
-def _out_of_fold(prepared: Prepared, fits: list[Fit]) -> LossCard | None:
-    """Loss over all events, each from the network that was not trained on it."""
-    if not prepared.resampling.folds:
-        return None
-    engine = Engine(build_model(prepared.architecture, prepared.spec, seed=None))
-    networks = [(number, fit.weights) for number, fit in enumerate(fits)]
-    parts = losses_of_networks(
-        engine, networks, prepared.sides[1], prepared.resampling, prepared.recipe.mu
-    )
-    found = EventLosses.joined(parts)
-    return LossCard(loss=found.mean, error=found.error, n_events=len(found.losses))
 
 
 def _sides(config: Config, columns: TrainingColumns) -> Sides:
@@ -307,9 +298,11 @@ def train(
         selection = compare(candidates, config, sides, folder, progress)
         prepared = candidates.prepared[selection.chosen]
     fits = _fit(prepared, folder, progress)
+    kept = Kept(prepared, fits)
     if selection is not None:
-        selection = against_map(selection, prepared, fits, folder)
-    card = _card(prepared, columns, fits, files, summary, selection)
+        selection = against_map(selection, kept, sides[1], folder)
+    importance = feature_importance(kept, sides[1], config.training.seed)
+    card = _card(kept, columns, files, summary, selection, importance)
     arrays = [*(_weights(prepared, fit) for fit in fits), _sample(sides[1])]
     write_artifact(out, card, dict(zip(card.arrays, arrays, strict=True)))
     efficiency = _with_graph(NetworkEfficiency.load(out))

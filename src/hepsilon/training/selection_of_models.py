@@ -9,7 +9,7 @@ best network, or the cheapest one that is within one error of it, is then traine
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -21,15 +21,15 @@ from hepsilon._system.progress import progress_bar
 from hepsilon.config.file import Config
 from hepsilon.config.learning import Recipe
 from hepsilon.data.features import FeatureSpec
+from hepsilon.data.training_columns import TrainingColumns
 from hepsilon.efficiencies.cards import CandidateCard, SelectionCard
-from hepsilon.efficiencies.engines.keras import Engine
 from hepsilon.errors import ConfigError, HepsilonError, TrainingError
-from hepsilon.networks.build import build_model
 from hepsilon.training.ensemble import fit_members
+from hepsilon.training.kept import Kept
 from hepsilon.training.map_losses import losses_of_map
 from hepsilon.training.preparation import Prepared, Sides, prepare
-from hepsilon.training.state import Epoch, Fit
-from hepsilon.training.validation import EventLosses, losses_of_ensemble, losses_of_networks
+from hepsilon.training.state import Epoch
+from hepsilon.training.validation import EventLosses, losses_of_networks
 
 __all__ = ["NETWORKS", "Candidates", "against_map", "compare"]
 
@@ -125,10 +125,6 @@ def _brief(full: Recipe) -> Recipe:
     return full.model_copy(update={"epochs": max(1, math.ceil(full.epochs * SHARE))})
 
 
-def _engine(prepared: Prepared) -> Engine:
-    return Engine(build_model(prepared.architecture, prepared.spec, seed=None))
-
-
 def _train(name: str, prepared: Prepared, folder: Path, progress: bool) -> _Result:
     """Train one network briefly; the time is that of its epochs, whenever they were trained."""
     start, own = perf_counter(), prepared
@@ -146,11 +142,12 @@ def _train(name: str, prepared: Prepared, folder: Path, progress: bool) -> _Resu
             *own.sides,
             {0: folder / f"brief-{name}.npz"},
             resampling=own.resampling,
+            engine=own.engine,
             on_batch=advance,
             on_epoch=on_epoch,
         )
     kept = [(0, fit.weights)]
-    (losses,) = losses_of_networks(_engine(own), kept, own.sides[1], own.resampling, own.recipe.mu)
+    (losses,) = losses_of_networks(own.engine, kept, own.sides[1], own.resampling, own.recipe.mu)
     trained = sum(epoch.seconds for epoch in fit.history)
     seconds = max(trained, perf_counter() - start)  # the whole of it, unless it was interrupted
     return _Result(losses, seconds, sum(int(np.prod(w.shape)) for w in fit.weights))
@@ -267,7 +264,7 @@ def _cards(
 
 
 def against_map(
-    card: SelectionCard, prepared: Prepared, fits: Sequence[Fit], folder: Path
+    card: SelectionCard, kept: Kept, validation: TrainingColumns, folder: Path
 ) -> SelectionCard:
     """Compare the efficiency that was trained fully with the map, on the same events.
 
@@ -275,10 +272,10 @@ def against_map(
     ----------
     card : SelectionCard
         Result of :func:`compare`.
-    prepared : Prepared
-        Training of the architecture that was chosen.
-    fits : sequence of Fit
-        Its networks.
+    kept : Kept
+        Networks of the architecture that was chosen.
+    validation : TrainingColumns
+        Validation events, one row for each object; with folds all events.
     folder : Path
         Folder that was given to :func:`compare`.
 
@@ -290,16 +287,5 @@ def against_map(
     path = folder / f"candidate-{MAP}.npz"
     if not path.exists():
         return card
-    networks = [(number, fit.weights) for number, fit in enumerate(fits)]
-    if prepared.resampling.kind != "none":  # the one that saw all, or the one of the first fold
-        networks = networks[:1]
-    own = losses_of_ensemble(
-        _engine(prepared),
-        networks,
-        prepared.sides[1],
-        prepared.resampling,
-        prepared.recipe.mu,
-        prepared.architecture.working_points,
-    )
-    gain = own - _Result.load(path).losses
+    gain = kept.losses(kept.validation(validation)) - _Result.load(path).losses
     return card.model_copy(update={"map_gain": gain.mean, "map_gain_error": gain.error})

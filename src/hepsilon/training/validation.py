@@ -124,24 +124,21 @@ def logits_of(eps: Array, mu: float) -> Array:
 
 def losses_of_ensemble(
     engine: Engine,
-    networks: Sequence[tuple[int, Sequence[Array]]],
+    networks: Sequence[Sequence[Array]],
     columns: TrainingColumns,
-    resampling: Resampling,
     mu: float,
     working_points: int,
 ) -> EventLosses:
-    """Losses of the mean efficiency of several networks; of one with folds those on its fold.
+    """Losses of the mean efficiency of several networks.
 
     Parameters
     ----------
     engine : Engine
         What evaluates networks of their architecture.
-    networks : sequence of (int, sequence of ndarray)
-        Number and weights of each network.
+    networks : sequence of sequence of ndarray
+        Weights of each network.
     columns : TrainingColumns
-        Events of the validation; with folds those of all folds.
-    resampling : Resampling
-        Which events each network is validated on.
+        Events, which may be mapped from disk.
     mu : float
         Weight of the objects that did not pass (paper Eq. 5).
     working_points : int
@@ -152,18 +149,14 @@ def losses_of_ensemble(
     EventLosses
         For the events in their order.
     """
-    if len(networks) == 1:
-        return losses_of_networks(engine, networks, columns, resampling, mu)[0]
-    engine.set_members([weights for _, weights in networks])
+    engine.set_members(networks)
     parts = []
     for block in columns.blocks():
-        logits = engine.logits(block.offsets, block.nodes).reshape(
-            -1, len(networks), working_points
-        )
-        single = working_points == 1
-        eps = [
-            to_probability(own[:, 0] if single else own, mu) for own in np.moveaxis(logits, 1, 0)
-        ]
-        losses = event_losses(logits_of(np.mean(eps, axis=0), mu), block, mu)
+        logits = engine.logits(block.offsets, block.nodes)
+        if len(networks) > 1:
+            own = np.split(logits, len(networks), axis=1)
+            eps = [to_probability(x[:, 0] if working_points == 1 else x, mu) for x in own]
+            logits = logits_of(np.mean(eps, axis=0), mu)
+        losses = event_losses(logits, block, mu)
         parts.append(EventLosses(losses, np.asarray(block.weights)))
     return EventLosses.joined(parts)
