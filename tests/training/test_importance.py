@@ -27,7 +27,7 @@ def _interpreted():
 
 
 def kept_of(columns, task=TASK, *, blind_to=(), members=1, **model) -> Kept:
-    """Networks with random weights, which do not see some columns of what enters the first layer."""
+    """Networks with random weights that do not see some columns of the first layer."""
     start_backend()
     sizes = {"architecture": "mlp", "width": 4, "blocks": 1, "members": members}
     config = Config(
