@@ -12,7 +12,6 @@ from tests.helpers.network_toys import write_untrained
 
 SELECTION = SelectionCard(
     chosen="gnn",
-    share=0.3,
     n_events=1234,
     candidates=(
         CandidateCard(
@@ -50,8 +49,8 @@ def test_info_has_the_comparison_the_importance_and_the_loss_out_of_fold(network
     )
     assert rows["candidate mlp"] == "needs the number of objects"
     assert rows["candidate gnn"].endswith("41,981 parameters, 61.2 s; kept")
-    assert rows["importance pt"] == "loss + 0.05000 +- 0.01000"
-    assert rows["importance phi"] == "loss + 0.00100 +- 0.01000, noise"
+    assert rows["importance pt"] == "loss +0.05000 +- 0.01000"
+    assert rows["importance phi"] == "loss +0.00100 +- 0.01000, noise"
     assert rows["out-of-fold loss"] == "0.37547 +- 0.00561 of 3,000 events"
     assert "advice" not in rows
     better = SELECTION.model_copy(update={"map_gain": 0.03})

@@ -11,7 +11,7 @@ from hepsilon.config.learning import BinAxis, MapConfig
 from hepsilon.data.features import fit_features
 from hepsilon.efficiencies.factorised import FactorisedMap
 from hepsilon.efficiencies.map import EfficiencyMap
-from hepsilon.training import ensemble
+from hepsilon.training import ensemble, recipe
 from hepsilon.training import selection_of_models as module
 from hepsilon.training.ensemble import fit_members
 from hepsilon.training.gradients import Gradients
@@ -192,7 +192,7 @@ def test_gain_of_the_map_is_the_difference_of_the_losses(toy_columns, tmp_path, 
 
 def test_a_map_that_is_better_is_advised():
     card = module.SelectionCard(
-        chosen="mlp", share=0.3, n_events=9, candidates=(), map_gain=0.02, map_gain_error=0.005
+        chosen="mlp", n_events=9, candidates=(), map_gain=0.02, map_gain_error=0.005
     )
     assert "hepsilon map" in card.advice
     assert "0.02000 +- 0.00500" in card.advice
@@ -209,10 +209,18 @@ def test_brief_trainings_are_a_third_of_the_full_one(toy_columns, tmp_path, monk
         return fit_members(architecture, spec, recipe, *others, **options)
 
     monkeypatch.setattr(module, "fit_members", fit)
-    config = auto(epochs=4)
+    config = auto(epochs=13)
     found, sides = candidates_of(config, toy_columns)
-    compare(found, config, sides, tmp_path, progress=False)
-    assert epochs == [2, 2]  # rounded up
+    card = compare(found, config, sides, tmp_path, progress=False)
+    assert epochs == [5, 5]  # rounded up
+    assert [each.epochs for each in card.candidates] == [None, 5, 5]
+
+
+@pytest.mark.parametrize(("full", "brief"), [(1, 1), (3, 3), (5, 4), (12, 4), (13, 5), (40, 14)])
+def test_very_short_trainings_are_not_cut(full, brief):
+    config = mlp_config(epochs=full)
+    complete = module._brief(recipe(config.model, config.training, 1000))
+    assert complete.epochs == brief
 
 
 def test_a_candidate_that_fails_is_left_out_with_its_reason(toy_columns, tmp_path, monkeypatch):

@@ -105,7 +105,7 @@ class ImportanceCard(Record):
 
     def __str__(self) -> str:
         """The rise with its error, and whether it is noise."""
-        return f"loss + {self.rise:.5f} +- {self.error:.5f}" + ", noise" * self.is_noise
+        return f"loss {self.rise:+.5f} +- {self.error:.5f}" + ", noise" * self.is_noise
 
 
 class CandidateCard(Record):
@@ -121,6 +121,8 @@ class CandidateCard(Record):
         Loss minus that of the best candidate, event by event.
     error : float or None
         Statistical error of the difference.
+    epochs : int or None
+        Largest number of epochs of the brief training; None for a map.
     seconds : float or None
         Duration of the training, s.
     parameters : int or None
@@ -133,6 +135,7 @@ class CandidateCard(Record):
     loss: float | None = None
     difference: float | None = None
     error: float | None = None
+    epochs: int | None = None
     seconds: float | None = None
     parameters: int | None = None
     reason: str | None = None
@@ -145,8 +148,6 @@ class SelectionCard(Record):
     ----------
     chosen : str
         Architecture that was trained fully and kept.
-    share : float
-        Epochs of the brief trainings, as a share of those of a full one.
     n_events : int
         Number of validation events.
     candidates : tuple of CandidateCard
@@ -159,7 +160,6 @@ class SelectionCard(Record):
     """
 
     chosen: str
-    share: float
     n_events: int
     candidates: tuple[CandidateCard, ...]
     map_gain: float | None = None

@@ -1,9 +1,10 @@
 """Choice of the architecture: those that fit the task are trained briefly and compared.
 
-Each candidate is trained on the same events for a third of its epochs, with the whole schedule of
-the learning rate, and its loss is taken on the same validation events. Losses are compared event by
-event: what makes an event hard for all candidates drops out of the error of their difference. The
-best network, or the cheapest one that is within one error of it, is then trained fully.
+Each candidate is trained on the same events for a third of its epochs (at least four), with the
+whole schedule of the learning rate, and its loss is taken on the same validation events. Losses are
+compared event by event: what makes an event hard for all candidates drops out of the error of their
+difference. The best network, or the cheapest one that is within one error of it, is then trained
+fully.
 """
 
 from __future__ import annotations
@@ -37,8 +38,8 @@ MAP = "map"
 NETWORKS = ("mlp", "product", "gnn")
 """Architectures, from the cheapest to the dearest by the time of a training."""
 OF_OBJECTS = tuple(name for name in NETWORKS if name != "product")
-SHARE = 1.0 / 3.0
-"""Epochs of a brief training, as a share of those of a full one."""
+SHARE, FEWEST = 1.0 / 3.0, 4
+"""Epochs of a brief training: a share of those of a full one, but at least so many, or all."""
 ONLY = "the only network that fits the task: it was trained fully at once"
 
 
@@ -103,6 +104,7 @@ class _Result:
     losses: EventLosses
     seconds: float
     parameters: int
+    epochs: int | None = None
 
     def save(self, path: Path) -> None:
         with atomic_path(path) as temporary:
@@ -112,17 +114,20 @@ class _Result:
                 weights=self.losses.weights,
                 seconds=self.seconds,
                 parameters=self.parameters,
+                epochs=self.epochs or 0,
             )
 
     @classmethod
     def load(cls, path: Path) -> _Result:
         with np.load(path, allow_pickle=False) as file:
             losses = EventLosses(file["losses"], file["weights"])
-            return cls(losses, float(file["seconds"]), int(file["parameters"]))
+            epochs = int(file["epochs"]) or None
+            return cls(losses, float(file["seconds"]), int(file["parameters"]), epochs)
 
 
 def _brief(full: Recipe) -> Recipe:
-    return full.model_copy(update={"epochs": max(1, math.ceil(full.epochs * SHARE))})
+    epochs = max(math.ceil(full.epochs * SHARE), min(FEWEST, full.epochs))
+    return full.model_copy(update={"epochs": epochs})
 
 
 def _train(name: str, prepared: Prepared, folder: Path, progress: bool) -> _Result:
@@ -150,7 +155,8 @@ def _train(name: str, prepared: Prepared, folder: Path, progress: bool) -> _Resu
     (losses,) = losses_of_networks(own.engine, kept, own.sides[1], own.resampling, own.recipe.mu)
     trained = sum(epoch.seconds for epoch in fit.history)
     seconds = max(trained, perf_counter() - start)  # the whole of it, unless it was interrupted
-    return _Result(losses, seconds, sum(int(np.prod(w.shape)) for w in fit.weights))
+    parameters = sum(int(np.prod(w.shape)) for w in fit.weights)
+    return _Result(losses, seconds, parameters, brief.epochs)
 
 
 def _fill(config: Config, prepared: Prepared, sides: Sides) -> _Result:
@@ -216,9 +222,7 @@ def compare(
             left_out[name] = str(error)
     chosen = _chosen(results, candidates, left_out)
     n_events = max((len(result.losses.losses) for result in results.values()), default=0)
-    return SelectionCard(
-        chosen=chosen, share=SHARE, n_events=n_events, candidates=_cards(results, left_out)
-    )
+    return SelectionCard(chosen=chosen, n_events=n_events, candidates=_cards(results, left_out))
 
 
 def _chosen(
@@ -256,6 +260,7 @@ def _cards(
                     error=difference.error,
                     seconds=result.seconds,
                     parameters=result.parameters,
+                    epochs=result.epochs,
                 )
             )
         elif name in left_out:
