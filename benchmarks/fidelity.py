@@ -30,18 +30,18 @@ from hepsilon.report import write_text
 from hepsilon.simulation import toy_task, write_jets
 
 FLAVOURS = {"b": 5, "c": 4, "light": 0}
-PAPER = ModelConfig(preset="paper")
+PAPER = ModelConfig(architecture="gnn", preset="paper")
 
 VARIANTS: dict[str, tuple[ModelConfig, TrainingConfig]] = {
-    "gnn": (ModelConfig(), TrainingConfig()),
+    "gnn": (ModelConfig(architecture="gnn"), TrainingConfig()),
     "mlp": (ModelConfig(architecture="mlp"), TrainingConfig()),
-    "no pair features": (ModelConfig(pair_features=False), TrainingConfig()),
-    "no averaged weights": (ModelConfig(), TrainingConfig(ema=0.0)),
-    "no weight decay": (ModelConfig(), TrainingConfig(weight_decay=0.0)),
-    "learning rate 1e-3": (ModelConfig(), TrainingConfig(learning_rate=1e-3)),
-    "batch of 5000": (ModelConfig(), TrainingConfig(batch_events=5000)),
-    "batch of 512": (ModelConfig(), TrainingConfig(batch_events=512)),
-    "ensemble of 5": (ModelConfig(members=5), TrainingConfig()),
+    "no pair features": (ModelConfig(architecture="gnn", pair_features=False), TrainingConfig()),
+    "no averaged weights": (ModelConfig(architecture="gnn"), TrainingConfig(ema=0.0)),
+    "no weight decay": (ModelConfig(architecture="gnn"), TrainingConfig(weight_decay=0.0)),
+    "learning rate 1e-3": (ModelConfig(architecture="gnn"), TrainingConfig(learning_rate=1e-3)),
+    "batch of 5000": (ModelConfig(architecture="gnn"), TrainingConfig(batch_events=5000)),
+    "batch of 512": (ModelConfig(architecture="gnn"), TrainingConfig(batch_events=512)),
+    "ensemble of 5": (ModelConfig(architecture="gnn", members=5), TrainingConfig()),
     "paper network, 8 epochs": (PAPER, TrainingConfig(epochs=8)),
 }
 

@@ -17,8 +17,8 @@ from hepsilon.data.training_columns import TrainingColumns
 from hepsilon.simulation import toy_task, training_jets
 
 NETWORKS = {
-    "default GNN": ModelConfig(),
-    "paper GNN": ModelConfig(preset="paper"),
+    "default GNN": ModelConfig(architecture="gnn"),
+    "paper GNN": ModelConfig(architecture="gnn", preset="paper"),
     "default MLP": ModelConfig(architecture="mlp"),
 }
 FLOP_PER_EVENT = 16.5e6

@@ -30,7 +30,7 @@ GAINS = ("pt", "pair_mass")
 def learn(n_events: int, folder: Path) -> tuple[hepsilon.Config, dict[str, hepsilon.Efficiency]]:
     """Map and ensemble."""
     config = hepsilon.load_config(CONFIG)
-    model = config.model.model_copy(update={"bootstrap": True})
+    model = config.model.model_copy(update={"resampling": "bootstrap", "bootstrap": True})
     config = config.model_copy(update={"model": model})
     files = [write_jets(folder / "train.root", n_events, seed=1)]
     efficiency_map = hepsilon.EfficiencyMap.fit(

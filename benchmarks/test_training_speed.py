@@ -18,6 +18,7 @@ from hepsilon.networks.build import build_model
 from hepsilon.simulation import toy_task
 from hepsilon.training import recipe
 from hepsilon.training.ensemble import _Ensemble
+from hepsilon.training.resampling import Resampling
 
 
 def ensemble(network: str, members: int = 1, batch: int = 512, precision: str = "float32") -> Any:
@@ -30,7 +31,9 @@ def ensemble(network: str, members: int = 1, batch: int = 512, precision: str = 
     spec = fit_features(toy_task(), columns.nodes, np.ones(columns.n_events), columns.offsets)
     architecture = resolve(NETWORKS[network], toy_task())
     states = dict.fromkeys(range(members))
-    made = _Ensemble(architecture, spec, full, sides, states, members > 1)
+    kind = "bootstrap" if members > 1 else "none"
+    resampling = Resampling(kind, members - 1 or 1, full.seed)
+    made = _Ensemble(architecture, spec, full, sides, states, resampling)
     return made, made.batches(1, made.members)
 
 

@@ -133,3 +133,14 @@ def test_closure_and_page_say_both(trained: EfficiencyMap, toy_file: Path, tmp_p
     assert clean.as_dict()["trained_on"] == clean.as_dict()["differences"] == {}
     assert warnings_of(clean.differences, clean.trained_on) == []
     assert 'class="bad"' not in page(clean, {}).split("<h2>")[0]
+
+
+def test_report_says_which_architectures_were_compared(toy_map, toy_file):
+    """As plain text; a closure of others has no such line."""
+    output = run_closure([toy_file], TASK, {"map": toy_map})
+    report = closure_report(output, TASK, {"map": toy_map}, [toy_file])
+    assert report.compared == {}
+    assert "was chosen" not in page(report, {})
+    other = report.model_copy(update={"compared": {"net": "mlp 0.4429, <gnn> 0.4282 (kept)"}})
+    text = "net was chosen by its validation loss: mlp 0.4429, &lt;gnn&gt; 0.4282 (kept)"
+    assert text in page(other, {})

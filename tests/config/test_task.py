@@ -74,7 +74,7 @@ def test_the_toml_of_the_design_is_read(tmp_path: Path) -> None:
         weight="genWeight",
     )
     assert config.input == InputConfig(schema="nanoaod", branches={"pt": "Jet_pt_nom"})
-    assert config.model == ModelConfig(members=5, bootstrap=True)
+    assert config.model == ModelConfig(architecture="gnn", members=5, bootstrap=True)
     assert config.training == TrainingConfig(epochs=40, seed=1)
     assert config.map.axes["pt"].edges == (20.0, 50.0, 600.0)
     assert config.map.axes["eta"].edges == pytest.approx((-2.5, -1.5, -0.5, 0.5, 1.5, 2.5))
@@ -309,6 +309,46 @@ def test_regular_bins_end_exactly_at_their_limits() -> None:
     axis = BinAxis.model_validate({"bins": 7, "min": 0.1, "max": 0.7})
     assert len(axis.edges) == 8
     assert (axis.edges[0], axis.edges[-1]) == (0.1, 0.7)
+
+
+@pytest.mark.parametrize(
+    ("given", "resampling", "bootstrap"),
+    [
+        ({}, "none", False),
+        ({"bootstrap": True}, "bootstrap", True),
+        ({"bootstrap": False}, "none", False),
+        ({"resampling": "bootstrap"}, "bootstrap", True),
+        ({"resampling": "bootstrap", "bootstrap": True}, "bootstrap", True),
+        ({"resampling": "folds", "members": 2}, "folds", False),
+        ({"resampling": "folds", "members": 5, "bootstrap": False}, "folds", False),
+    ],
+    ids=str,
+)
+def test_bootstrap_is_short_for_one_kind_of_resampling(
+    given: dict[str, Any], resampling: str, bootstrap: bool
+) -> None:
+    model = config_of(model=given).model
+    assert (model.resampling, model.bootstrap) == (resampling, bootstrap)
+    assert model == ModelConfig(**given)
+    assert ModelConfig.model_validate(model.model_dump()) == model
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"resampling": "folds", "members": 3, "bootstrap": True}, "true contradicts .*'folds'"),
+        ({"resampling": "none", "bootstrap": True}, "true contradicts resampling = 'none'"),
+        ({"resampling": "bootstrap", "bootstrap": False}, "false contradicts .*'bootstrap'"),
+        ({"resampling": "folds"}, "members of 2 or more, received 1"),
+        ({"resampling": "jackknife"}, "resampling"),
+        ({"bootstrap": "yes"}, "bootstrap"),
+        ({"bootstrap": 1}, "bootstrap"),
+    ],
+    ids=str,
+)
+def test_contradictions_of_the_resampling_are_refused(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        config_of(model=given)
 
 
 # frozen

@@ -26,7 +26,8 @@ from tests.helpers.contracts import (
     CUTS,
     assert_chunks_add_up,
 )
-from tests.helpers.toys import random_jets, rows
+from tests.helpers.network_toys import interpreted, write_untrained
+from tests.helpers.toys import SPEC, random_jets, rows
 
 ROUND_OFF = 2e-6
 """Largest difference of an efficiency between ways to batch the same events."""
@@ -101,6 +102,23 @@ def test_replicas_have_one_more_axis(ensemble, jets):
     replicas = ensemble.replicas(jets)
     assert ak.num(replicas).tolist() == ak.num(jets).tolist()
     assert ak.to_numpy(ak.flatten(replicas)).shape == (25, 2)
+
+
+@pytest.mark.parametrize("members", [1, 2, 3])
+def test_efficiency_is_that_of_the_network_of_all_events_where_others_are_replicas(
+    tmp_path, jets, members
+):
+    model = {"architecture": "mlp", "width": 4, "blocks": 1, "members": members}
+    with interpreted():
+        network = write_untrained(tmp_path / "net.hepsilon", resampling="bootstrap", **model)
+        networks = network.of_members(*SPEC.matrix(jets))
+        found = network.evaluate(jets, out_of_domain="ignore")
+    assert networks.shape[-1] == members + 1
+    np.testing.assert_array_equal(rows(found.eps), networks[:, 0])
+    if members == 1:
+        assert found.replicas is None  # one replica has no spread
+    else:
+        np.testing.assert_array_equal(rows(found.replicas), networks[:, 1:])
 
 
 def test_replicas_of_no_events_keep_their_axis(ensemble, jets):

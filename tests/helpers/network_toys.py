@@ -22,6 +22,7 @@ from hepsilon.efficiencies.network import NetworkEfficiency
 from hepsilon.networks.architecture import resolve
 from hepsilon.networks.build import build_model
 from hepsilon.training import recipe
+from hepsilon.training.resampling import Resampling
 from tests.helpers.reference import randomise
 from tests.helpers.toys import POINTS, SPEC, TASK, random_nodes
 from tests.helpers.track_toys import PAIRS, TRACKS, columns_of, draw, task_with
@@ -73,7 +74,7 @@ def write_untrained(
         spec = fit_features(task, nodes, np.ones(len(nodes)), offsets)
     start_backend()
     architecture, arrays = resolve(config, task), {}
-    for member in range(config.members):
+    for member in range(Resampling.of(config, 1).networks):
         network = build_model(architecture, spec, seed)
         randomise(network, seed + member)
         named = {v.path.replace("/", "."): v.numpy() for v in network.weights}

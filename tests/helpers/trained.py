@@ -61,9 +61,9 @@ def gnn(
 
 @pytest.fixture(scope="session")
 def ensemble(toy_file: Path, tmp_path_factory: pytest.TempPathFactory) -> NetworkEfficiency:
-    """Two tiny MLPs, trained on bootstrap samples."""
+    """Two tiny MLPs."""
     config = mlp_config()
-    model = config.model.model_copy(update={"members": 2, "bootstrap": True})
+    model = config.model.model_copy(update={"members": 2})
     config = config.model_copy(update={"model": model})
     out = tmp_path_factory.mktemp("ensemble") / "ensemble.hepsilon"
     return train(config, [toy_file], out).efficiency

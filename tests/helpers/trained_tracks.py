@@ -66,7 +66,7 @@ def track_product(train_tracks: Train, pair_columns: TrainingColumns) -> Network
 @pytest.fixture(scope="session")
 def track_mlp(train_tracks: Train, pair_columns: TrainingColumns) -> NetworkEfficiency:
     """The fast MLP of two tracks, an ensemble of two."""
-    return train_tracks(track_config(members=2, bootstrap=True), pair_columns)
+    return train_tracks(track_config(members=2), pair_columns)
 
 
 @pytest.fixture(scope="session")

@@ -80,7 +80,7 @@ def test_one_hot_flavour_makes_the_papers_input_six_wide():
 
 
 def test_fast_preset_is_64_wide_with_two_blocks_and_pair_features():
-    architecture = resolve(ModelConfig(), TASK)
+    architecture = resolve(ModelConfig(architecture="gnn"), TASK)
     assert architecture.blocks == (64, 64)
     assert architecture.pair_features
     shapes = block_shapes(build_model(architecture, SPEC, seed=1), 0)
@@ -93,11 +93,13 @@ def task_with(*features):
 
 
 def test_fast_preset_without_angles_leaves_pair_features_out():
-    assert not resolve(ModelConfig(), task_with("pt", "hadronFlavour")).pair_features
+    assert not resolve(
+        ModelConfig(architecture="gnn"), task_with("pt", "hadronFlavour")
+    ).pair_features
 
 
 def test_sizes_in_the_configuration_override_the_preset():
-    architecture = resolve(ModelConfig(width=10, blocks=3), TASK)
+    architecture = resolve(ModelConfig(architecture="gnn", width=10, blocks=3), TASK)
     assert architecture.blocks == (10, 10, 10)
     architecture = resolve(ModelConfig(architecture="mlp", width=7), TASK)
     assert architecture.head == (7, 7, 7)
@@ -107,8 +109,8 @@ def test_sizes_in_the_configuration_override_the_preset():
 @pytest.mark.parametrize(
     ("config", "features", "message"),
     [
-        ({"width": 7}, TASK.features, "even width"),
-        ({"pair_features": True}, ("pt",), "eta and phi"),
+        ({"architecture": "gnn", "width": 7}, TASK.features, "even width"),
+        ({"architecture": "gnn", "pair_features": True}, ("pt",), "eta and phi"),
         ({"architecture": "mlp", "pair_features": True}, TASK.features, "gnn"),
     ],
 )

@@ -418,7 +418,7 @@ def test_paper_mlp_of_tracks_is_the_one_of_jets() -> None:
 
 @pytest.mark.parametrize("task", [TRACKS, task_with(SPHERICAL, objects=None)], ids=["px", "pt"])
 def test_fast_gnn_of_tracks_knows_their_geometry(task: Task) -> None:
-    architecture = resolve(ModelConfig(), task)
+    architecture = resolve(ModelConfig(architecture="gnn"), task)
     assert (architecture.level, architecture.objects) == ("event", None)
     assert architecture.pair_features
     options = architecture.harmonics, architecture.polar, architecture.bendings
@@ -428,12 +428,15 @@ def test_fast_gnn_of_tracks_knows_their_geometry(task: Task) -> None:
 @pytest.mark.parametrize("wanted", [True, False])
 def test_pair_features_of_tracks_are_chosen_by_the_configuration(wanted: bool) -> None:
     """Also without eta and phi among the features: the network computes them."""
-    assert resolve(ModelConfig(pair_features=wanted), TRACKS).pair_features is wanted
+    assert (
+        resolve(ModelConfig(architecture="gnn", pair_features=wanted), TRACKS).pair_features
+        is wanted
+    )
 
 
 def test_gnn_without_a_momentum_takes_the_features_as_they_are() -> None:
     task = task_with(features=("px", "charge"), objects=None)
-    architecture = resolve(ModelConfig(), task)
+    architecture = resolve(ModelConfig(architecture="gnn"), task)
     assert (architecture.harmonics, architecture.pair_features) == (0, False)
 
 
@@ -451,7 +454,7 @@ def test_paper_gnn_of_events_is_the_one_of_jets() -> None:
         ({"architecture": "product"}, TRACKS, "'product' needs the number of objects"),
         ({"architecture": "mlp"}, TRACKS, "'mlp' needs the number of objects.*gnn takes any"),
         ({"architecture": "product", "pair_features": True}, PAIRS, "gnn architecture"),
-        ({"pair_features": True, "preset": "paper"}, TRACKS, "eta and phi"),
+        ({"architecture": "gnn", "pair_features": True, "preset": "paper"}, TRACKS, "eta and phi"),
     ],
 )
 def test_impossible_architectures_are_refused(

@@ -23,6 +23,7 @@ from hepsilon.processors import EfficiencyInversion, TruthTagging
 from hepsilon.processors.executors import executor
 from hepsilon.report import mean_chi2, summary_rows, write_closure
 from hepsilon.simulation.detector_efficiency import DetectorEfficiency
+from tests.helpers.network_toys import interpreted, write_untrained
 from tests.helpers.track_toys import (
     PAIRS,
     branches_of,
@@ -226,6 +227,23 @@ def test_networks_are_applied_and_members_give_the_bias_of_the_inverse(sample, f
     expected = np.sum(members.var(axis=1, ddof=1) / 2 / eps**3)
     assert output["jensen"]["net"] == pytest.approx(expected, rel=1e-5)
     assert output["out_of_domain"]["net"] == int(ak.sum(~track_mlp.in_domain(sample.tracks)))
+
+
+def test_bias_of_the_inverse_is_that_of_one_network_beside_bootstrap_samples(
+    sample, file, tmp_path
+):
+    """Nothing is averaged: the variance is that of a single network."""
+    model = {"architecture": "mlp", "width": 4, "members": 3, "resampling": "bootstrap"}
+    with interpreted():
+        network = write_untrained(tmp_path / "net.hepsilon", PAIRS, **model)
+        output = invert(file, {"net": network})
+        records = sample.tracks[sample.reco]
+        found = network.evaluate(records, out_of_domain="ignore")
+    eps = np.maximum(ak.to_numpy(found.eps), 1e-3)
+    replicas = ak.to_numpy(found.replicas)
+    assert replicas.shape[1] == 3
+    expected = np.sum(replicas.var(axis=1, ddof=1) / eps**3)
+    assert output["jensen"]["net"] == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize(

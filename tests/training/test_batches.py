@@ -3,19 +3,23 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from hepsilon.arrays.keys import fold_numbers
 from hepsilon.data import dataset
 from hepsilon.training import batches as module
 from hepsilon.training import recipe
 from hepsilon.training.batches import Batches, Shape, shuffled
 from hepsilon.training.loss import bootstrap_counts, object_loss_weights
+from hepsilon.training.resampling import Resampling
 from tests.helpers.toys import mlp_config
 
 
-def batches(columns, seed=0, size=50, edges=True, bootstrap=(None,), **training) -> Batches:
+def batches(
+    columns, seed=0, size=50, edges=True, networks=(0,), resampling=None, **training
+) -> Batches:
     config = mlp_config(batch_events=size, **training)
     full = recipe(config.model, config.training, columns.n_events)
     shape = Shape.of(columns.offsets, min(size, columns.n_events), edges)
-    return Batches(columns, full, shape, [seed], bootstrap)
+    return Batches(columns, full, shape, [seed], networks, resampling)
 
 
 def rows(part) -> list[bytes]:
@@ -109,9 +113,10 @@ def test_weights_are_those_of_equation_5_times_the_bootstrap_counts(toy_columns)
         rng.normal(1.0, 0.5, toy_columns.n_events),
         toy_columns.keys,
     )
-    epoch = batches(columns, bootstrap=(None, 4), mu=2.0)
+    drawing = Resampling("bootstrap", 4)
+    epoch = batches(columns, networks=(0, 4), resampling=drawing, mu=2.0)
     counts = np.diff(columns.offsets)
-    draws = bootstrap_counts(columns.keys, epoch.recipe.seed, 4).astype(float)
+    draws = bootstrap_counts(columns.keys, drawing.seed, 4).astype(float)
     for member, drawn in enumerate((np.ones(len(draws)), draws)):
         weights = columns.weights * drawn
         expected = object_loss_weights(weights, counts, columns.passed, 2.0)
@@ -128,6 +133,28 @@ def test_batch_size_is_limited_by_the_number_of_events(toy_columns):
     epoch = batches(few)
     assert len(epoch) == 1
     assert len(objects(epoch)[0]) == len(few.nodes)
+
+
+def test_events_of_its_own_fold_have_no_weight_for_a_network(toy_columns):
+    folds = Resampling("folds", 3)
+    epoch = batches(toy_columns, networks=(0, 1, 2), resampling=folds)
+    first = toy_columns.offsets[:-1]
+    own = {
+        toy_columns.nodes[i].tobytes(): key for i, key in zip(first, toy_columns.keys, strict=True)
+    }
+    totals, seen = np.zeros(3), 0
+    for i in range(len(epoch)):
+        for part in epoch.parts(i):
+            totals += [weight.sum() for weight in part.weights]
+            for number, row in enumerate(part.inputs["x"]):
+                if row.tobytes() in own:
+                    (fold,) = fold_numbers(np.array([own[row.tobytes()]]), 3)
+                    weights = [weight[number, 0] for weight in part.weights]
+                    assert [w == 0.0 for w in weights] == [n == fold for n in range(3)]
+                    seen += 1
+    assert seen > 300
+    # the norm is that of what a network sees: one on average
+    np.testing.assert_allclose(totals / len(epoch), 1.0, rtol=0.1)
 
 
 @pytest.mark.parametrize("n", [1, 5, 100, 101])

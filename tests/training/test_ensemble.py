@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from hepsilon.arrays.keys import fold_numbers
 from hepsilon.config import ModelConfig
 from hepsilon.data.dataset import read_columns
 from hepsilon.data.training_columns import TrainingColumns
@@ -18,9 +20,11 @@ from hepsilon.training.ensemble import fit_members
 from hepsilon.training.gradients import Gradients
 from hepsilon.training.loss import cross_entropy
 from hepsilon.training.member import Member
+from hepsilon.training.resampling import Resampling
 from tests.helpers.toys import POINTS, SPEC, TASK, mlp_config
 
 MLP = mlp_config().model
+DRAWN = Resampling("bootstrap", 2, seed=3)
 GNN = ModelConfig(architecture="gnn", width=4, blocks=1)
 
 
@@ -43,11 +47,11 @@ def full_recipe(sides, model=MLP, **training):
     return recipe(model, mlp_config(**training).training, sides[0].n_events)
 
 
-def fit(sides, numbers, model=MLP, task=TASK, bootstrap=False, states=None, **training):
+def fit(sides, numbers, model=MLP, task=TASK, resampling=None, states=None, **training):
     """Fits of the members with these numbers, by number."""
     states = dict.fromkeys(numbers) if states is None else states
     full = full_recipe(sides, model, **training)
-    fits = fit_members(resolve(model, task), SPEC, full, *sides, states, bootstrap=bootstrap)
+    fits = fit_members(resolve(model, task), SPEC, full, *sides, states, resampling=resampling)
     return dict(zip(numbers, fits, strict=True))
 
 
@@ -69,21 +73,21 @@ def order_of_the_first(monkeypatch):
     """A member alone sees the events as it does in an ensemble whose first is number 0."""
 
     def shuffled(*arguments):
-        *others, seed, bootstrap = arguments
-        return Batches(*others, [seed[0], 0, seed[2]], bootstrap)
+        *others, seed, networks, resampling = arguments
+        return Batches(*others, [seed[0], 0, seed[2]], networks, resampling)
 
     monkeypatch.setattr(members, "Batches", shuffled)
 
 
 @pytest.fixture(scope="module")
 def three(sides):
-    return fit(sides, (0, 1, 2), bootstrap=True, epochs=3)
+    return fit(sides, (0, 1, 2), resampling=DRAWN, epochs=3)
 
 
 @pytest.mark.usefixtures("order_of_the_first")
 @pytest.mark.parametrize("number", [0, 1, 2])
 def test_an_ensemble_in_one_pass_is_its_members_alone(sides, three, number):
-    alone = fit(sides, (number,), bootstrap=True, epochs=3)
+    alone = fit(sides, (number,), resampling=DRAWN, epochs=3)
     assert_equal(alone[number], three[number], rtol=1e-5, atol=1e-6)
 
 
@@ -93,13 +97,12 @@ def test_members_of_an_ensemble_differ(three):
         assert losses(three[a])[0, 0] != losses(three[b])[0, 0]
 
 
-@pytest.mark.parametrize("bootstrap", [True, False])
-def test_each_member_has_its_own_bootstrap_sample_of_the_same_batches(sides, bootstrap):
+def test_each_member_has_its_own_bootstrap_sample_of_the_same_batches(sides):
     full, states = full_recipe(sides), dict.fromkeys((0, 4, 7))
-    ensemble = members._Ensemble(resolve(MLP, TASK), SPEC, full, sides, states, bootstrap)
+    ensemble = members._Ensemble(resolve(MLP, TASK), SPEC, full, sides, states, DRAWN)
     left = ensemble.members[1:]  # the first one has stopped
     epoch, all_of = ensemble.batches(2, left), ensemble.batches(2, ensemble.members)
-    assert epoch.bootstrap == ((4, 7) if bootstrap else (None, None))
+    assert (epoch.networks, epoch.resampling) == ((4, 7), DRAWN)
     np.testing.assert_array_equal(epoch.order, all_of.order)
     assert not np.array_equal(epoch.order, ensemble.batches(3, left).order)
 
@@ -107,7 +110,7 @@ def test_each_member_has_its_own_bootstrap_sample_of_the_same_batches(sides, boo
 @pytest.mark.parametrize("workers", [1, 3])
 def test_number_of_threads_changes_nothing(sides, three, monkeypatch, workers):
     monkeypatch.setattr(members, "usable_cpus", lambda: workers)
-    found = fit(sides, (0, 1, 2), bootstrap=True, epochs=3)
+    found = fit(sides, (0, 1, 2), resampling=DRAWN, epochs=3)
     for number in three:
         assert_equal(found[number], three[number])
 
@@ -143,8 +146,8 @@ def test_killed_between_two_states_it_goes_on_to_the_same_networks(
     with monkeypatch.context() as patch:
         patch.setattr(Member, "finish_epoch", finish_epoch)
         with pytest.raises(KeyboardInterrupt):
-            fit(sides, tuple(three), bootstrap=True, states=states, epochs=3)
-    resumed = fit(sides, tuple(three), bootstrap=True, states=states, epochs=3)
+            fit(sides, tuple(three), resampling=DRAWN, states=states, epochs=3)
+    resumed = fit(sides, tuple(three), resampling=DRAWN, states=states, epochs=3)
     for number, found in resumed.items():
         assert_equal(found, three[number])
 
@@ -162,7 +165,7 @@ def test_columns_on_disk_give_the_same_network(toy_file, sides, three):
     mapped = read_columns([toy_file], mlp_config(), memory_limit=0)
     assert isinstance(mapped.nodes, np.memmap)
     assert not isinstance(sides[0].nodes.base, np.memmap)
-    found = fit(mapped.split(0.3), (0, 1, 2), bootstrap=True, epochs=3)
+    found = fit(mapped.split(0.3), (0, 1, 2), resampling=DRAWN, epochs=3)
     for number in three:
         assert_equal(found[number], three[number])
 
@@ -177,6 +180,93 @@ def test_training_in_bfloat16_is_close(toy_columns, points_columns, task):
     assert all(np.isfinite(w).all() and w.dtype == np.float32 for w in low.weights)
     assert np.abs(low.weights[0] - exact.weights[0]).max() > 1e-6
     np.testing.assert_allclose(losses(low), losses(exact), rtol=0.02)
+
+
+# folds
+
+
+FOLDS = Resampling("folds", 3)
+
+
+@pytest.fixture(scope="module")
+def all_events(toy_columns):
+    return toy_columns, toy_columns
+
+
+@pytest.fixture(scope="module")
+def folded(all_events):
+    return fit(all_events, (0, 1, 2), resampling=FOLDS, epochs=3, patience=3)
+
+
+def states_of(folder: Path, numbers=(0, 1, 2)):
+    """Weights in training of each member, at the end."""
+    found = {}
+    for number in numbers:
+        with np.load(folder / f"{number}.npz") as file:
+            found[number] = [file["variables0"], file["variables1"]]
+    return found
+
+
+@pytest.mark.parametrize("fold", [0, 2])
+def test_no_event_of_a_fold_changes_the_member_that_is_validated_on_it(all_events, tmp_path, fold):
+    """Its training losses and weights are the same bit by bit, those of the others are not."""
+    columns = all_events[0]
+    own = np.repeat(FOLDS.validated(columns.keys, fold), np.diff(columns.offsets))
+    other = replace(columns, passed=np.where(own, 1.0 - columns.passed, columns.passed))
+    fits, ends = [], []
+    for name, data in (("as it is", columns), ("changed", other)):
+        folder = tmp_path / name
+        folder.mkdir()
+        states = {number: folder / f"{number}.npz" for number in range(3)}
+        options = {"resampling": FOLDS, "states": states, "epochs": 3, "patience": 3}
+        fits.append(fit((data, data), (0, 1, 2), **options))
+        ends.append(states_of(folder))
+    before, after = fits
+    for number in range(3):
+        same = [np.array_equal(a, b) for a, b in zip(ends[0][number], ends[1][number], strict=True)]
+        assert same == [number == fold] * 2
+        training = losses(before[number])[:, 0], losses(after[number])[:, 0]
+        assert np.array_equal(*training) == (number == fold)
+    assert losses(before[fold])[0, 1] != losses(after[fold])[0, 1]
+
+
+def test_a_member_is_validated_on_its_own_fold(all_events, folded):
+    from hepsilon.efficiencies.engines.keras import Engine
+
+    columns = all_events[0]
+    for number, found in folded.items():
+        own = columns.take(np.flatnonzero(fold_numbers(columns.keys, 3) == number))
+        engine = Engine(build_model(resolve(MLP, TASK), SPEC, seed=None), [found.weights])
+        loss = cross_entropy(engine.logits(own.offsets, own.nodes), own, 1.0)
+        best = found.history[found.best_epoch - 1].validation_loss
+        assert loss == pytest.approx(best, rel=1e-6)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_number_of_threads_changes_nothing_with_folds(all_events, folded, monkeypatch, workers):
+    monkeypatch.setattr(members, "usable_cpus", lambda: workers)
+    found = fit(all_events, (0, 1, 2), resampling=FOLDS, epochs=3, patience=3)
+    for number in folded:
+        assert_equal(found[number], folded[number])
+
+
+def test_folds_that_were_interrupted_go_on(all_events, folded, tmp_path, monkeypatch):
+    states = {number: tmp_path / f"{number}.npz" for number in folded}
+    options = {"resampling": FOLDS, "states": states, "epochs": 3, "patience": 3}
+    original = Member.finish_epoch
+
+    def finish_epoch(self, epoch, weights):
+        if (self.number, epoch.epoch) == (1, 2):
+            raise KeyboardInterrupt
+        original(self, epoch, weights)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Member, "finish_epoch", finish_epoch)
+        with pytest.raises(KeyboardInterrupt):
+            fit(all_events, (0, 1, 2), **options)
+    resumed = fit(all_events, (0, 1, 2), **options)
+    for number, found in resumed.items():
+        assert_equal(found, folded[number])
 
 
 # plain Keras
@@ -204,7 +294,9 @@ def test_our_loop_is_that_of_keras(sides, monkeypatch):
     assert sides[0].n_events // 20 >= STEPS
     train = sides[0].between(0, 20 * STEPS)
     architecture = resolve(GNN, TASK)
-    ensemble = members._Ensemble(architecture, SPEC, full, (train, sides[1]), {0: None}, False)
+    ensemble = members._Ensemble(
+        architecture, SPEC, full, (train, sides[1]), {0: None}, Resampling()
+    )
     model = build_model(architecture, SPEC, seed=None)
     (member,) = ensemble.members
     model.set_weights(

@@ -17,18 +17,18 @@ def test_paper_preset_is_the_papers_training(architecture):
 
 def test_configuration_wins_over_the_preset():
     training = TrainingConfig(epochs=3, learning_rate=0.5, batch_events=17, ema=0.0, mu=2.0)
-    full = recipe(ModelConfig(), training, 1000)
+    full = recipe(ModelConfig(architecture="gnn"), training, 1000)
     for name, value in training.model_dump(exclude_none=True).items():
         assert getattr(full, name) == value
 
 
 @pytest.mark.parametrize(("n_events", "size"), [(100, 32), (60_000, 200), (10_000_000, 512)])
 def test_default_batch_gives_hundreds_of_steps(n_events, size):
-    assert recipe(ModelConfig(), TrainingConfig(), n_events).batch_events == size
+    assert recipe(ModelConfig(architecture="gnn"), TrainingConfig(), n_events).batch_events == size
 
 
 def test_nothing_is_left_open():
-    full = recipe(ModelConfig(), TrainingConfig(), 1000)
+    full = recipe(ModelConfig(architecture="gnn"), TrainingConfig(), 1000)
     assert None not in full.model_dump().values()
 
 
@@ -42,7 +42,10 @@ def test_product_preset_has_more_steps_and_larger_batches(n_events, size):
 
 def test_product_preset_averages_its_weights_and_does_not_decay_them():
     """Its constants are lengths and bendings, for which zero is no better than another value."""
-    full, fast = (recipe(model, TrainingConfig(), 90_000) for model in (PRODUCT, ModelConfig()))
+    full, fast = (
+        recipe(model, TrainingConfig(), 90_000)
+        for model in (PRODUCT, ModelConfig(architecture="gnn"))
+    )
     assert full.ema > fast.ema
     assert (full.weight_decay, full.l1, full.l2) == (0.0, 0.0, 0.0)
     assert None not in full.model_dump().values()

@@ -9,8 +9,8 @@ import pytest
 import uproot
 
 from hepsilon import InputError, TrainingError, load, train
-from hepsilon.arrays.keys import key_uniform
-from hepsilon.config import Config
+from hepsilon.arrays.keys import fold_numbers, key_uniform
+from hepsilon.config import Config, ModelConfig
 from hepsilon.data.dataset import read_columns
 from hepsilon.data.summary import summarise
 from hepsilon.efficiencies.artifact import SourceFile, read_arrays
@@ -18,9 +18,12 @@ from hepsilon.efficiencies.cards import EpochCard, MemberCard
 from hepsilon.efficiencies.engines.keras import Engine
 from hepsilon.efficiencies.network import NetworkEfficiency
 from hepsilon.simulation import write_jets
+from hepsilon.training import ensemble as ensemble_module
 from hepsilon.training import run
+from hepsilon.training.gradients import Gradients
 from hepsilon.training.loss import cross_entropy
 from hepsilon.training.member import Member
+from hepsilon.training.resampling import Resampling
 from tests.helpers.files import rewritten
 from tests.helpers.toys import POINTS, TASK, mlp_config, random_jets, with_any_number
 
@@ -43,6 +46,9 @@ def files(toy_file, tmp_path_factory):
 @pytest.fixture(scope="module")
 def result(files, tmp_path_factory):
     return train(mlp_config(), files, tmp_path_factory.mktemp("run") / "mlp.hepsilon")
+
+
+SMALL = {"architecture": "mlp", "width": 4, "blocks": 1}
 
 
 def weights(efficiency: NetworkEfficiency):
@@ -200,9 +206,7 @@ def captured(monkeypatch, config: Config, data, out):
 def test_validation_events_are_never_trained_on(files, monkeypatch, tmp_path):
     """Also where an event is there twice, and with bootstrap weights."""
     config = mlp_config(validation=0.3)
-    config = config.model_copy(
-        update={"model": config.model.model_copy(update={"bootstrap": True})}
-    )
+    config = config.model_copy(update={"model": ModelConfig(**SMALL, bootstrap=True)})
     out = tmp_path / "mlp.hepsilon"
     *_, training, validation, _, _ = captured(
         monkeypatch, config, [*files, rewritten(files[0], tmp_path / "again.root")], out
@@ -216,12 +220,13 @@ def test_validation_events_are_never_trained_on(files, monkeypatch, tmp_path):
 def test_bootstrap_is_asked_for_and_leaves_the_columns_alone(
     files, monkeypatch, tmp_path, bootstrap
 ):
-    config = mlp_config()
-    model = config.model.model_copy(update={"bootstrap": bootstrap})
-    config = config.model_copy(update={"model": model})
+    """One more network than there are bootstrap samples."""
+    model = ModelConfig(**SMALL, members=2, bootstrap=bootstrap)
+    config = mlp_config().model_copy(update={"model": model})
     found = captured(monkeypatch, config, files, tmp_path / "mlp.hepsilon")
-    *_, training, validation, _, options = found
-    assert options["bootstrap"] is bootstrap
+    *_, training, validation, states, options = found
+    assert options["resampling"] == Resampling("bootstrap" if bootstrap else "none", 2, seed=3)
+    assert list(states) == [0, 1, 2][: 2 + bootstrap]
     assert set(training.weights) == set(validation.weights) == {1.0}
 
 
@@ -359,3 +364,93 @@ def test_a_folder_of_somebody_else_is_left_alone(tmp_path, toy_file):
     with pytest.raises(TrainingError, match="not the state of a training"):
         train(Config(task=TASK), [toy_file], tmp_path / "gnn.hepsilon")
     assert (folder / "thesis.tex").read_text() == "precious"
+
+
+# members
+
+
+def resampled(resampling: str, members: int, **training) -> Config:
+    model = ModelConfig(**SMALL, members=members, resampling=resampling)
+    return mlp_config(**training).model_copy(update={"model": model})
+
+
+@pytest.fixture
+def interpreted(monkeypatch):
+    """A few steps, which are over before XLA would have compiled them."""
+    monkeypatch.setattr(
+        ensemble_module,
+        "Gradients",
+        lambda model, recipe, jit=True: Gradients(model, recipe, False),
+    )
+
+
+@pytest.mark.usefixtures("interpreted")
+def test_loss_out_of_fold_is_that_of_every_event_by_a_network_that_never_saw_it(files, tmp_path):
+    efficiency = train(resampled("folds", 3), files, tmp_path / "m.hepsilon").efficiency
+    columns, card = read_columns(files, mlp_config()), efficiency.card
+    assert card.networks == ("member-0", "member-1", "member-2")
+    networks = efficiency.of_members(columns.offsets, columns.nodes)
+    fold = np.repeat(fold_numbers(columns.keys, 3), np.diff(columns.offsets))
+    eps = networks[np.arange(len(fold)), fold]
+    terms = -np.log(np.where(columns.passed > 0.5, eps, 1.0 - eps))
+    losses = np.add.reduceat(terms, columns.offsets[:-1]) / np.diff(columns.offsets)
+    assert card.out_of_fold.n_events == columns.n_events == len(losses)
+    assert card.out_of_fold.loss == pytest.approx(losses.mean(), rel=1e-5)
+    error = losses.std() / np.sqrt(len(losses))
+    assert card.out_of_fold.error == pytest.approx(error, rel=1e-4)
+    # the efficiency is the mean
+    found = efficiency.evaluate(random_jets([2, 3]), out_of_domain="ignore")
+    replicas = ak.to_numpy(ak.flatten(found.replicas, axis=1))
+    np.testing.assert_allclose(ak.to_numpy(ak.flatten(found.eps)), replicas.mean(axis=1))
+
+
+@pytest.mark.usefixtures("interpreted")
+def test_network_of_all_events_is_trained_beside_bootstrap_samples(files, tmp_path):
+    """The efficiency is that of a training without them."""
+    config = resampled("bootstrap", 2, epochs=1)
+    efficiency = train(config, files, tmp_path / "m.hepsilon").efficiency
+    assert efficiency.card.networks == ("member-0", "member-1", "member-2")
+    assert len(efficiency.card.members) == 3
+    assert efficiency.card.out_of_fold is None
+    single = train(mlp_config(epochs=1), files, tmp_path / "single.hepsilon").efficiency
+    jets = random_jets([2, 0, 3])
+    found, alone = (each.evaluate(jets, out_of_domain="ignore") for each in (efficiency, single))
+    eps = ak.to_numpy(ak.flatten(found.eps))
+    np.testing.assert_allclose(eps, ak.to_numpy(ak.flatten(alone.eps)), rtol=1e-5)
+    replicas = ak.to_numpy(ak.flatten(found.replicas, axis=1))
+    assert replicas.shape == (5, 2)
+    assert np.abs(replicas - eps[:, None]).max() > 1e-3
+
+
+@pytest.mark.parametrize("given", [{"validation": 0.2}, {"validation": 0.1}, {}])
+def test_validation_that_folds_do_not_use_is_said(files, monkeypatch, tmp_path, caplog, given):
+    config = resampled("folds", 2, **given)
+    with caplog.at_level(logging.WARNING, "hepsilon"):
+        found = captured(monkeypatch, config, files, tmp_path / "m.hepsilon")
+    said = [text for text in caplog.messages if "training.validation" in text]
+    assert len(said) == len(given)
+    *_, training, validation, _, options = found
+    assert training.n_events == validation.n_events == 550
+    assert options["resampling"] == Resampling("folds", 2, seed=3)
+
+
+def test_fold_whose_weights_cancel_is_refused(files, tmp_path):
+    columns = read_columns(files, mlp_config())
+    own = fold_numbers(columns.keys, 3) == 1
+    data = replace(columns, weights=np.where(own, -0.01, 1.0))
+    with pytest.raises(TrainingError, match=r"positive sum .* events of fold 1.*fewer members"):
+        train(resampled("folds", 3), data, tmp_path / "m.hepsilon")
+    assert not list(tmp_path.iterdir())
+
+
+def test_fold_without_an_event_is_refused(files, tmp_path):
+    columns = read_columns(files, mlp_config())
+    few = columns.take(np.flatnonzero(fold_numbers(columns.keys, 3) != 2))
+    with pytest.raises(TrainingError, match="0 events of fold 2"):
+        train(resampled("folds", 3), few, tmp_path / "m.hepsilon")
+
+
+@pytest.mark.usefixtures("interpreted")
+def test_importance_of_every_feature_is_on_the_card(result):
+    card = load(result.efficiency.path).card
+    assert {each.feature for each in card.importance} == set(TASK.features)

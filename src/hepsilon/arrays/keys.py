@@ -21,12 +21,14 @@ from hepsilon.arrays.types import Array
 
 __all__ = [
     "EVENT_NAMES",
+    "FOLD_SALT",
     "MEMBER_SALT",
     "REPLICA_SALT",
     "SPLIT_SALT",
     "TAG_SALT",
     "event_key",
     "fill_replicas",
+    "fold_numbers",
     "key_uniform",
     "nth_uniform",
     "poisson_counts",
@@ -47,6 +49,8 @@ REPLICA_SALT = 3
 """Poisson counts of an event in the bootstrap replicas of histograms."""
 TAG_SALT = 4
 """Sampled tags of an event's jets."""
+FOLD_SALT = 5
+"""Fold of an event, on which one network of an ensemble is validated."""
 
 
 def _poisson_thresholds() -> Array:
@@ -201,6 +205,27 @@ def poisson_of(words: Array) -> Array:
     for i in range(words.size):
         out[i] = _poisson(words[i])
     return out
+
+
+def fold_numbers(key: Array, n_folds: int) -> Array:
+    """Fold of every event: a pure function of its key and of the number of folds.
+
+    Parameters
+    ----------
+    key : ndarray of uint64, shape (n_events,)
+        Key of each event, of any use: it is mixed anew.
+    n_folds : int
+        Number of folds.
+
+    Returns
+    -------
+    ndarray of int64, shape (n_events,)
+        Numbers from 0 to ``n_folds - 1``, all equally probable.
+    """
+    zeros = np.zeros(len(key), np.uint64)
+    own = event_key(np.ascontiguousarray(key, np.uint64), zeros, zeros, FOLD_SALT)
+    numbers: Array = (key_uniform(own) * n_folds).astype(np.int64)
+    return numbers
 
 
 @njit

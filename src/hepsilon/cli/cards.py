@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from rich.table import Table
+
 from hepsilon.cli.output import plain, say, table
 from hepsilon.errors import ConfigError
 
-__all__ = ["info"]
+__all__ = ["importance_table", "info", "selection_table"]
 
 
 def info(args: argparse.Namespace) -> Any:
@@ -61,9 +63,70 @@ def _bins_text(edges: Any) -> str:
     return " x ".join(str(len(axis) - 1) for axis in axes)
 
 
+def selection_table(selection: Any) -> Table:
+    """Architectures that ``"auto"`` compared, one row each.
+
+    Parameters
+    ----------
+    selection : SelectionCard
+        The comparison, as the card of a network has it.
+
+    Returns
+    -------
+    rich.table.Table
+        Losses on the validation events, differences to the best one, times and sizes.
+    """
+    header = ["", "loss", "minus the best", "seconds", "parameters", ""]
+    title = f"candidates on {selection.n_events:,} validation events"
+    return table(title, header, [_candidate(each, selection) for each in selection.candidates])
+
+
+def importance_table(importance: Any) -> Table:
+    """Importance of every feature, one row each.
+
+    Parameters
+    ----------
+    importance : tuple of ImportanceCard
+        Importance, as the card of a network has it.
+
+    Returns
+    -------
+    rich.table.Table
+        Rises of the loss with their errors.
+    """
+    rows = [[i.feature, f"{i.rise:.5f} +- {i.error:.5f}", "noise" * i.is_noise] for i in importance]
+    return table("features", ["", "rise of the loss if shuffled", ""], rows)
+
+
+def _candidate(each: Any, selection: Any) -> list[str]:
+    kept = "kept" if each.name == selection.chosen else ""
+    if each.loss is None:
+        return [each.name, "-", "-", "-", "-", "; ".join(filter(None, (kept, each.reason)))]
+    return [
+        each.name,
+        f"{each.loss:.5f}",
+        f"{each.difference:.5f} +- {each.error:.5f}",
+        f"{each.seconds:.1f}",
+        f"{each.parameters:,}",
+        kept,
+    ]
+
+
+def _selection_rows(selection: Any) -> list[list[str]]:
+    """Rows of the comparison for people, and what it advises."""
+    rows = []
+    for each in selection.candidates:
+        _, loss, difference, seconds, parameters, note = _candidate(each, selection)
+        text = f"loss {loss}, {difference} above the best, {parameters} parameters, {seconds} s"
+        cells = [] if each.loss is None else [text]
+        rows.append([f"candidate {each.name}", "; ".join(filter(None, (*cells, note)))])
+    return rows + ([["advice", selection.advice]] if selection.advice else [])
+
+
 def _card_rows(card: Any) -> list[list[str]]:
     """Rows for people: one feature, one file, one member a line."""
-    special = {"features", "files", "members", "edges", "sample"}
+    special = {"features", "files", "members", "edges", "sample", "selection", "out_of_fold"}
+    special |= {"importance"}
     others = {k: v for k, v in plain(card).items() if k not in special}
     rows = [[f"task {name}", str(value)] for name, value in others.pop("task").items()]
     rows += [[f"feature {f.name}", _feature_text(f)] for f in card.features.features]
@@ -78,4 +141,10 @@ def _card_rows(card: Any) -> list[list[str]]:
         best = member.history[member.best_epoch - 1]
         kept = f"epoch {best.epoch} of {len(member.history)}"
         rows.append([f"member {number + 1}", f"{kept}, validation loss {best.validation_loss:.5f}"])
+    if (found := getattr(card, "out_of_fold", None)) is not None:
+        text = f"{found.loss:.5f} +- {found.error:.5f} of {found.n_events:,} events"
+        rows.append(["out-of-fold loss", text])
+    rows += [[f"importance {i.feature}", str(i)] for i in getattr(card, "importance", ())]
+    if getattr(card, "selection", None) is not None:
+        rows += _selection_rows(card.selection)
     return rows + [[f"file {f.name}", _file_text(f)] for f in card.files]

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from hepsilon._system.extras import needs
 from hepsilon.cli.applying import apply
-from hepsilon.cli.cards import info
+from hepsilon.cli.cards import importance_table, info, selection_table
 from hepsilon.cli.closing import closure
 from hepsilon.cli.inputs import executor_of, training_columns
 from hepsilon.cli.output import plain, say, table
@@ -120,6 +120,14 @@ def train(args: argparse.Namespace) -> Any:
             + "; the best epoch is the last: more epochs may help"
             * member.best_is_last
         )
+    if card.out_of_fold is not None:
+        found = card.out_of_fold
+        say(f"out-of-fold loss {found.loss:.5f} +- {found.error:.5f} of {found.n_events:,} events")
+    Console(stderr=True).print(importance_table(card.importance))
+    if card.selection is not None:
+        Console(stderr=True).print(selection_table(card.selection))
+        if card.selection.advice:
+            say(f"warning: {card.selection.advice}")
     say(f"wrote {args.out} and {history}")
     return None
 

@@ -465,6 +465,9 @@ class Closure(ClosureRecord):
         Names of the efficiencies that are binned baselines: maps and bin-by-bin corrections.
     verdict : Verdict or None
         Pass, warn or fail, with reasons (see :mod:`hepsilon.closure.verdict`).
+    compared : dict of str to str
+        By efficiency, the validation losses of the architectures among which its own was chosen;
+        only of those whose architecture was ``"auto"``.
     """
 
     task: Annotated[Task, PlainSerializer(_plain_task)]
@@ -480,6 +483,7 @@ class Closure(ClosureRecord):
     trained_on: dict[str, list[str]] = Field(default_factory=dict)
     baselines: list[str] = Field(default_factory=list)
     verdict: Verdict | None = None
+    compared: dict[str, str] = Field(default_factory=dict)
 
 
 class TaggingClosure(Closure):

@@ -11,7 +11,7 @@ from hepsilon.data.sources import Files, Source
 from hepsilon.efficiencies.artifact import SourceFile
 from hepsilon.errors import InputError
 
-__all__ = ["baselines", "differences", "task_differences", "trained_on", "warnings_of"]
+__all__ = ["baselines", "compared", "differences", "task_differences", "trained_on", "warnings_of"]
 
 SILENT = ("features", "categorical", "weight", "truth")
 """Parts of a task that are compared otherwise, or may differ without a word."""
@@ -143,6 +143,28 @@ def _described(file: str | Path | Source, content_hash: bool) -> list[SourceFile
         return list(SourceFile.of_all(file, content_hash=content_hash))
     except (InputError, OSError):
         return []
+
+
+def compared(efficiencies: Mapping[str, Any]) -> dict[str, str]:
+    """Architectures that were compared before one was chosen, and what that advises.
+
+    Parameters
+    ----------
+    efficiencies : mapping of str to object
+        Efficiencies by name.
+
+    Returns
+    -------
+    dict of str to str
+        Validation losses as text, of the efficiencies whose architecture was chosen among others.
+    """
+    cards = {name: getattr(each, "card", None) for name, each in efficiencies.items()}
+    found = {name: getattr(card, "selection", None) for name, card in cards.items()}
+    return {
+        name: "; ".join(filter(None, (str(selection), selection.advice)))
+        for name, selection in found.items()
+        if selection is not None
+    }
 
 
 def warnings_of(

@@ -66,17 +66,26 @@ class ModelConfig(Record):
 
     Attributes
     ----------
-    architecture : {"gnn", "mlp", "product"}
+    architecture : {"auto", "gnn", "mlp", "product"}
         ``"gnn"``, a graph network in which the objects of an event see each other; ``"mlp"``, a
         plain network of each object alone, or of all objects of an event with a fixed number of
         them; or ``"product"``, efficiencies of events as a product of factors of objects and pairs.
+        With ``"auto"`` those that fit the task are trained briefly, and the best one fully (see
+        :mod:`hepsilon.training.selection_of_models`).
     preset : {"fast", "paper"}
         Sizes of the network and values of the training where none are given; ``"paper"`` has those
         of the paper.
     members : int
-        Number of networks, whose mean is the efficiency.
+        Number of networks, whose mean is the efficiency; with bootstrap samples the number of
+        replicas, beside one more network.
+    resampling : {"none", "folds", "bootstrap"}
+        Events that each network is trained on. ``"none"``: all but the validation events.
+        ``"folds"``: all but those of its own fold, one of as many as there are members, on which it
+        is validated; every event is used by all members but one. ``"bootstrap"``: each member is
+        trained on a bootstrap sample, for the statistical error alone; the efficiency is that of
+        one more network, which is trained on all events.
     bootstrap : bool
-        Train each network on a bootstrap sample of the events.
+        Short for ``resampling = "bootstrap"``.
     width : int or None
         Width of each graph block, or of each hidden layer of the other architectures; None for the
         preset's.
@@ -87,13 +96,39 @@ class ModelConfig(Record):
         pair; None for the preset's choice.
     """
 
-    architecture: Literal["gnn", "mlp", "product"] = "gnn"
+    architecture: Literal["auto", "gnn", "mlp", "product"] = "auto"
     preset: Literal["fast", "paper"] = "fast"
     members: Annotated[StrictInt, Field(ge=1)] = 1
+    resampling: Literal["none", "folds", "bootstrap"] = "none"
     bootstrap: StrictBool = False
     width: Annotated[StrictInt, Field(ge=2)] | None = None
     blocks: Annotated[StrictInt, Field(ge=1)] | None = None
     pair_features: StrictBool | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_for_bootstrap(cls, data: Any) -> Any:
+        """Fill in which of the two keys is missing; both that are given must say one thing."""
+        if not isinstance(data, dict) or "bootstrap" not in data:
+            named = isinstance(data, dict) and data.get("resampling") == "bootstrap"
+            return {**data, "bootstrap": True} if named else data
+        drawn, named = data["bootstrap"], data.get("resampling")
+        if named is None and drawn is True:
+            return {**data, "resampling": "bootstrap"}
+        if isinstance(drawn, bool) and named is not None and drawn != (named == "bootstrap"):
+            raise ValueError(
+                f"bootstrap = {str(drawn).lower()} contradicts resampling = {named!r}; "
+                "leave bootstrap out"
+            )
+        return data
+
+    @model_validator(mode="after")
+    def _enough_folds(self) -> Self:
+        if self.resampling == "folds" and self.members < 2:
+            raise ValueError(
+                f'resampling = "folds" needs members of 2 or more, received {self.members}'
+            )
+        return self
 
 
 class TrainingConfig(Record):
@@ -122,7 +157,8 @@ class TrainingConfig(Record):
         Precision of the matrix products in the training; all else is float32, and so is the
         network that is kept. ``"bfloat16"`` pays on hardware that multiplies in it.
     validation : float
-        Share of the events, chosen by the hash of (run, luminosityBlock, event).
+        Share of the events, chosen by the hash of (run, luminosityBlock, event); not used with
+        ``resampling = "folds"``.
     seed : int
         Seed of initial weights and shuffling.
     """

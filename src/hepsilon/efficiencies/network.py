@@ -73,6 +73,10 @@ def to_probability(logits: Array, mu: float) -> Array:
 class NetworkEfficiency(Saved[NetworkCard], Efficiency):
     """A trained network, or the mean of an ensemble, as an efficiency.
 
+    Of an ensemble with bootstrap samples the efficiency is that of the first network, which was
+    trained on all events; the others are its replicas. A bootstrap sample lacks a third of the
+    events, and the mean of networks that lack them is no better than one network that has all.
+
     Pickles as path and content hash; unpickling opens nothing. The card is read when it is asked
     for, the networks on the first call, once per process; before that nothing that evaluates them
     is imported. Where the path does not lead to the file, a Dask worker looks in its local folder,
@@ -234,7 +238,9 @@ class NetworkEfficiency(Saved[NetworkCard], Efficiency):
         self, offsets: Offsets, nodes: Nodes, replicas: bool
     ) -> tuple[Array, Array | None]:
         members = self.of_members(offsets, nodes)
-        return members.mean(axis=-1), members if replicas and members.shape[-1] > 1 else None
+        drawn = members[..., self.card.replicas]
+        eps = members[..., self.card.nominal].mean(axis=-1)
+        return eps, drawn if replicas and drawn.shape[-1] > 1 else None
 
 
 def _card_of(path: str, expected: str) -> NetworkCard:

@@ -145,7 +145,8 @@ def _measured(efficiency: NetworkEfficiency) -> PrecisionCard:
     weights = np.repeat(sample["weights"], np.diff(sample["offsets"]))
     if len(weights) != len(exact):  # one efficiency for each event
         weights = sample["weights"]
-    totals = [np.tensordot(weights, values.mean(axis=-1), axes=1) for values in (low, exact)]
+    nominal = [values[..., efficiency.card.nominal].mean(axis=-1) for values in (low, exact)]
+    totals = [np.tensordot(weights, values, axes=1) for values in nominal]
     return PrecisionCard(
         backend=_backend(efficiency),
         n_objects=len(exact),

@@ -399,7 +399,7 @@ def _predict(
     evaluated = efficiency.evaluate(records, out_of_domain="ignore", replicas=replicas)
     eps = checked_events(evaluated.eps, len(records), label)
     spread = None
-    if evaluated.replicas is not None and replicas:
-        members = ak.to_numpy(evaluated.replicas)
-        spread = members.var(axis=1, ddof=1) / members.shape[1]
+    if evaluated.replicas is not None and isinstance(efficiency, NetworkEfficiency):
+        card, members = efficiency.card, ak.to_numpy(evaluated.replicas)
+        spread = members.var(axis=1, ddof=1) / len(card.networks[card.nominal])
     return _Prediction(eps, spread, int(ak.sum(~evaluated.in_domain)))

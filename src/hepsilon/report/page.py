@@ -69,6 +69,10 @@ def page(closure: Closure, pictures: Mapping[str, bytes]) -> str:
     )
     warnings = [*warnings_of(closure.differences, closure.trained_on), *_repeats(closure)]
     notes = "".join(f'<p class="bad">{html.escape(warning)}</p>' for warning in warnings)
+    notes += "".join(
+        f"<p>{html.escape(name)} was chosen by its validation loss: {html.escape(text)}</p>"
+        for name, text in closure.compared.items()
+    )
     body = presentation(closure).body(closure, html_table(*summary_rows(closure)))
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>hepsilon closure</title>'

@@ -12,7 +12,8 @@ from hepsilon.arrays.types import Array, Offsets
 from hepsilon.config.learning import Recipe
 from hepsilon.data.training_columns import TrainingColumns
 from hepsilon.networks import graphs
-from hepsilon.training.loss import bootstrap_counts, object_loss_weights
+from hepsilon.training.loss import object_loss_weights
+from hepsilon.training.resampling import Resampling
 
 __all__ = ["BatchPart", "Batches", "Shape"]
 
@@ -131,9 +132,10 @@ class Batches:
         Capacity of the graphs.
     seed : list of int
         Seed of the order of events.
-    bootstrap : tuple of int or None, default (None,)
-        One entry for each member: its number, for a bootstrap sample in which it sees every event a
-        Poisson(1) number of times; or None, for all events once.
+    networks : tuple of int, default (0,)
+        Numbers of the networks in training, each of which gets weights of its own.
+    resampling : Resampling, optional
+        How often each network sees each event; by default once.
     """
 
     def __init__(
@@ -142,27 +144,23 @@ class Batches:
         recipe: Recipe,
         shape: Shape,
         seed: list[int],
-        bootstrap: tuple[int | None, ...] = (None,),
+        networks: tuple[int, ...] = (0,),
+        resampling: Resampling | None = None,
     ) -> None:
-        self.columns, self.recipe, self.shape, self.bootstrap = columns, recipe, shape, bootstrap
+        self.columns, self.recipe, self.shape, self.networks = columns, recipe, shape, networks
+        self.resampling = resampling or Resampling()
         self.size = min(recipe.batch_events, columns.n_events)
         self.order = shuffled(columns.n_events, seed)
-        self._norms = [self._norm(member) for member in bootstrap]
+        self._norms = [self._norm(network) for network in networks]
 
     def __len__(self) -> int:
         return len(self.order) // self.size
 
-    def _counts(self, keys: Array, member: int | None) -> Array:
-        """Counts of each event in the bootstrap sample of a member."""
-        if member is None:
-            return np.ones(len(keys))
-        return bootstrap_counts(keys, self.recipe.seed, member)
-
-    def _norm(self, member: int | None) -> float:
-        """Size of a batch in units of the mean weight."""
+    def _norm(self, network: int) -> float:
+        """Size of a batch in units of the mean weight, of what the network sees."""
         total = 0.0
         for block in self.columns.blocks():
-            total += np.abs(block.weights * self._counts(block.keys, member)).sum()
+            total += np.abs(block.weights * self.resampling.counts(block.keys, network)).sum()
         return float(self.size * total / self.columns.n_events)
 
     def parts(self, i: int) -> Iterator[BatchPart]:
@@ -202,9 +200,9 @@ class Batches:
             columns.weights[events], counts, target[real, 0], self.recipe.mu
         )
         weights = []
-        for member, norm in zip(self.bootstrap, self._norms, strict=True):
+        for network, norm in zip(self.networks, self._norms, strict=True):
             weight = np.zeros((len(graph.x), 1), np.float32)
-            drawn = self._counts(columns.keys[events], member)
+            drawn = self.resampling.counts(columns.keys[events], network)
             weight[real, 0] = per_object * np.repeat(drawn, counts) / norm
             weights.append(weight)
         return BatchPart(graph.inputs, target, tuple(weights))

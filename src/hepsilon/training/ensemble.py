@@ -21,9 +21,10 @@ from hepsilon.networks.architecture import Architecture
 from hepsilon.networks.build import build_model
 from hepsilon.training.batches import Batches, BatchPart, Shape
 from hepsilon.training.gradients import Gradients
-from hepsilon.training.loss import cross_entropy
 from hepsilon.training.member import Member
+from hepsilon.training.resampling import Resampling
 from hepsilon.training.state import Epoch, Fit
+from hepsilon.training.validation import losses_of_networks
 
 __all__ = ["fit_member", "fit_members"]
 
@@ -51,16 +52,17 @@ class _Ensemble:
         recipe: Recipe,
         sides: tuple[TrainingColumns, TrainingColumns],
         states: Mapping[int, Path | None],
-        bootstrap: bool,
+        resampling: Resampling,
+        engine: Engine | None = None,
     ) -> None:
-        self.recipe, self.bootstrap = recipe, bootstrap
+        self.recipe, self.resampling = recipe, resampling
         self.train, self.validation = sides
         gpu = on_gpu(None)
         self.workers = 1 if gpu else usable_cpus()
         size = min(recipe.batch_events, self.train.n_events)
         self.shape = Shape.of(self.train.offsets, size, bool(architecture.blocks), gpu)
         self.steps = self.train.n_events // size
-        self.engine = Engine(build_model(architecture, spec, seed=None))
+        self.engine = engine or Engine(build_model(architecture, spec, seed=None))
         model = build_model(architecture, spec, seed=None, precision=recipe.precision)
         self.gradients = Gradients(model, recipe, jit=gpu or recipe.precision == "float32")
         steps = recipe.epochs * self.steps
@@ -71,9 +73,9 @@ class _Ensemble:
 
     def batches(self, epoch: int, members: Sequence[Member]) -> Batches:
         """The batches of an epoch: all members see equal events in equal order."""
-        drawn = tuple(m.number if self.bootstrap else None for m in members)
+        numbers = tuple(member.number for member in members)
         seed = [self.recipe.seed, self.members[0].number, epoch]
-        return Batches(self.train, self.recipe, self.shape, seed, drawn)
+        return Batches(self.train, self.recipe, self.shape, seed, numbers, self.resampling)
 
     def step(self, parts: Sequence[BatchPart], members: Sequence[Member]) -> Array:
         """Train all members on one batch, in threads, and return their losses."""
@@ -104,13 +106,14 @@ class _Ensemble:
             if on_batch is not None:
                 on_batch(1.0 / len(batches))
         kept = [member.averaged() for member in members]
-        self.engine.set_members(kept)
-        logits = self.engine.logits(self.validation.offsets, self.validation.nodes)
+        numbered = [(member.number, own) for member, own in zip(members, kept, strict=True)]
+        found = losses_of_networks(
+            self.engine, numbered, self.validation, self.resampling, self.recipe.mu
+        )
         done = []
-        for i, columns in enumerate(np.split(logits, len(members), axis=1)):
+        for i, own in enumerate(found):
             loss = _check_loss(float(losses[i]) / len(batches), number)
-            validated = cross_entropy(columns, self.validation, self.recipe.mu)
-            _check_loss(validated, number)
+            validated = _check_loss(own.mean, number)
             epoch = Epoch(number, loss, validated, perf_counter() - start)
             members[i].finish_epoch(epoch, kept[i])
             done.append((members[i], epoch))
@@ -125,7 +128,8 @@ def fit_members(
     validation: TrainingColumns,
     states: Mapping[int, Path | None],
     *,
-    bootstrap: bool = False,
+    resampling: Resampling | None = None,
+    engine: Engine | None = None,
     on_batch: OnBatch | None = None,
     on_epoch: Callable[[int, Epoch], None] | None = None,
 ) -> list[Fit]:
@@ -142,12 +146,15 @@ def fit_members(
     train : TrainingColumns
         Events that the weights are fitted to.
     validation : TrainingColumns
-        Events that decide which epoch is kept.
+        Events that decide which epoch is kept; with folds those of ``train``, of which each member
+        takes its own fold.
     states : mapping of int to Path or None
         File that holds the state of each member after every epoch, by the member's number; None for
         no file. Where the file exists, the training of this member goes on from it.
-    bootstrap : bool, default False
-        Each member sees each training event a Poisson(1) number of times.
+    resampling : Resampling, optional
+        How often each member sees each training event; by default once.
+    engine : Engine, optional
+        What evaluates networks of this architecture; by default one is compiled.
     on_batch : callable, optional
         Function that is called after each step with its share of an epoch, a float.
     on_epoch : callable, optional
@@ -165,7 +172,8 @@ def fit_members(
         If the loss becomes NaN or infinite.
     """
     sides = train, validation
-    ensemble = _Ensemble(architecture, spec, recipe, sides, states, bootstrap)
+    chosen = resampling or Resampling()
+    ensemble = _Ensemble(architecture, spec, recipe, sides, states, chosen, engine)
     for member in ensemble.members:
         for epoch in member.fit.history if member.fit and on_epoch else []:
             on_epoch(member.number, epoch)  # type: ignore[misc]
@@ -213,7 +221,7 @@ def fit_member(
     on_epoch : callable, optional
         Function that is called with the :class:`Epoch` after each of them.
     **options
-        ``bootstrap`` and ``on_batch``, as for :func:`fit_members`.
+        ``resampling`` and ``on_batch``, as for :func:`fit_members`.
 
     Returns
     -------

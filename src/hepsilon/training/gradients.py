@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -62,9 +62,17 @@ def _tensorflow(loss: Loss, jit: bool) -> ValueAndGradient:
         tensors = {name: tf.constant(array) for name, array in inputs.items()}
         return compiled(weights, tensors, *map(tf.constant, others))
 
-    with quiet_start():  # XLA tells once that it has started
-        tf.function(lambda: tf.constant(0.0), jit_compile=True)()
+    _start_xla()
     return call
+
+
+@cache
+def _start_xla() -> None:
+    """Compile something small, once in a process: XLA then tells that it has started."""
+    import tensorflow as tf
+
+    with quiet_start():
+        tf.function(lambda: tf.constant(0.0), jit_compile=True)()
 
 
 def _jax(loss: Loss, jit: bool) -> ValueAndGradient:

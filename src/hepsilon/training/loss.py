@@ -10,7 +10,7 @@ from hepsilon.arrays.keys import MEMBER_SALT, event_key, poisson_of
 from hepsilon.arrays.types import Array
 from hepsilon.data.training_columns import TrainingColumns
 
-__all__ = ["bootstrap_counts", "cross_entropy", "object_loss_weights"]
+__all__ = ["bootstrap_counts", "cross_entropy", "event_losses", "object_loss_weights"]
 
 
 def object_loss_weights(weights: Array, counts: Array, passed: Array, mu: float) -> Array:
@@ -38,11 +38,41 @@ def object_loss_weights(weights: Array, counts: Array, passed: Array, mu: float)
     return np.where(passed > 0.5, per_event, mu * per_event)
 
 
-def cross_entropy(logits: Array, columns: TrainingColumns, mu: float) -> float:
-    """Mean cross-entropy per unit of event weight in float64, by Eq. 5 of the paper.
+def event_losses(logits: Array, columns: TrainingColumns, mu: float) -> Array:
+    """Cross-entropy of every event in float64, by Eq. 5 of the paper.
 
     For one working point it is the binary cross-entropy; for several working points it is that of
     the bins between them (see :class:`hepsilon.networks.losses.BinCrossentropy`).
+
+    Parameters
+    ----------
+    logits : ndarray of float, shape (n_objects,) or (n_objects, working points)
+        Output of a network for each object.
+    columns : TrainingColumns
+        Events of these objects, with responses.
+    mu : float
+        Weight of the objects that did not pass, relative to the others.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_events,)
+        Mean over the objects of each event, without its weight.
+    """
+    if logits.ndim == 1 or logits.shape[1] == 1:
+        logit = logits.ravel()
+        terms = np.logaddexp(0.0, logit) - columns.passed * logit
+    else:
+        all_logits = np.concatenate([np.zeros((len(logits), 1)), logits], axis=1)
+        own = all_logits[np.arange(len(logits)), columns.passed.astype(np.int64)]
+        terms = logsumexp(all_logits, axis=1) - own
+    counts = np.diff(columns.offsets)
+    shares = object_loss_weights(np.ones(len(counts)), counts, columns.passed, mu)
+    losses: Array = np.add.reduceat(shares * terms, columns.offsets[:-1])
+    return losses
+
+
+def cross_entropy(logits: Array, columns: TrainingColumns, mu: float) -> float:
+    """Mean cross-entropy per unit of event weight in float64, by Eq. 5 of the paper.
 
     Parameters
     ----------
@@ -56,18 +86,10 @@ def cross_entropy(logits: Array, columns: TrainingColumns, mu: float) -> float:
     Returns
     -------
     float
-        Weighted sum over the objects, divided by the sum of the event weights.
+        Weighted mean of :func:`event_losses`.
     """
-    if logits.ndim == 1 or logits.shape[1] == 1:
-        logit = logits.ravel()
-        terms = np.logaddexp(0.0, logit) - columns.passed * logit
-    else:
-        all_logits = np.concatenate([np.zeros((len(logits), 1)), logits], axis=1)
-        own = all_logits[np.arange(len(logits)), columns.passed.astype(np.int64)]
-        terms = logsumexp(all_logits, axis=1) - own
-    counts = np.diff(columns.offsets)
-    weights = object_loss_weights(columns.weights, counts, columns.passed, mu)
-    return float(np.sum(weights * terms) / np.sum(columns.weights))
+    losses = event_losses(logits, columns, mu)
+    return float(np.sum(columns.weights * losses) / np.sum(columns.weights))
 
 
 def bootstrap_counts(keys: Array, seed: int, member: int) -> Array:

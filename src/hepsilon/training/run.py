@@ -14,34 +14,40 @@ import numpy as np
 
 from hepsilon._system.extras import needs
 from hepsilon._system.progress import progress_bar
-from hepsilon.arrays.fields import partners_of
 from hepsilon.config.file import Config
-from hepsilon.config.learning import Recipe
-from hepsilon.config.task import Task
 from hepsilon.data.dataset import read_columns
-from hepsilon.data.features import FeatureSpec, Multiplicity, fit_features
+from hepsilon.data.features import fit_features
 from hepsilon.data.sources import Files
 from hepsilon.data.summary import SampleSummary, check_sample, check_weights, summarise
 from hepsilon.data.training_columns import TrainingColumns
 from hepsilon.efficiencies.artifact import SourceFile, versions, write_artifact
 from hepsilon.efficiencies.artifact_edits import SAMPLE
-from hepsilon.efficiencies.cards import EpochCard, MemberCard, NetworkCard
+from hepsilon.efficiencies.cards import (
+    EpochCard,
+    ImportanceCard,
+    MemberCard,
+    NetworkCard,
+    SelectionCard,
+)
 from hepsilon.efficiencies.engines.choice import keras_backend
 from hepsilon.efficiencies.engines.keras import start_backend
 from hepsilon.efficiencies.network import NetworkEfficiency
 from hepsilon.errors import ConfigError, TrainingError
 from hepsilon.export.onnx import add_graph
-from hepsilon.networks.architecture import Architecture, resolve
 from hepsilon.networks.build import build_model
 from hepsilon.training.ensemble import fit_members
-from hepsilon.training.recipes import recipe
+from hepsilon.training.importance import feature_importance
+from hepsilon.training.kept import Kept
+from hepsilon.training.preparation import Prepared, Sides
+from hepsilon.training.resampling import Resampling
+from hepsilon.training.selection_of_models import Candidates, against_map, compare
 from hepsilon.training.state import Epoch, Fit
 
 __all__ = ["TrainingResult", "train"]
 
 logger = logging.getLogger("hepsilon")
 SAMPLE_EVENTS = 2000
-STATE_FORMAT = 2
+STATE_FORMAT = 3
 """Version of the files that hold the states of members; other versions are not continued."""
 
 
@@ -69,10 +75,11 @@ class TrainingResult:
         return tuple(member.best_is_last for member in self.efficiency.card.members)
 
 
-def _fingerprint(config: Config, train: TrainingColumns, validation: TrainingColumns) -> str:
+def _fingerprint(candidates: Candidates, sides: Sides) -> str:
     """Hash of all that decides the result; a state with another hash is not continued."""
-    digest = hashlib.sha256(f"{STATE_FORMAT} {config.model_dump_json()}".encode())
-    for block in (*train.blocks(), *validation.blocks()):
+    configs = [prepared.config.model_dump_json() for prepared in candidates.prepared.values()]
+    digest = hashlib.sha256(" ".join([str(STATE_FORMAT), *configs]).encode())
+    for block in (*sides[0].blocks(), *sides[1].blocks()):
         for array in (block.offsets, block.nodes, block.passed, block.weights):
             digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
@@ -92,37 +99,32 @@ def _state_folder(out: Path, fingerprint: str) -> Path:
     return folder
 
 
-def _fit(
-    config: Config,
-    full: Recipe,
-    spec: FeatureSpec,
-    sides: tuple[TrainingColumns, TrainingColumns],
-    folder: Path,
-    progress: bool,
-) -> list[Fit]:
-    """Train all members with a progress bar."""
-    states = {m: folder / f"member-{m}.npz" for m in range(config.model.members)}
-    many = f" of {len(states)} members" if len(states) > 1 else ""
-    with progress_bar(f"training{many}", float(full.epochs), count=False, show=progress) as advance:
+def _fit(prepared: Prepared, folder: Path, progress: bool) -> list[Fit]:
+    """Train all networks with a progress bar."""
+    name, epochs = prepared.config.model.architecture, float(prepared.recipe.epochs)
+    states = {n: folder / f"member-{n}.npz" for n in range(prepared.resampling.networks)}
+    many = f", {len(states)} networks" if len(states) > 1 else ""
+    with progress_bar(f"training {name}{many}", epochs, count=False, show=progress) as advance:
 
         def on_epoch(member: int, epoch: Epoch) -> None:
             advance(0.0, note=f"epoch {epoch.epoch} validation {epoch.validation_loss:.5f}")
 
         return fit_members(
-            resolve(config.model, config.task),
-            spec,
-            full,
-            *sides,
+            prepared.architecture,
+            prepared.spec,
+            prepared.recipe,
+            *prepared.sides,
             states,
-            bootstrap=config.model.bootstrap,
+            resampling=prepared.resampling,
+            engine=prepared.engine,
             on_batch=advance,
             on_epoch=on_epoch,
         )
 
 
-def _weights(architecture: Architecture, spec: FeatureSpec, fit: Fit) -> dict[str, Any]:
+def _weights(prepared: Prepared, fit: Fit) -> dict[str, Any]:
     """Weights of a fit by the paths of the model's variables."""
-    model = build_model(architecture, spec, seed=None)
+    model = build_model(prepared.architecture, prepared.spec, seed=None)
     paths = [variable.path.replace("/", ".") for variable in model.weights]
     return dict(zip(paths, fit.weights, strict=True))
 
@@ -145,14 +147,15 @@ def _with_graph(efficiency: NetworkEfficiency) -> NetworkEfficiency:
 
 
 def _card(
-    config: Config,
-    full: Recipe,
-    spec: FeatureSpec,
+    kept: Kept,
     columns: TrainingColumns,
-    fits: list[Fit],
     files: tuple[SourceFile, ...],
     summary: SampleSummary,
+    selection: SelectionCard | None,
+    importance: tuple[ImportanceCard, ...],
 ) -> NetworkCard:
+    prepared, fits = kept.prepared, kept.fits
+    config = prepared.config
     members = tuple(
         MemberCard(
             best_epoch=fit.best_epoch,
@@ -162,7 +165,7 @@ def _card(
     )
     return NetworkCard(
         task=config.task,
-        features=spec,
+        features=prepared.spec,
         n_events=columns.n_events,
         n_objects=len(columns.nodes),
         passed_rate=columns.passed_rate,
@@ -170,27 +173,52 @@ def _card(
         versions=versions(("keras", keras_backend())),
         arrays=(*(f"member-{i}" for i in range(len(fits))), SAMPLE),
         model=config.model,
-        architecture=resolve(config.model, config.task),
-        training=full,
+        architecture=prepared.architecture,
+        training=prepared.recipe,
         members=members,
+        out_of_fold=kept.out_of_fold(),
+        selection=selection,
+        importance=importance,
         sample=summary,
         input=config.input,
         observables=config.observables,
     )
 
 
-def _check_sides(training: TrainingColumns, validation: TrainingColumns, task: Task) -> None:
-    """Refuse a split in which the weights of a side cancel: its loss has no smallest value."""
-    try:
-        check_weights(summarise(training, task))
-    except TrainingError as error:
-        raise TrainingError(f"training events: {error}") from None
-    total = float(np.sum(validation.weights))
-    if not total > 0.0:
-        raise TrainingError(
-            f"expected a positive sum of weights of {validation.n_events} validation events, "
-            f"received {total:g}; use more events, or a larger training.validation"
+def _sides(config: Config, columns: TrainingColumns) -> Sides:
+    """Events to train and to validate on; with folds both are all events."""
+    resampling = Resampling.of(config.model, config.training.seed)
+    if not resampling.folds:
+        return columns.split(config.training.validation)
+    if "validation" in config.training.model_fields_set:
+        logger.warning(
+            "training.validation = %g is not used: with folds each network is validated on its own",
+            config.training.validation,
         )
+    return columns, columns
+
+
+def _check_sides(sides: Sides, config: Config) -> None:
+    """Refuse a split in which the weights of a side cancel: its loss has no smallest value."""
+    resampling = Resampling.of(config.model, config.training.seed)
+    remedy = "use more events, or a larger training.validation"
+    for fold in range(resampling.members if resampling.folds else 1):
+        name, training, validation = "validation events", *sides
+        if resampling.folds:
+            name, remedy = f"events of fold {fold}", "use more events, or fewer members"
+            own = resampling.validated(validation.keys, fold)
+            training = training.take(np.flatnonzero(~own))
+            validation = validation.take(np.flatnonzero(own))
+        try:
+            check_weights(summarise(training, config.task))
+        except TrainingError as error:
+            raise TrainingError(f"training events: {error}") from None
+        total = float(np.sum(validation.weights))
+        if not total > 0.0:
+            raise TrainingError(
+                f"expected a positive sum of weights of {validation.n_events} {name}, "
+                f"received {total:g}; {remedy}"
+            )
 
 
 def train(
@@ -205,6 +233,9 @@ def train(
     max_events: int | None = None,
 ) -> TrainingResult:
     """Train a network, or an ensemble, and write it as one file.
+
+    With ``architecture = "auto"`` several architectures are trained briefly first, and the best one
+    is kept (see :mod:`hepsilon.training.selection_of_models`).
 
     The state after every epoch is kept beside ``out`` until that file is written. A call with equal
     arguments after an interruption goes on where the first one stopped.
@@ -255,24 +286,24 @@ def train(
     if on_sample is not None:
         on_sample(summarise(columns, config.task))
     summary = check_sample(columns, config.task)
-    sides = columns.split(config.training.validation)
-    _check_sides(*sides, config.task)
-    validation = sides[1]
-    full = recipe(config.model, config.training, sides[0].n_events)
-    config = config.model_copy(update={"training": full})
+    sides = _sides(config, columns)
+    _check_sides(sides, config)
     weights = np.abs(sides[0].weights)
     spec = fit_features(config.task, sides[0].nodes, weights, sides[0].offsets)
-    architecture = resolve(config.model, config.task)
-    if architecture.blocks or partners_of(spec.names):  # the answer depends on the partners
-        spec = spec.model_copy(update={"multiplicity": Multiplicity.of(sides[0].offsets)})
-    if architecture.objects is not None:
-        sides = sides[0].joined(architecture.objects), sides[1].joined(architecture.objects)
-    sample = _sample(validation)
+    candidates = Candidates.of(config, spec, sides)
     start_backend()
-    folder = _state_folder(Path(out), _fingerprint(config, *sides))
-    fits = _fit(config, full, spec, sides, folder, progress)
-    card = _card(config, full, spec, columns, fits, files, summary)
-    arrays = [*(_weights(architecture, spec, fit) for fit in fits), sample]
+    folder = _state_folder(Path(out), _fingerprint(candidates, sides))
+    prepared, selection = next(iter(candidates.prepared.values())), None
+    if config.model.architecture == "auto":
+        selection = compare(candidates, config, sides, folder, progress)
+        prepared = candidates.prepared[selection.chosen]
+    fits = _fit(prepared, folder, progress)
+    kept = Kept(prepared, fits)
+    if selection is not None:
+        selection = against_map(selection, kept, sides[1], folder)
+    importance = feature_importance(kept, sides[1], config.training.seed)
+    card = _card(kept, columns, files, summary, selection, importance)
+    arrays = [*(_weights(prepared, fit) for fit in fits), _sample(sides[1])]
     write_artifact(out, card, dict(zip(card.arrays, arrays, strict=True)))
     efficiency = _with_graph(NetworkEfficiency.load(out))
     shutil.rmtree(folder)

@@ -1,0 +1,92 @@
+"""All that the training of one architecture needs, from the configuration and the events."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from hepsilon.arrays.fields import partners_of
+from hepsilon.config.file import Config
+from hepsilon.config.learning import Recipe
+from hepsilon.data.features import FeatureSpec, Multiplicity
+from hepsilon.data.training_columns import TrainingColumns
+from hepsilon.efficiencies.engines.keras import Engine
+from hepsilon.networks.architecture import Architecture, resolve
+from hepsilon.networks.build import build_model
+from hepsilon.training.recipes import recipe
+from hepsilon.training.resampling import Resampling
+
+__all__ = ["Prepared", "prepare"]
+
+Sides = tuple[TrainingColumns, TrainingColumns]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A training that could start.
+
+    Attributes
+    ----------
+    config : Config
+        Configuration that names the architecture, with the complete recipe.
+    recipe : Recipe
+        Complete configuration of the training.
+    architecture : Architecture
+        Complete shape of the networks.
+    spec : FeatureSpec
+        Features of the objects and their scaling.
+    sides : tuple of two TrainingColumns
+        Events to train and to validate on, as the networks take them; with folds both are all.
+    resampling : Resampling
+        Which of them each network sees.
+    """
+
+    config: Config
+    recipe: Recipe
+    architecture: Architecture
+    spec: FeatureSpec
+    sides: Sides
+    resampling: Resampling
+
+    @cached_property
+    def engine(self) -> Engine:
+        """What evaluates networks of this architecture, compiled once for all uses."""
+        return Engine(build_model(self.architecture, self.spec, seed=None))
+
+
+def prepare(config: Config, spec: FeatureSpec, sides: Sides) -> Prepared:
+    """Complete a configuration that names its architecture.
+
+    Parameters
+    ----------
+    config : Config
+        Configuration of the training.
+    spec : FeatureSpec
+        Features of the objects and their scaling.
+    sides : tuple of two TrainingColumns
+        Events to train and to validate on; with folds both are all events.
+
+    Returns
+    -------
+    Prepared
+        All that :func:`hepsilon.training.ensemble.fit_members` needs.
+
+    Raises
+    ------
+    ConfigError
+        If the architecture does not fit the task.
+    """
+    full = recipe(config.model, config.training, sides[0].n_events)
+    architecture = resolve(config.model, config.task)
+    if architecture.blocks or partners_of(spec.names):  # the answer depends on the partners
+        spec = spec.model_copy(update={"multiplicity": Multiplicity.of(sides[0].offsets)})
+    if architecture.objects is not None:
+        sides = sides[0].joined(architecture.objects), sides[1].joined(architecture.objects)
+    return Prepared(
+        config.model_copy(update={"training": full}),
+        full,
+        architecture,
+        spec,
+        sides,
+        Resampling.of(config.model, full.seed),
+    )

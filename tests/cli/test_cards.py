@@ -1,0 +1,79 @@
+"""Rows and tables of a card, without a training."""
+
+from __future__ import annotations
+
+import pytest
+from rich.console import Console
+
+from hepsilon.cli.cards import _card_rows, importance_table, selection_table
+from hepsilon.closure.questions import compared
+from hepsilon.efficiencies.cards import CandidateCard, ImportanceCard, LossCard, SelectionCard
+from tests.helpers.network_toys import write_untrained
+
+SELECTION = SelectionCard(
+    chosen="gnn",
+    n_events=1234,
+    candidates=(
+        CandidateCard(
+            name="map", loss=0.4, difference=0.01, error=0.002, seconds=0.5, parameters=570
+        ),
+        CandidateCard(name="mlp", reason="needs the number of objects"),
+        CandidateCard(
+            name="gnn", loss=0.39, difference=0.0, error=0.0, seconds=61.25, parameters=41981
+        ),
+    ),
+    map_gain=-0.02,
+    map_gain_error=0.01,
+)
+IMPORTANCE = (
+    ImportanceCard(feature="pt", rise=0.05, error=0.01),
+    ImportanceCard(feature="phi", rise=0.001, error=0.01),
+)
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    model = {"architecture": "mlp", "width": 4, "blocks": 1}
+    return write_untrained(tmp_path_factory.mktemp("cards") / "net.hepsilon", **model)
+
+
+def rows_of(network, **update) -> dict[str, str]:
+    return {row[0]: row[1] for row in _card_rows(network.card.model_copy(update=update))}
+
+
+def test_info_has_the_comparison_the_importance_and_the_loss_out_of_fold(network):
+    loss = LossCard(loss=0.375468, error=0.0056059, n_events=3000)
+    rows = rows_of(network, selection=SELECTION, importance=IMPORTANCE, out_of_fold=loss)
+    assert rows["candidate map"] == (
+        "loss 0.40000, 0.01000 +- 0.00200 above the best, 570 parameters, 0.5 s"
+    )
+    assert rows["candidate mlp"] == "needs the number of objects"
+    assert rows["candidate gnn"].endswith("41,981 parameters, 61.2 s; kept")
+    assert rows["importance pt"] == "loss +0.05000 +- 0.01000"
+    assert rows["importance phi"] == "loss +0.00100 +- 0.01000, noise"
+    assert rows["out-of-fold loss"] == "0.37547 +- 0.00561 of 3,000 events"
+    assert "advice" not in rows
+    better = SELECTION.model_copy(update={"map_gain": 0.03})
+    assert "hepsilon map" in rows_of(network, selection=better)["advice"]
+
+
+def test_info_without_them_has_no_such_rows(network):
+    names = list(rows_of(network))
+    assert not any(name.startswith(("candidate", "importance", "out-of-fold")) for name in names)
+
+
+def test_tables_have_a_row_for_each(capsys):
+    console = Console(width=120)
+    console.print(selection_table(SELECTION))
+    console.print(importance_table(IMPORTANCE))
+    out = capsys.readouterr().out
+    for text in ("1,234 validation events", "0.39000", "61.2", "kept", "needs the number", "noise"):
+        assert text in out
+
+
+def test_report_and_closure_have_the_comparison_in_one_line(network):
+    class Compared:
+        card = network.card.model_copy(update={"selection": SELECTION})
+
+    found = compared({"auto": Compared(), "net": network, "plain": object()})
+    assert found == {"auto": "map 0.4000, mlp not compared, gnn 0.3900 (kept)"}
