@@ -77,7 +77,9 @@ def encode(jet: Any, spec: FeatureSpec, periodic: bool) -> Any:
         elif feature.kind == "angle" and periodic:
             out += [np.cos(value), np.sin(value)]
         else:
-            out.append(standardised(value, feature))
+            missing = feature.missing and value < -1e29
+            out.append(0.0 if missing else standardised(value, feature))
+            out += [float(missing)] if feature.missing else []
     return np.array(out)
 
 

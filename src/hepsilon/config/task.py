@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, StrictBool, StrictFloat, StrictInt, model_validator
+from pydantic import BeforeValidator, Field, StrictBool, StrictFloat, StrictInt, model_validator
 
 from hepsilon.config.records import Record
 
@@ -101,6 +102,16 @@ class Fiducial(Record):
     outside: Literal["raise", "drop"] = "raise"
 
 
+def _named_nan(value: Any) -> Any:
+    """NaN as a word, which is equal to itself."""
+    return NAN if isinstance(value, float) and math.isnan(value) else value
+
+
+NAN: Literal["nan"] = "nan"
+Sentinel = Annotated[StrictFloat | Literal["nan"], BeforeValidator(_named_nan)]
+"""A number that stands for a missing one; NaN by its name."""
+
+
 class Task(Record):
     """Definition of an efficiency: its objects, their features, and the response.
 
@@ -124,6 +135,9 @@ class Task(Record):
         numbers of the event, such as ``"PV_npvs"``, which all its objects share.
     categorical : dict of str to tuple of int
         Known values of each categorical feature.
+    missing : dict of str to tuple of float
+        Values of a numeric feature that stand for "not computed", such as -1 or ``"nan"``: networks
+        take them as a category of their own, never as numbers.
     selection : tuple of Cut
         Objects that fail one of these cuts do not exist for the task.
     event_selection : tuple of Cut
@@ -148,6 +162,7 @@ class Task(Record):
     fiducial: Fiducial | None = None
     features: Annotated[tuple[str, ...], Field(min_length=1)]
     categorical: dict[str, tuple[StrictInt, ...]] = {}
+    missing: dict[str, Annotated[tuple[Sentinel, ...], Field(min_length=1)]] = {}
     selection: tuple[Cut, ...] = ()
     event_selection: tuple[Cut, ...] = ()
     unit: Literal["GeV", "MeV"] = "GeV"
@@ -173,6 +188,13 @@ class Task(Record):
         return tuple(dict.fromkeys(names))
 
     @property
+    def may_be_nan(self) -> frozenset[str]:
+        """Features for which NaN stands for a missing value, and that no cut reads."""
+        cuts = (*self.selection, *(self.fiducial.cuts if self.fiducial else ()))
+        unknown = {name for name, values in self.missing.items() if NAN in values}
+        return frozenset(unknown - {cut.field for cut in cuts})
+
+    @property
     def of_events(self) -> bool:
         """Whether there is one efficiency for all objects of an event together."""
         return self.level == "event"
@@ -191,6 +213,9 @@ class Task(Record):
                 raise ValueError(f"categorical feature {name!r} is not among {self.features}")
             if not values or len(set(values)) != len(values):
                 raise ValueError(f"expected distinct categories of {name!r}, received {values}")
+        wrong = [n for n in self.missing if n not in self.features or n in self.categorical]
+        if wrong:
+            raise ValueError(f"missing: {wrong} are not among the numeric features")
         points = self.passed.working_points
         if len(points) > 1 and self.of_events:
             raise ValueError('several working points are for level = "object" only')

@@ -31,13 +31,19 @@ class Damages:
         wrong = ~np.isfinite(values) if values.dtype.kind == "f" else np.zeros(len(values), bool)
         self._note(name, wrong, wrong)
 
-    def of_objects(self, name: str, values: ak.Array, *, infinite: bool = True) -> None:
-        """Note the numbers of objects that are NaN, missing or (unless allowed) infinite."""
+    def of_objects(
+        self, name: str, values: ak.Array, *, infinite: bool = True, nan: bool = True
+    ) -> None:
+        """Note the numbers of objects that are infinite, and NaN or missing, unless allowed."""
         offsets = offsets_of(values)
         if ak.any(ak.is_none(ak.flatten(values, axis=1))):
             values = ak.fill_none(ak.values_astype(values, np.float64), np.nan)
         content = flat(values, name=name)
-        wrong = ~np.isfinite(content) if infinite else np.isnan(content)
+        wrong = np.zeros(len(content), bool)
+        if infinite:
+            wrong |= np.isinf(content)
+        if nan:
+            wrong |= np.isnan(content)
         if wrong.any():
             of_event = np.zeros(self.n_events, bool)
             of_event[np.repeat(np.arange(self.n_events), np.diff(offsets))[wrong]] = True

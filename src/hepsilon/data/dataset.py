@@ -55,7 +55,7 @@ def part_columns(chunk: EventChunk, task: Task) -> PartColumns:
         response = np.repeat(ak.to_numpy(passed(chunk.events, task)), np.diff(offsets))
         response, values = response.astype(np.float32), response
     else:
-        offsets, nodes = feature_matrix(records, task.features, task.unit)
+        offsets, nodes = feature_matrix(records, task.features, task.unit, task.missing)
         response = flat(passed(records, task), np.float32, name=task.passed.field)
         values = flat(field(records, task.passed.field))
     weights = check_finite(np.asarray(chunk.weights, np.float64), task.weight or "weight")

@@ -122,9 +122,11 @@ def event_chunk(
     needed = list(task.object_fields)
     if not response and not task.of_events:
         needed = [name for name in needed if name != task.passed.field]
+    unknown = task.may_be_nan
     inputs = [each for name in needed for each in inputs_here(name, names)]
     for name in dict.fromkeys(inputs):
-        damages.of_objects(name, records[name], infinite=name != task.passed.field)
+        infinite, nan = name != task.passed.field, name not in unknown
+        damages.of_objects(name, records[name], infinite=infinite, nan=nan)
     wanted = [task.passed.field] if response else []
     wanted += task.truth_fields if truth else ()
     numbers = {n: event_column(events, n, config) for n in wanted if task.of_events}

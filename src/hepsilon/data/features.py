@@ -18,7 +18,7 @@ from hepsilon.arrays.columns import flat, offsets_of
 from hepsilon.arrays.fields import derived_field, field
 from hepsilon.arrays.types import Array, Nodes, Offsets
 from hepsilon.config.records import Record
-from hepsilon.config.task import Task
+from hepsilon.config.task import NAN, Task
 from hepsilon.data.scales import Scale, choose_scale
 from hepsilon.data.selection import ordered
 from hepsilon.data.separations import Separations
@@ -34,6 +34,7 @@ __all__ = [
     "event_matrix",
     "feature_matrix",
     "fit_features",
+    "is_missing",
 ]
 
 BLOCK_OBJECTS = 1 << 18
@@ -41,8 +42,15 @@ MAX_SEEN = 256
 """Different numbers of objects that are noted one by one; of more only the range is."""
 
 
+MISSING = np.float32(-1e30)
+"""Value of a missing feature in a matrix: finite, and far from every number."""
 MOMENTA = ("pt", "eta", "phi", "px", "py", "pz")
 """Fields that are computed by their definition: nothing needs to be noted."""
+
+
+def is_missing(column: Array) -> Array:
+    """True where a feature in a matrix is missing."""
+    return np.asarray(column <= 0.5 * MISSING)
 
 
 class Derived(Record):
@@ -121,6 +129,11 @@ class Feature(Record):
         Scale on which networks take a numeric feature with long tails; None as it is.
     low, high : float or None
         Range covered by the training sample (numeric, angle).
+    missing : tuple of float or "nan"
+        Values that stand for a missing one (numeric); the moments and the range are those of all
+        others.
+    missing_share : float
+        Share of the objects of the training sample whose value was missing.
     categories : tuple of int
         Known values (categorical).
     derived : Derived or None
@@ -135,6 +148,8 @@ class Feature(Record):
     scale: Scale | None = None
     low: float | None = None
     high: float | None = None
+    missing: tuple[float | Literal["nan"], ...] = ()
+    missing_share: float = 0.0
     categories: tuple[int, ...] = ()
     derived: Derived | None = None
 
@@ -145,7 +160,8 @@ class Feature(Record):
         if self.kind == "angle" or self.low is None or self.high is None:
             return np.isfinite(column)
         low, high = column.dtype.type(self.low), column.dtype.type(self.high)
-        return np.asarray((column >= low) & (column <= high))
+        inside = np.asarray((column >= low) & (column <= high))
+        return inside | is_missing(column) if self.missing_share > 0.0 else inside
 
 
 class Multiplicity(Record):
@@ -234,7 +250,8 @@ class FeatureSpec(Record):
 
     def matrix(self, records: ak.Array, unit: Unit = "GeV") -> tuple[Offsets, Nodes]:
         """Offsets and features of all objects (see :func:`feature_matrix`)."""
-        return feature_matrix(records, self.names, unit)
+        missing = {f.name: f.missing for f in self.features if f.missing}
+        return feature_matrix(records, self.names, unit, missing)
 
     def covers(self, nodes: Nodes) -> dict[str, Array]:
         """For each feature, True where the training sample covered the object's value."""
@@ -249,7 +266,10 @@ class FeatureSpec(Record):
 
 
 def feature_matrix(
-    records: ak.Array, names: tuple[str, ...], unit: Unit = "GeV"
+    records: ak.Array,
+    names: tuple[str, ...],
+    unit: Unit = "GeV",
+    missing: Mapping[str, tuple[float | Literal["nan"], ...]] | None = None,
 ) -> tuple[Offsets, Nodes]:
     """Make the matrix of features of all objects, with momenta in GeV.
 
@@ -261,13 +281,15 @@ def feature_matrix(
         Features, in the order of the columns.
     unit : {"GeV", "MeV"}, default "GeV"
         Unit of momenta, energies and masses in the records.
+    missing : mapping of str to tuple of float or "nan", optional
+        By feature, the values in the records that stand for a missing one.
 
     Returns
     -------
     offsets : ndarray of int64, shape (n_events + 1,)
         Position of the first object of each event.
     nodes : ndarray of float32, shape (n_objects, n_features)
-        The features.
+        The features; :data:`MISSING` for missing ones.
 
     Raises
     ------
@@ -277,13 +299,33 @@ def feature_matrix(
     offsets = offsets_of(records)
     nodes = np.empty((offsets[-1], len(names)), np.float32)
     for column, name in enumerate(names):
-        values = flat(field(records, name), name=name)
+        sentinels = (missing or {}).get(name, ())
+        values = flat(_filled(field(records, name), sentinels), name=name)
+        absent = _equal_any(values, sentinels)
         if unit != "GeV" and is_momentum(name):
             values = values * IN_GEV[unit]
         with np.errstate(over="ignore"):  # beyond float32 is refused below, as not finite
-            nodes[:, column] = values
+            nodes[:, column] = np.where(absent, MISSING, values) if sentinels else values
         check_finite(nodes[:, column], name)
     return offsets, nodes
+
+
+def _filled(values: ak.Array, sentinels: tuple[float | Literal["nan"], ...]) -> ak.Array:
+    """None as NaN, where NaN stands for a missing value."""
+    if NAN not in sentinels:
+        return values
+    return ak.fill_none(ak.values_astype(values, np.float64), np.nan, axis=-1)
+
+
+def _equal_any(values: Array, sentinels: tuple[float | Literal["nan"], ...]) -> Array:
+    """True where a value is one of those that stand for a missing one, in float32."""
+    found = np.zeros(len(values), bool)
+    for sentinel in sentinels:
+        if sentinel == NAN:
+            found |= np.isnan(values)
+        else:
+            found |= values.astype(np.float32) == np.float32(sentinel)
+    return found
 
 
 def event_matrix(records: ak.Array, task: Task, names: tuple[str, ...]) -> tuple[Offsets, Nodes]:
@@ -318,7 +360,7 @@ def event_matrix(records: ak.Array, task: Task, names: tuple[str, ...]) -> tuple
             f"expected {expected or 'one or more'} {task.collection} objects in every event, but "
             f"{wrong} of {len(counts)} events have another number; select events first"
         )
-    return feature_matrix(ordered(records, task), names, task.unit)
+    return feature_matrix(ordered(records, task), names, task.unit, task.missing)
 
 
 def fit_features(
@@ -365,7 +407,12 @@ def _scaled(feature: Feature, values: Array, weights: Array) -> Feature:
     """The feature with its scale, which some of the objects are enough to choose."""
     if feature.kind != "numeric" or feature.low is None:
         return feature
-    return feature.model_copy(update={"scale": choose_scale(values, weights, feature.low)})
+    here = ~is_missing(values)
+    update = {
+        "scale": choose_scale(values[here], weights[here], feature.low),
+        "missing_share": float(np.sum(weights[~here]) / np.sum(weights)),
+    }
+    return feature.model_copy(update=update)
 
 
 def _blocks(nodes: Nodes, weights: Array, offsets: Offsets | None) -> Iterator[tuple[Array, Array]]:
@@ -387,15 +434,17 @@ def _moments(nodes: Nodes, weights: Array, offsets: Offsets | None) -> Array:
 
     Two passes over the data copy only parts of it, since nodes may be mapped from disk.
     """
-    total, sums = 0.0, np.zeros(nodes.shape[1])
+    total, sums = np.zeros(nodes.shape[1]), np.zeros(nodes.shape[1])
     low, high = np.full_like(sums, np.inf), np.full_like(sums, -np.inf)
     for values, weight in _blocks(nodes, weights, offsets):
-        total += np.sum(weight)
-        sums += np.sum(values * weight, axis=1)
-        low, high = np.minimum(low, values.min(axis=1)), np.maximum(high, values.max(axis=1))
+        here = ~is_missing(values)
+        total += np.sum(weight * here, axis=1)
+        sums += np.sum(values * weight, axis=1, where=here)
+        low = np.minimum(low, values.min(axis=1, where=here, initial=np.inf))
+        high = np.maximum(high, values.max(axis=1, where=here, initial=-np.inf))
     mean = sums / total
     squares = sum(
-        np.sum((values - mean[:, np.newaxis]) ** 2 * weight, axis=1)
+        np.sum((values - mean[:, np.newaxis]) ** 2 * weight, axis=1, where=~is_missing(values))
         for values, weight in _blocks(nodes, weights, offsets)
     )
     return np.stack([mean, np.sqrt(squares / total), low, high], axis=1)
@@ -441,5 +490,6 @@ def _fitted(task: Task, name: str, mean: float, std: float, low: float, high: fl
         std=std,
         low=low,
         high=high,
+        missing=task.missing.get(name, ()),
         derived=Derived.of(name),
     )

@@ -16,6 +16,7 @@ from hepsilon.data.training_columns import TrainingColumns
 from hepsilon.data.units import IN_GEV, Unit, edges_in_gev
 from hepsilon.efficiencies.artifact import ArtifactCard, SourceFile, versions
 from hepsilon.efficiencies.base import Efficiency
+from hepsilon.efficiencies.map import check_axes
 from hepsilon.efficiencies.saved import SavedArrays
 from hepsilon.errors import ArtifactError, ConfigError
 
@@ -152,6 +153,7 @@ class FactorisedMap(SavedArrays[FactorisedCard], Efficiency):
         missing = [name for name in edges if name not in task.features]
         if missing:
             raise ConfigError(f"map axes {missing} are not among the features {task.features}")
+        check_axes(task, edges)
         nodes = columns.nodes[:, [task.features.index(name) for name in edges]]
         bins = _bins(edges, nodes)
         values, iterations, likelihood = _maximise(

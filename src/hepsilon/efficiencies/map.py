@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -278,6 +279,29 @@ class EfficiencyMap(SavedArrays[MapCard], Efficiency):
         return self._arrays["value"]
 
 
+def check_axes(task: Task, names: Iterable[str]) -> None:
+    """Refuse axes of a map whose feature may be missing, for which there is no bin.
+
+    Parameters
+    ----------
+    task : Task
+        Task with the values that stand for a missing one.
+    names : iterable of str
+        Features of the axes.
+
+    Raises
+    ------
+    ConfigError
+        With the features.
+    """
+    wrong = [name for name in names if name in task.missing]
+    if wrong:
+        raise ConfigError(
+            f"map axes {wrong} may be missing by task.missing, and a map has no bin for that; "
+            "leave them out of [map.axes]"
+        )
+
+
 def _map_features(task: Task, edges: Edges) -> FeatureSpec:
     missing = [n for n in edges if n not in task.features or n in task.categorical]
     if missing:
@@ -285,6 +309,7 @@ def _map_features(task: Task, edges: Edges) -> FeatureSpec:
             f"map axes {missing} are not among the numeric features of the task "
             f"({[f for f in task.features if f not in task.categorical]})"
         )
+    check_axes(task, edges)
     categories = [
         Feature(name=name, kind="categorical", categories=values, derived=Derived.of(name))
         for name, values in task.categorical.items()

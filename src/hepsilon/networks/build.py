@@ -122,7 +122,7 @@ def _product(architecture: Architecture, spec: FeatureSpec, init: Any, x: Any) -
         return logit
     gate = Gate(architecture.general, architecture.activation, init, name="general")
     rest = gate(_event(architecture, spec, rows))
-    return keras.layers.Add(name="logit")([logit, rest])
+    return keras.layers.Add(name="sum")([logit, rest])
 
 
 def _graph(

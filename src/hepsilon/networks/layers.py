@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from hepsilon.data.features import Feature, FeatureSpec
+from hepsilon.data.features import MISSING, Feature, FeatureSpec
 from hepsilon.data.separations import Separations
 from hepsilon.networks.fusion import fused
 
@@ -232,7 +232,8 @@ def sum_over_partners(messages: Any, edges: tuple[Any, Any], nodes: Any) -> Any:
 def encoded(value: Any, feature: Feature) -> Any:
     """Column of a feature as a network takes it: standardised, or one column for each category.
 
-    A feature with a scale is standardised on it.
+    A feature with a scale is standardised on it. One that may be missing has a second column, which
+    is one where it is; the first is zero there, the mean of all others.
 
     Parameters
     ----------
@@ -243,12 +244,22 @@ def encoded(value: Any, feature: Feature) -> Any:
 
     Returns
     -------
-    tensor, shape (..., 1), or (..., number of categories)
+    tensor, shape (..., 1), (..., 2) if it may be missing, or (..., number of categories)
         Input columns, without a unit.
     """
     if feature.kind == "categorical":
         codes = ops.convert_to_tensor(list(map(float, feature.categories)), value.dtype)
         return ops.cast(ops.equal(value, codes), value.dtype)
+    if not feature.missing:
+        return standardised(value, feature)
+    missing = ops.less_equal(value, 0.5 * float(MISSING))
+    filled = ops.where(missing, feature.mean, value)  # nothing far away enters a function
+    column = ops.where(missing, 0.0, standardised(filled, feature))
+    return ops.concatenate([column, ops.cast(missing, value.dtype)], axis=-1)
+
+
+def standardised(value: Any, feature: Feature) -> Any:
+    """A number on the scale of its feature, with the mean and width of the training sample."""
     scale = feature.scale
     if scale is None:
         return (value - feature.mean) / feature.std

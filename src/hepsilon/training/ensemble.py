@@ -23,6 +23,7 @@ from hepsilon.training.batches import Batches, BatchPart, Shape
 from hepsilon.training.gradients import Gradients
 from hepsilon.training.member import Member
 from hepsilon.training.resampling import Resampling
+from hepsilon.training.start import starting_logits
 from hepsilon.training.state import Epoch, Fit
 from hepsilon.training.validation import losses_of_networks
 
@@ -66,8 +67,9 @@ class _Ensemble:
         model = build_model(architecture, spec, seed=None, precision=recipe.precision)
         self.gradients = Gradients(model, recipe, jit=gpu or recipe.precision == "float32")
         steps = recipe.epochs * self.steps
+        start = starting_logits(self.train, architecture, recipe.mu)
         self.members = [
-            Member(number, architecture, spec, recipe, steps, state)
+            Member(number, architecture, spec, recipe, steps, start, state)
             for number, state in states.items()
         ]
 

@@ -14,6 +14,7 @@ from hepsilon.data.features import FeatureSpec
 from hepsilon.networks.architecture import Architecture
 from hepsilon.networks.build import build_model
 from hepsilon.training.gradients import compile_step
+from hepsilon.training.start import start_at
 from hepsilon.training.state import Epoch, Fit, State, to_numpy
 from hepsilon.training.vectors import Vectors
 
@@ -84,6 +85,8 @@ class Member:
         Complete configuration of the training.
     steps : int
         Number of optimizer steps of the whole training.
+    start : ndarray of float, shape (working_points,)
+        Logits that the network starts at (see :mod:`hepsilon.training.start`).
     state : Path or None
         File that holds the member's state after every epoch; where it exists, the training goes on
         from it.
@@ -105,6 +108,7 @@ class Member:
         spec: FeatureSpec,
         recipe: Recipe,
         steps: int,
+        start: Array,
         state: Path | None,
     ) -> None:
         import keras
@@ -112,6 +116,7 @@ class Member:
         self.number, self._recipe = number, recipe
         seed = int(np.random.default_rng([recipe.seed, number]).integers(2**31))
         model = build_model(architecture, spec, seed)
+        start_at(model, start)
         self._vectors = Vectors(model)
         self._variables = [
             keras.Variable(vector, name=name)
