@@ -2,7 +2,17 @@
 
 from hepsilon.training.ensemble import fit_member, fit_members
 from hepsilon.training.recipes import recipe
+from hepsilon.training.resampling import Resampling
 from hepsilon.training.run import TrainingResult, train
 from hepsilon.training.state import Epoch, Fit
 
-__all__ = ["Epoch", "Fit", "TrainingResult", "fit_member", "fit_members", "recipe", "train"]
+__all__ = [
+    "Epoch",
+    "Fit",
+    "Resampling",
+    "TrainingResult",
+    "fit_member",
+    "fit_members",
+    "recipe",
+    "train",
+]

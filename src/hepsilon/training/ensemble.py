@@ -107,6 +107,7 @@ class _Ensemble:
             losses += self.step(list(batches.parts(i)), members)
             if on_batch is not None:
                 on_batch(1.0 / len(batches))
+        means = [_check_loss(float(loss) / len(batches), number) for loss in losses]
         kept = [member.averaged() for member in members]
         numbered = [(member.number, own) for member, own in zip(members, kept, strict=True)]
         found = losses_of_networks(
@@ -114,9 +115,8 @@ class _Ensemble:
         )
         done = []
         for i, own in enumerate(found):
-            loss = _check_loss(float(losses[i]) / len(batches), number)
             validated = _check_loss(own.mean, number)
-            epoch = Epoch(number, loss, validated, perf_counter() - start)
+            epoch = Epoch(number, means[i], validated, perf_counter() - start)
             members[i].finish_epoch(epoch, kept[i])
             done.append((members[i], epoch))
         return done
