@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -67,11 +68,16 @@ class _Ensemble:
         model = build_model(architecture, spec, seed=None, precision=recipe.precision)
         self.gradients = Gradients(model, recipe, jit=gpu or recipe.precision == "float32")
         steps = recipe.epochs * self.steps
-        start = starting_logits(self.train, architecture, recipe.mu)
+        starts = {number: self._start(architecture, number) for number in states}
         self.members = [
-            Member(number, architecture, spec, recipe, steps, start, state)
+            Member(number, architecture, spec, recipe, steps, starts[number], state)
             for number, state in states.items()
         ]
+
+    def _start(self, architecture: Architecture, number: int) -> Array:
+        """Logits that a member starts at, from the events that it sees."""
+        counts_of = partial(self.resampling.counts, network=number)
+        return starting_logits(self.train, architecture, self.recipe.mu, counts_of)
 
     def batches(self, epoch: int, members: Sequence[Member]) -> Batches:
         """The batches of an epoch: all members see equal events in equal order."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +22,12 @@ FACTOR_OFFSET = 2.0
 """Logit that :func:`hepsilon.networks.track_layers.log_factor` adds to that of every factor."""
 
 
-def starting_logits(columns: TrainingColumns, architecture: Architecture, mu: float) -> Array:
+def starting_logits(
+    columns: TrainingColumns,
+    architecture: Architecture,
+    mu: float,
+    counts_of: Callable[[Array], Array] | None = None,
+) -> Array:
     """Compute the logits of a network that knows no more than the rate of each response.
 
     A sample has half an entry more in each bin, so that an empty one is no infinity.
@@ -34,6 +40,8 @@ def starting_logits(columns: TrainingColumns, architecture: Architecture, mu: fl
         Working points, and whether there is one response for all objects of an event.
     mu : float
         Weight of the objects that did not pass (paper Eq. 5).
+    counts_of : callable, optional
+        Gives the number of times that the network sees each event, from their keys.
 
     Returns
     -------
@@ -43,7 +51,8 @@ def starting_logits(columns: TrainingColumns, architecture: Architecture, mu: fl
     sums, squares = np.zeros(architecture.working_points + 1), 0.0
     for block in columns.blocks():
         counts = np.diff(block.offsets)
-        weights = object_loss_weights(np.abs(block.weights), counts, block.passed, mu)
+        seen = np.abs(block.weights) * (1.0 if counts_of is None else counts_of(block.keys))
+        weights = object_loss_weights(seen, counts, block.passed, mu)
         bins = block.passed.astype(np.int64)
         sums += np.bincount(bins, weights=weights, minlength=len(sums))
         squares += float(np.sum(weights**2))
