@@ -302,10 +302,16 @@ class Target:
 
     def line(self, groups: Groups) -> list[str] | None:
         """What was found for the architecture with the smallest validation loss."""
-        losses = {
-            model: float(np.median([e["validation_loss"] for e in entries]))
+        found = {
+            model: {e["seed"]: e["validation_loss"] for e in entries}
             for (name, model), entries in groups.items()
             if name == self.sample and "validation_loss" in entries[0] and "-x" not in model
+        }
+        common = set.intersection(*map(set, found.values())) if found else set()
+        losses = {
+            model: float(np.median([of_seed[seed] for seed in common]))
+            for model, of_seed in found.items()
+            if common  # losses of different samples say nothing
         }
         if not losses:
             return None
@@ -314,10 +320,10 @@ class Target:
         values = [abs(t[self.measure]) for t in tests]
         limit = max(self.limit, tests[0]["total_error"]) if self.or_error else self.limit
         factor = 100.0 if self.measure == "total" else 1.0
-        found = spread(values, 2, factor)
+        shown = spread(values, 2, factor)
         met = "met" if np.median(values) <= limit else "missed"
         label = {"kl": "KL", "total": "total [%]", "chi2_ndf_1d": "1D"}[self.measure]
-        return [self.sample, self.test, label, f"{factor * limit:.2g}", model, found, met]
+        return [self.sample, self.test, label, f"{factor * limit:.2g}", model, shown, met]
 
 
 TARGETS = (
