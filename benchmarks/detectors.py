@@ -246,15 +246,16 @@ HEADER = [
     "validation loss",
     "test",
     "KL",
+    "KL before",
     "total [%]",
     "1D",
     "train [s]",
 ]
 
 
-def rows(results: dict[str, Any]) -> list[list[str]]:
-    """Table of medians over seeds, a line for each test sample."""
-    lines = []
+def rows(results: dict[str, Any], before: dict[str, Any]) -> list[list[str]]:
+    """Table of medians over seeds, a line for each test sample, with the KL of earlier results."""
+    lines, earlier = [], grouped(before)
     for (name, model), entries in grouped(results).items():
         losses = [e["validation_loss"] for e in entries if "validation_loss" in e]
         first = [name, model, str(len(entries)), spread(losses, 4) if losses else ""]
@@ -265,7 +266,9 @@ def rows(results: dict[str, Any]) -> list[list[str]]:
             chi2 = spread([t["chi2_ndf_1d"] for t in tests], 2)
             error = f" ± {100.0 * tests[0]['total_error']:.2f}"
             kl = spread([t["kl"] for t in tests], 1)
-            lines.append([*first, kind, kl, total + error, chi2, seconds])
+            old = [e["tests"][kind]["kl"] for e in earlier.get((name, model), [])]
+            cells = [kl, spread(old, 1) if old else "", total + error, chi2, seconds]
+            lines.append([*first, kind, *cells])
             first, seconds = [""] * len(first), ""
     return lines
 
@@ -299,10 +302,16 @@ class Target:
 
     def line(self, groups: Groups) -> list[str] | None:
         """What was found for the architecture with the smallest validation loss."""
-        losses = {
-            model: float(np.median([e["validation_loss"] for e in entries]))
+        found = {
+            model: {e["seed"]: e["validation_loss"] for e in entries}
             for (name, model), entries in groups.items()
             if name == self.sample and "validation_loss" in entries[0] and "-x" not in model
+        }
+        common = set.intersection(*map(set, found.values())) if found else set()
+        losses = {
+            model: float(np.median([of_seed[seed] for seed in common]))
+            for model, of_seed in found.items()
+            if common  # losses of different samples say nothing
         }
         if not losses:
             return None
@@ -311,10 +320,10 @@ class Target:
         values = [abs(t[self.measure]) for t in tests]
         limit = max(self.limit, tests[0]["total_error"]) if self.or_error else self.limit
         factor = 100.0 if self.measure == "total" else 1.0
-        found = spread(values, 2, factor)
+        shown = spread(values, 2, factor)
         met = "met" if np.median(values) <= limit else "missed"
         label = {"kl": "KL", "total": "total [%]", "chi2_ndf_1d": "1D"}[self.measure]
-        return [self.sample, self.test, label, f"{factor * limit:.2g}", model, found, met]
+        return [self.sample, self.test, label, f"{factor * limit:.2g}", model, shown, met]
 
 
 TARGETS = (
@@ -332,23 +341,25 @@ TARGETS = (
 GOALS = ["sample", "test", "measure", "target", "model", "found (absolute)", "result"]
 
 
-def tables(results: dict[str, Any]) -> dict[str, tuple[list[str], list[list[str]]]]:
+def tables(
+    results: dict[str, Any], before: dict[str, Any]
+) -> dict[str, tuple[list[str], list[list[str]]]]:
     """All tables: header and lines, by title."""
     groups = grouped(results)
     goals = [line for target in TARGETS if (line := target.line(groups)) is not None]
     return {
         "KL [1e-4 nats] and chi2/ndf of observables: median and range over seeds": (
             HEADER,
-            rows(results),
+            rows(results, before),
         ),
         "Bias of b jets [%] in sixths of delta R to the nearest jet": (SIXTHS, sixths(results)),
         "Targets, of the architecture with the smallest validation loss": (GOALS, goals),
     }
 
 
-def show(results: dict[str, Any]) -> None:
+def show(results: dict[str, Any], before: dict[str, Any]) -> None:
     """Print the tables."""
-    for title, (header, lines) in tables(results).items():
+    for title, (header, lines) in tables(results, before).items():
         if lines:
             table = Table(*header, title=title)
             for line in lines:
@@ -356,10 +367,10 @@ def show(results: dict[str, Any]) -> None:
             Console(width=max(160, Console().width)).print(table)
 
 
-def markdown(results: dict[str, Any]) -> str:
+def markdown(results: dict[str, Any], before: dict[str, Any]) -> str:
     """Write the tables as Markdown, for docs/measurements.md."""
     parts = []
-    for title, (header, lines) in tables(results).items():
+    for title, (header, lines) in tables(results, before).items():
         if lines:
             marks = [header, ["---"] * len(header), *lines]
             body = "\n".join(f"| {' | '.join(line)} |" for line in marks)
@@ -378,6 +389,11 @@ def write_files(work: Path, folder: Path, name: str, scale: float, seed: int) ->
     write_text(folder / f"{name}.toml", as_toml(hepsilon.Config(task=setup.task)))
 
 
+def read(path: Path | None) -> dict[str, Any]:
+    """Results of a file; none without it."""
+    return json.loads(path.read_text()) if path is not None and path.exists() else {}
+
+
 def main() -> None:
     """Train and measure what is missing."""
     parser = argparse.ArgumentParser(
@@ -390,6 +406,7 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[1])
     parser.add_argument("--scale", type=float, default=1.0, help="of all numbers of events")
     parser.add_argument("--write", type=Path, metavar="FOLDER", help="write ROOT files, and stop")
+    parser.add_argument("--before", type=Path, metavar="JSON", help="results to compare with")
     parser.add_argument("--markdown", action="store_true", help="print what is there, and stop")
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
@@ -398,9 +415,9 @@ def main() -> None:
             write_files(args.work, args.write, name, args.scale, args.seeds[0])
         return
     logging.getLogger("hepsilon").setLevel(logging.ERROR)
-    results: dict[str, Any] = json.loads(args.out.read_text()) if args.out.exists() else {}
+    results, before = read(args.out), read(args.before)
     if args.markdown:
-        print(markdown(results))
+        print(markdown(results, before))
         return
     plan = [(n, m, s) for n in args.samples for s in args.seeds for m in args.models]
     for name, model, seed in plan:
@@ -414,7 +431,7 @@ def main() -> None:
         write_text(args.out, json.dumps(results, indent=1) + "\n")
         found = {kind: round(t["kl"], 2) for kind, t in results[key]["tests"].items()}
         print(f"{key}: KL {found}, {results[key]['train_s']:.0f} s", flush=True)
-    show(results)
+    show(results, before)
 
 
 if __name__ == "__main__":
