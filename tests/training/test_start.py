@@ -31,7 +31,8 @@ def columns(passed: list[int], per_event: int = 1, weight: float = 1.0) -> Train
 @pytest.mark.parametrize("mu", [1.0, 5.0])
 def test_one_working_point_starts_at_the_passed_rate(weight: float, mu: float) -> None:
     found = starting_logits(columns([1] * 100 + [0] * 900, weight=weight), JETS, mu)
-    assert expit(found + np.log(mu)) == pytest.approx([0.1], rel=0.01)
+    # half an effective entry moves it by two per cent at most
+    assert expit(found + np.log(mu)) == pytest.approx([0.1], rel=0.03)
 
 
 def test_working_points_start_at_the_shares_of_their_bins() -> None:

@@ -145,9 +145,11 @@ class TrainingConfig(Record):
     learning_rate : float or None
         Peak of the schedule (linear warm-up, then cosine to zero).
     weight_decay : float or None
-        Decoupled weight decay (AdamW).
+        Decoupled weight decay (AdamW) of the kernels; of a product not of its plain factors, but of
+        what is added to them.
     l1, l2 : float
-        Factors of the sums of absolute and of squared weights that are added to the loss.
+        Factors of the sums of absolute and of squared weights that are added to the loss, of those
+        weights that decay.
     ema : float or None
         Decay per step of the averaged weights that are validated and kept; 0 for none. Short
         trainings use less: the average spans at most a tenth of all steps.
