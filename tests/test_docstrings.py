@@ -11,18 +11,6 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "hepsilon"
 MODULES = sorted(str(path.relative_to(SOURCE)) for path in SOURCE.glob("**/*.py"))
-OPEN = {
-    "data/damage.py",
-    "data/dataset.py",
-    "data/features.py",
-    "data/formats/root.py",
-    "data/numbers.py",
-    "data/parts.py",
-    "data/selection.py",
-    "data/training_columns.py",
-}
-"""Modules with incomplete docstrings: a module leaves this list as soon as it is complete."""
-
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -76,23 +64,10 @@ def gaps(body: list[ast.stmt], of: ast.ClassDef | None = None) -> Iterator[str]:
         yield from (f"{prefix}{node.name}: {name}" for name in missing)
 
 
-@pytest.mark.parametrize(
-    "module",
-    [
-        pytest.param(
-            module,
-            marks=pytest.mark.xfail(reason="still open", strict=True) if module in OPEN else (),
-        )
-        for module in MODULES
-    ],
-)
+@pytest.mark.parametrize("module", MODULES)
 def test_docstrings_describe_parameters_and_results(module: str) -> None:
     text = (SOURCE / module).read_text(encoding="utf-8")
     assert list(gaps(ast.parse(text).body)) == []
-
-
-def test_open_modules_exist() -> None:
-    assert set(MODULES) >= OPEN
 
 
 GIVEN = '''

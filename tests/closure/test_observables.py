@@ -206,6 +206,32 @@ def test_values_that_are_nan_are_counted(tmp_path: Path, caplog: pytest.LogCaptu
     assert closure_report(output, JETS, {}, [file]).axes["pair_mass"].not_a_number == 119
 
 
+def test_totals_are_those_of_all_objects_whatever_the_first_observable_lacks(
+    tmp_path: Path,
+) -> None:
+    quality = np.ones((166, 2))
+    quality[:119, 0] = np.nan
+    file = jets(tmp_path / "nan.root", n=166, quality=quality)
+    chosen_ones = section(quality={"min": 0.0, "max": 2.0, "bins": 2}, pt={})
+    efficiencies = {"half": lambda records: ak.full_like(records.pt, 0.5)}
+    output = run_closure([file], JETS, efficiencies, config=INPUT, observables=chosen_ones)
+    overall = closure_report(output, JETS, {}, [file]).efficiency["half"].overall
+    assert overall.expected == pytest.approx(0.5 * 2 * 166)
+    with uproot.open(file) as opened:
+        assert overall.observed == ak.sum(opened["Events"]["Jet_tagged"].array())
+
+
+def test_totals_of_events_are_those_of_all_events(tmp_path: Path) -> None:
+    """The invariant mass is NaN where a mass is; other observables have these events."""
+    mass = np.full((3000, 2), 0.14)
+    mass[:500, 0] = np.nan
+    file = tracks(tmp_path / "t.root", mass=lambda pt: mass[: len(pt)])
+    output = run_closure([file], FORWARD, {"half": half}, config=INPUT)
+    assert output.entry_counts["M"].not_a_number == 500
+    overall = closure_report(output, FORWARD, {}, [file]).efficiency["half"].overall
+    assert overall.expected == 3000.0
+
+
 def test_events_with_too_few_objects_have_no_value_and_no_damage(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

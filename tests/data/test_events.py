@@ -373,3 +373,22 @@ def test_a_processor_alone_refuses_damaged_numbers_too() -> None:
     instance = TruthTagging(config().task, {"known": FieldEfficiency("score")})
     with pytest.raises(InputError, match=rf"pt: {count} of {ak.sum(ak.num(jets))} values"):
         instance.process(chunk)
+
+
+def test_a_damaged_number_of_an_event_that_a_sound_cut_drops_is_no_damage(tmp_path: Path) -> None:
+    """Whatever the order of the cuts; where both numbers decide, the damage is an error."""
+    i = np.arange(60)
+    columns = events(60) | {
+        "MET_pt": np.where(i % 6 == 3, np.nan, 50.0),
+        "HLT_IsoMu24": i % 3 > 0,  # False wherever the number is damaged
+    }
+    path = write_tree(tmp_path / "events.root", columns)
+    cuts = [{"field": "MET_pt", "min": 10.0}, {"field": "HLT_IsoMu24", "equals": True}]
+    n_jets = ak.to_numpy(ak.num(columns["Jet"]))
+    for order in (cuts, cuts[::-1]):
+        settings = config({"event_selection": order, "selection": []})
+        assert len(read(settings, path).nodes) == n_jets[i % 3 > 0].sum()
+        assert closed(settings, path).n_damaged == 0
+    loose = [cuts[0], {"field": "HLT_IsoMu24", "equals": False}]
+    with pytest.raises(InputError, match="MET_pt: 10 of 20 values"):
+        read(config({"event_selection": loose, "selection": []}), path)

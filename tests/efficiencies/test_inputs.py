@@ -259,7 +259,7 @@ def test_missing_values_of_a_data_frame_are_refused(
 def test_lazy_arrays_are_refused_with_the_way_out(toy_map: EfficiencyMap) -> None:
     module = types.ModuleType("dask_awkward.lib.core")
     lazy = type("Array", (), {"__module__": module.__name__})()
-    with pytest.raises(InputError, match=r"dak\.map_partitions\(efficiency, records\)"):
+    with pytest.raises(InputError, match=r"dak\.map_partitions\(efficiency, events\.Jet\)"):
         toy_map(lazy)
 
 

@@ -70,12 +70,6 @@ def track_mlp(train_tracks: Train, pair_columns: TrainingColumns) -> NetworkEffi
 
 
 @pytest.fixture(scope="session")
-def track_paper_mlp(train_tracks: Train, pair_columns: TrainingColumns) -> NetworkEfficiency:
-    """The paper's MLP, without order of the tracks."""
-    return train_tracks(track_config(preset="paper"), pair_columns)
-
-
-@pytest.fixture(scope="session")
 def track_gnn(train_tracks: Train) -> NetworkEfficiency:
     """One GN block for any number of tracks."""
     counts = np.random.default_rng(2).integers(1, 5, 400).tolist()

@@ -15,7 +15,14 @@ from hepsilon.closure.model import (
     TaggingEntry,
     TruthDistance,
 )
-from hepsilon.closure.parts import axes_of, effective_sizes, pull_of, share_of, truth_distance
+from hepsilon.closure.parts import (
+    axes_of,
+    effective_sizes,
+    most_complete,
+    pull_of,
+    share_of,
+    truth_distance,
+)
 from hepsilon.closure.statistic import compare
 from hepsilon.config.task import Task
 from hepsilon.efficiencies.artifact import provenance
@@ -33,7 +40,7 @@ def _total(histogram: Histogram, method: str) -> Any:
 
 def _overall(output: TaggingOutput, method: str) -> Overall:
     """Sums over all objects (events, if no observable is one of objects), flow included."""
-    name = next(iter(output.profiles or output.observables))
+    name = most_complete(output.profiles or output.observables, output.entry_counts)
     filled = output.observables[name]
     observed, expected = (float(_total(filled, m).value) for m in (DIRECT, method))
     variance = float(_total(output.binomial[name], method).variance)

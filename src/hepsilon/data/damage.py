@@ -27,14 +27,34 @@ class Damages:
         self.bad = np.zeros(self.n_events, bool)
 
     def of_events(self, name: str, values: Array) -> None:
-        """Note the numbers of events that are NaN or infinite."""
+        """Note the numbers of events that are NaN or infinite.
+
+        Parameters
+        ----------
+        name : str
+            Name of the number.
+        values : ndarray, shape (n_events,)
+            One number of each event; whole ones and flags are never damaged.
+        """
         wrong = ~np.isfinite(values) if values.dtype.kind == "f" else np.zeros(len(values), bool)
         self._note(name, wrong, wrong)
 
     def of_objects(
         self, name: str, values: ak.Array, *, infinite: bool = True, nan: bool = True
     ) -> None:
-        """Note the numbers of objects that are infinite, and NaN or missing, unless allowed."""
+        """Note the numbers of objects that are infinite, and NaN or missing, unless allowed.
+
+        Parameters
+        ----------
+        name : str
+            Name of the field.
+        values : ak.Array of float, shape (n_events, objects)
+            The field of all objects.
+        infinite : bool, default True
+            Whether infinite numbers are damage.
+        nan : bool, default True
+            Whether NaN and missing numbers are damage.
+        """
         offsets = offsets_of(values)
         if ak.any(ak.is_none(ak.flatten(values, axis=1))):
             values = ak.fill_none(ak.values_astype(values, np.float64), np.nan)
@@ -64,7 +84,20 @@ class Damages:
 
 
 def inputs_here(name: str, names: frozenset[str]) -> list[str]:
-    """The field itself, or the fields that it is computed from; none where it is missing."""
+    """The field itself, or the fields that it is computed from; none where it is missing.
+
+    Parameters
+    ----------
+    name : str
+        Name of the field.
+    names : frozenset of str
+        Fields of the records.
+
+    Returns
+    -------
+    list of str
+        Fields of the records that decide its values.
+    """
     if name in names:
         return [name]
     if not available(names, name):

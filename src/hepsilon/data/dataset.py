@@ -121,7 +121,26 @@ def sorted_columns(
     folder: Path | None = None,
     memory_limit: int | None = None,
 ) -> TrainingColumns:
-    """Sort the columns of all parts by the events' keys (see :func:`load_columns`)."""
+    """Sort the columns of all parts by the events' keys (see :func:`load_columns`).
+
+    Parameters
+    ----------
+    parts : iterable of PartColumns
+        Columns of the parts of all files.
+    task : Task
+        Task whose response the files are checked for.
+    progress : callable, optional
+        Called with the number of events of each part.
+    folder : Path, optional
+        Folder with room for what does not fit into memory.
+    memory_limit : int, optional
+        Bytes above which columns are kept on disk.
+
+    Returns
+    -------
+    TrainingColumns
+        All events, in the order of their keys.
+    """
     files: dict[str, FileResponse] = {}
     with Spool(usable_memory() // 4 if memory_limit is None else memory_limit, folder) as spool:
         for part in parts:

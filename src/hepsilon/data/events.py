@@ -104,16 +104,20 @@ def event_chunk(
         For a missing column, or damaged numbers.
     """
     place, n_read = place_of(events), len(events)
-    kept = np.arange(n_read)
+    numbers_of_cuts = {
+        cut.field: event_column(events, cut.field, config) for cut in task.event_selection
+    }
+    dropped = np.zeros(n_read, bool)
+    for cut in task.event_selection:  # by a number that is sound, whatever the others are
+        values = numbers_of_cuts[cut.field]
+        dropped |= np.isfinite(values) & ~np.asarray(cut_mask(values, cut))
+    kept = np.flatnonzero(~dropped)
     ids = event_ids(events, config) if numbered else (np.zeros(n_read, np.uint64),) * 3
-    damages = Damages(n_read)
-    for cut in task.event_selection:
-        values = event_column(events, cut.field, config)
-        damages.of_events(cut.field, values)
-        kept = kept[np.asarray(cut_mask(values[kept], cut)) | damages.bad[kept]]
+    damages = Damages(len(kept))
+    for name, values in numbers_of_cuts.items():
+        damages.of_events(name, values[kept])
     if task.event_selection:
         events = _same_metadata(events[kept], events)
-    damages.bad, damages.n_events = damages.bad[kept], len(kept)
     records = collection(events, task, config, fields=fields)
     weights = event_weights(events, task, config)
     damages.of_events(task.weight or "weight", weights)

@@ -78,7 +78,20 @@ class Derived(Record):
 
     @classmethod
     def of(cls, name: str, above: tuple[str, ...] = ()) -> Derived | None:
-        """What is registered under a name in this process; None for a plain field."""
+        """What is registered under a name in this process; None for a plain field.
+
+        Parameters
+        ----------
+        name : str
+            Name of the field.
+        above : tuple of str, optional
+            Fields that are computed from this one: they are not looked into again.
+
+        Returns
+        -------
+        Derived or None
+            Inputs and parameters, and those of the inputs that are computed themselves.
+        """
         found = None if name in (*MOMENTA, *above) else derived_field(name)
         if found is None:
             return None
@@ -249,7 +262,22 @@ class FeatureSpec(Record):
         return FeatureSpec(features=self.features * times)
 
     def matrix(self, records: ak.Array, unit: Unit = "GeV") -> tuple[Offsets, Nodes]:
-        """Offsets and features of all objects (see :func:`feature_matrix`)."""
+        """Offsets and features of all objects (see :func:`feature_matrix`).
+
+        Parameters
+        ----------
+        records : ak.Array of records, jagged
+            The objects.
+        unit : {"GeV", "MeV"}, default "GeV"
+            Unit of momenta, energies and masses in the records.
+
+        Returns
+        -------
+        offsets : ndarray of int64, shape (n_events + 1,)
+            Position of the first object of each event.
+        nodes : ndarray of float32, shape (n_objects, n_features)
+            The features, with momenta in GeV.
+        """
         missing = {f.name: f.missing for f in self.features if f.missing}
         return feature_matrix(records, self.names, unit, missing)
 
@@ -376,7 +404,14 @@ def fit_features(
         float32 features of all training objects (``n_objects, n_features``).
     weights : ndarray
         Absolute event weight of each object, for the moments; of each event, where their
-        ``offsets`` (``n_events + 1``) are given.
+        ``offsets`` are given.
+    offsets : ndarray of int64, shape (n_events + 1,), optional
+        Position of the first object of each event.
+
+    Returns
+    -------
+    FeatureSpec
+        Features with their moments, ranges and scales, and the distances between objects.
 
     Raises
     ------
@@ -452,6 +487,15 @@ def _moments(nodes: Nodes, weights: Array, offsets: Offsets | None) -> Array:
 
 def check_categories(task: Task, name: str, column: Array) -> None:
     """Refuse a training sample with categories that the task does not name.
+
+    Parameters
+    ----------
+    task : Task
+        Task with the categories.
+    name : str
+        Name of a categorical feature.
+    column : ndarray of float32, shape (n_objects,)
+        Its values.
 
     Raises
     ------

@@ -55,7 +55,22 @@ def place_of(events: ak.Array) -> str:
 
 
 def per_event(array: ak.Array, column: str, place: str) -> Array:
-    """A column with one number per event; what is missing becomes NaN."""
+    """A column with one number per event; what is missing becomes NaN.
+
+    Parameters
+    ----------
+    array : ak.Array, shape (n_events,)
+        Column as it was read.
+    column : str
+        Its name, for errors.
+    place : str
+        Name of the file, for errors.
+
+    Returns
+    -------
+    ndarray, shape (n_events,)
+        One number of each event.
+    """
     if array.ndim != 1 or ak.fields(array):
         raise InputError(f"{place}: expected one number per event in {column!r}, got {array.type}")
     if ak.any(ak.is_none(array)):

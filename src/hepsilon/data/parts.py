@@ -137,6 +137,24 @@ def needed_columns(
 ) -> set[str]:
     """Names of the columns of one file that are needed.
 
+    Parameters
+    ----------
+    table : Table
+        The opened file.
+    place : str
+        Its name, for errors.
+    task : Task
+        Objects, features and response.
+    config : InputConfig
+        Places of the columns.
+    wanted : Wanted
+        Fields that are needed, and those that are read where they are there.
+
+    Returns
+    -------
+    set of str
+        Columns of the file.
+
     Raises
     ------
     InputError
@@ -297,7 +315,26 @@ def _bounds(
 def event_starts(
     table: Table, place: str, task: Task, config: InputConfig, start: int, stop: int
 ) -> Array:
-    """Rows where another event begins, of a table with one object per row."""
+    """Rows where another event begins, of a table with one object per row.
+
+    Parameters
+    ----------
+    table : Table
+        The opened file.
+    place : str
+        Its name, for errors.
+    task : Task
+        Task whose layout tells the columns of the event numbers.
+    config : InputConfig
+        Places of the columns.
+    start, stop : int
+        Range of the rows.
+
+    Returns
+    -------
+    ndarray of int64, shape (n_starts,)
+        Numbers of the rows.
+    """
     layout = Layout.of_names(table.names, place, task, config)
     ids = [layout.of_event(name, required=False) for name in EVENT_NAMES]
     names = [name for name in ids if name is not None]

@@ -26,7 +26,20 @@ __all__ = [
 
 
 def ordered(records: ak.Array, task: Task) -> ak.Array:
-    """The records with the objects of every event in the order of the task."""
+    """The records with the objects of every event in the order of the task.
+
+    Parameters
+    ----------
+    records : ak.Array of records, shape (n_events, objects)
+        The objects.
+    task : Task
+        Task with the field of the order, ``order_by``; without one nothing changes.
+
+    Returns
+    -------
+    ak.Array of records, shape (n_events, objects)
+        Objects by falling values of the field.
+    """
     if task.order_by is None:
         return records
     values = field(records, task.order_by)
@@ -118,7 +131,20 @@ def select(records: ak.Array, task: Task) -> ak.Array:
 
 
 def inside_fiducial(records: ak.Array, task: Task) -> Array:
-    """True for each event whose objects are all inside the task's fiducial region."""
+    """True for each event whose objects are all inside the task's fiducial region.
+
+    Parameters
+    ----------
+    records : ak.Array of records, shape (n_events, objects)
+        The objects.
+    task : Task
+        Task with the region; without one all events are inside.
+
+    Returns
+    -------
+    ndarray of bool, shape (n_events,)
+        Whether the event is inside.
+    """
     inside = np.ones(len(records), bool)
     for cut in task.fiducial.cuts if task.fiducial else ():
         inside &= ak.to_numpy(ak.all(passing(records, cut), axis=1))
@@ -167,6 +193,13 @@ def passed(records: ak.Array, task: Task) -> ak.Array:
     ----------
     records : ak.Array
         The objects, or the events of a task of events.
+    task : Task
+        Task with the response and its working points.
+
+    Returns
+    -------
+    ak.Array of bool or int
+        Response of each object (jagged), or of each event.
 
     Raises
     ------

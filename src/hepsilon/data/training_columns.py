@@ -71,7 +71,18 @@ class TrainingColumns:
         return (self.between(start, stop) for start, stop in pairwise(bounds))
 
     def between(self, start: int, stop: int) -> TrainingColumns:
-        """Consecutive events: views, but for the offsets."""
+        """Consecutive events: views, but for the offsets.
+
+        Parameters
+        ----------
+        start, stop : int
+            Range of the events.
+
+        Returns
+        -------
+        TrainingColumns
+            These events.
+        """
         objects = slice(self.offsets[start], self.offsets[stop])
         return TrainingColumns(
             self.offsets[start : stop + 1] - self.offsets[start],

@@ -6,6 +6,7 @@ import sys
 import warnings
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import awkward as ak
@@ -20,6 +21,7 @@ from hepsilon.data.features import FeatureSpec, event_matrix
 from hepsilon.efficiencies.asked import Asked
 from hepsilon.efficiencies.inputs import Given, given_objects
 from hepsilon.efficiencies.selecting import cuts_of, failed_cuts, selected_objects
+from hepsilon.efficiencies.tracing import answer_of_traced, is_traced
 from hepsilon.errors import DomainError, InputError, OutOfDomainWarning
 
 __all__ = [
@@ -395,6 +397,10 @@ class Efficiency(ABC):
         [[True, False]]
         """
         check_policy(out_of_domain)
+        if is_traced(records):
+            again = partial(self.evaluate, out_of_domain=out_of_domain, replicas=replicas)
+            evaluation: Evaluation = answer_of_traced(again, records, self.task)
+            return evaluation
         asked = self._asked(records)
         region = self._in_region(asked)
         inside = region & ~asked.fails

@@ -89,7 +89,8 @@ def given_objects(
     if origin in ("dask_awkward", "dask"):
         raise InputError(
             f"expected arrays, received {type(given).__name__} of {origin}, which holds none yet: "
-            "use dak.map_partitions(efficiency, records), or compute() it first"
+            "use dak.map_partitions(efficiency, events.Jet), which reads only the columns that the "
+            "efficiency needs, or compute() it first"
         )
     if origin == "pandas" and hasattr(given, "columns"):
         return _of_frame(given, needs_partners)

@@ -119,6 +119,11 @@ class EntryCounts:
     units: tuple[str, ...]
     origins: tuple[str, ...]
 
+    @property
+    def all(self) -> int:
+        """Number of values, of those that are not a number, too."""
+        return self.entries + self.not_a_number
+
     @classmethod
     def of(cls, observable: AnyObservable, values: list[Array], complete: Array) -> EntryCounts:
         """Count.

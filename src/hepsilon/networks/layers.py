@@ -259,7 +259,20 @@ def encoded(value: Any, feature: Feature) -> Any:
 
 
 def standardised(value: Any, feature: Feature) -> Any:
-    """A number on the scale of its feature, with the mean and width of the training sample."""
+    """A number on the scale of its feature, with the mean and width of the training sample.
+
+    Parameters
+    ----------
+    value : tensor
+        Raw values, in the feature's unit.
+    feature : Feature
+        Scale, mean and width; values below a tenth of the range of a logarithm count as that.
+
+    Returns
+    -------
+    tensor
+        Values without a unit.
+    """
     scale = feature.scale
     if scale is None:
         return (value - feature.mean) / feature.std

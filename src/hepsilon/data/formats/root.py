@@ -73,7 +73,20 @@ class RootTable:
         self._file.close()
 
     def read(self, columns: Sequence[str], start: int, stop: int) -> ak.Array:
-        """Read some columns of a range of entries (see :meth:`.Table.read`)."""
+        """Read some columns of a range of entries (see :meth:`.Table.read`).
+
+        Parameters
+        ----------
+        columns : sequence of str
+            Names of the branches.
+        start, stop : int
+            Range of the entries.
+
+        Returns
+        -------
+        ak.Array of records, shape (stop - start,)
+            The columns by name.
+        """
         try:
             return self._read(columns, start, stop)
         except Exception as error:
@@ -90,7 +103,20 @@ class RootTable:
         return arrays[list(tops)]
 
     def damages(self, columns: Sequence[str], start: int, stop: int) -> Iterator[Damage]:
-        """Find baskets that cannot be read (see :meth:`.Table.damages`)."""
+        """Find baskets that cannot be read (see :meth:`.Table.damages`).
+
+        Parameters
+        ----------
+        columns : sequence of str
+            Names of the branches.
+        start, stop : int
+            Range of the entries.
+
+        Yields
+        ------
+        Damage
+            Column and entries of each basket, with the reason.
+        """
         for name in columns:
             for first, last in self._baskets(name, start, stop):
                 try:

@@ -1,0 +1,80 @@
+"""Arrays without data, with which dask-awkward finds out which columns a graph needs.
+
+In ``dak.map_partitions(efficiency, events.Jet)`` an efficiency is called once with such an array,
+and with data in the workers. It then says which fields it reads, and what its answer looks like,
+which an array with no events tells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import fields, is_dataclass, replace
+from typing import Any
+
+import awkward as ak
+
+from hepsilon.config.task import Task
+from hepsilon.data.damage import inputs_here
+
+__all__ = ["answer_of_traced", "is_traced"]
+
+
+def is_traced(given: Any) -> bool:
+    """Whether an array has a type and no data."""
+    return isinstance(given, ak.Array) and ak.backend(given) == "typetracer"
+
+
+def answer_of_traced(answer: Callable[[ak.Array], Any], given: ak.Array, task: Task) -> Any:
+    """Note what an efficiency reads of an array without data, and make its answer, without data.
+
+    Parameters
+    ----------
+    answer : callable
+        Function of an array without events, which gives a record of arrays.
+    given : ak.Array
+        Objects, or events with the task's collection, without data.
+    task : Task
+        Task of the efficiency.
+
+    Returns
+    -------
+    Evaluation
+        The answer, whose arrays have no data.
+    """
+    read = [name for name in task.object_fields if task.of_events or name != task.passed.field]
+    if task.collection in ak.fields(given):
+        _touch(given[task.collection], read)
+        _touch_numbers(given, [cut.field for cut in task.event_selection])
+    else:
+        _touch(given, read)
+    empty = given.layout.form.length_zero_array(highlevel=False)
+    result = answer(ak.Array(empty, behavior=given.behavior, attrs=given.attrs))
+    if not is_dataclass(result) or isinstance(result, type):
+        raise TypeError(f"expected a record of arrays, received {type(result).__name__}")
+    changes = {f.name: _without_data(getattr(result, f.name)) for f in fields(result)}
+    return replace(result, **changes)
+
+
+def _without_data(value: Any) -> Any:
+    if not isinstance(value, ak.Array):
+        return value
+    layout = ak.to_layout(value).to_typetracer(forget_length=True)
+    return ak.Array(layout, behavior=value.behavior, attrs=value.attrs)
+
+
+def _touch(objects: ak.Array, names: Iterable[str]) -> None:
+    """Note that fields are read, or those that they are computed from."""
+    here = frozenset(ak.fields(objects))
+    for name in names:
+        for each in inputs_here(name, here):
+            ak.typetracer.touch_data(objects[each])
+
+
+def _touch_numbers(events: ak.Array, names: Iterable[str]) -> None:
+    """Note that numbers of the event are read, which may stand in a group."""
+    for name in names:
+        group, _, rest = name.partition("_")
+        if name in ak.fields(events):
+            ak.typetracer.touch_data(events[name])
+        elif group in ak.fields(events) and rest in ak.fields(events[group]):
+            ak.typetracer.touch_data(events[group, rest])
