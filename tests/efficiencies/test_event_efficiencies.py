@@ -114,7 +114,7 @@ def test_order_of_the_tracks_in_an_event_does_not_matter(
     assert_close(network(other), network(tracks))
 
 
-@pytest.mark.parametrize("name", ["track_product", "track_gnn"])
+@pytest.mark.parametrize("name", ["track_product", "track_mlp", "track_gnn"])
 def test_symmetric_networks_need_no_order(
     name: str, tracks: ak.Array, request: pytest.FixtureRequest
 ) -> None:
@@ -122,10 +122,10 @@ def test_symmetric_networks_need_no_order(
     assert_close(unordered(shuffled(tracks, seed=3)), unordered(tracks))
 
 
-def test_it_is_the_order_of_the_task_that_makes_an_mlp_symmetric(
-    track_mlp: NetworkEfficiency, tracks: ak.Array
+def test_it_is_the_order_of_the_task_that_makes_the_mlp_of_the_paper_symmetric(
+    track_paper_mlp: NetworkEfficiency, tracks: ak.Array
 ) -> None:
-    unordered = of_task(track_mlp, task_with(order_by=None))
+    unordered = of_task(track_paper_mlp, task_with(order_by=None))
     turned = unordered(tracks[:, ::-1])
     assert np.abs(numbers(turned) - numbers(unordered(tracks))).max() > 1e-3
 
