@@ -531,3 +531,20 @@ def test_numbered_branches_of_the_training_make_events(mapped):
     numbered = mapped.described(Config(task=mapped.task, input=config))
     eps = numbered.evaluate(ak.zip({"pt1": [90.0, 10.0], "pt2": [10.0, 90.0]})).eps
     assert (eps > 0.5).to_list() == [[True, False], [False, True]]
+
+
+def test_the_schema_of_physlite_leaves_a_part_of_the_name_out() -> None:
+    """Its events have Jets where the file has AnalysisJets; their pt is in MeV."""
+    task = Task(
+        collection="AnalysisJets",
+        features=("pt",),
+        passed=Passed(field="tag"),
+        selection=(Cut(field="pt", min=20_000.0),),
+        unit="MeV",
+    )
+    efficiency = FieldEfficiency("known", task=task)
+    jets = ak.Array([[{"pt": 5e4, "known": 0.7}, {"pt": 1e4, "known": 0.2}], []])
+    evaluation = efficiency.evaluate(ak.zip({"Jets": jets}, depth_limit=1))
+    assert evaluation.eps.to_list() == [[0.7], []]
+    both = ak.zip({"Jets": jets[:, :0], "AnalysisJets": jets}, depth_limit=1)
+    assert efficiency.evaluate(both).eps.to_list() == [[0.7], []]

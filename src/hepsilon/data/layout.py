@@ -8,7 +8,7 @@ columns, ``AnalysisJetsAuxDyn.pt`` in PHYSLITE, ``t1_px`` and ``t2_px`` in flat 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import awkward as ak
@@ -19,7 +19,7 @@ from hepsilon.config.file import Branch, InputConfig
 from hepsilon.config.task import Task
 from hepsilon.errors import InputError
 
-__all__ = ["Column", "Layout", "column_of", "names_of"]
+__all__ = ["Column", "Layout", "collection_in", "column_of", "names_of"]
 
 Column = str | float | tuple[str, ...]
 """Name of a column, one column for each object of the event, or a number of all objects."""
@@ -119,6 +119,27 @@ def _has(form: Any, name: str) -> bool:
     )
 
 
+def collection_in(names: Sequence[str], collection: str) -> str:
+    """Name under which a schema gives a collection of the file.
+
+    coffea's PHYSLITESchema calls AnalysisJets Jets.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Fields of the events.
+    collection : str
+        Name of the collection in the file.
+
+    Returns
+    -------
+    str
+        The short name if only that is a field, else the name itself.
+    """
+    short = collection.removeprefix("Analysis")
+    return short if short in names and collection not in names else collection
+
+
 class Layout:
     """Which column of a file, or of events, holds which name of a task.
 
@@ -171,6 +192,7 @@ class Layout:
             Layout of these events.
         """
         known, names = names_of(events), ak.fields(events)
+        task = task.model_copy(update={"collection": collection_in(names, task.collection)})
         return cls._of(known, names, "the events", task, config, name)
 
     @classmethod

@@ -16,7 +16,7 @@ from hepsilon.arrays.keys import EVENT_NAMES
 from hepsilon.arrays.types import Array
 from hepsilon.config.file import InputConfig
 from hepsilon.config.task import Task
-from hepsilon.data.layout import Layout
+from hepsilon.data.layout import Layout, collection_in
 from hepsilon.data.numbers import event_mask
 from hepsilon.data.objects import collection
 from hepsilon.data.selection import fiducial_events, ordered, select
@@ -242,7 +242,7 @@ def are_events(array: ak.Array, task: Task | None, config: InputConfig) -> bool:
         return False
     if task is None:
         return any(array.layout[name].fields for name in ak.fields(array))
-    if task.collection in ak.fields(array):
+    if collection_in(ak.fields(array), task.collection) in ak.fields(array):
         return True
     prefix = f"{task.collection}_"
     fields = set(ak.fields(array))

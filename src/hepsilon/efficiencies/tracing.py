@@ -15,6 +15,7 @@ import awkward as ak
 
 from hepsilon.config.task import Task
 from hepsilon.data.damage import inputs_here
+from hepsilon.data.layout import collection_in
 
 __all__ = ["answer_of_traced", "is_traced"]
 
@@ -42,8 +43,9 @@ def answer_of_traced(answer: Callable[[ak.Array], Any], given: ak.Array, task: T
         The answer, whose arrays have no data.
     """
     read = [name for name in task.object_fields if task.of_events or name != task.passed.field]
-    if task.collection in ak.fields(given):
-        _touch(given[task.collection], read)
+    collection = collection_in(ak.fields(given), task.collection)
+    if collection in ak.fields(given):
+        _touch(given[collection], read)
         _touch_numbers(given, [cut.field for cut in task.event_selection])
     else:
         _touch(given, read)
