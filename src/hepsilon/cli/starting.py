@@ -25,8 +25,8 @@ TAGGERS = {
 def init(args: argparse.Namespace) -> Any:
     """Propose a configuration from what a file holds."""
     from hepsilon._system.files import write_text
-    from hepsilon.data.proposal import propose
-    from hepsilon.data.proposal_text import proposal_text
+    from hepsilon.data.proposals.choice import propose
+    from hepsilon.data.proposals.text import proposal_text
 
     if args.out is not None and args.out.exists():
         raise ConfigError(f"{args.out} exists; it is not overwritten")

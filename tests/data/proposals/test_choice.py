@@ -7,8 +7,8 @@ import uproot
 
 from hepsilon import InputError, load_config
 from hepsilon.data.dataset import read_columns
-from hepsilon.data.proposal import propose
-from hepsilon.data.proposal_text import proposal_text
+from hepsilon.data.proposals.choice import propose
+from hepsilon.data.proposals.text import proposal_text
 from tests.helpers.field import damage_basket
 
 N = 600

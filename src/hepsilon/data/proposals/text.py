@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from hepsilon.config.toml import toml_key, toml_value
 from hepsilon.data.collections import canonical
-from hepsilon.data.proposal import EVENT_NUMBERS, Proposal
+from hepsilon.data.proposals.record import EVENT_NUMBERS, Proposal
 from hepsilon.data.survey import ColumnSurvey
 
 __all__ = ["proposal_text"]
@@ -24,7 +24,7 @@ def proposal_text(proposal: Proposal) -> str:
     Parameters
     ----------
     proposal : Proposal
-        Result of :func:`hepsilon.data.proposal.propose`.
+        Result of :func:`hepsilon.data.proposals.choice.propose`.
 
     Returns
     -------
@@ -189,8 +189,8 @@ def _input(p: Proposal) -> Iterator[str]:
 def _model(p: Proposal) -> Iterator[str]:
     fixed = p.level == "event" and p.objects is not None
     yield "[model]"
-    which = "of events with that many objects" if fixed else "from all objects of the event"
-    yield _line("architecture", "product" if fixed else "gnn", which)
+    named = '"product", "mlp", "gnn"' if fixed else '"gnn", "mlp"'
+    yield _line("architecture", "auto", f"all that fit are compared; or one of {named}")
     yield _line("preset", "fast", '"paper" for the large one')
     yield _line("members", 1, "5 for an uncertainty of the efficiency")
     yield ""
