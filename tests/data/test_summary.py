@@ -178,3 +178,20 @@ def test_nothing_is_said_of_enough_objects(caplog: pytest.LogCaptureFixture) -> 
     with caplog.at_level(logging.WARNING, logger="hepsilon"):
         check_sample(many(np.ones(400)), TASK)
     assert not caplog.messages
+
+
+@pytest.mark.parametrize(("response", "what"), [(0, "passed"), (2, "failed")])
+def test_a_category_with_hardly_any_of_one_response_is_named(
+    response: int, what: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Seven of 500 b jets have the other response at both working points; light jets are mixed."""
+    columns = many(np.ones(1000))
+    b = np.flatnonzero(columns.nodes[:, 1] == 5)
+    passed = columns.passed.copy()
+    passed[b] = response
+    passed[b[:7]] = 2 - response
+    with caplog.at_level(logging.WARNING, logger="hepsilon"):
+        check_sample(replace(columns, passed=passed), TASK)
+    assert [message.partition(", fewer")[0] for message in caplog.messages] == [
+        f"hadronFlavour = 5: 7 of 500 Jet objects {what} {point}" for point in ("L", "T")
+    ]

@@ -31,6 +31,8 @@ logger = logging.getLogger("hepsilon")
 ALL = "all"
 MIN_EFFECTIVE = 100.0
 """Effective number of objects (events) of a category below which a sample is said to be small."""
+MIN_RESPONSES = 30
+"""Number of objects that passed, or failed, below which a category is said to know little."""
 LARGEST = 100
 """Number of the heaviest events that are kept, to say how many of them dominate."""
 
@@ -221,6 +223,23 @@ def warn_of_few(summary: SampleSummary) -> None:
                 "in [input]"
             )
         logger.warning(message)
+    for part in summary.categories[:-1] or summary.categories:
+        if part.n_effective >= MIN_EFFECTIVE:
+            _warn_of_few_responses(part, summary)
+
+
+def _warn_of_few_responses(part: CategorySummary, summary: SampleSummary) -> None:
+    """Say at which working points a large category has few objects of one response."""
+    several = len(summary.working_points) > 1
+    for point, passed in zip(summary.working_points, part.passed, strict=True):
+        for count, what in ((passed, "passed"), (part.n - passed, "failed")):
+            if count < MIN_RESPONSES:
+                at = f" {point}" if several else ""
+                logger.warning(
+                    "%s: %d of %d %s %s%s, fewer than %d: nothing can be learned of how that "
+                    "depends on the features; use more events, or another cut",
+                    *(part.category, count, part.n, summary.unit, what, at, MIN_RESPONSES),
+                )
 
 
 def check_sample(
