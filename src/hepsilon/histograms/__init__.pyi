@@ -1,5 +1,5 @@
 from .categories import category_names, fill_rows, object_categories, pair_categories, pair_names
-from .differential import differential, unit_of
+from .densities import differential, unit_of
 from .jets import JET_OBSERVABLES
 from .methods import one_method, replica_axis
 from .observables import Observable, Observable2D, regular

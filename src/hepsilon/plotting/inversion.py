@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from hepsilon.arrays.types import Array
-from hepsilon.histograms.differential import differential
+from hepsilon.histograms.densities import differential
 from hepsilon.histograms.methods import GENERATED, SELECTED, TRUTH, one_method
 from hepsilon.plotting.style import (
     LABELS,

@@ -15,7 +15,7 @@ from matplotlib.ticker import LogFormatter
 from hepsilon._system.files import atomic_path
 from hepsilon.arrays.types import Array
 from hepsilon.errors import InputError
-from hepsilon.histograms.differential import unit_of
+from hepsilon.histograms.densities import unit_of
 from hepsilon.histograms.methods import ALL, DIRECT, GENERATED, SELECTED, TRUTH
 from hepsilon.processors.outputs import Output, TruthHistograms
 
