@@ -28,7 +28,7 @@ from hepsilon.closure import closure_report, run_closure
 from hepsilon.closure.model import InversionEntry
 from hepsilon.config import Config, ModelConfig, Recipe, TrainingConfig
 from hepsilon.data.dataset import read_columns
-from hepsilon.data.features import FeatureSpec, fit_features
+from hepsilon.data.features import fit_features
 from hepsilon.data.training_columns import TrainingColumns
 from hepsilon.efficiencies.bin_by_bin import BinByBin
 from hepsilon.efficiencies.engines.keras import Engine, start_backend
@@ -75,7 +75,9 @@ VARIANTS: dict[str, Variant] = {
     "batches of 5000": _recipe(batch_events=5000),
     "learning rate 1e-3": _recipe(learning_rate=1e-3),
     "no averaged weights": _recipe(ema=0.0),
-    "weight decay 0.1": _recipe(weight_decay=0.1),
+    "plain product": _architecture(general=()),
+    "no weight decay": _recipe(weight_decay=0.0),
+    "weight decay 0.4": _recipe(weight_decay=0.4),
     "twice the epochs": lambda a, r: (a, r.model_copy(update={"epochs": 2 * r.epochs})),
 }
 
@@ -196,21 +198,24 @@ def true_rows(path: Path, config: Config) -> tuple[TrainingColumns, np.ndarray[A
 
 
 def variants(
-    work: Path, config: Config, columns: TrainingColumns, paths: dict[str, Path], spec: FeatureSpec
+    work: Path, config: Config, paths: dict[str, Path], names: list[str]
 ) -> dict[str, Any]:
     """Divergence without each of the choices of the product network, in a shorter training."""
     model, training = ModelConfig(architecture="product"), TrainingConfig(epochs=VARIANT_EPOCHS)
+    columns = read_columns([paths["training"]], config)
+    side = columns.split(config.training.validation)[0]
+    spec = fit_features(config.task, side.nodes, np.abs(side.weights), side.offsets)
     columns = columns.take(np.arange(min(VARIANT_EVENTS, columns.n_events)))
     sides = [side.joined(2) for side in columns.split(config.training.validation)]
     base = resolve(model, config.task), recipe(model, training, sides[0].n_events)
     tests = {name: true_rows(paths[name], config) for name in ("phasespace", "rho")}
     kept = work / "variants.json"
     results = json.loads(kept.read_text()) if kept.exists() else {}
-    for name, change in VARIANTS.items():
+    for name in names:
         if name in results:
             continue
         start = perf_counter()
-        architecture, full = change(*base)
+        architecture, full = VARIANTS[name](*base)
         fit = fit_member(architecture, spec, full, *sides)
         network = build_model(architecture, spec, None)
         network.set_weights(fit.weights)
@@ -232,12 +237,17 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=1_000_000)
     parser.add_argument("--members", type=int, default=5)
     parser.add_argument("--models", nargs="+", default=list(MODELS), choices=list(MODELS))
-    parser.add_argument("--no-variants", action="store_true", help="skip what each choice is worth")
+    parser.add_argument("--variants", nargs="*", default=list(VARIANTS), choices=list(VARIANTS))
+    parser.add_argument("--only-variants", action="store_true", help="what each choice is worth")
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
     start_backend()
     config = hepsilon.load_config(CONFIG)
     paths = samples(args.work, args.events)
+    if args.only_variants:
+        found = variants(args.work, config, paths, args.variants)
+        write_text(args.out, json.dumps({"n_events": args.events, "variants": found}, indent=1))
+        return
     training = baselines(args.work, config, paths["training"])
     training |= networks(args.work, config, paths["training"], args.members, args.models)
     results = {
@@ -246,11 +256,7 @@ def main() -> None:
         "training": training,
         "closure": closures(args.work, config, paths, list(training)),
     }
-    if not args.no_variants:
-        columns = read_columns([paths["training"]], config)
-        side = columns.split(config.training.validation)[0]
-        spec = fit_features(config.task, side.nodes, side.object_weights)
-        results["variants"] = variants(args.work, config, columns, paths, spec)
+    results["variants"] = variants(args.work, config, paths, args.variants)
     write_text(args.out, json.dumps(results, indent=1) + "\n")
 
 

@@ -212,7 +212,7 @@ def test_totals_are_those_of_all_objects_whatever_the_first_observable_lacks(
     quality = np.ones((166, 2))
     quality[:119, 0] = np.nan
     file = jets(tmp_path / "nan.root", n=166, quality=quality)
-    chosen_ones = section(quality={"min": 0.0, "max": 2.0, "bins": 2}, pt={})
+    chosen_ones = section(quality={"min": 0.0, "max": 2.0, "bins": 2})
     efficiencies = {"half": lambda records: ak.full_like(records.pt, 0.5)}
     output = run_closure([file], JETS, efficiencies, config=INPUT, observables=chosen_ones)
     overall = closure_report(output, JETS, {}, [file]).efficiency["half"].overall
@@ -221,7 +221,14 @@ def test_totals_are_those_of_all_objects_whatever_the_first_observable_lacks(
         assert overall.observed == ak.sum(opened["Events"]["Jet_tagged"].array())
 
 
-def test_totals_of_events_are_those_of_all_events(tmp_path: Path) -> None:
+def section_of_mass() -> Any:
+    content = {"task": FORWARD.model_dump(), "observables": {"M": {}}}
+    return validate(Config, content, "file").observables
+
+
+def test_totals_of_events_are_those_of_all_events(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """The invariant mass is NaN where a mass is; other observables have these events."""
     mass = np.full((3000, 2), 0.14)
     mass[:500, 0] = np.nan
@@ -230,6 +237,9 @@ def test_totals_of_events_are_those_of_all_events(tmp_path: Path) -> None:
     assert output.entry_counts["M"].not_a_number == 500
     overall = closure_report(output, FORWARD, {}, [file]).efficiency["half"].overall
     assert overall.expected == 3000.0
+    assert "the totals lack" not in caplog.text
+    run_closure([file], FORWARD, {"half": half}, config=INPUT, observables=section_of_mass())
+    assert "the totals lack 500 of 3000 events, in which M is NaN" in caplog.text
 
 
 def test_events_with_too_few_objects_have_no_value_and_no_damage(

@@ -343,11 +343,11 @@ def test_infinite_divergence_is_no_number():
 
 
 def test_report_of_observables_of_events_alone():
-    """The overall numbers are then those of events."""
+    """The overall numbers are those of all objects, whatever is looked at."""
     processor = TruthTagging(TASK, {"half": half}, observables=JET_OBSERVABLES[3:])
     output = processor.process(events_of(tagged_jets([2, 3, 1, 4])))["sample"]
     report = closure_report(output, TASK, {"half": half}, []).as_dict()
-    assert report["efficiency"]["half"]["overall"]["expected"] == pytest.approx(3 * 0.25)
+    assert report["efficiency"]["half"]["overall"]["expected"] == pytest.approx(10 * 0.5)
 
 
 # numbers of tags

@@ -14,7 +14,7 @@ from hepsilon.arrays import fields
 from hepsilon.arrays.fields import derived_field, register_field
 from hepsilon.closure import run_closure
 from hepsilon.data.dataset import read_columns
-from hepsilon.data.features import Derived
+from hepsilon.data.derived import Derived
 from hepsilon.histograms.methods import ALL, DIRECT
 from hepsilon.training import train
 from tests.helpers.field import config, events, write_tree

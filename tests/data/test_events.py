@@ -15,7 +15,7 @@ import pytest
 from hepsilon import Config, EfficiencyMap, FieldEfficiency, InputError
 from hepsilon.closure import run_closure
 from hepsilon.data.dataset import read_columns
-from hepsilon.data.numbers import event_ids
+from hepsilon.data.numbers import event_ids, event_mask
 from hepsilon.histograms.jets import JET_OBSERVABLES
 from hepsilon.histograms.methods import ALL
 from hepsilon.processors import TruthTagging
@@ -389,6 +389,8 @@ def test_a_damaged_number_of_an_event_that_a_sound_cut_drops_is_no_damage(tmp_pa
         settings = config({"event_selection": order, "selection": []})
         assert len(read(settings, path).nodes) == n_jets[i % 3 > 0].sum()
         assert closed(settings, path).n_damaged == 0
+        mask = event_mask(ak.Array(flat(columns)), settings.task, settings.input)
+        np.testing.assert_array_equal(mask, i % 3 > 0)
     loose = [cuts[0], {"field": "HLT_IsoMu24", "equals": False}]
     with pytest.raises(InputError, match="MET_pt: 10 of 20 values"):
         read(config({"event_selection": loose, "selection": []}), path)

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 import hepsilon
-from hepsilon import ConfigError, InputError
+from hepsilon import ConfigError, InputError, TrainingError
 from hepsilon.config import Config, MapConfig, Passed, Task
 from hepsilon.config.task import Cut
 from hepsilon.data.dataset import read_columns
-from hepsilon.data.features import MISSING, feature_matrix, fit_features, is_missing
+from hepsilon.data.features import feature_matrix, fit_features
+from hepsilon.data.missing import MISSING, is_missing
 from tests.helpers.toys import mlp_config, task_of
 
 ISO = task_of("pt", "iso", missing={"iso": (-1.0, "nan")})
@@ -84,6 +85,17 @@ def test_nan_in_a_configuration_is_equal_to_itself() -> None:
 def test_only_numeric_features_may_be_missing(name: str) -> None:
     with pytest.raises(ConfigError, match="not among the numeric features"):
         task_of("pt", "hadronFlavour", missing={name: (-1.0,)})
+
+
+def test_a_momentum_cannot_be_missing() -> None:
+    with pytest.raises(ConfigError, match=r"\['eta'\] place an object"):
+        task_of("pt", "eta", missing={"eta": (-99.0,)})
+
+
+def test_a_feature_that_is_always_missing_is_refused() -> None:
+    nodes = matrix(ISO, [-1.0] * 10)
+    with pytest.raises(TrainingError, match="iso: expected values with a spread"):
+        fit_features(ISO, nodes, np.ones(10))
 
 
 def test_a_map_has_no_bin_for_missing_values() -> None:

@@ -16,6 +16,7 @@ import pytest
 from hepsilon import InputError
 from hepsilon.closure import run_closure
 from hepsilon.data.dataset import read_columns
+from hepsilon.data.identity import file_identity
 from hepsilon.histograms.methods import ALL, DIRECT
 from tests.helpers.field import config, events, flat, write_tree
 
@@ -91,3 +92,8 @@ def test_a_closure_of_a_url_is_that_of_the_file(folder: Path, url: str, name: st
 def test_a_url_without_a_file_is_an_error_that_names_it(url: str, name: str) -> None:
     with pytest.raises(InputError, match=name):
         read_columns([f"{url}/{name}"], config(), progress=False)
+
+
+@pytest.mark.parametrize("name", ["events.root", "events.parquet"])
+def test_an_artifact_notes_the_file_behind_a_url(folder: Path, url: str, name: str) -> None:
+    assert file_identity(f"{url}/{name}") == file_identity(folder / name)

@@ -229,9 +229,10 @@ def reference_product(encoded: tuple[Any, Any, Any, Any], w: Weights) -> float:
     for i in range(len(plain)):
         track = np.concatenate([plain[i], waves[i]])
         logit = mlp(track, w, ["track_0", "track_1", "track_2"], "silu", "")[0]
-        more = np.concatenate([track, charge[i] * waves[i], charge[i]])
-        names = ["more_track_0", "more_track_1", "more_track_2"]
-        logit += w["more_track_factor"][0] * mlp(more, w, names, "silu", "")[0]
+        if "more_track_factor" in w:
+            more = np.concatenate([track, charge[i] * waves[i], charge[i]])
+            names = ["more_track_0", "more_track_1", "more_track_2"]
+            logit += w["more_track_factor"][0] * mlp(more, w, names, "silu", "")[0]
         efficiency *= expit(logit + 2.0)
     for i, j in combinations(range(len(plain)), 2):
         d_eta, *d_phi = np.abs(angles[i] - angles[j])
@@ -239,8 +240,9 @@ def reference_product(encoded: tuple[Any, Any, Any, Any], w: Weights) -> float:
         sum_pt = np.log(np.exp(plain[i][0]) + np.exp(plain[j][0]))
         pair = [d_eta, *d_phi, *np.cos(d_phi), *np.hypot(d_eta, d_phi), sum_pt]
         logit = of_pair([plain[i]], [plain[j]], pair, w, "pair")
-        places = [[plain[k], waves[k], charge[k]] for k in (i, j)]
-        logit += w["more_pair_factor"][0] * of_pair(*places, pair, w, "more_pair")
+        if "more_pair_factor" in w:
+            places = [[plain[k], waves[k], charge[k]] for k in (i, j)]
+            logit += w["more_pair_factor"][0] * of_pair(*places, pair, w, "more_pair")
         efficiency *= expit(logit + 2.0)
     return float(efficiency)
 

@@ -19,7 +19,6 @@ from hepsilon.closure.model import (
 from hepsilon.closure.parts import (
     axes_of,
     effective_sizes,
-    most_complete,
     pull_of,
     share_of,
     truth_distance,
@@ -92,14 +91,8 @@ def _totals(output: InversionOutput, label: str) -> dict[str, Any]:
 
 
 def _overall(output: InversionOutput, label: str) -> InversionOverall:
-    """Totals, flow included, of an observable of events, the first one if it has all of them."""
-    counts = output.entry_counts
-    if output.reference in counts:
-        n_events = counts[output.reference].all
-        alike = (n for n, c in counts.items() if c.all == n_events and len(c.names) == 1)
-        name = most_complete([output.reference, *alike], counts)
-    else:
-        name = output.reference
+    """Totals, flow included, of the observable of events that has the most of them."""
+    name = output.complete
     total = _total(output.observables[name], label)
     observed = float(total.value)
     measured = {

@@ -75,7 +75,7 @@ class ClosureRecord(Record):
 
 
 class Overall(ClosureRecord):
-    """Totals, flow included.
+    """Totals: of all objects, or of inversion of all events, whatever the observables are.
 
     Attributes
     ----------

@@ -2,46 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from hepsilon.arrays.statistics import effective_sample_size
 from hepsilon.closure.model import AxisClosure, Share, TruthDistance
-from hepsilon.histograms.entries import EntryCounts
 from hepsilon.processors.outputs import Output
 
 __all__ = [
     "axes_of",
     "effective_sizes",
-    "most_complete",
     "number",
     "pull_of",
     "share_of",
     "truth_distance",
 ]
-
-
-def most_complete(names: Iterable[str], counts: Mapping[str, EntryCounts]) -> str:
-    """Name of the observable whose values are least often not a number, the first one of equals.
-
-    A sum over all entries needs no observable, but is taken from the histogram of one, which lacks
-    the entries whose value is not a number.
-
-    Parameters
-    ----------
-    names : iterable of str
-        Observables, at least one.
-    counts : mapping of str to EntryCounts
-        Numbers of their entries, as far as they are known.
-
-    Returns
-    -------
-    str
-        One of the names.
-    """
-    return min(names, key=lambda name: counts[name].not_a_number if name in counts else 0)
 
 
 def number(value: Any) -> float | None:

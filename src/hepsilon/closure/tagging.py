@@ -18,7 +18,6 @@ from hepsilon.closure.model import (
 from hepsilon.closure.parts import (
     axes_of,
     effective_sizes,
-    most_complete,
     pull_of,
     share_of,
     truth_distance,
@@ -39,11 +38,10 @@ def _total(histogram: Histogram, method: str) -> Any:
 
 
 def _overall(output: TaggingOutput, method: str) -> Overall:
-    """Sums over all objects (events, if no observable is one of objects), flow included."""
-    name = most_complete(output.profiles or output.observables, output.entry_counts)
-    filled = output.observables[name]
-    observed, expected = (float(_total(filled, m).value) for m in (DIRECT, method))
-    variance = float(_total(output.binomial[name], method).variance)
+    """Sums over all objects, whatever their observables are."""
+    totals: list[Any] = [output.totals[name] for name in (DIRECT, method)]
+    observed, expected = (float(total.value) for total in totals)
+    variance = float(totals[1].variance)
     pull = pull_of(observed, expected, variance)
     error = variance**0.5 / abs(expected) if expected and variance >= 0 else None
     return Overall(expected=expected, observed=observed, pull=pull, relative_error=error)

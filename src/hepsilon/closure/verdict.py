@@ -102,14 +102,8 @@ def adjusted(p_values: Sequence[float]) -> Array:
 
 def _words(closure: Closure) -> tuple[str, str]:
     """Names of the two sides that are compared."""
-    return (
-        ("corrected", "generated")
-        if isinstance(closure, InversionClosure)
-        else (
-            "observed",
-            "predicted",
-        )
-    )
+    inverted = isinstance(closure, InversionClosure)
+    return ("corrected", "generated") if inverted else ("observed", "predicted")
 
 
 def _percent(share: float) -> str:

@@ -107,6 +107,7 @@ def _named_nan(value: Any) -> Any:
     return NAN if isinstance(value, float) and math.isnan(value) else value
 
 
+MOMENTUM = {"pt", "eta", "phi", "px", "py", "pz"}
 NAN: Literal["nan"] = "nan"
 Sentinel = Annotated[StrictFloat | Literal["nan"], BeforeValidator(_named_nan)]
 """A number that stands for a missing one; NaN by its name."""
@@ -216,6 +217,9 @@ class Task(Record):
         wrong = [n for n in self.missing if n not in self.features or n in self.categorical]
         if wrong:
             raise ValueError(f"missing: {wrong} are not among the numeric features")
+        momenta = [n for n in self.missing if n in MOMENTUM]
+        if momenta:
+            raise ValueError(f"missing: {momenta} place an object, and cannot be missing; select")
         points = self.passed.working_points
         if len(points) > 1 and self.of_events:
             raise ValueError('several working points are for level = "object" only')

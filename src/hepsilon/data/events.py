@@ -16,9 +16,15 @@ from hepsilon.arrays.types import Array
 from hepsilon.config.file import InputConfig
 from hepsilon.config.task import Task
 from hepsilon.data.damage import Damages, inputs_here
-from hepsilon.data.numbers import event_column, event_ids, event_weights, metadata, place_of
+from hepsilon.data.numbers import (
+    event_column,
+    event_ids,
+    event_selection,
+    event_weights,
+    metadata,
+    place_of,
+)
 from hepsilon.data.objects import collection
-from hepsilon.data.selection import cut_mask
 from hepsilon.data.weights import limit_weights
 
 __all__ = ["EventChunk", "event_chunk"]
@@ -104,14 +110,8 @@ def event_chunk(
         For a missing column, or damaged numbers.
     """
     place, n_read = place_of(events), len(events)
-    numbers_of_cuts = {
-        cut.field: event_column(events, cut.field, config) for cut in task.event_selection
-    }
-    dropped = np.zeros(n_read, bool)
-    for cut in task.event_selection:  # by a number that is sound, whatever the others are
-        values = numbers_of_cuts[cut.field]
-        dropped |= np.isfinite(values) & ~np.asarray(cut_mask(values, cut))
-    kept = np.flatnonzero(~dropped)
+    passing, numbers_of_cuts = event_selection(events, task, config)
+    kept = np.flatnonzero(passing)
     ids = event_ids(events, config) if numbered else (np.zeros(n_read, np.uint64),) * 3
     damages = Damages(len(kept))
     for name, values in numbers_of_cuts.items():

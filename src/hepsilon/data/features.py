@@ -11,14 +11,15 @@ from typing import Literal
 
 import awkward as ak
 import numpy as np
-from pydantic import Field
 
 from hepsilon.arrays.checks import check_finite
 from hepsilon.arrays.columns import flat, offsets_of
-from hepsilon.arrays.fields import derived_field, field
+from hepsilon.arrays.fields import field
 from hepsilon.arrays.types import Array, Nodes, Offsets
 from hepsilon.config.records import Record
-from hepsilon.config.task import NAN, Task
+from hepsilon.config.task import Task
+from hepsilon.data.derived import Derived
+from hepsilon.data.missing import MISSING, Sentinels, filled, is_missing, is_sentinel
 from hepsilon.data.scales import Scale, choose_scale
 from hepsilon.data.selection import ordered
 from hepsilon.data.separations import Separations
@@ -26,7 +27,6 @@ from hepsilon.data.units import IN_GEV, Unit, is_angle, is_momentum
 from hepsilon.errors import InputError, TrainingError
 
 __all__ = [
-    "Derived",
     "Feature",
     "FeatureSpec",
     "Multiplicity",
@@ -34,97 +34,11 @@ __all__ = [
     "event_matrix",
     "feature_matrix",
     "fit_features",
-    "is_missing",
 ]
 
 BLOCK_OBJECTS = 1 << 18
 MAX_SEEN = 256
 """Different numbers of objects that are noted one by one; of more only the range is."""
-
-
-MISSING = np.float32(-1e30)
-"""Value of a missing feature in a matrix: finite, and far from every number."""
-MOMENTA = ("pt", "eta", "phi", "px", "py", "pz")
-"""Fields that are computed by their definition: nothing needs to be noted."""
-
-
-def is_missing(column: Array) -> Array:
-    """True where a feature in a matrix is missing."""
-    return np.asarray(column <= 0.5 * MISSING)
-
-
-class Derived(Record):
-    """What computes a field: its inputs and parameters, not its function.
-
-    Attributes
-    ----------
-    inputs : tuple of str
-        Fields that it reads.
-    parameters : mapping of str to float
-        Further arguments of the function.
-    partners : bool
-        Whether it depends on the other objects of the event.
-    module : str
-        Module that registered it, for people.
-    fields : mapping of str to Derived
-        What computes those of the inputs that are computed themselves.
-    """
-
-    inputs: tuple[str, ...]
-    parameters: Mapping[str, float] = Field(default_factory=dict)
-    partners: bool = False
-    module: str = ""
-    fields: Mapping[str, Derived] = Field(default_factory=dict)
-
-    @classmethod
-    def of(cls, name: str, above: tuple[str, ...] = ()) -> Derived | None:
-        """What is registered under a name in this process; None for a plain field.
-
-        Parameters
-        ----------
-        name : str
-            Name of the field.
-        above : tuple of str, optional
-            Fields that are computed from this one: they are not looked into again.
-
-        Returns
-        -------
-        Derived or None
-            Inputs and parameters, and those of the inputs that are computed themselves.
-        """
-        found = None if name in (*MOMENTA, *above) else derived_field(name)
-        if found is None:
-            return None
-        parts = {each: cls.of(each, (*above, name)) for each in found.inputs}
-        return cls(
-            inputs=found.inputs,
-            parameters=dict(found.parameters),
-            partners=found.partners,
-            module=str(found.function.__module__),
-            fields={each: part for each, part in parts.items() if part is not None},
-        )
-
-    def problem(self, name: str) -> str | None:
-        """Say how the field cannot be computed here as in the training; None if it can."""
-        here = Derived.of(name)
-        if here is None:
-            module = "the module" if self.module in ("", "__main__") else f"{self.module!r}"
-            return (
-                f"the field {name!r}, computed from {list(self.inputs)}{self._given()}, is not "
-                f"registered in this process: import {module} that registers it (see "
-                "hepsilon.arrays.fields.register_field), or give the records the field"
-            )
-        parts = ("inputs", "parameters", "partners")
-        if any(getattr(self, part) != getattr(here, part) for part in parts):
-            return (
-                f"the field {name!r} was computed from {list(self.inputs)}{self._given()} in the "
-                f"training, but is registered here with {list(here.inputs)}{here._given()}"
-            )
-        problems = (part.problem(each) for each, part in self.fields.items())
-        return next((problem for problem in problems if problem is not None), None)
-
-    def _given(self) -> str:
-        return f" with {dict(self.parameters)}" if self.parameters else ""
 
 
 class Feature(Record):
@@ -161,7 +75,7 @@ class Feature(Record):
     scale: Scale | None = None
     low: float | None = None
     high: float | None = None
-    missing: tuple[float | Literal["nan"], ...] = ()
+    missing: Sentinels = ()
     missing_share: float = 0.0
     categories: tuple[int, ...] = ()
     derived: Derived | None = None
@@ -297,7 +211,7 @@ def feature_matrix(
     records: ak.Array,
     names: tuple[str, ...],
     unit: Unit = "GeV",
-    missing: Mapping[str, tuple[float | Literal["nan"], ...]] | None = None,
+    missing: Mapping[str, Sentinels] | None = None,
 ) -> tuple[Offsets, Nodes]:
     """Make the matrix of features of all objects, with momenta in GeV.
 
@@ -328,32 +242,14 @@ def feature_matrix(
     nodes = np.empty((offsets[-1], len(names)), np.float32)
     for column, name in enumerate(names):
         sentinels = (missing or {}).get(name, ())
-        values = flat(_filled(field(records, name), sentinels), name=name)
-        absent = _equal_any(values, sentinels)
+        values = flat(filled(field(records, name), sentinels), name=name)
+        absent = is_sentinel(values, sentinels)
         if unit != "GeV" and is_momentum(name):
             values = values * IN_GEV[unit]
         with np.errstate(over="ignore"):  # beyond float32 is refused below, as not finite
             nodes[:, column] = np.where(absent, MISSING, values) if sentinels else values
         check_finite(nodes[:, column], name)
     return offsets, nodes
-
-
-def _filled(values: ak.Array, sentinels: tuple[float | Literal["nan"], ...]) -> ak.Array:
-    """None as NaN, where NaN stands for a missing value."""
-    if NAN not in sentinels:
-        return values
-    return ak.fill_none(ak.values_astype(values, np.float64), np.nan, axis=-1)
-
-
-def _equal_any(values: Array, sentinels: tuple[float | Literal["nan"], ...]) -> Array:
-    """True where a value is one of those that stand for a missing one, in float32."""
-    found = np.zeros(len(values), bool)
-    for sentinel in sentinels:
-        if sentinel == NAN:
-            found |= np.isnan(values)
-        else:
-            found |= values.astype(np.float32) == np.float32(sentinel)
-    return found
 
 
 def event_matrix(records: ak.Array, task: Task, names: tuple[str, ...]) -> tuple[Offsets, Nodes]:
@@ -443,11 +339,8 @@ def _scaled(feature: Feature, values: Array, weights: Array) -> Feature:
     if feature.kind != "numeric" or feature.low is None:
         return feature
     here = ~is_missing(values)
-    update = {
-        "scale": choose_scale(values[here], weights[here], feature.low),
-        "missing_share": float(np.sum(weights[~here]) / np.sum(weights)),
-    }
-    return feature.model_copy(update=update)
+    scale = choose_scale(values[here], weights[here], feature.low)
+    return feature.model_copy(update={"scale": scale})
 
 
 def _blocks(nodes: Nodes, weights: Array, offsets: Offsets | None) -> Iterator[tuple[Array, Array]]:
@@ -465,24 +358,27 @@ def _blocks(nodes: Nodes, weights: Array, offsets: Offsets | None) -> Iterator[t
 
 
 def _moments(nodes: Nodes, weights: Array, offsets: Offsets | None) -> Array:
-    """Weighted mean, standard deviation, minimum and maximum (``n_features, 4``).
+    """Weighted mean, standard deviation, minimum, maximum and missing share (``n_features, 5``).
 
     Two passes over the data copy only parts of it, since nodes may be mapped from disk.
     """
-    total, sums = np.zeros(nodes.shape[1]), np.zeros(nodes.shape[1])
+    total, sums, missing = np.zeros((3, nodes.shape[1]))
     low, high = np.full_like(sums, np.inf), np.full_like(sums, -np.inf)
     for values, weight in _blocks(nodes, weights, offsets):
-        here = ~is_missing(values)
-        total += np.sum(weight * here, axis=1)
-        sums += np.sum(values * weight, axis=1, where=here)
-        low = np.minimum(low, values.min(axis=1, where=here, initial=np.inf))
-        high = np.maximum(high, values.max(axis=1, where=here, initial=-np.inf))
-    mean = sums / total
-    squares = sum(
-        np.sum((values - mean[:, np.newaxis]) ** 2 * weight, axis=1, where=~is_missing(values))
-        for values, weight in _blocks(nodes, weights, offsets)
-    )
-    return np.stack([mean, np.sqrt(squares / total), low, high], axis=1)
+        absent = is_missing(values)
+        missing += np.sum(weight * absent, axis=1)
+        total += np.sum(weight * ~absent, axis=1)
+        sums += np.sum(values * weight, axis=1, where=~absent)
+        low = np.minimum(low, values.min(axis=1, where=~absent, initial=np.inf))
+        high = np.maximum(high, values.max(axis=1, where=~absent, initial=-np.inf))
+    with np.errstate(invalid="ignore"):  # a feature that is always missing is refused
+        mean = sums / total
+        squares = sum(
+            np.sum((values - mean[:, np.newaxis]) ** 2 * weight, axis=1, where=~is_missing(values))
+            for values, weight in _blocks(nodes, weights, offsets)
+        )
+        spread = np.sqrt(squares / total)
+    return np.stack([mean, spread, low, high, missing / (missing + total)], axis=1)
 
 
 def check_categories(task: Task, name: str, column: Array) -> None:
@@ -513,7 +409,9 @@ def check_categories(task: Task, name: str, column: Array) -> None:
         )
 
 
-def _fitted(task: Task, name: str, mean: float, std: float, low: float, high: float) -> Feature:
+def _fitted(
+    task: Task, name: str, mean: float, std: float, low: float, high: float, missing: float
+) -> Feature:
     if name in task.categorical:
         return Feature(
             name=name,
@@ -535,5 +433,6 @@ def _fitted(task: Task, name: str, mean: float, std: float, low: float, high: fl
         low=low,
         high=high,
         missing=task.missing.get(name, ()),
+        missing_share=missing,
         derived=Derived.of(name),
     )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from hepsilon.errors import InputError
 
-__all__ = ["Identity", "file_identity"]
+__all__ = ["Identity", "file_identity", "open_bytes"]
 
 END = 1 << 20
 """Bytes at the beginning, and at the end, that stand for the content of other files than ROOT."""
@@ -30,13 +30,34 @@ class Identity(NamedTuple):
     size: int
 
 
+def open_bytes(path: str) -> IO[bytes]:
+    """Open a file, or what is behind an address that fsspec knows, for reading.
+
+    Parameters
+    ----------
+    path : str
+        Path or URL.
+
+    Returns
+    -------
+    file of bytes
+        Its bytes, in any order.
+    """
+    if "://" not in path:
+        return Path(path).open("rb")
+    import fsspec
+
+    file: IO[bytes] = fsspec.open(path, "rb").open()
+    return file
+
+
 def file_identity(path: str | Path) -> Identity:
     """What tells a file apart from others: few bytes of it are read.
 
     Parameters
     ----------
     path : str or Path
-        File, or an address that uproot opens.
+        File, or an address that uproot or fsspec opens.
 
     Returns
     -------
@@ -48,11 +69,10 @@ def file_identity(path: str | Path) -> Identity:
     InputError
         If it cannot be read.
     """
-    local = Path(path)
     try:
-        if not local.is_file():
+        if str(path).startswith("root://"):
             return _of_root(str(path))
-        with local.open("rb") as file:
+        with open_bytes(str(path)) as file:
             head = file.read(END)
             size = file.seek(0, 2)
             file.seek(max(size - END, 0))

@@ -23,6 +23,7 @@ __all__ = [
     "event_column",
     "event_ids",
     "event_mask",
+    "event_selection",
     "event_weights",
     "metadata",
     "per_event",
@@ -109,6 +110,41 @@ def event_column(events: ak.Array, name: str, config: InputConfig) -> Array:
     return per_event(column_of(events, column), column, place_of(events))
 
 
+def event_selection(
+    events: ak.Array, task: Task, config: InputConfig
+) -> tuple[Array, dict[str, Array]]:
+    """Tell which events no sound number of the task's selection drops, and give the numbers.
+
+    A number that is NaN or infinite drops no event: where no other cut does, it is damage.
+
+    Parameters
+    ----------
+    events : ak.Array
+        A chunk of any schema.
+    task, config : Task or InputConfig
+        The selection, and places of the columns.
+
+    Returns
+    -------
+    kept : ndarray of bool, shape (n_events,)
+        True for those that are not dropped.
+    numbers : dict of str to ndarray, shape (n_events,)
+        Numbers of the cuts, by name.
+
+    Raises
+    ------
+    InputError
+        If the events do not have a number of the selection.
+    """
+    names = dict.fromkeys(cut.field for cut in task.event_selection)
+    numbers = {name: event_column(events, name, config) for name in names}
+    kept = np.ones(len(events), bool)
+    for cut in task.event_selection:
+        values = numbers[cut.field]
+        kept &= ~np.isfinite(values) | np.asarray(cut_mask(values, cut))
+    return kept, numbers
+
+
 def event_mask(events: ak.Array, task: Task, config: InputConfig) -> Array:
     """Tell which events pass the task's selection of events.
 
@@ -127,13 +163,12 @@ def event_mask(events: ak.Array, task: Task, config: InputConfig) -> Array:
     Raises
     ------
     InputError
-        If a number of the selection is missing, or is NaN.
+        If a number of the selection is missing, or is NaN in an event that no other cut drops.
     """
-    mask = np.ones(len(events), bool)
-    for cut in task.event_selection:
-        values = event_column(events, cut.field, config)
-        mask &= np.asarray(cut_mask(check_finite(values, cut.field), cut))
-    return mask
+    kept, numbers = event_selection(events, task, config)
+    for name, values in numbers.items():
+        check_finite(values[kept], name)
+    return kept
 
 
 def event_weights(events: ak.Array, task: Task, config: InputConfig) -> Array:

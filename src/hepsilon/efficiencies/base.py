@@ -399,7 +399,7 @@ class Efficiency(ABC):
         check_policy(out_of_domain)
         if is_traced(records):
             again = partial(self.evaluate, out_of_domain=out_of_domain, replicas=replicas)
-            evaluation: Evaluation = answer_of_traced(again, records, self.task)
+            evaluation: Evaluation = answer_of_traced(again, records, self.task, self.input)
             return evaluation
         asked = self._asked(records)
         region = self._in_region(asked)

@@ -10,7 +10,8 @@ from hepsilon.arrays.types import Array, Nodes, Offsets
 from hepsilon.config.file import Config
 from hepsilon.config.learning import BinAxis, MapConfig
 from hepsilon.config.task import Task
-from hepsilon.data.features import Derived, Feature, FeatureSpec
+from hepsilon.data.derived import Derived
+from hepsilon.data.features import Feature, FeatureSpec
 from hepsilon.data.summary import check_sample
 from hepsilon.data.training_columns import TrainingColumns
 from hepsilon.data.units import IN_GEV, Unit, edges_in_gev

@@ -22,7 +22,14 @@ from hepsilon.data.objects import collection
 from hepsilon.data.selection import fiducial_events, ordered, select
 from hepsilon.errors import InputError
 
-__all__ = ["Given", "are_events", "given_objects", "kept_records", "objects_of_events"]
+__all__ = [
+    "Given",
+    "are_events",
+    "fitting",
+    "given_objects",
+    "kept_records",
+    "objects_of_events",
+]
 
 ROW = "hepsilon_row"
 Form = Callable[[ak.Array], Any]
@@ -139,14 +146,29 @@ def objects_of_events(events: ak.Array, task: Task, config: InputConfig) -> Give
         If the events lack the collection or a field of the selection, or are outside the fiducial
         region where the task makes that an error.
     """
-    config = _fitting(events, task, config)
+    config = fitting(events, task, config)
     among = event_mask(events, task, config) if task.event_selection else None
     objects, kept = kept_records(collection(events, task, config), task, among)
     return Given(objects, objects, _same, kept)
 
 
-def _fitting(events: ak.Array, task: Task, config: InputConfig) -> InputConfig:
-    """Places of the columns, without branches of the objects if the events have none of them."""
+def fitting(events: ak.Array, task: Task, config: InputConfig) -> InputConfig:
+    """Places of the columns, without branches of the objects if the events have none of them.
+
+    Parameters
+    ----------
+    events : ak.Array
+        Events with a collection of the task.
+    task : Task
+        Task that names the collection.
+    config : InputConfig
+        Places of the columns in the files of the training.
+
+    Returns
+    -------
+    InputConfig
+        Places in these events.
+    """
     layout = Layout.of_events(events, task, config)
     numbers = {*EVENT_NAMES, *task.event_fields}
     named = {

@@ -14,7 +14,8 @@ from hepsilon.arrays.statistics import observed_efficiency
 from hepsilon.arrays.types import Array, Nodes, Offsets
 from hepsilon.config.learning import MapConfig
 from hepsilon.config.task import Task
-from hepsilon.data.features import Derived, Feature, FeatureSpec, Multiplicity, check_categories
+from hepsilon.data.derived import Derived
+from hepsilon.data.features import Feature, FeatureSpec, Multiplicity, check_categories
 from hepsilon.data.summary import check_sample
 from hepsilon.data.training_columns import TrainingColumns
 from hepsilon.data.units import edges_in_gev

@@ -13,9 +13,11 @@ from typing import Any
 
 import awkward as ak
 
+from hepsilon.config.file import InputConfig
 from hepsilon.config.task import Task
 from hepsilon.data.damage import inputs_here
-from hepsilon.data.layout import collection_in
+from hepsilon.data.layout import Column, Layout, column_of
+from hepsilon.efficiencies.inputs import are_events, fitting
 
 __all__ = ["answer_of_traced", "is_traced"]
 
@@ -25,7 +27,9 @@ def is_traced(given: Any) -> bool:
     return isinstance(given, ak.Array) and ak.backend(given) == "typetracer"
 
 
-def answer_of_traced(answer: Callable[[ak.Array], Any], given: ak.Array, task: Task) -> Any:
+def answer_of_traced(
+    answer: Callable[[ak.Array], Any], given: ak.Array, task: Task, config: InputConfig
+) -> Any:
     """Note what an efficiency reads of an array without data, and make its answer, without data.
 
     Parameters
@@ -36,6 +40,8 @@ def answer_of_traced(answer: Callable[[ak.Array], Any], given: ak.Array, task: T
         Objects, or events with the task's collection, without data.
     task : Task
         Task of the efficiency.
+    config : InputConfig
+        Places of the columns in events.
 
     Returns
     -------
@@ -43,10 +49,8 @@ def answer_of_traced(answer: Callable[[ak.Array], Any], given: ak.Array, task: T
         The answer, whose arrays have no data.
     """
     read = [name for name in task.object_fields if task.of_events or name != task.passed.field]
-    collection = collection_in(ak.fields(given), task.collection)
-    if collection in ak.fields(given):
-        _touch(given[collection], read)
-        _touch_numbers(given, [cut.field for cut in task.event_selection])
+    if are_events(given, task, config):
+        _touch_events(given, task, fitting(given, task, config), read)
     else:
         _touch(given, read)
     empty = given.layout.form.length_zero_array(highlevel=False)
@@ -72,11 +76,24 @@ def _touch(objects: ak.Array, names: Iterable[str]) -> None:
             ak.typetracer.touch_data(objects[each])
 
 
-def _touch_numbers(events: ak.Array, names: Iterable[str]) -> None:
-    """Note that numbers of the event are read, which may stand in a group."""
-    for name in names:
-        group, _, rest = name.partition("_")
-        if name in ak.fields(events):
-            ak.typetracer.touch_data(events[name])
-        elif group in ak.fields(events) and rest in ak.fields(events[group]):
-            ak.typetracer.touch_data(events[group, rest])
+def _touch_events(events: ak.Array, task: Task, config: InputConfig, names: Iterable[str]) -> None:
+    """Note that fields of the task's collection are read, and numbers of the selection."""
+    layout = Layout.of_events(events, task, config)
+    if layout.collection in ak.fields(events) and ak.fields(events[layout.collection]):
+        _touch(events[layout.collection], names)
+    else:
+        columns = layout.of_objects(names).values()
+        for each in (c for column in columns for c in _names(column)):
+            ak.typetracer.touch_data(column_of(events, each))
+    numbers = Layout.of_numbers(events, config)
+    for cut in task.event_selection:
+        column = numbers.of_event(cut.field)
+        assert column is not None
+        ak.typetracer.touch_data(column_of(events, column))
+
+
+def _names(column: Column) -> tuple[str, ...]:
+    """Branches of a field; none of a constant."""
+    if isinstance(column, tuple):
+        return column
+    return (column,) if isinstance(column, str) else ()

@@ -49,8 +49,8 @@ class Architecture(Record):
     waves : int
         Number of harmonics of azimuth in a network of the whole event.
     general : tuple of int
-        Hidden widths of the network of the whole event that a product adds to its logit; empty for
-        none.
+        Hidden widths of the network of the whole event that a product adds to its logit, beside
+        those that its factors get; empty for the plain product.
     scales : bool
         Whether features with long tails enter on their scale, and pairs by how close they are.
     """
@@ -145,6 +145,11 @@ def resolve(config: ModelConfig, task: Task) -> Architecture:
         whose number of objects the task leaves open.
     """
     preset = PRESETS.get((config.architecture, config.preset))
+    if config.architecture == "auto":
+        raise ConfigError(
+            'a training chooses the architecture "auto", by comparing all that fit; to build a '
+            f"network without one, name one of {sorted({name for name, _ in PRESETS})}"
+        )
     if preset is None:
         raise ConfigError(f"there is no {config.preset!r} preset of {config.architecture!r}")
     update: dict[str, Any] = {"working_points": len(task.passed.working_points)}

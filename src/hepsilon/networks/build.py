@@ -113,7 +113,7 @@ def _product(architecture: Architecture, spec: FeatureSpec, init: Any, x: Any) -
     encoder = tracks.TrackEncoder(spec, *options, charge_input=False, name="features")
     rows = _in_order(architecture, spec, x)
     product = tracks.ProductEfficiency(
-        architecture.head, architecture.activation, init, name="product"
+        architecture.head, architecture.activation, init, bool(architecture.general), name="product"
     )
     charge = spec.names.index("charge") if "charge" in spec.names else None
     charges = None if charge is None else rows[..., charge : charge + 1]

@@ -9,7 +9,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from hepsilon.data.features import MISSING, Feature, FeatureSpec
+from hepsilon.data.features import Feature, FeatureSpec
+from hepsilon.data.missing import MISSING
 from hepsilon.data.separations import Separations
 from hepsilon.networks.fusion import fused
 

@@ -199,14 +199,22 @@ class ProductEfficiency(keras.layers.Layer):  # type: ignore[misc]
         Activation of the hidden layers.
     init : Initializers
         Maker of their layers.
+    more : bool, default True
+        Whether the factors get the networks that see more.
     **kwargs
         Options of a Keras layer, such as ``name``.
     """
 
     def __init__(
-        self, widths: tuple[int, ...], activation: str, init: Initializers, **kwargs: Any
+        self,
+        widths: tuple[int, ...],
+        activation: str,
+        init: Initializers,
+        more: bool = True,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.more = more
         self.networks = {
             name: init.mlp([*widths, 1], activation, "linear", name)
             for name in ("track", "pair", "more_track", "more_pair")
@@ -224,7 +232,7 @@ class ProductEfficiency(keras.layers.Layer):  # type: ignore[misc]
         }
         self.factors = {}
         for name, width in first.items():
-            if width is None:
+            if width is None or (name.startswith("more") and not self.more):
                 continue
             inputs = [width, *(layer.units for layer in self.networks[name])]
             for layer, size in zip(self.networks[name], inputs, strict=False):
@@ -238,7 +246,7 @@ class ProductEfficiency(keras.layers.Layer):  # type: ignore[misc]
         plain, waves, _, charge = inputs
         known = ops.concatenate([plain, waves], axis=-1)
         singles = run(self.networks["track"], known)
-        if charge is not None:
+        if charge is not None and self.more:
             more = ops.concatenate([known, charge * waves, charge], axis=-1)
             singles = singles + self.factors["more_track"] * run(self.networks["more_track"], more)
         total = ops.sum(log_factor(singles), axis=1)
@@ -254,10 +262,13 @@ class ProductEfficiency(keras.layers.Layer):  # type: ignore[misc]
         differences = pair_differences(*(ops.take(angles, i, axis=1) for i in index))
         sum_pt = ops.log(ops.exp(a[..., :1]) + ops.exp(b[..., :1]))
         common = [differences, sum_pt]
+        plainly = self._symmetric("pair", [a], [b], common)
+        if not self.more:
+            return plainly
         places = waves if charge is None else ops.concatenate([waves, charge], axis=-1)
         c, d = (ops.take(places, i, axis=1) for i in index)
         more = self._symmetric("more_pair", [a, c], [b, d], common)
-        return self._symmetric("pair", [a], [b], common) + self.factors["more_pair"] * more
+        return plainly + self.factors["more_pair"] * more
 
     def _symmetric(self, name: str, first: list[Any], second: list[Any], common: list[Any]) -> Any:
         """Output of a network for pairs, whose tracks may be given in either order."""

@@ -274,6 +274,15 @@ class EfficiencyInversion(processor.ProcessorABC):  # type: ignore[misc]
         """Say what the histograms do not show; the output stays as it is."""
         warn_of_entries(accumulator.values())
         for output in accumulator.values():
+            counts = output.entry_counts.get(output.complete)
+            if counts is not None and counts.not_a_number:
+                logger.warning(
+                    "the totals lack %d of %d events, in which %s is NaN: name an observable under "
+                    "[observables] that all events have",
+                    counts.not_a_number,
+                    counts.all,
+                    output.complete,
+                )
             if output.n_repeated:
                 logger.warning("%s", repeats_text(output.n_repeated, output.n_selected))
         return accumulator

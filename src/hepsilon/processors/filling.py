@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import hist
 import numpy as np
 
 from hepsilon.arrays.types import Array, Offsets
@@ -13,7 +14,7 @@ from hepsilon.histograms.categories import CategorisedEntries, book_categories
 from hepsilon.histograms.methods import ALL, DIRECT
 from hepsilon.processors.outputs import Histogram
 from hepsilon.processors.selections import Selections, TagProbabilities
-from hepsilon.processors.units import Unit
+from hepsilon.processors.units import OBJECTS, Unit
 
 __all__ = ["ObservableEntries", "TagSample"]
 
@@ -76,6 +77,17 @@ class TagSample:
             own, others = self._columns(method, filled)
             weighted = {key: weights * p for key, p in others.items()}
             filled.categorised.fill(histogram, name, weights * own, weighted)
+        return histogram
+
+    def totals(self) -> Histogram:
+        """Sums of weights of all objects by method, with the variance of every method."""
+        axis = hist.axis.StrCategory(list(self.methods), name="method")
+        histogram = hist.Hist(axis, storage=hist.storage.Weight())
+        weights = OBJECTS.weights(self.weights, self.offsets, self.selections)
+        for name, method in self.methods.items():
+            p, _ = OBJECTS.probabilities(method, self.selections)
+            variance = np.sum(weights**2 * p * (1.0 - p))
+            histogram[name] = [np.sum(weights * p), variance]
         return histogram
 
     def binomial(self, filled: ObservableEntries) -> Histogram:

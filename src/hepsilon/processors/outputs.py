@@ -202,6 +202,9 @@ class TaggingOutput(Output):
     ----------
     n_objects : int
         Number of objects processed.
+    totals : Hist
+        Sums of weights of all objects by method, whatever their observables are; the variances are
+        those of ``binomial``, zero for direct tagging.
     observables : dict of str to Hist
         Sums of weights with the axes ``method``, ``category`` and ``x``.
     binomial : dict of str to Hist
@@ -216,6 +219,7 @@ class TaggingOutput(Output):
     """
 
     n_objects: int
+    totals: Histogram
     binomial: Histograms
     efficiency_replicas: dict[str, Histograms]
     profiles: Histograms
@@ -304,6 +308,19 @@ class InversionOutput(Output):
     event_keys: KeySample | None = None
     reference: str = _constant()
     methods: tuple[CorrectionMethod, ...] = _constant()
+
+    @property
+    def complete(self) -> str:
+        """Observable of events that totals are taken from: the one that is least often NaN.
+
+        The first one of equals, beginning with ``reference``.
+        """
+        counts = self.entry_counts
+        if self.reference not in counts:
+            return self.reference
+        n_events = counts[self.reference].all
+        alike = (n for n, c in counts.items() if c.all == n_events and len(c.names) == 1)
+        return min((self.reference, *alike), key=lambda name: counts[name].not_a_number)
 
     @property
     def n_repeated(self) -> int | None:

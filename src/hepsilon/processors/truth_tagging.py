@@ -168,6 +168,7 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
             n_damaged=chunk.n_damaged,
             n_limited=chunk.n_limited,
             n_objects=int(offsets[-1]),
+            totals=sample.totals(),
             out_of_domain={
                 k: p.n_outside for k, p in predictions.items() if p.n_outside is not None
             },

@@ -12,7 +12,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from hepsilon.data.formats.base import Damage
-from hepsilon.data.identity import file_identity
+from hepsilon.data.identity import file_identity, open_bytes
 from hepsilon.errors import InputError
 
 __all__ = ["CsvTable", "ParquetTable"]
@@ -21,11 +21,7 @@ __all__ = ["CsvTable", "ParquetTable"]
 def _open(path: str) -> Any:
     """A file on disk or behind a URL, for reading bytes."""
     try:
-        if "://" not in path:
-            return pa.OSFile(path)
-        import fsspec
-
-        return fsspec.open(path, "rb").open()
+        return open_bytes(path) if "://" in path else pa.OSFile(path)
     except (OSError, ValueError, ImportError) as error:  # also for protocols that are not installed
         raise InputError(f"{path} cannot be read: {error}") from None
 
