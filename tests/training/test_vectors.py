@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 
 from hepsilon.config import ModelConfig
+from hepsilon.data.features import fit_features
 from hepsilon.efficiencies.engines.keras import start_backend
 from hepsilon.networks.architecture import resolve
 from hepsilon.networks.build import build_model
 from hepsilon.training.vectors import Vectors
 from tests.helpers.reference import randomise
 from tests.helpers.toys import SPEC, TASK
+from tests.helpers.track_toys import PAIRS, columns_of, draw
 
 
 @pytest.fixture(scope="module")
@@ -52,3 +54,18 @@ def test_first_vector_has_the_kernels_and_the_second_the_rest(model):
 def test_another_number_of_weights_is_refused(model):
     with pytest.raises(ValueError, match="zip"):
         Vectors(model).join(model.get_weights()[1:])
+
+
+def test_a_plain_product_has_no_kernels_that_decay() -> None:
+    """Its factors are the assumption that other networks are added to: joined and split alike."""
+    architecture = resolve(ModelConfig(architecture="product"), PAIRS)
+    nodes = columns_of(draw([2] * 20)).nodes
+    spec = fit_features(PAIRS, nodes, np.ones(len(nodes)))
+    plain = build_model(architecture.model_copy(update={"general": ()}), spec, seed=1)
+    vectors, weights = Vectors(plain), plain.get_weights()
+    joined = vectors.join(weights)
+    assert len(joined[0]) == 0
+    for found, weight in zip(vectors.split(joined), weights, strict=True):
+        np.testing.assert_array_equal(found, weight)
+    full = build_model(architecture, spec, seed=1)
+    assert len(Vectors(full).join(full.get_weights())[0]) > 0

@@ -59,7 +59,8 @@ class Vectors:
         parts: tuple[list[Array], list[Array]] = ([], [])
         for which, array in zip(self._which, weights, strict=True):
             parts[which].append(np.ravel(array))
-        return [np.concatenate(arrays) for arrays in parts]
+        none = np.empty(0, np.float32)  # of a plain product nothing decays
+        return [np.concatenate([none, *arrays]) for arrays in parts]
 
     def split(
         self, vectors: Sequence[Any], reshape: Callable[[Any, Any], Any] = np.reshape
