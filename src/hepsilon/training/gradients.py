@@ -56,7 +56,7 @@ def _tensorflow(loss: Loss, jit: bool) -> ValueAndGradient:
         with tf.GradientTape() as tape:
             tape.watch(weights)
             value = loss(weights, *arguments)
-        return value, tape.gradient(value, weights)
+        return value, tape.gradient(value, weights, unconnected_gradients="zero")
 
     def call(weights: Weights, inputs: dict[str, Array], *others: Any) -> Any:
         tensors = {name: tf.constant(array) for name, array in inputs.items()}
@@ -88,7 +88,7 @@ def _torch(loss: Loss, jit: bool) -> ValueAndGradient:
     def call(weights: Weights, inputs: dict[str, Array], *others: Any) -> Any:
         leaves = [w.detach().requires_grad_() for w in weights]
         value = loss(leaves, inputs, *map(torch.as_tensor, others))
-        return value.detach(), torch.autograd.grad(value, leaves)
+        return value.detach(), torch.autograd.grad(value, leaves, materialize_grads=True)
 
     return call
 
