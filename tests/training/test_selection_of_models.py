@@ -304,3 +304,15 @@ def test_map_of_features_that_do_not_give_the_binned_ones_is_left_out(pair_colum
     few = replace(pair_columns, nodes=pair_columns.nodes[:, [0, 1, 3]])
     with pytest.raises(ConfigError, match="map axes"):
         losses_of_map(config, sides_of(few, config), Resampling())
+
+
+@pytest.mark.parametrize("warn", [True, False])
+def test_a_sample_that_was_checked_is_not_warned_of_again(toy_columns, caplog, warn):
+    """The map is fitted silently beside the networks, whose training has said what is scarce."""
+    few = toy_columns.take(np.arange(60))
+    with caplog.at_level("WARNING", "hepsilon"):
+        if warn:
+            EfficiencyMap.fit(TASK, few)
+        else:
+            losses_of_map(auto(), (few, few), Resampling())
+    assert any("use more events" in message for message in caplog.messages) is warn

@@ -243,7 +243,7 @@ def _warn_of_few_responses(part: CategorySummary, summary: SampleSummary) -> Non
 
 
 def check_sample(
-    columns: TrainingColumns, task: Task, *, by_category: bool = True
+    columns: TrainingColumns, task: Task, *, by_category: bool = True, warn: bool = True
 ) -> SampleSummary:
     """Refuse a sample that nothing can be learned from, and warn of one that is worth little.
 
@@ -255,6 +255,8 @@ def check_sample(
         Its task.
     by_category : bool, default True
         See :func:`check_weights`.
+    warn : bool, default True
+        Whether to warn; not of a sample that was warned of before.
 
     Returns
     -------
@@ -275,5 +277,6 @@ def check_sample(
     check_response(columns, task)
     summary = summarise(columns, task)
     check_weights(summary, by_category=by_category)
-    warn_of_few(summary)
+    if warn:
+        warn_of_few(summary)
     return summary

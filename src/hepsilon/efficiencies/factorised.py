@@ -117,6 +117,8 @@ class FactorisedMap(SavedArrays[FactorisedCard], Efficiency):
         columns: TrainingColumns,
         config: MapConfig | None = None,
         files: tuple[SourceFile, ...] = (),
+        *,
+        warn: bool = True,
     ) -> Self:
         """Fit the map to the responses of events.
 
@@ -131,6 +133,8 @@ class FactorisedMap(SavedArrays[FactorisedCard], Efficiency):
             Binning; by default that of :func:`track_axes`.
         files : tuple of SourceFile, default ()
             Files of the sample, noted in the card.
+        warn : bool, default True
+            Say in the log which categories know little.
 
         Returns
         -------
@@ -148,7 +152,7 @@ class FactorisedMap(SavedArrays[FactorisedCard], Efficiency):
         """
         if not task.of_events:
             raise ConfigError('a factorised map needs a task with level = "event"')
-        sample = check_sample(columns, task)
+        sample = check_sample(columns, task, warn=warn)
         axes = (config or track_axes(task.unit)).axes
         edges = edges_in_gev({name: axis.edges for name, axis in axes.items()}, task.unit)
         missing = [name for name in edges if name not in task.features]

@@ -109,6 +109,8 @@ class EfficiencyMap(SavedArrays[MapCard], Efficiency):
         columns: TrainingColumns,
         config: MapConfig | None = None,
         files: tuple[SourceFile, ...] = (),
+        *,
+        warn: bool = True,
     ) -> Self:
         """Fill the map.
 
@@ -122,6 +124,8 @@ class EfficiencyMap(SavedArrays[MapCard], Efficiency):
             Binning; by default the 19 x 10 bins of the paper's public code in (pt, eta).
         files : tuple of SourceFile, default ()
             Files of the sample, noted in the card.
+        warn : bool, default True
+            Say in the log which categories know little.
 
         Returns
         -------
@@ -138,7 +142,7 @@ class EfficiencyMap(SavedArrays[MapCard], Efficiency):
             For unknown categories, or a sum of weights, of all objects or of those inside the
             binning, that is not positive.
         """
-        sample = check_sample(columns, task, by_category=False)
+        sample = check_sample(columns, task, by_category=False, warn=warn)
         binning = config or MapConfig()
         edges = {name: axis.edges for name, axis in binning.axes.items()}
         if "axes" in binning.model_fields_set:  # the default is in GeV

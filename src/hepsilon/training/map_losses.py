@@ -56,9 +56,9 @@ def losses_of_map(config: Config, sides: Sides, resampling: Resampling) -> tuple
     if task.of_events:
         axes = config.map if "map" in config.model_fields_set else track_axes(task.unit)
         wider, train, validation = _with_angles(task, train, validation, axes)
-        events = FactorisedMap.fit(wider, train, axes)
+        events = FactorisedMap.fit(wider, train, axes, warn=False)
         return _losses(events, wider, validation, config.training.mu), events.values().size
-    objects = EfficiencyMap.fit(task, train, config.map)
+    objects = EfficiencyMap.fit(task, train, config.map, warn=False)
     return _losses(objects, task, validation, config.training.mu), objects.n_bins
 
 
