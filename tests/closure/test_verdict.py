@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from hepsilon import ConfigError
 from hepsilon.closure import TaggingClosure, compare, compare_inversion, judge
-from hepsilon.closure.model import InversionClosure, MethodVerdict, Overall, Share
+from hepsilon.closure.judgement import MethodVerdict
+from hepsilon.closure.model import InversionClosure, Overall, Share
 from hepsilon.closure.verdict import SEVERITY, adjusted
 from hepsilon.config import VerdictConfig, load_config
 from hepsilon.report.page import page

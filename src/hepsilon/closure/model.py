@@ -6,14 +6,15 @@ Fields that are not set are left out of the file; numbers that do not exist are 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field, PlainSerializer
 from pydantic.json_schema import models_json_schema
 
-from hepsilon.config.records import Record
+from hepsilon.closure import judgement
+from hepsilon.closure.judgement import Verdict
+from hepsilon.closure.record import ClosureRecord
 from hepsilon.config.task import Task
-from hepsilon.config.verdict import VerdictConfig
 
 __all__ = [
     "AxisClosure",
@@ -25,19 +26,14 @@ __all__ = [
     "InversionEntry",
     "InversionObservable",
     "InversionOverall",
-    "MethodVerdict",
     "ObservableClosure",
     "Overall",
-    "Role",
     "Share",
-    "Status",
     "TagCount",
     "TaggingClosure",
     "TaggingEntry",
     "TotalGain",
     "TruthDistance",
-    "Verdict",
-    "WorstBin",
     "closure_schema",
 ]
 
@@ -45,33 +41,10 @@ Bins = list[float] | list[list[float]]
 """One number for each bin, nested for two dimensions."""
 UncertainBins = list[float | None] | list[list[float | None]]
 Count = Annotated[int, Field(ge=0)]
-Status = Literal["pass", "warn", "fail"]
-Role = Literal["efficiency", "baseline", "reconstructed", "reference"]
-"""Network or function, binned baseline, momenta as reconstructed, or the simulated truth."""
 
 
 def _plain_task(task: Task) -> dict[str, Any]:
     return task.model_dump(mode="json", exclude_none=True)
-
-
-def _all_thresholds(thresholds: VerdictConfig) -> dict[str, Any]:
-    return thresholds.model_dump(mode="json")
-
-
-class ClosureRecord(Record):
-    """Base of the parts: read as attributes, or by the keys of the file."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """Content as it is written: plain lists, dictionaries, numbers and text."""
-        return self.model_dump(mode="json", exclude_unset=True)
-
-    def __getitem__(self, key: str) -> Any:
-        if key not in self:
-            raise KeyError(key)
-        return getattr(self, key)
-
-    def __contains__(self, key: object) -> bool:
-        return key in self.model_fields_set
 
 
 class Overall(ClosureRecord):
@@ -351,89 +324,6 @@ class AxisClosure(ClosureRecord):
     outside: list[float]
 
 
-class WorstBin(ClosureRecord):
-    """Bin with the largest pull, of all that hold enough entries; or the sum over all bins.
-
-    Attributes
-    ----------
-    observable : str
-        ``OBSERVABLE`` or ``OBSERVABLE|CATEGORY``.
-    edges : list of list of float
-        Lower and upper edge on each axis.
-    pull : float
-        Difference in units of its error.
-    relative_difference : float
-        (observed - expected) / expected.
-    p_value : float
-        Chance of such a pull, or a larger one, in any of the bins.
-    n_bins : int
-        Number of these bins, of all observables and categories.
-    """
-
-    observable: str
-    edges: list[list[float]]
-    pull: float
-    relative_difference: float
-    p_value: float
-    n_bins: Count
-
-
-class MethodVerdict(ClosureRecord):
-    """Verdict on one method.
-
-    Attributes
-    ----------
-    status : {"pass", "warn", "fail"}
-        The verdict.
-    role : {"efficiency", "baseline", "reconstructed", "reference"}
-        Network or function; binned baseline; momenta as reconstructed; the simulated truth.
-    reasons : list of str
-        One sentence for each finding; of a pass, one that says what was seen.
-    p_value : float or None
-        Chance of differences as clear as these, all observables, total and bins combined; None
-        where nothing can be compared.
-    relative_difference : float or None
-        observed / expected - 1 of the total.
-    smallest_visible_bias : float or None
-        Relative bias of the total that is two standard deviations.
-    worst_bin : WorstBin or None
-        Bin with the largest pull; None where no bin holds enough entries.
-    clipped, out_of_domain : float
-        Shares, as in :class:`Entry`.
-    """
-
-    status: Status
-    role: Role
-    reasons: list[str]
-    p_value: float | None
-    relative_difference: float | None
-    smallest_visible_bias: float | None
-    worst_bin: WorstBin | None
-    clipped: float
-    out_of_domain: float
-
-
-class Verdict(ClosureRecord):
-    """Verdict on a sample; the p-values contain the statistical error of the sample alone.
-
-    Attributes
-    ----------
-    status : {"pass", "warn", "fail"}
-        Worst one of the efficiencies; of the baselines where nothing else was compared.
-    reasons : list of str
-        Reasons of the efficiencies that have this status, each with its name.
-    thresholds : VerdictConfig
-        Thresholds that were applied.
-    methods : dict of str to MethodVerdict
-        Verdict on every method, by its label.
-    """
-
-    status: Status
-    reasons: list[str]
-    thresholds: Annotated[VerdictConfig, PlainSerializer(_all_thresholds)]
-    methods: dict[str, MethodVerdict]
-
-
 class Closure(ClosureRecord):
     """Content of ``closure.json`` that both use cases have.
 
@@ -537,7 +427,7 @@ def closure_schema() -> dict[str, Any]:
     references, schema = models_json_schema([(model, "validation") for model in models])
     for name, part in schema["$defs"].items():
         text = part.pop("description", "")
-        if name in __all__:
+        if name in {*__all__, *judgement.__all__}:
             part["description"] = text.splitlines()[0]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -21,17 +21,8 @@ import numpy as np
 from scipy.stats import false_discovery_control, norm
 
 from hepsilon.arrays.types import Array
-from hepsilon.closure.model import (
-    Closure,
-    Entry,
-    InversionClosure,
-    MethodVerdict,
-    ObservableClosure,
-    Role,
-    Status,
-    Verdict,
-    WorstBin,
-)
+from hepsilon.closure.judgement import MethodVerdict, Role, Status, Verdict, WorstBin
+from hepsilon.closure.model import Closure, Entry, InversionClosure, ObservableClosure
 from hepsilon.config.verdict import VerdictConfig
 from hepsilon.histograms.methods import TRUTH
 from hepsilon.processors.outputs import RECONSTRUCTED

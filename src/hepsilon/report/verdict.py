@@ -5,7 +5,8 @@ from __future__ import annotations
 import html
 from collections.abc import Iterator
 
-from hepsilon.closure.model import Closure, Role, Status, Verdict
+from hepsilon.closure.judgement import Role, Status, Verdict
+from hepsilon.closure.model import Closure
 
 __all__ = ["verdict_section", "verdict_sentences"]
 
