@@ -1,4 +1,4 @@
-"""What the card of an artifact says."""
+"""Sentences and tables of the card of an artifact."""
 
 from __future__ import annotations
 

@@ -26,11 +26,11 @@ from hepsilon.config.verdict import VerdictConfig
 from hepsilon.data.parts import split_files
 from hepsilon.data.sources import Files, file_names
 from hepsilon.histograms.observables import AnyObservable
-from hepsilon.processors.columns import explained
 from hepsilon.processors.efficiency_inversion import Correction
 from hepsilon.processors.observables import warn_of_left_out
 from hepsilon.processors.outputs import InversionOutput, Output, TaggingOutput
 from hepsilon.processors.runner import run_processor
+from hepsilon.processors.wanted import explained
 
 __all__ = [
     "MIN_INFORMATION",

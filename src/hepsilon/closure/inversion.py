@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from hist.accumulators import WeightedSum
 
 from hepsilon.closure.model import (
     InversionClosure,
@@ -80,12 +81,13 @@ def _observables(
     return observables
 
 
-def _total(histogram: Any, label: str) -> Any:
+def _total(histogram: Any, label: str) -> WeightedSum:
     """Sum of everything of one method, flow included."""
-    return one_method(histogram, label).sum(flow=True)
+    total: WeightedSum = one_method(histogram, label).sum(flow=True)
+    return total
 
 
-def _totals(output: InversionOutput, label: str) -> dict[str, Any]:
+def _totals(output: InversionOutput, label: str) -> dict[str, WeightedSum]:
     """Sum of everything of every observable."""
     return {name: _total(histogram, label) for name, histogram in output.observables.items()}
 

@@ -294,7 +294,7 @@ class InversionEntry(Entry):
 
 
 class AxisClosure(ClosureRecord):
-    """What the axes of one observable show, and what they do not.
+    """Axes of one observable, with the entries and damaged values that they do not show.
 
     Attributes
     ----------

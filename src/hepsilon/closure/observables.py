@@ -37,8 +37,8 @@ from hepsilon.histograms.observables import (
 )
 from hepsilon.histograms.ranges import fits, proposed, proposed_edges
 from hepsilon.histograms.tracks import TRACK_CATALOGUE, track_observables
-from hepsilon.processors.columns import wanted_fields
 from hepsilon.processors.observables import refuse_none
+from hepsilon.processors.wanted import wanted_fields
 
 __all__ = ["Chosen", "choose_observables"]
 
@@ -118,7 +118,7 @@ def choose_observables(
         kept, without = _corrected(kept, corrections)
         left_out |= without
         refuse_none(kept, left_out)
-    if task.of_events and not any(o.level == "event" and len(o.parts) == 1 for o in kept):
+    if task.of_events and not any(o.of_events and len(o.parts) == 1 for o in kept):
         kept = (*kept, TRACK_CATALOGUE[TOTALS])
     edges = {n: e for c in reversed(corrections.values()) for n, e in c.card.edges.items()}
     binning = _Binning(task, wishes, edges)
@@ -188,7 +188,7 @@ class _Names:
 
 @dataclass(frozen=True)
 class _Wishes:
-    """What was asked for, by the names of what exists."""
+    """Observables that were asked for, by the names of those that exist."""
 
     task: Task
     asked: Mapping[str, ObservableConfig]

@@ -73,7 +73,7 @@ def task_differences(trained: Task, asked: Task) -> list[str]:
 
 
 def _comparable(value: Any) -> Any:
-    """What two parts of a task have in common if they mean the same."""
+    """Form of a part of a task that is equal for all parts with its meaning."""
     if isinstance(value, Fiducial):
         return _comparable(value.cuts)
     if isinstance(value, tuple) and any(isinstance(cut, Cut) for cut in value):

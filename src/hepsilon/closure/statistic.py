@@ -138,7 +138,7 @@ def _compare(
 
 
 def _enough_variance(held: Array) -> bool:
-    """Of the sums of w, w^2 and the variance; bins whose weights cancel never have enough."""
+    """Whether sums of w, w^2 and variance suffice; where weights cancel they never do."""
     weights, squares, variance = held
     return bool(variance > 0.0 and variance * weights**2 >= ROUNDED * MIN_VARIANCE * squares**2)
 

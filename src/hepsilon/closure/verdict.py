@@ -251,7 +251,7 @@ def _shortened(findings: Sequence[Finding]) -> list[Finding]:
 def _remarks(
     closure: Closure, name: str, entry: Entry, thresholds: VerdictConfig
 ) -> Iterator[Finding]:
-    """What is wrong with the question rather than with the numbers."""
+    """Findings on the question that was asked, whatever the numbers are."""
     seen = closure.trained_on.get(name)
     if seen:
         text = f"trained on {len(seen)} of these files ({', '.join(seen)})"
@@ -270,7 +270,7 @@ def _remarks(
 def _precision(
     total: Evidence | None, clear: bool, visible: float | None, thresholds: VerdictConfig
 ) -> Iterator[Finding]:
-    """What a sample of this size says of the total."""
+    """Findings on how well a sample of this size knows the total."""
     if total is None or visible is None:
         yield "warn", "the total could not be compared: its error is not known"
         return

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, StrictBool, StrictFloat, StrictInt, model_validator
 
+from hepsilon.arrays.levels import Level, OfLevel
 from hepsilon.config.records import Record
 
 __all__ = ["Cut", "Fiducial", "Passed", "Task"]
@@ -113,7 +114,7 @@ Sentinel = Annotated[StrictFloat | Literal["nan"], BeforeValidator(_named_nan)]
 """A number that stands for a missing one; NaN by its name."""
 
 
-class Task(Record):
+class Task(Record, OfLevel):
     """Definition of an efficiency: its objects, their features, and the response.
 
     Attributes
@@ -156,7 +157,7 @@ class Task(Record):
         working points one field for each.
     """
 
-    level: Literal["object", "event"] = "object"
+    level: Level = "object"
     collection: str = "Jet"
     objects: Annotated[StrictInt, Field(ge=1)] | None = None
     order_by: str | None = None
@@ -194,11 +195,6 @@ class Task(Record):
         cuts = (*self.selection, *(self.fiducial.cuts if self.fiducial else ()))
         unknown = {name for name, values in self.missing.items() if NAN in values}
         return frozenset(unknown - {cut.field for cut in cuts})
-
-    @property
-    def of_events(self) -> bool:
-        """Whether there is one efficiency for all objects of an event together."""
-        return self.level == "event"
 
     @property
     def truth_fields(self) -> tuple[str, ...]:

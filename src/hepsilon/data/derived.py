@@ -16,7 +16,7 @@ MOMENTA = ("pt", "eta", "phi", "px", "py", "pz")
 
 
 class Derived(Record):
-    """What computes a field: its inputs and parameters, not its function.
+    """Inputs and parameters of a derived field, without its function.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class Derived(Record):
 
     @classmethod
     def of(cls, name: str, above: tuple[str, ...] = ()) -> Derived | None:
-        """What is registered under a name in this process; None for a plain field.
+        """Derived field of a name in this process; None for a plain field.
 
         Parameters
         ----------

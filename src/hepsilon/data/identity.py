@@ -15,7 +15,7 @@ END = 1 << 20
 
 
 class Identity(NamedTuple):
-    """What tells files apart.
+    """Marks that tell a file apart from all others.
 
     Attributes
     ----------
@@ -52,7 +52,7 @@ def open_bytes(path: str) -> IO[bytes]:
 
 
 def file_identity(path: str | Path) -> Identity:
-    """What tells a file apart from others: few bytes of it are read.
+    """Marks that tell a file apart from others; few bytes of it are read.
 
     Parameters
     ----------

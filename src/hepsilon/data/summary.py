@@ -1,4 +1,4 @@
-"""What a sample is worth: numbers, effective numbers and dominating events of each category."""
+"""Worth of a sample: numbers, effective numbers and dominating events of each category."""
 
 from __future__ import annotations
 

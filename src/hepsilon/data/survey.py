@@ -42,7 +42,7 @@ OTHERS = re.compile(
 
 @dataclass(frozen=True)
 class ColumnSurvey:
-    """What a column holds in a sample of its file.
+    """Kind, range and values of a column in a sample of its file.
 
     Attributes
     ----------
@@ -257,7 +257,7 @@ class Sample:
         return np.concatenate([values, np.full(missing, np.nan)]) if missing else values
 
     def survey(self, name: str, columns: str | tuple[str, ...]) -> ColumnSurvey | None:
-        """What a column holds.
+        """Look at the values of a column.
 
         Parameters
         ----------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from hepsilon._system.progress import progress_bar
 from hepsilon.closure import Closure, closure_report, run_closure
@@ -14,6 +13,7 @@ from hepsilon.efficiencies.bin_by_bin import BinByBin
 from hepsilon.efficiencies.factorised import FactorisedMap, with_axes
 from hepsilon.plotting.models import plot_history
 from hepsilon.plotting.style import save_figure
+from hepsilon.processors.efficiency_inversion import Correction
 from hepsilon.processors.executors import local_executor
 from hepsilon.report.writer import write_closure
 from hepsilon.simulation.amplitudes import AMPLITUDES
@@ -40,7 +40,7 @@ def _simulate(out: Path, n_training: int, n_test: int, seed: int) -> dict[str, P
     return paths
 
 
-def _learn(config: Config, file: Path, out: Path, workers: int) -> dict[str, Any]:
+def _learn(config: Config, file: Path, out: Path, workers: int) -> dict[str, Correction]:
     """Fit both baselines and train the network, on phase space alone."""
     axes = with_axes(config)
     factorised = FactorisedMap.fit(axes.task, read_columns([file], axes), axes.map)

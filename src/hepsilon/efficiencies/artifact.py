@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypedDict, TypeVar
 
 import numpy as np
 from pydantic import Field
@@ -423,7 +423,15 @@ def read_artifact(
     return card, arrays[group], file_hash
 
 
-def provenance(efficiencies: Mapping[str, Any], files: Sequence[str | Path]) -> dict[str, Any]:
+class Provenance(TypedDict):
+    """Origin of a result."""
+
+    files: list[str]
+    versions: dict[str, str]
+    model_hash: dict[str, str | None]
+
+
+def provenance(efficiencies: Mapping[str, Any], files: Sequence[str | Path]) -> Provenance:
     """Provenance of a closure: its files, versions of the software, hashes of the artifacts.
 
     Parameters
@@ -435,8 +443,8 @@ def provenance(efficiencies: Mapping[str, Any], files: Sequence[str | Path]) -> 
 
     Returns
     -------
-    dict of str to object
-        ``files``, ``versions`` and ``model_hash``.
+    Provenance
+        Names of the files, versions of the software and hashes of the artifacts.
     """
     return {
         "files": [Path(file).name for file in files],

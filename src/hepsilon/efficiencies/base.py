@@ -292,7 +292,7 @@ class Efficiency(ABC):
         return found
 
     def _asked(self, given: Any) -> Asked:
-        """What the efficiency is asked about, as flat columns."""
+        """Entries that the efficiency is evaluated for, as flat columns."""
         names, task = self.features.names, self.task
         objects = self._objects(given)
         failed = {} if objects.kept is not None else failed_cuts(objects.objects, task)

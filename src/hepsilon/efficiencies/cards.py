@@ -180,7 +180,7 @@ class SelectionCard(Record):
 
     @property
     def advice(self) -> str | None:
-        """What to do where the map is better than the network that was kept; None elsewhere."""
+        """Advice where the map is better than the network that was kept; None elsewhere."""
         if not self.map_is_better:
             return None
         return (

@@ -1,4 +1,4 @@
-"""What efficiencies may be asked about: events, jagged records, and flat tables of any kind."""
+"""Inputs of efficiencies: events, jagged records, and flat tables of any kind."""
 
 from __future__ import annotations
 

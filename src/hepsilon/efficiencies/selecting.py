@@ -16,7 +16,7 @@ __all__ = ["cuts_of", "failed_cuts", "selected_objects"]
 
 
 def selected_objects(given: ak.Array, task: Task, config: InputConfig) -> ak.Array:
-    """What a task keeps of events, or of the objects of every event.
+    """Events and objects that the selection of a task keeps.
 
     Parameters
     ----------

@@ -213,12 +213,12 @@ class Entries:
         """
         columns = [function(records) for function in observable.functions]
         offsets = offsets_of(records)
-        if observable.level == "object":
-            values = [_of_objects(column, offsets, observable.name) for column in columns]
-            event = np.repeat(np.arange(len(records)), np.diff(offsets))
-        else:
+        if observable.of_events:
             values = [_of_events(column, observable.name) for column in columns]
             event = np.arange(len(records))
+        else:
+            values = [_of_objects(column, offsets, observable.name) for column in columns]
+            event = np.repeat(np.arange(len(records)), np.diff(offsets))
         if any(column.shape != event.shape for column in values):
             raise InputError(
                 f"{observable.name}: expected one number per {observable.level}, received "

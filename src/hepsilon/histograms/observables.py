@@ -12,6 +12,7 @@ import hist
 import numpy as np
 
 from hepsilon.arrays.fields import available, field
+from hepsilon.arrays.levels import Level, OfLevel
 from hepsilon.errors import ConfigError
 
 __all__ = [
@@ -31,7 +32,7 @@ GEV, INVERSE_GEV = "GeV", "1/GeV"
 
 
 @dataclass(frozen=True)
-class Observable:
+class Observable(OfLevel):
     """A quantity to fill.
 
     Attributes
@@ -63,7 +64,7 @@ class Observable:
 
     name: str
     function: Callable[[ak.Array], Any]
-    level: Literal["object", "event"]
+    level: Level
     edges: tuple[float, ...]
     label: str
     fields: tuple[str, ...] | None = None
@@ -138,9 +139,14 @@ class Observable2D:
             raise ConfigError(f"{self.name}: one axis is of objects, the other one of events")
 
     @property
-    def level(self) -> Literal["object", "event"]:
+    def level(self) -> Level:
         """``"object"`` or ``"event"``."""
         return self.x.level
+
+    @property
+    def of_events(self) -> bool:
+        """Whether there is one pair of numbers for each event."""
+        return self.x.of_events
 
     @property
     def axes(self) -> list[hist.axis.Variable]:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import awkward as ak
 import numpy as np
 
 from hepsilon.arrays.fields import field
 from hepsilon.arrays.geometry import delta_phi
+from hepsilon.arrays.levels import Level
 from hepsilon.arrays.types import Array
 from hepsilon.histograms.observables import (
     GEV,
@@ -203,7 +204,7 @@ def _axes(
         objects: int = 1,
         *,
         unit: str = "",
-        level: Literal["object", "event"] = "event",
+        level: Level = "event",
         limited: bool = False,
     ) -> Observable:
         edges, limits = regular(bins, *low_high), low_high if limited else (None, None)
@@ -217,17 +218,16 @@ def _axes(
     def of(name: str) -> Callable[..., Any]:
         return partial(field, name=name)
 
-    of_object: dict[str, Any] = {"level": "object"}
-    azimuth: dict[str, Any] = {"unit": "rad", "limited": True}
-    gev: dict[str, Any] = {"unit": GEV}
+    of_object = partial(make, level="object")
+    angle = partial(make, unit="rad", limited=True)
     full = (-np.pi, np.pi)
     made = (
-        make("M", partial(system_mass, **of_mass), mass_range, r"$M$ [GeV]", energy, **gev),
+        make("M", partial(system_mass, **of_mass), mass_range, r"$M$ [GeV]", energy, unit=GEV),
         make("Y", partial(system_rapidity, **of_mass), eta, r"$Y$", energy),
-        make("Pt", system_pt, total, r"$P_T$ [GeV]", ("px", "py"), **gev),
-        make("pt", of("pt"), pt_range, r"track $p_T$ [GeV]", ("pt",), **gev, **of_object),
-        make("eta", of("eta"), eta, r"track $\eta$", ("eta",), **of_object),
-        make("phi", of("phi"), full, r"track $\phi$ [rad]", ("phi",), **azimuth, **of_object),
+        make("Pt", system_pt, total, r"$P_T$ [GeV]", ("px", "py"), unit=GEV),
+        of_object("pt", of("pt"), pt_range, r"track $p_T$ [GeV]", ("pt",), unit=GEV),
+        of_object("eta", of("eta"), eta, r"track $\eta$", ("eta",)),
+        angle("phi", of("phi"), full, r"track $\phi$ [rad]", ("phi",), level="object"),
         make(
             "dy",
             partial(rapidity_difference, **of_mass),
@@ -236,28 +236,26 @@ def _axes(
             energy,
             2,
         ),
-        make("dphi", opening_azimuth, (0.0, np.pi), r"$\Delta\phi$ [rad]", ("phi",), 2, **azimuth),
+        angle("dphi", opening_azimuth, (0.0, np.pi), r"$\Delta\phi$ [rad]", ("phi",), 2),
         make("eta1", track("eta", 0), eta, r"$\eta_1$", ("eta",)),
         make("eta2", track("eta", 1), eta, r"$\eta_2$", ("eta",), 2),
-        make("pt1", track("pt", 0), pt_range, r"$p_{T,1}$ [GeV]", ("pt",), **gev),
-        make("pt2", track("pt", 1), pt_range, r"$p_{T,2}$ [GeV]", ("pt",), 2, **gev),
-        make(
+        make("pt1", track("pt", 0), pt_range, r"$p_{T,1}$ [GeV]", ("pt",), unit=GEV),
+        make("pt2", track("pt", 1), pt_range, r"$p_{T,2}$ [GeV]", ("pt",), 2, unit=GEV),
+        angle(
             "qphi",
             signed_azimuth,
             full,
             r"track $q \times \phi$ [rad]",
             ("charge", "phi"),
-            **azimuth,
-            **of_object,
+            level="object",
         ),
-        make(
+        of_object(
             "bending",
             bending,
             (-curvature, curvature),
             r"track $q / p_T$ [1/GeV]",
             ("charge", "pt"),
             unit=INVERSE_GEV,
-            **of_object,
         ),
     )
     return {observable.name: observable for observable in made}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
+from hepsilon.arrays.levels import Level, OfLevel
 from hepsilon.config.learning import ModelConfig
 from hepsilon.config.records import Record
 from hepsilon.config.task import Task
@@ -12,7 +13,7 @@ from hepsilon.errors import ConfigError
 __all__ = ["Architecture", "resolve"]
 
 
-class Architecture(Record):
+class Architecture(Record, OfLevel):
     """Every number that defines a network's shape; enough, with the features, to rebuild it.
 
     Attributes
@@ -60,7 +61,7 @@ class Architecture(Record):
     activation: str
     pair_features: bool
     periodic_angles: bool
-    level: Literal["object", "event"] = "object"
+    level: Level = "object"
     working_points: int = 1
     objects: int | None = None
     product: bool = False

@@ -154,6 +154,6 @@ def _graph(
         skip = [encoded, block([hidden, receivers, senders, pair])]
         hidden = keras.layers.Concatenate(name=f"skip_{i}")(skip)
     logit = _head(architecture, init, hidden)
-    if architecture.level == "object":
+    if not architecture.of_events:
         return logit
     return tracks.EventProduct(name="event")((logit, receivers, senders))

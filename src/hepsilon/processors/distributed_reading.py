@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from hepsilon.config.file import Config
 from hepsilon.data.dataset import part_columns, sorted_columns
@@ -19,6 +19,13 @@ from hepsilon.processors.runner import run_parts
 __all__ = ["read_columns_with"]
 
 
+class Read(TypedDict):
+    """Columns of a part of a file, which coffea adds to others."""
+
+    columns: list[PartColumns]
+    skipped: Counter[str]
+
+
 @dataclass(frozen=True)
 class _Read:
     """Reading of one part of a file, wherever it is done."""
@@ -26,7 +33,7 @@ class _Read:
     config: Config
     wanted: Wanted
 
-    def __call__(self, part: Part) -> dict[str, Any]:
+    def __call__(self, part: Part) -> Read:
         task, columns, skipped = self.config.task, [], Skipped()
         for events in read_events(part, task, self.config.input, self.wanted, skipped):
             chunk = part_chunk(events, task, self.config.input, self.wanted, skipped)

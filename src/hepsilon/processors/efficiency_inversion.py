@@ -28,11 +28,10 @@ from hepsilon.errors import ConfigError
 from hepsilon.histograms.entries import Entries
 from hepsilon.histograms.methods import GENERATED, SELECTED, TRUTH
 from hepsilon.histograms.tracks import TrackObservable, track_observables
-from hepsilon.processors.columns import wanted_columns, wanted_fields
 from hepsilon.processors.inversion_filling import InversionFilling
 from hepsilon.processors.observables import available_observables, warn_of_entries
 from hepsilon.processors.outputs import RECONSTRUCTED, CorrectionMethod, InversionOutput
-from hepsilon.processors.units import EVENTS, UNITS
+from hepsilon.processors.wanted import wanted_columns, wanted_fields
 from hepsilon.uncertainty.bootstrap import bootstrap_key
 from hepsilon.weights.inversion import FLOOR
 
@@ -96,7 +95,7 @@ class _Prediction:
 def _reference(observables: Sequence[TrackObservable]) -> str:
     """Name of the first observable of which every event has one entry, in one dimension."""
     for observable in observables:
-        if UNITS[observable.level] is EVENTS and len(observable.parts) == 1:
+        if observable.of_events and len(observable.parts) == 1:
             return observable.name
     raise ConfigError("expected an observable of events in one dimension, for the totals")
 

@@ -121,7 +121,7 @@ class _Tree(FriendFile):
         self._file = uproot.recreate(self.path)
         return self._table({name: ak.type(column).content for name, column in content.items()})
 
-    def _table(self, types: dict[str, Any]) -> Any:
+    def _table(self, types: dict[str, ak.types.Type]) -> Any:
         return self._file.mktree(self.name, types)
 
     def _extend(self, content: Mapping[str, ak.Array]) -> None:
@@ -140,7 +140,7 @@ class _NTuple(_Tree):
     def _content(self, columns: Columns) -> dict[str, ak.Array]:
         return columns.flat()
 
-    def _table(self, types: dict[str, Any]) -> Any:
+    def _table(self, types: dict[str, ak.types.Type]) -> Any:
         return self._file.mkrntuple(self.name, types)
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import awkward as ak
 import numpy as np
@@ -34,6 +34,15 @@ from hepsilon.processors.executors import user_errors
 __all__ = ["run_parts", "run_processor"]
 
 
+class Processed(TypedDict):
+    """Result of a part of a file, which coffea adds to others."""
+
+    output: NotRequired[Any]
+    """Output of the processor; missing where the part has no events."""
+    skipped: Counter[str]
+    files: dict[str, FileResponse]
+
+
 @dataclass(frozen=True)
 class _Process:
     """Work on one part of a file, wherever it is done."""
@@ -43,15 +52,19 @@ class _Process:
     config: InputConfig
     wanted: Wanted
 
-    def __call__(self, part: Part) -> dict[str, Any]:
+    def __call__(self, part: Part) -> Processed:
         skipped, sum_of, response = Skipped(), None, FileResponse()
         for events in read_events(part, self.task, self.config, self.wanted, skipped):
             output = self.instance.process(events)[part.source.dataset]
             sum_of = output if sum_of is None else sum_of + output
             response += self._response(events)
-        outputs = {} if sum_of is None else {"output": sum_of}
-        files = {part.source.path: response}
-        return {**outputs, "skipped": Counter(skipped.counts), "files": files}
+        done: Processed = {
+            "skipped": Counter(skipped.counts),
+            "files": {part.source.path: response},
+        }
+        if sum_of is not None:
+            done["output"] = sum_of
+        return done
 
     def _response(self, events: ak.Array) -> FileResponse:
         """Range of the field of the response, as far as it is read."""

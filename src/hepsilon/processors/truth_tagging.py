@@ -31,12 +31,12 @@ from hepsilon.histograms.entries import Entries
 from hepsilon.histograms.jets import JET_OBSERVABLES
 from hepsilon.histograms.methods import ALL, DIRECT, OTHER, TAG_COUNTS, TRUTH
 from hepsilon.histograms.observables import AnyObservable, Observable
-from hepsilon.processors.columns import wanted_columns, wanted_fields
 from hepsilon.processors.filling import ObservableEntries, TagSample
 from hepsilon.processors.observables import available_observables, warn_of_entries
 from hepsilon.processors.outputs import Histograms, TaggingOutput, TruthHistograms
 from hepsilon.processors.selections import Selections, TagProbabilities
 from hepsilon.processors.units import CONDITIONS, EVENTS, OBJECTS, UNITS, Unit
+from hepsilon.processors.wanted import wanted_columns, wanted_fields
 from hepsilon.weights.conditions import Condition
 
 __all__ = ["TruthTagging"]
@@ -292,7 +292,7 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
         categories = self._categories(records, OBJECTS)[0]
         histograms: Histograms = {}
         for observable in observables:
-            if isinstance(observable, Observable) and UNITS[observable.level] is OBJECTS:
+            if isinstance(observable, Observable) and not observable.of_events:
                 axes = [*self._method_axes(methods), observable.axis]
                 histograms[observable.name] = profile = hist.Hist(
                     *axes, storage=hist.storage.Mean()

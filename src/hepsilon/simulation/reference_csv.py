@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow.csv
@@ -14,7 +13,13 @@ from hepsilon.arrays.types import Array
 from hepsilon.errors import InputError
 from hepsilon.simulation.amplitudes import meson_mass
 from hepsilon.simulation.detector import Tracks
-from hepsilon.simulation.writer import CHUNK_EVENTS, event_numbers, track_records, write_trees
+from hepsilon.simulation.writer import (
+    CHUNK_EVENTS,
+    Branches,
+    event_numbers,
+    track_records,
+    write_trees,
+)
 
 __all__ = ["REFERENCE_COLUMNS", "convert_csv"]
 
@@ -119,7 +124,7 @@ def convert_csv(
         if bad:
             raise InputError(f"{source}: {bad} values of {name!r} are not finite")
 
-    def branches(chunk: int, size: int) -> dict[str, Any]:
+    def branches(chunk: int, size: int) -> Branches:
         rows = slice(chunk * CHUNK_EVENTS, chunk * CHUNK_EVENTS + size)
         selected = reco[rows] == 1
         return {

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import awkward as ak
 import numpy as np
@@ -15,6 +15,7 @@ import uproot
 
 from hepsilon._system.files import atomic_path
 from hepsilon.arrays.checks import check_seed
+from hepsilon.arrays.types import Array
 from hepsilon.simulation.amplitudes import (
     AMPLITUDES,
     FINAL_STATES,
@@ -41,7 +42,9 @@ __all__ = [
     "write_trees",
 ]
 
-Generator = Callable[[np.random.Generator, int], JetColumns]
+Generator: TypeAlias = Callable[[np.random.Generator, int], JetColumns]
+Branches: TypeAlias = dict[str, Array | ak.Array]
+"""Branches of a file by name, flat or jagged."""
 GENERATORS: dict[str, Generator] = {"jets": training_jets, "jets-alternative": alternative_jets}
 CHUNK_EVENTS = 100_000
 TAG_CUT = 0.0
@@ -50,7 +53,7 @@ WORKING_POINTS = {"Loose": 0.5, "Medium": 1.0, "Tight": 2.0}
 """Cuts on ``Jet_tagger`` by working point; ``Jet_trueEfficiencyLoose`` belongs to the first."""
 
 
-def jet_events(kind: str, chunk: int, n_events: int, seed: int) -> dict[str, Any]:
+def jet_events(kind: str, chunk: int, n_events: int, seed: int) -> Branches:
     """Branches of one chunk of jets, a pure function of the arguments.
 
     ``Jet_discriminant`` is ``efficiency - score`` with a uniform score, so the cut at
@@ -99,7 +102,7 @@ def jet_events(kind: str, chunk: int, n_events: int, seed: int) -> dict[str, Any
     }
 
 
-def event_numbers(run: int, chunk: int, n_events: int) -> dict[str, Any]:
+def event_numbers(run: int, chunk: int, n_events: int) -> Branches:
     """Branches run, luminosityBlock, event and genWeight of a chunk.
 
     Parameters
@@ -163,7 +166,7 @@ def track_events(
     final_state: str = "pipi",
     detector: Detector = ALICE_LIKE,
     fiducial: FiducialRegion | None = None,
-) -> dict[str, Any]:
+) -> Branches:
     """Branches of one chunk of tracks, a pure function of the arguments.
 
     ``Track`` holds the generated tracks, and ``TrackReco`` the reconstructed ones of the events
@@ -260,7 +263,7 @@ def write_jets(
         raise ValueError(f"expected a kind out of {sorted(GENERATORS)}, received {kind!r}")
     _check_size(seed, n_events)
 
-    def branches(chunk: int, size: int) -> dict[str, Any]:
+    def branches(chunk: int, size: int) -> Branches:
         return jet_events(kind, chunk, size, seed)
 
     return write_trees(path, n_events, branches, progress)
@@ -324,7 +327,7 @@ def _check_size(seed: int, n_events: int) -> None:
 def write_trees(
     path: str | Path,
     n_events: int,
-    branches_of: Callable[[int, int], dict[str, Any]],
+    branches_of: Callable[[int, int], Branches],
     progress: Callable[[int], None] | None = None,
 ) -> Path:
     """Write chunks of branches as one TTree ``Events``.

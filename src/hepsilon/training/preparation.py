@@ -50,7 +50,7 @@ class Prepared:
 
     @cached_property
     def engine(self) -> Engine:
-        """What evaluates networks of this architecture, compiled once for all uses."""
+        """Engine for networks of this architecture, compiled once for all uses."""
         return Engine(build_model(self.architecture, self.spec, seed=None))
 
 

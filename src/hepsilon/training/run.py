@@ -8,12 +8,12 @@ import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from hepsilon._system.extras import needs
 from hepsilon._system.progress import progress_bar
+from hepsilon.arrays.types import Array
 from hepsilon.config.file import Config
 from hepsilon.data.dataset import read_columns
 from hepsilon.data.features import fit_features
@@ -122,14 +122,14 @@ def _fit(prepared: Prepared, folder: Path, progress: bool) -> list[Fit]:
         )
 
 
-def _weights(prepared: Prepared, fit: Fit) -> dict[str, Any]:
+def _weights(prepared: Prepared, fit: Fit) -> dict[str, Array]:
     """Weights of a fit by the paths of the model's variables."""
     model = build_model(prepared.architecture, prepared.spec, seed=None)
     paths = [variable.path.replace("/", ".") for variable in model.weights]
     return dict(zip(paths, fit.weights, strict=True))
 
 
-def _sample(validation: TrainingColumns) -> dict[str, Any]:
+def _sample(validation: TrainingColumns) -> dict[str, Array]:
     """Some validation events, on which other backends and precisions are compared."""
     events = validation.between(0, min(SAMPLE_EVENTS, validation.n_events))
     return {name: np.array(getattr(events, name)) for name in ("offsets", "nodes", "weights")}

@@ -58,7 +58,7 @@ def starting_logits(
         squares += float(np.sum(weights**2))
     sums += 0.5 * squares / np.sum(sums)  # one entry of the effective number
     logits = np.log(sums[1:] / sums[0])
-    if architecture.level == "event" and architecture.objects is None:
+    if architecture.of_events and architecture.objects is None:
         mean = len(columns.nodes) / columns.n_events  # the product of so many equal factors
         shares = np.exp(-np.logaddexp(0.0, -logits) / mean)
         return np.asarray(logit(shares) - FACTOR_OFFSET)

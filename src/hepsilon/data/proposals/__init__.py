@@ -1,6 +1,6 @@
 """A configuration proposed for a file, from what its own columns hold.
 
-``record`` is the proposal, ``choice`` makes it, ``columns`` and ``edges`` fill in branches,
+``record`` is the proposal, ``choice`` makes it, ``description`` and ``edges`` fill in branches,
 features and bins, and ``text`` writes it as TOML for people who edit it.
 """
 

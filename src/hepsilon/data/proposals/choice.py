@@ -8,15 +8,16 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from hepsilon.arrays.columns import shortened
+from hepsilon.arrays.levels import Level
 from hepsilon.data.collections import Found, find_collections
 from hepsilon.data.formats import Table, open_table, tree_names
-from hepsilon.data.proposals.columns import (
+from hepsilon.data.proposals.description import (
     describe_categories,
     describe_events,
     describe_momenta,
 )
 from hepsilon.data.proposals.edges import describe_edges, rounded
-from hepsilon.data.proposals.record import Level, Proposal
+from hepsilon.data.proposals.record import Proposal
 from hepsilon.data.sources import Files, Source, find_sources
 from hepsilon.data.survey import ColumnSurvey, Sample, rank_response
 from hepsilon.errors import InputError
@@ -154,14 +155,16 @@ def _level(
     of_objects = _ranked(proposal.columns.values(), passed, tagger)
     own = set(_flat(found.columns.values()))
     names = [n for n in sorted(sample.names) if n not in own and "/" not in n]
-    if level != "object" and (level == "event" or not of_objects):
+    proposal.level = level or ("object" if of_objects else "event")
+    if proposal.of_events:
         wanted = [n for n in names if RESPONSE.search(n) or n == passed]
         sample.read(wanted)
         surveys = [sample.survey(n, n) for n in wanted if sample.dimensions(n) == 1]
         of_events = _ranked((s for s in surveys if s is not None and s.kind == "flag"), passed)
-        if of_events or level == "event":
-            proposal.level, proposal.responses = "event", of_events
+        if of_events or level is not None:
+            proposal.responses = of_events
             return
+        proposal.level = "object"
     if passed is not None and passed in proposal.columns:
         of_objects = [proposal.columns[passed], *(c for c in of_objects if c.name != passed)]
     elif passed is not None:

@@ -65,7 +65,7 @@ def describe_edges(proposal: Proposal, sample: Sample) -> None:
     """
     pt, eta, unit = transverse_momenta(proposal, sample), _eta(proposal, sample), proposal.in_unit
     largest = np.max(np.abs(eta), initial=0.0) if eta is not None else 0.0
-    if pt is not None and eta is not None and proposal.of_jets and proposal.level == "object":
+    if pt is not None and eta is not None and proposal.of_jets and not proposal.of_events:
         whole = len(pt) == len(eta)
         central = (pt >= JET_PT * unit) & (np.abs(eta) <= TRACKER) if whole else np.zeros(0, bool)
         if central.mean() > 0.2:
@@ -80,7 +80,7 @@ def describe_edges(proposal: Proposal, sample: Sample) -> None:
         if proposal.central:
             low, high = -TRACKER, TRACKER
         proposal.edges["eta"] = _increasing([low, *_quantiles(eta, 6), high])
-    if proposal.level == "event":
+    if proposal.of_events:
         proposal.edges["phi"] = np.linspace(-PHI, PHI, 9).round(8).tolist()
 
 

@@ -1,4 +1,4 @@
-"""What a file holds, and which task it could be for."""
+"""Record of the columns of a file, and of the task that they could be for."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from dataclasses import field as attribute
 from typing import Literal
 
+from hepsilon.arrays.levels import Level, OfLevel
 from hepsilon.config.file import Branch
 from hepsilon.data.collections import Found
 from hepsilon.data.survey import ColumnSurvey
 
-__all__ = ["EVENT_NUMBERS", "Level", "Proposal"]
+__all__ = ["EVENT_NUMBERS", "Proposal"]
 
-Level = Literal["object", "event"]
 EVENT_NUMBERS = {
     "run": ("run", "runnumber", "run_number"),
     "luminosityBlock": ("luminosityblock", "lumi", "lumiblock", "ls", "lumisection"),
@@ -23,8 +23,8 @@ EVENT_NUMBERS = {
 
 
 @dataclass
-class Proposal:
-    """What a file holds, and which task it could be for.
+class Proposal(OfLevel):
+    """Columns of a file, and the task that they could be for.
 
     Attributes
     ----------

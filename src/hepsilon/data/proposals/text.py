@@ -66,7 +66,7 @@ def _task(p: Proposal) -> Iterator[str]:
     yield "[task]"
     yield _line("level", p.level, _level_comment(p))
     yield _line("collection", p.found.name)
-    if p.level == "event":
+    if p.of_events:
         if p.objects is not None:
             yield _line("objects", p.objects, "in every event")
         pair = p.objects == 2 and "charge" in p.categorical
@@ -86,9 +86,9 @@ def _task(p: Proposal) -> Iterator[str]:
 
 
 def _level_comment(p: Proposal) -> str:
-    if p.level == "object":
-        return 'one efficiency for each object; "event" for one of all together'
-    return 'one efficiency for all objects of an event; "object" for one of each'
+    if p.of_events:
+        return 'one efficiency for all objects of an event; "object" for one of each'
+    return 'one efficiency for each object; "event" for one of all together'
 
 
 def _counts(p: Proposal, name: str) -> str:
@@ -121,7 +121,7 @@ def _selection(p: Proposal) -> Iterator[str]:
     else:
         low = p.edges.get("pt", [0.0])[0]
         yield f"# selection = {toml_value([{'field': 'pt', 'min': low}])}"
-    if p.level == "event" and p.objects is None and p.n_without and p.counter is not None:
+    if p.of_events and p.objects is None and p.n_without and p.counter is not None:
         cuts = [{"field": p.counter, "min": 1.0}]
         yield _line("event_selection", cuts, f"{p.n_without} events of the sample have no object")
     else:
@@ -187,7 +187,7 @@ def _input(p: Proposal) -> Iterator[str]:
 
 
 def _model(p: Proposal) -> Iterator[str]:
-    fixed = p.level == "event" and p.objects is not None
+    fixed = p.of_events and p.objects is not None
     yield "[model]"
     named = '"product", "mlp", "gnn"' if fixed else '"gnn", "mlp"'
     yield _line("architecture", "auto", f"all that fit are compared; or one of {named}")

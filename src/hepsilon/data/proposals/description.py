@@ -78,7 +78,7 @@ def describe_momenta(proposal: Proposal, sample: Sample) -> None:
     for field, own in fields.items():
         if own in proposal.columns:
             _map_branch(proposal, layout, field, own)
-    if proposal.level == "object" and proposal.responses:
+    if proposal.responses and not proposal.of_events:
         response = proposal.responses[0].name
         _map_branch(proposal, layout, response, response)
     pt = transverse_momenta(proposal, sample)
@@ -88,7 +88,7 @@ def describe_momenta(proposal: Proposal, sample: Sample) -> None:
         proposal.unit = "MeV" if proposal.typical_pt > limit else "GeV"
     name = found.name.lower().removeprefix("analysis")
     masses = [mass for names, mass in MASSES if names.fullmatch(name)]
-    if found.kind == "numbered" or proposal.level == "event":
+    if found.kind == "numbered" or proposal.of_events:
         masses.append(PION)
     if "mass" not in fields and masses:
         proposal.mass = masses[0] * proposal.in_unit
@@ -108,7 +108,7 @@ def describe_categories(proposal: Proposal, sample: Sample) -> None:
     fields, columns = proposal.found.fields, proposal.columns
     spherical = "pt" in fields or {"px", "py"} <= set(fields)
     cartesian = {"px", "py", "pz"} <= set(fields)
-    if proposal.level == "event" and cartesian:
+    if proposal.of_events and cartesian:
         proposal.features = ["px", "py", "pz"]
     else:
         there = {"pt": spherical, "eta": "eta" in fields or cartesian}
@@ -121,7 +121,7 @@ def describe_categories(proposal: Proposal, sample: Sample) -> None:
         proposal.branches.pop("charge", None)
     flavours = [n for n, c in columns.items() if FLAVOUR.search(n) and c.kind == "grade"]
     flavours.sort(key=lambda name: list(CATEGORIES).index(name) if name in CATEGORIES else 99)
-    for name in flavours[:1] if proposal.level == "object" else ():
+    for name in () if proposal.of_events else flavours[:1]:
         known, present = CATEGORIES.get(name, ()), columns[name].values
         full = known if set(present) <= set(known) else tuple(sorted(present, reverse=True))
         proposal.categorical[name] = full
