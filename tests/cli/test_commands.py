@@ -160,7 +160,7 @@ def test_closure_writes_report_and_pictures(closure):
 
 
 def test_closure_as_json_is_closure_json(run, folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(plotting, "closure_figures", lambda _: {})  # they are slow
+    monkeypatch.setattr(plotting, "closure_plots", lambda _: {})  # they are slow
     arguments = folder / "config.toml", folder / "toy.root", "--out", tmp_path
     efficiency = f"map={folder / 'map.hepsilon'}"
     code, out, _ = run("closure", *arguments, "--efficiency", efficiency, "--json")
@@ -171,7 +171,7 @@ def test_closure_as_json_is_closure_json(run, folder, tmp_path, monkeypatch):
 def test_closure_warns_of_the_training_sample_and_of_another_question(
     run, folder, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(plotting, "closure_figures", lambda _: {})  # they are slow
+    monkeypatch.setattr(plotting, "closure_plots", lambda _: {})  # they are slow
     (tmp_path / "high.toml").write_text(
         CONFIG.replace("[task]", '[task]\nselection = [{ field = "pt", min = 150.0 }]')
     )
@@ -253,7 +253,7 @@ def test_map_of_several_working_points_is_drawn(points):
     ],
 )
 def test_closure_at_a_working_point(run, folder, points, tmp_path, monkeypatch, options, others):
-    monkeypatch.setattr(plotting, "closure_figures", lambda _: {})  # they are slow
+    monkeypatch.setattr(plotting, "closure_plots", lambda _: {})  # they are slow
     code, out, _ = run(*closure_at(folder, points, tmp_path, "--json", *options))
     assert code == 0
     entry = json.loads(out)["efficiency"]["map"]
@@ -445,7 +445,7 @@ def test_interrupted_simulation_leaves_no_file(run, tmp_path, monkeypatch):
 
 
 def test_efficiency_of_another_cut_is_told(run, folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(plotting, "closure_figures", lambda _: {})  # they are slow
+    monkeypatch.setattr(plotting, "closure_plots", lambda _: {})  # they are slow
     other = tmp_path / "other.toml"
     other.write_text(CONFIG.replace("above = [0.0]", "above = [0.1]"))
     said = {}

@@ -272,9 +272,9 @@ def test_p_values_are_combined_after_simes() -> None:
 def test_page_begins_with_the_verdict_in_words_and_colour() -> None:
     closure = closure_of(Overall(**total_of(1.1, 1.0, 1e-6)), {}, name="<map>", baselines=["<map>"])
     judged = closure.model_copy(update={"verdict": judge(closure)})
-    text = page(judged, {})
-    first = text.split("<h1>Closure</h1>")[1].split("<h2>")[0]
-    assert first.startswith('<section class="verdict"><p>Verdict: <strong class="fail">fail<')
+    text = page(judged)
+    first = text.split("<h1>Closure of a.root</h1>")[1].split("<h2>")[0]
+    assert '<p>Verdict: <strong class="fail">fail<' in first.split("<ul>")[0]
     assert "<b>&lt;map&gt; (baseline) on a.root</b>: total: observed 10 % more" in first
     assert "statistical error of this sample alone" in first
     ((status, sentence),) = verdict_sentences(judged)

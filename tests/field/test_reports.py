@@ -378,7 +378,7 @@ def test_repeated_events_are_in_the_report(tmp_path: Path) -> None:
         "count": count,
         "share": pytest.approx(count / output.n_selected),
     }
-    assert f"{count} of {output.n_selected} events have the run" in page(report, {})
+    assert f"{count} of {output.n_selected} events have the run" in page(report)
     without = closed(settings, paths)
     assert "repeated_events" not in closure_report(without, settings.task, {}, paths).as_dict()
 

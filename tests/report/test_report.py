@@ -2,17 +2,23 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC, datetime
 
 import hist
 import numpy as np
 import pytest
 import uhi.io.json
+from matplotlib.figure import Figure
 
 from hepsilon import plotting
 from hepsilon.closure import closure_report
+from hepsilon.errors import ConfigError
 from hepsilon.histograms import JET_OBSERVABLES
+from hepsilon.plotting.plot import Plot
+from hepsilon.plotting.style import save_figure
 from hepsilon.processors import TruthTagging
 from hepsilon.report import summary_rows, write_closure
+from hepsilon.report.page import Origin, page
 from hepsilon.report.text import number_text
 from tests.helpers.tag_toys import POINTS_TASK, points_jets, true_points
 from tests.helpers.toys import TASK, events_of, half, tagged_jets
@@ -56,20 +62,66 @@ def test_closure_json_is_the_report(folder, closure):
 
 def test_page_is_self_contained(folder):
     page = (folder / "report.html").read_text()
-    sources = re.findall(r"""(?:src|href)\s*=\s*["']([^"']*)""", page)
+    sources = re.findall(r"""\ssrc\s*=\s*["']([^"']*)""", page)
     assert sources
     assert all(source.startswith("data:image/png;base64,") for source in sources)
+    anchors = re.findall(r"""href="([^"]*)\"""", page)
+    assert all(f'id="{anchor.removeprefix("#")}"' in page for anchor in anchors)
     assert "http:" not in page
     assert "https:" not in page
-    assert "<script" not in page
 
 
-def test_page_shows_every_picture_and_method(folder):
+def test_page_shows_every_picture_with_words(folder):
     page = (folder / "report.html").read_text()
     pictures = [path.stem for path in folder.glob("*.png")]
     assert page.count("<img") == len(pictures)
-    for name in (*pictures, "truth", "map", "half"):
-        assert name in page
+    for name in pictures:
+        assert f'id="plot-{name}"' in page
+    alternatives = re.findall(r'<img alt="([^"]*)"', page)
+    assert all(len(text) > 30 for text in alternatives)
+    assert "pt (b): observed and expected. truth: chi2/ndf " in " ".join(alternatives)
+
+
+def test_filters_name_what_is_drawn(folder):
+    page = (folder / "report.html").read_text()
+    assert set(re.findall(r'data-observable="([^"]*)"', page)) >= {"pt", "pair_mass", "tag_counts"}
+    for category in ("b", "c-light", "2+ tags"):
+        assert f'<option value="{category}">' in page
+        assert f'data-category="{category}"' in page
+
+
+def test_page_says_where_it_comes_from(closure):
+    report = closure[1]
+    made = datetime(2026, 3, 4, 5, 6, tzinfo=UTC)
+    text = page(report, origin=Origin("hepsilon closure <x>", made))
+    assert "2026-03-04 05:06 UTC" in text
+    assert "hepsilon closure &lt;x&gt;" in text
+    assert "version of numpy" in text
+    assert "Efficiencies</h2>" not in text
+
+
+def test_page_shows_cards_and_trainings(points_network, toy_map, closure, tmp_path, monkeypatch):
+    monkeypatch.setattr(plotting, "closure_plots", lambda _: {})  # they are slow
+    efficiencies = {"map": toy_map, "net": points_network, "half": half}
+    write_closure(tmp_path, *closure, efficiencies)
+    text = (tmp_path / "report.html").read_text()
+    assert text.count("<img") == 1
+    assert "Training of net" in text
+    assert "<h3>map</h3>" in text
+    assert "<h3>half</h3>" not in text
+
+
+def test_pictures_in_other_formats(closure, tmp_path, monkeypatch):
+    plots = {"weights": Plot(Figure(), "weights")}
+    monkeypatch.setattr(plotting, "closure_plots", lambda _: plots)
+    write_closure(tmp_path, *closure, formats=("pdf", "svg"))
+    first = {path.name: path.read_bytes() for path in tmp_path.glob("weights.*")}
+    assert set(first) == {"weights.pdf", "weights.svg"}
+    assert first["weights.pdf"].startswith(b"%PDF")
+    write_closure(tmp_path, *closure, formats=("pdf", "svg"))
+    assert {path.name: path.read_bytes() for path in tmp_path.glob("weights.*")} == first
+    with pytest.raises(ConfigError, match="expected a picture ending in"):
+        save_figure(Figure(), tmp_path / "a.bmp")
 
 
 def test_page_escapes_names(folder):
@@ -110,7 +162,7 @@ def test_replicas_come_back_through_uhi(folder, closure):
 def rows_of(page, heading):
     """Cells of the first table after a heading, row by row."""
     table = page.split(f"<h2>{heading}</h2>")[1].split("</table>")[0]
-    return [re.findall(r"<t[hd]>(.*?)</t[hd]>", row) for row in table.split("<tr>")[1:]]
+    return [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in table.split("<tr>")[1:]]
 
 
 def test_page_has_a_table_of_numbers_of_tags(folder, closure):
@@ -141,7 +193,7 @@ def test_page_has_a_table_of_statistics(folder, closure):
 
 
 def test_page_without_conditions_has_no_numbers_of_tags(tmp_path, monkeypatch):
-    monkeypatch.setattr(plotting, "closure_figures", lambda _: {})  # they are slow
+    monkeypatch.setattr(plotting, "closure_plots", lambda _: {})  # they are slow
     write_closure(tmp_path, *closure_of(tagged_jets([2, 3]), {"half": half}, conditions={}))
     page = (tmp_path / "report.html").read_text()
     assert "Statistics" in page
@@ -149,7 +201,7 @@ def test_page_without_conditions_has_no_numbers_of_tags(tmp_path, monkeypatch):
 
 
 def test_several_working_points_are_reported(tmp_path, monkeypatch):
-    monkeypatch.setattr(plotting, "closure_figures", lambda _: {})
+    monkeypatch.setattr(plotting, "closure_plots", lambda _: {})
     output, found = closure_of(
         points_jets([2, 3, 0, 1, 4] * 6), {"same": true_points}, POINTS_TASK, working_point="M"
     )

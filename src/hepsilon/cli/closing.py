@@ -10,30 +10,68 @@ from hepsilon.cli.output import judged, say, table
 from hepsilon.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hepsilon.closure.model import Closure
     from hepsilon.config.file import Config
     from hepsilon.config.task import Task
+    from hepsilon.report.page import Origin
 
 __all__ = ["closure"]
 
 
 def closure(args: argparse.Namespace) -> Any:
     """Compare efficiencies with what was observed: closure.json, report and pictures."""
-    from hepsilon.closure import closure_report, run_closure
-    from hepsilon.closure.questions import differences, trained_on, warnings_of
     from hepsilon.closure.verdict import SEVERITY
+    from hepsilon.report.page import Origin
+    from hepsilon.report.samples import universality_rows, write_samples
     from hepsilon.report.tables import summary_rows
     from hepsilon.report.verdict import verdict_sentences
+
+    samples = dict(args.sample or ())
+    if bool(samples) == bool(args.files):
+        args.usage_error("expected either files or --sample NAME=FILES")
+    if len(samples) < len(args.sample or ()):
+        raise ConfigError("two samples have the same name")
+    origin = Origin(args.command_line)
+    if not samples:
+        reports, found = {"": _close(args, args.files, args.out, origin)}, None
+    else:
+        reports = {}
+        for name, files in samples.items():
+            say(f"sample {name}")
+            reports[name] = _close(args, [files], args.out / name, origin)
+        found = write_samples(args.out, reports, origin)
+        say(f"wrote {args.out}/index.html and universality.json")
+    statuses = [report.verdict.status for report in reports.values() if report.verdict]
+    worst = max(statuses, key=SEVERITY.index)
+    if args.fail_on and SEVERITY.index(worst) >= SEVERITY.index(args.fail_on):
+        args.exit_code = 3
+        say(f"verdict: {worst}, and so the exit code is 3 (--fail-on {args.fail_on})")
+    if args.json:
+        return found.as_dict() if found else reports[""].as_dict()
+    sentences = [judged(*pair) for report in reports.values() for pair in verdict_sentences(report)]
+    if found:
+        rows = universality_rows(found)
+        return [*sentences, table("closure chi2/ndf", rows.header, rows.rows)]
+    return [*sentences, table("closure chi2/ndf", *summary_rows(reports[""]))]
+
+
+def _close(args: argparse.Namespace, files: list[str], out: Path, origin: Origin) -> Closure:
+    """Closure of one sample, written into a folder."""
+    from hepsilon.closure import closure_report, run_closure
+    from hepsilon.closure.questions import differences, trained_on, warnings_of
     from hepsilon.report.writer import write_closure
 
-    config, efficiencies = _question(args)
+    config, efficiencies = _question(args, files)
     for warning in warnings_of(
-        differences(efficiencies, config.task), trained_on(efficiencies, args.files)
+        differences(efficiencies, config.task), trained_on(efficiencies, files)
     ):
         say(warning)
     options = _options(args, config.task)
     with executor_of(args) as executor:
         output = run_closure(
-            args.files,
+            files,
             config.task,
             efficiencies,
             config=config.input,
@@ -42,21 +80,14 @@ def closure(args: argparse.Namespace) -> Any:
             max_events=args.max_events,
             **options,
         )
-    report = closure_report(output, config.task, efficiencies, args.files, config.verdict)
-    write_closure(args.out, output, report)
-    say(f"wrote {args.out}/closure.json, report.html and pictures")
-    verdict = report.verdict
-    assert verdict is not None
-    if args.fail_on and SEVERITY.index(verdict.status) >= SEVERITY.index(args.fail_on):
-        args.exit_code = 3
-        say(f"verdict: {verdict.status}, and so the exit code is 3 (--fail-on {args.fail_on})")
-    if args.json:
-        return report.as_dict()
-    sentences = [judged(status, text) for status, text in verdict_sentences(report)]
-    return [*sentences, table("closure chi2/ndf", *summary_rows(report))]
+    report = closure_report(output, config.task, efficiencies, files, config.verdict)
+    formats = args.format or ["png"]
+    write_closure(out, output, report, efficiencies, formats=formats, origin=origin)
+    say(f"wrote {out}/closure.json, report.html and pictures")
+    return report
 
 
-def _question(args: argparse.Namespace) -> tuple[Config, dict[str, Any]]:
+def _question(args: argparse.Namespace, files: list[str]) -> tuple[Config, dict[str, Any]]:
     """Configuration, and the efficiencies by name; a first argument may be both."""
     from hepsilon.config.file import load_config
     from hepsilon.efficiencies.configuration import config_of_card
@@ -75,7 +106,7 @@ def _question(args: argparse.Namespace) -> tuple[Config, dict[str, Any]]:
         raise ConfigError("two efficiencies have the same name")
     if is_artifact(args.config):
         config = config_of_card(efficiencies[args.config.stem].card)
-        return _without_missing_truth(config, args.files), efficiencies
+        return _without_missing_truth(config, files), efficiencies
     return load_config(args.config), efficiencies
 
 

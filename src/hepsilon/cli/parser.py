@@ -6,6 +6,8 @@ import argparse
 import contextlib
 import json
 import logging
+import re
+import shlex
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
@@ -44,6 +46,7 @@ EXAMPLES = {
         hepsilon closure gnn.hepsilon test.root --out closure
         hepsilon closure training/gnn.toml test.root \\
             --efficiency map=map.hepsilon --efficiency gnn=gnn.hepsilon --out closure
+        hepsilon closure gnn.hepsilon --sample ttbar=tt.root --sample 'z=z/*.root' --out closures
         hepsilon closure training/tracks.toml rho.root --efficiency net=tracks.hepsilon \\
             --efficiency bins=bins.hepsilon --reconstructed TrackReco --out closure-rho""",
     "apply": """\
@@ -96,7 +99,7 @@ def _add_command(
         epilog="example:\n" + textwrap.indent(textwrap.dedent(EXAMPLES[name]), "  "),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.set_defaults(function=function, json=False, resumes="", exit_code=0)
+    parser.set_defaults(function=function, json=False, resumes="", exit_code=0, command_line="")
     return parser
 
 
@@ -126,10 +129,21 @@ def _init_command(parsers: Any) -> None:
     )
 
 
-def _files(parser: argparse.ArgumentParser, entries: int | None = None) -> None:
+def _named_sample(text: str) -> tuple[str, str]:
+    name, sign, files = text.partition("=")
+    if not (sign and files and re.fullmatch(r"[\w+-][\w.+-]*", name)):
+        raise argparse.ArgumentTypeError(
+            f"expected NAME=FILES with a name of letters, digits and _.+-, received {text!r}"
+        )
+    return name, files
+
+
+def _files(
+    parser: argparse.ArgumentParser, entries: int | None = None, *, optional: bool = False
+) -> None:
     parser.add_argument(
         "files",
-        nargs="+",
+        nargs="*" if optional else "+",
         metavar="FILE",
         help="ROOT, parquet or CSV: a path, a quoted pattern, a folder, a URL, FILE:tree, a list "
         "(.txt), or coffea's fileset (.json)",
@@ -292,7 +306,14 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="EFFICIENCY",
         help="model or map, which knows its question; or a configuration (.toml)",
     )
-    _files(command)
+    _files(command, optional=True)
+    command.add_argument(
+        "--sample",
+        type=_named_sample,
+        action="append",
+        metavar="NAME=FILES",
+        help="instead of FILE: a sample with a closure of its own; may be given several times",
+    )
     command.add_argument(
         "--efficiency",
         type=_named_path,
@@ -307,6 +328,12 @@ def build_parser() -> argparse.ArgumentParser:
         "--working-point",
         metavar="NAME",
         help="of several working points the one that counts tags (the loosest); name or number",
+    )
+    command.add_argument(
+        "--format",
+        choices=["png", "pdf", "svg"],
+        action="append",
+        help="format of the pictures (png); may be given several times",
     )
     command.add_argument(
         "--fail-on",
@@ -331,6 +358,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         ``closure --fail-on`` names, 130 after Ctrl-C.
     """
     args = build_parser().parse_args(argv)
+    args.command_line = shlex.join(["hepsilon", *(sys.argv[1:] if argv is None else argv)])
     as_command()
     handler = RichHandler(console=Console(stderr=True), show_path=False, show_time=False)
     logging.basicConfig(format="%(message)s", handlers=[handler])  # of others, warnings only

@@ -8,19 +8,22 @@ from typing import Any, Final
 from matplotlib.figure import Figure
 
 from hepsilon.plotting.inversion import (
-    inversion_figures,
+    inversion_plots,
     plot_corrected,
     plot_cross_section,
     plot_pulls_2d,
     plot_weights,
 )
 from hepsilon.plotting.models import plot_history, plot_map, plot_simulated_efficiency
+from hepsilon.plotting.plot import Plot
 from hepsilon.plotting.tag_counts import plot_gain, plot_tag_counts
-from hepsilon.plotting.tagging import plot_observable, plot_profile, plot_residuals, tagging_figures
+from hepsilon.plotting.tagging import plot_observable, plot_profile, plot_residuals, tagging_plots
 from hepsilon.processors.outputs import InversionOutput, Output, TaggingOutput
 
 __all__ = [
+    "Plot",
     "closure_figures",
+    "closure_plots",
     "plot_corrected",
     "plot_cross_section",
     "plot_gain",
@@ -36,11 +39,27 @@ __all__ = [
 ]
 
 
-FIGURES: Final[dict[type[Output], Callable[[Any], dict[str, Figure]]]] = {
-    TaggingOutput: tagging_figures,
-    InversionOutput: inversion_figures,
+PLOTS: Final[dict[type[Output], Callable[[Any], dict[str, Plot]]]] = {
+    TaggingOutput: tagging_plots,
+    InversionOutput: inversion_plots,
 }
-"""Function that draws all figures of a closure, by the type of the output."""
+"""Function that draws all plots of a closure, by the type of the output."""
+
+
+def closure_plots(output: Output) -> dict[str, Plot]:
+    """All plots of a closure, with what they show.
+
+    Parameters
+    ----------
+    output : TaggingOutput or InversionOutput
+        Output of the task's processor for one dataset.
+
+    Returns
+    -------
+    dict of str to Plot
+        Plots by file name (without suffix).
+    """
+    return PLOTS[type(output)](output)
 
 
 def closure_figures(output: Output) -> dict[str, Figure]:
@@ -56,4 +75,4 @@ def closure_figures(output: Output) -> dict[str, Figure]:
     dict of str to Figure
         Figures by file name (without suffix).
     """
-    return FIGURES[type(output)](output)
+    return {name: plot.figure for name, plot in closure_plots(output).items()}

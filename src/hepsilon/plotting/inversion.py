@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from hepsilon.arrays.types import Array
 from hepsilon.histograms.densities import differential
 from hepsilon.histograms.methods import GENERATED, SELECTED, TRUTH, one_method
+from hepsilon.plotting.plot import Plot
 from hepsilon.plotting.style import (
     LABELS,
     bin_width,
@@ -24,7 +25,7 @@ from hepsilon.plotting.style import (
 from hepsilon.processors.outputs import CorrectionMethod, InversionOutput
 
 __all__ = [
-    "inversion_figures",
+    "inversion_plots",
     "plot_corrected",
     "plot_cross_section",
     "plot_pulls_2d",
@@ -264,15 +265,15 @@ def _plot_residuals(output: InversionOutput) -> Figure:
     return figure
 
 
-def inversion_figures(output: InversionOutput) -> dict[str, Figure]:
-    """All figures of a closure by file name (without suffix)."""
-    figures = {}
+def inversion_plots(output: InversionOutput) -> dict[str, Plot]:
+    """All plots of a closure by file name (without suffix)."""
+    plots = {}
     for name, histogram in output.observables.items():
         if len(histogram.axes) == 2:
-            figures[name] = plot_corrected(output, name)
+            plots[name] = Plot(plot_corrected(output, name), "distribution", name)
         elif output.exact is not None:
-            figures[f"pulls_{name}"] = plot_pulls_2d(output, name)
-    figures["weights"] = plot_weights(output)
+            plots[f"pulls_{name}"] = Plot(plot_pulls_2d(output, name), "pulls", name)
+    plots["weights"] = Plot(plot_weights(output), "weights")
     if output.truth is not None and np.any(output.truth.divergence.counts() > 0):
-        figures["residuals"] = _plot_residuals(output)
-    return figures
+        plots["residuals"] = Plot(_plot_residuals(output), "residuals")
+    return plots

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -14,7 +15,7 @@ from matplotlib.ticker import LogFormatter
 
 from hepsilon._system.files import atomic_path
 from hepsilon.arrays.types import Array
-from hepsilon.errors import InputError
+from hepsilon.errors import ConfigError, InputError
 from hepsilon.histograms.densities import unit_of
 from hepsilon.histograms.methods import ALL, DIRECT, GENERATED, SELECTED, TRUTH
 from hepsilon.processors.outputs import Output, TruthHistograms
@@ -27,39 +28,72 @@ __all__ = [
     "known_truth",
     "log_scale",
     "method_colours",
+    "png",
     "ratio_of",
     "save_figure",
     "stacked_panels",
 ]
 
 
-def _png(figure: Figure) -> bytes:
+def png(figure: Figure) -> bytes:
+    """Give a figure as PNG.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+        Figure.
+
+    Returns
+    -------
+    bytes
+        Content of the file, which is equal for equal figures.
+    """
+    return _picture(figure, "png")
+
+
+def _picture(figure: Figure, suffix: str) -> bytes:
+    """Picture in a format, without the date and version that would make it differ."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
+    with matplotlib.rc_context({"svg.hashsalt": "hepsilon"}):
+        figure.savefig(buffer, format=suffix, dpi=110, metadata=METADATA[suffix])
     return buffer.getvalue()
 
 
 def save_figure(figure: Figure, path: Path) -> bytes:
-    """Write a figure as PNG, atomically, and return the picture.
+    """Write a figure, atomically, and return the picture.
 
     Parameters
     ----------
     figure : matplotlib.figure.Figure
         Figure.
     path : Path
-        File, ending in ``.png``.
+        File, ending in ``.png``, ``.pdf`` or ``.svg``.
 
     Returns
     -------
     bytes
         Content of the file.
+
+    Raises
+    ------
+    ConfigError
+        For another ending.
     """
-    picture = _png(figure)
+    suffix = path.suffix.removeprefix(".").lower()
+    if suffix not in METADATA:
+        raise ConfigError(f"{path}: expected a picture ending in {sorted(METADATA)}")
+    picture = _picture(figure, suffix)
     with atomic_path(path) as temporary:
         temporary.write_bytes(picture)
     return picture
 
 
+METADATA: dict[str, dict[str, Any]] = {
+    "png": {"Software": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+    "svg": {"Date": None, "Creator": None},
+}
+"""Metadata of pictures by format; what is None is left out."""
 # Colour-blind safe cycle of M. Petroff, "Accessible Color Sequences for Data Visualization"
 COLOURS = ("#f89c20", "#964a8b", "#5790fc", "#e42536", "#7a21dd", "#9c9ca1")
 LABELS = {

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from hepsilon.arrays.statistics import observed_efficiency
 from hepsilon.histograms.methods import ALL, DIRECT, OTHER, TAG_COUNTS, TRUTH, part_of
+from hepsilon.plotting.plot import Plot
 from hepsilon.plotting.style import (
     LABELS,
     bin_width,
@@ -26,7 +27,7 @@ from hepsilon.plotting.style import (
 from hepsilon.plotting.tag_counts import plot_gain, plot_tag_counts
 from hepsilon.processors.outputs import TaggingOutput
 
-__all__ = ["plot_observable", "plot_profile", "plot_residuals", "tagging_figures"]
+__all__ = ["plot_observable", "plot_profile", "plot_residuals", "tagging_plots"]
 
 
 def plot_observable(output: TaggingOutput, name: str, category: str = ALL) -> Figure:
@@ -233,23 +234,25 @@ def plot_pulls(output: TaggingOutput, name: str) -> Figure:
     return figure
 
 
-def tagging_figures(output: TaggingOutput) -> dict[str, Figure]:
-    """All figures of a closure by file name (without suffix)."""
-    figures = {}
+def tagging_plots(output: TaggingOutput) -> dict[str, Plot]:
+    """All plots of a closure by file name (without suffix)."""
+    plots = {}
     for name, histogram in output.observables.items():
         if name == TAG_COUNTS:
-            figures[name] = plot_tag_counts(output)
+            plots[name] = Plot(plot_tag_counts(output), "tag_counts", name)
             continue
         if len(histogram.axes) > 3:
-            figures[f"pulls_{name}"] = plot_pulls(output, name)
+            plots[f"pulls_{name}"] = Plot(plot_pulls(output, name), "pulls", name)
             continue
-        figures[f"gain_{name}"] = plot_gain(output, name)
         for category in histogram.axes["category"]:
             if not part_of(histogram, category=category).values().any():
                 continue
-            figures[_file_name(name, category, figures)] = plot_observable(output, name, category)
+            figure = plot_observable(output, name, category)
+            file_name = _file_name(name, category, plots)
+            plots[file_name] = Plot(figure, "distribution", name, category)
+        plots[f"gain_{name}"] = Plot(plot_gain(output, name), "gain", name)
     for name in output.profiles:
-        figures[f"efficiency_{name}"] = plot_profile(output, name)
+        plots[f"efficiency_{name}"] = Plot(plot_profile(output, name), "efficiency", name)
     if output.truth is not None and len(output.truth.residuals.axes["method"]):
-        figures["residuals"] = plot_residuals(output)
-    return figures
+        plots["residuals"] = Plot(plot_residuals(output), "residuals")
+    return plots

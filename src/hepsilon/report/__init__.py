@@ -3,7 +3,15 @@
 from hepsilon._system.files import write_text
 from hepsilon.plotting.style import save_figure
 from hepsilon.report.inversion import mean_chi2
+from hepsilon.report.samples import write_samples
 from hepsilon.report.tables import summary_rows
 from hepsilon.report.writer import write_closure
 
-__all__ = ["mean_chi2", "save_figure", "summary_rows", "write_closure", "write_text"]
+__all__ = [
+    "mean_chi2",
+    "save_figure",
+    "summary_rows",
+    "write_closure",
+    "write_samples",
+    "write_text",
+]

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import html
-
 import numpy as np
 
 from hepsilon.closure.model import AxisClosure, Closure
 from hepsilon.data.units import IN_GEV
 from hepsilon.histograms.observables import GEV, INVERSE_GEV
 from hepsilon.processors.observables import MANY_OUTSIDE
-from hepsilon.report.text import html_table
+from hepsilon.report.content import Section, Table
 
-__all__ = ["axes_section", "binning_toml"]
+__all__ = ["axes_sections", "binning_toml"]
 
 ORIGINS = {
     "given": "given",
@@ -20,10 +18,14 @@ ORIGINS = {
     "correction": "bin-by-bin correction",
     "sample": "proposed from the sample",
 }
+PROPOSED = (
+    "Ranges were proposed from the first events of the sample. To keep them for other samples, put "
+    "them into the configuration."
+)
 
 
-def axes_section(closure: Closure) -> str:
-    """HTML of the table of axes, of what was left out, and of the ranges that can be pinned.
+def axes_sections(closure: Closure) -> list[Section]:
+    """Section with the axes, what was left out, and the ranges that can be pinned.
 
     Parameters
     ----------
@@ -32,27 +34,23 @@ def axes_section(closure: Closure) -> str:
 
     Returns
     -------
-    str
-        HTML; empty where nothing is known about axes.
+    list of Section
+        One section; none where nothing is known about axes.
     """
     if not closure.axes and not closure.left_out:
-        return ""
+        return []
     header = ["observable", "range", "from", "entries", "NaN", "outside"]
-    text = f"<h2>Axes</h2>{html_table(header, _rows(closure))}"
-    many = _many(closure)
-    if many:
-        text += f'<p class="bad">Entries that no bin shows: {html.escape("; ".join(many))}</p>'
-    if closure.left_out:
-        listed = "; ".join(f"{name} ({why})" for name, why in closure.left_out.items())
-        text += f"<p>Observables that were left out: {html.escape(listed)}</p>"
-    toml = binning_toml(closure)
-    if toml:
-        text += (
-            "<details><summary>Ranges were proposed from the first events of the sample. To keep "
-            "them for other samples, put them into the configuration.</summary>"
-            f"<pre>{html.escape(toml)}</pre></details>"
+    many, toml = _many(closure), binning_toml(closure)
+    left_out = "; ".join(f"{name} ({why})" for name, why in closure.left_out.items())
+    return [
+        Section(
+            "Axes",
+            table=Table(header, _rows(closure)),
+            warnings=[f"Entries that no bin shows: {'; '.join(many)}"] if many else [],
+            remarks=[f"Observables that were left out: {left_out}"] if left_out else [],
+            folded=(PROPOSED, toml) if toml else None,
         )
-    return text
+    ]
 
 
 def _rows(closure: Closure) -> list[list[str]]:

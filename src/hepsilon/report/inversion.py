@@ -1,13 +1,11 @@
-"""Tables and page of a closure of efficiency inversion."""
+"""Tables and sections of a closure of efficiency inversion."""
 
 from __future__ import annotations
 
-import html
-
 from hepsilon.closure.model import Entry, InversionClosure, InversionEntry
+from hepsilon.report.content import Section, Table
 from hepsilon.report.text import (
     chi2_text,
-    html_table,
     number_text,
     outside_text,
     percent_text,
@@ -15,7 +13,31 @@ from hepsilon.report.text import (
     signed_text,
 )
 
-__all__ = ["inversion_body", "inversion_cells", "mean_chi2"]
+__all__ = ["inversion_cells", "inversion_sections", "mean_chi2"]
+
+AGREEMENT = (
+    "chi2 / ndf by the exact statistic: corrected minus generated, with the variance "
+    "sum w^2 (1 - E) / E over the generated events, which is one on "
+    "average for the true efficiency. yield, pull: relative difference of the total, "
+    "and in units of its error; 1D, 2D: means over all observables in one and in two "
+    "dimensions; KL: mean Kullback-Leibler divergence of the truth from the "
+    "efficiency per event."
+)
+RECONSTRUCTED_TEXT = (
+    "@reco: weights and observables from reconstructed momenta, with the variance "
+    "from the selected events; migrations between bins are not in it."
+)
+TOTALS = (
+    "HT: Horvitz-Thompson, the error given the generated events. bias: that of the "
+    "total without the noise of the responses, where the truth is known. Jensen: what "
+    "averaging the members of an ensemble leaves of the upward bias of 1/E, from "
+    "their spread."
+)
+NAIVE = (
+    "naive: the statistic of the reference code, which takes the corrected and the "
+    "generated histogram as independent though they share their events; it is below "
+    "one for a perfect efficiency."
+)
 
 
 def mean_chi2(entry: Entry) -> tuple[float | None, float | None]:
@@ -84,20 +106,20 @@ def _details(name: str, entry: InversionEntry) -> list[str]:
     ]
 
 
-def inversion_body(closure: InversionClosure, summary: str) -> str:
-    """HTML between the headline and the pictures.
+def inversion_sections(closure: InversionClosure, summary: Table) -> list[Section]:
+    """Sections between the verdict and the plots.
 
     Parameters
     ----------
     closure : InversionClosure
         Content of ``closure.json``.
-    summary : str
-        Table of chi2/ndf as HTML.
+    summary : Table
+        Table of chi2/ndf.
 
     Returns
     -------
-    str
-        HTML of text and tables.
+    list of Section
+        Agreement, totals, and chi2 of all observables.
     """
     header = ["method", "corrected", "HT error", "Poisson error", "generated", "bias", "Jensen"]
     header += ["effective events", "clipped (share of the weight)", "out of domain"]
@@ -105,23 +127,28 @@ def inversion_body(closure: InversionClosure, summary: str) -> str:
     counts = f"{closure.n_events:,} events, {closure.n_selected:,} selected"
     if closure.n_outside:
         counts += f", {closure.n_outside:,} outside the fiducial region (left out)"
-    return (
-        f"<p>{counts}, from {html.escape(', '.join(closure.files))}</p>"
-        "<h2>chi2 / ndf by the exact statistic</h2>"
-        "<p>Corrected minus generated, with the variance sum w<sup>2</sup> (1 - E) / E over the "
-        "generated events: one for the true efficiency. The model's own uncertainty is not "
-        "included. yield, pull: relative difference of the total, and in units of its error; 1D, "
-        "2D: means over all observables in one and in two dimensions; KL: mean Kullback-Leibler "
-        "divergence of the truth from the efficiency per event. @reco: weights and observables "
-        "from reconstructed momenta, "
-        "with the variance from the selected events; migrations between bins are not in it.</p>"
-        f"{summary}<h2>Totals</h2>"
-        "<p>HT: Horvitz-Thompson, the error given the generated events. bias: that of the total "
-        "without the noise of the responses, where the truth is known. Jensen: what averaging the "
-        "members of an ensemble leaves of the upward bias of 1/E, from their spread.</p>"
-        f"{html_table(header, details)}<h2>All observables</h2>"
-        "<p>naive: the statistic of the reference code, which takes the corrected and the "
-        "generated histogram as independent though they share their events; it is below one for "
-        "a perfect efficiency.</p>"
-        f"{html_table(*_chi2_rows(closure))}"
-    )
+    return [
+        Section(
+            "Agreement",
+            [
+                f"{counts}.",
+                AGREEMENT,
+                RECONSTRUCTED_TEXT,
+            ],
+            summary,
+        ),
+        Section(
+            "Totals",
+            [
+                TOTALS,
+            ],
+            Table(header, details),
+        ),
+        Section(
+            "All observables",
+            [
+                NAIVE,
+            ],
+            Table(*_chi2_rows(closure)),
+        ),
+    ]

@@ -3,37 +3,93 @@
 from __future__ import annotations
 
 import base64
-import html
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.resources import files
+from typing import Any
 
+import jinja2
+
+from hepsilon._version import __version__
 from hepsilon.arrays.repeats import repeats_text
 from hepsilon.closure.model import Closure, InversionClosure
 from hepsilon.closure.questions import warnings_of
-from hepsilon.report.axes import axes_section
+from hepsilon.report.axes import axes_sections
+from hepsilon.report.content import Picture, Section, Table
 from hepsilon.report.tables import presentation, summary_rows
-from hepsilon.report.text import html_table
-from hepsilon.report.verdict import verdict_section
+from hepsilon.report.verdict import sample_text, thresholds_text, verdict_items
 
-__all__ = ["page"]
+__all__ = ["EfficiencyPart", "Origin", "page", "png_url", "provenance_rows", "render"]
 
-STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 1100px; margin: 2rem auto; padding: 0 1rem;
-       color: #222; }
-table { border-collapse: collapse; margin: 1rem 0; } th, td { padding: .25rem .8rem;
-  text-align: right; border-bottom: 1px solid #ddd; } th:first-child, td:first-child {
-  text-align: left; } .bad { color: #b00020; font-weight: 600; }
-figure { display: inline-block; width: 48%; margin: .5rem 0; vertical-align: top; }
-figure.wide { width: 98%; } figure img { max-width: 100%; }
-.verdict ul { padding-left: 1.2rem; } .verdict > ul { list-style: none; padding-left: 0; }
-.verdict li { margin: .4rem 0; } .note { color: #555; font-size: 13px; }
-.pass, .warn, .fail { color: #fff; border-radius: .3rem; padding: .1rem .5rem; }
-.pass { background: #1b6e3c; } .warn { background: #8a5300; } .fail { background: #b00020; }
-p, li, figcaption { overflow-wrap: anywhere; } pre { overflow-x: auto; }
-@media (max-width: 640px) { body { margin: 1rem auto; } figure { width: 98%; } }
-.scroll { overflow-x: auto; } figcaption { text-align: center; color: #666; }
-"""
-WIDE = ("efficiency_", "pulls_", "residuals", "tag_counts")
-"""Pictures with several panels beside each other."""
+TEMPLATES = files("hepsilon.report") / "templates"
+
+
+@dataclass(frozen=True)
+class EfficiencyPart:
+    """Part of the page about one efficiency.
+
+    Attributes
+    ----------
+    name : str
+        Name of the efficiency.
+    card : Table
+        Its card: name and value.
+    picture : Picture or None
+        Curves of its training, where it was trained.
+    """
+
+    name: str
+    card: Table
+    picture: Picture | None = None
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Origin of a report.
+
+    Attributes
+    ----------
+    command : str
+        Command that made it; empty for one that was made from Python.
+    date : datetime
+        When it was made.
+    """
+
+    command: str = ""
+    date: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+
+def png_url(content: bytes) -> str:
+    """Give a picture (PNG) as a data URL, which needs no file."""
+    return f"data:image/png;base64,{base64.b64encode(content).decode()}"
+
+
+def render(template: str, **context: Any) -> str:
+    """Fill a template of this package; every value is escaped.
+
+    Parameters
+    ----------
+    template : str
+        File name of the template.
+    **context
+        Values by the names that the template uses.
+
+    Returns
+    -------
+    str
+        HTML that refers to no other file.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("hepsilon.report"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
+    text = environment.get_template(template).render(style=style, version=__version__, **context)
+    return text + "\n"
 
 
 def _repeats(closure: Closure) -> list[str]:
@@ -46,37 +102,81 @@ def _repeats(closure: Closure) -> list[str]:
     return [f"warning: {repeats_text(repeated.count, closure.n_selected)}"]
 
 
-def page(closure: Closure, pictures: Mapping[str, bytes]) -> str:
+def provenance_rows(closure: Closure, origin: Origin) -> list[list[str]]:
+    """Date, command, artifacts and versions.
+
+    Parameters
+    ----------
+    closure : TaggingClosure or InversionClosure
+        Content of ``closure.json``.
+    origin : Origin
+        Command and date.
+
+    Returns
+    -------
+    list of list of str
+        Name and value.
+    """
+    rows = [["date", f"{origin.date:%Y-%m-%d %H:%M} UTC"]]
+    rows += [["command", origin.command]] if origin.command else []
+    for name, digest in closure.model_hash.items():
+        rows.append([f"efficiency {name}", digest or "not from a file"])
+    return rows + [[f"version of {name}", text] for name, text in closure.versions.items()]
+
+
+def _provenance(closure: Closure, origin: Origin) -> Section:
+    """Everything that made the closure, and its files."""
+    rows = provenance_rows(closure, origin)
+    rows += [["events", f"{closure.n_events:,}"]]
+    rows += [["file", name] for name in closure.files]
+    return Section("Provenance", table=Table(["", "value"], rows))
+
+
+def _each_once(names: Iterable[str]) -> list[str]:
+    return [name for name in dict.fromkeys(names) if name]
+
+
+def page(
+    closure: Closure,
+    pictures: Sequence[Picture] = (),
+    efficiencies: Sequence[EfficiencyPart] = (),
+    origin: Origin | None = None,
+) -> str:
     """The report page, pictures inside.
 
     Parameters
     ----------
     closure : TaggingClosure or InversionClosure
         Content of ``closure.json``.
-    pictures : mapping of str to bytes
-        Pictures (PNG) by name.
+    pictures : sequence of Picture, optional
+        Pictures in the order of the page.
+    efficiencies : sequence of EfficiencyPart, optional
+        Cards and training curves of the efficiencies.
+    origin : Origin, optional
+        Command and date; by default no command, and now.
 
     Returns
     -------
     str
         HTML that refers to no other file.
     """
-    images = "".join(
-        f'<figure class="{"wide" if name.startswith(WIDE) else ""}"><img alt="{html.escape(name)}" '
-        f'src="data:image/png;base64,{base64.b64encode(png).decode()}">'
-        f"<figcaption>{html.escape(name)}</figcaption></figure>"
-        for name, png in pictures.items()
-    )
-    warnings = [*warnings_of(closure.differences, closure.trained_on), *_repeats(closure)]
-    notes = "".join(f'<p class="bad">{html.escape(warning)}</p>' for warning in warnings)
-    notes += "".join(
-        f"<p>{html.escape(name)} was chosen by its validation loss: {html.escape(text)}</p>"
-        for name, text in closure.compared.items()
-    )
-    body = presentation(closure).body(closure, html_table(*summary_rows(closure)))
-    return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>hepsilon closure</title>'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<style>{STYLE}</style><h1>Closure</h1>{verdict_section(closure)}{notes}{body}"
-        f"{axes_section(closure)}<h2>Distributions</h2>{images}</html>\n"
+    summary = Table(*summary_rows(closure))
+    compared: Mapping[str, str] = closure.compared
+    return render(
+        "closure.html",
+        title=f"Closure of {sample_text(closure)}" if closure.files else "Closure",
+        verdict=closure.verdict,
+        items=verdict_items(closure),
+        thresholds=thresholds_text(closure.verdict.thresholds) if closure.verdict else "",
+        warnings=[*warnings_of(closure.differences, closure.trained_on), *_repeats(closure)],
+        remarks=[
+            f"{name} was chosen by its validation loss: {text}" for name, text in compared.items()
+        ],
+        sections=[*presentation(closure).sections(closure, summary), *axes_sections(closure)],
+        pictures=pictures,
+        observables=_each_once(picture.observable for picture in pictures),
+        categories=_each_once(picture.category for picture in pictures),
+        efficiencies=efficiencies,
+        provenance=_provenance(closure, origin or Origin()),
+        script=(TEMPLATES / "filters.js").read_text(encoding="utf-8"),
     )

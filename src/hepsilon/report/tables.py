@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from hepsilon.closure.model import Closure, InversionClosure, TaggingClosure
-from hepsilon.report.inversion import inversion_body, inversion_cells
-from hepsilon.report.tagging import tagging_body, tagging_cells
+from hepsilon.report.content import Section, Table
+from hepsilon.report.inversion import inversion_cells, inversion_sections
+from hepsilon.report.tagging import tagging_cells, tagging_sections
 from hepsilon.report.text import divergence_text
 
 __all__ = ["PRESENTATIONS", "Presentation", "presentation", "summary_rows"]
@@ -22,17 +23,17 @@ class Presentation:
     ----------
     cells : callable
         Header and cells of the summary, one row for each efficiency, from a closure.
-    body : callable
-        HTML of the page, from a closure and its summary as HTML.
+    sections : callable
+        Sections of the page, from a closure and its summary.
     """
 
     cells: Callable[[Any], tuple[list[str], list[list[str]]]]
-    body: Callable[[Any, str], str]
+    sections: Callable[[Any, Table], list[Section]]
 
 
 PRESENTATIONS: Final[dict[type[Closure], Presentation]] = {
-    TaggingClosure: Presentation(tagging_cells, tagging_body),
-    InversionClosure: Presentation(inversion_cells, inversion_body),
+    TaggingClosure: Presentation(tagging_cells, tagging_sections),
+    InversionClosure: Presentation(inversion_cells, inversion_sections),
 }
 
 

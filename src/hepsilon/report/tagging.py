@@ -1,14 +1,25 @@
-"""Tables and page of a closure of truth tagging."""
+"""Tables and sections of a closure of truth tagging."""
 
 from __future__ import annotations
 
-import html
-
 from hepsilon.closure.model import TaggingClosure
 from hepsilon.histograms.methods import ALL, TRUTH
-from hepsilon.report.text import chi2_text, html_table, number_text, outside_text, signed_text
+from hepsilon.report.content import Section, Table
+from hepsilon.report.text import chi2_text, number_text, outside_text, signed_text
 
-__all__ = ["tagging_body", "tagging_cells"]
+__all__ = ["tagging_cells", "tagging_sections"]
+
+AGREEMENT = (
+    "chi2 / ndf by the exact statistic: observed minus expected, with the variance "
+    "sum w^2 p (1 - p), which is one on average for the true "
+    "efficiency. yield: pull of the total; KL: mean Kullback-Leibler divergence of the "
+    "truth from the efficiency per object."
+)
+STATISTICS = (
+    "Effective number of events, (sum w)^2 / variance, of all bins together: "
+    "of direct tagging, and of truth tagging with the variance of the efficiency "
+    "itself over its replicas (in brackets without)."
+)
 
 
 def tagging_cells(closure: TaggingClosure) -> tuple[list[str], list[list[str]]]:
@@ -22,18 +33,18 @@ def tagging_cells(closure: TaggingClosure) -> tuple[list[str], list[list[str]]]:
     return ["yield", *names], rows
 
 
-def _tag_counts_section(closure: TaggingClosure) -> str:
+def _tag_counts(closure: TaggingClosure) -> list[Section]:
     """Events by number of tags."""
     by_method = {name: e.tag_counts[ALL] for name, e in closure.efficiency.items() if e.tag_counts}
     if not by_method:
-        return ""
+        return []
     header = ["tags", "observed", *(f"{name} (pull)" for name in by_method)]
     rows = []
     for tags, first in next(iter(by_method.values())).items():
         counts = [counts[tags] for counts in by_method.values()]
         cells = [f"{number_text(c.expected)} ({signed_text(c.pull)})" for c in counts]
         rows.append([tags, number_text(first.observed), *cells])
-    return f"<h2>Numbers of tags</h2>{html_table(header, rows)}"
+    return [Section("Numbers of tags", table=Table(header, rows))]
 
 
 def _gain_rows(closure: TaggingClosure) -> tuple[list[str], list[list[str]]]:
@@ -59,38 +70,43 @@ def _gain_rows(closure: TaggingClosure) -> tuple[list[str], list[list[str]]]:
     return header, rows
 
 
-def tagging_body(closure: TaggingClosure, summary: str) -> str:
-    """HTML between the headline and the pictures.
+def tagging_sections(closure: TaggingClosure, summary: Table) -> list[Section]:
+    """Sections between the verdict and the plots.
 
     Parameters
     ----------
     closure : TaggingClosure
         Content of ``closure.json``.
-    summary : str
-        Table of chi2/ndf as HTML.
+    summary : Table
+        Table of chi2/ndf.
 
     Returns
     -------
-    str
-        HTML of text and tables.
+    list of Section
+        Agreement, totals, numbers of tags and statistics.
     """
     details = [
         [name, number_text(e.overall.observed), number_text(e.overall.expected), outside_text(e)]
         for name, e in closure.efficiency.items()
     ]
-    counts = f"{closure.n_events:,} events, {closure.n_objects:,} objects"
-    return (
-        f"<p>{counts} from {html.escape(', '.join(closure.files))}</p>"
-        "<h2>chi2 / ndf by the exact statistic</h2>"
-        "<p>Observed minus expected, with the variance sum w<sup>2</sup> p (1 - p): one for the "
-        "true efficiency. The model's own uncertainty is not included. yield: pull of the total; "
-        "KL: mean Kullback-Leibler divergence of the truth from the efficiency per object.</p>"
-        f"{summary}<h2>Totals</h2>"
-        f"{html_table(['efficiency', 'observed', 'expected', 'out of domain'], details)}"
-        f"{_tag_counts_section(closure)}"
-        "<h2>Statistics</h2>"
-        "<p>Effective number of events, (sum w)<sup>2</sup> / variance, of all bins together: of "
-        "direct tagging, and of truth tagging with the variance of the efficiency itself over its "
-        "replicas (in brackets without).</p>"
-        f"{html_table(*_gain_rows(closure))}"
-    )
+    return [
+        Section(
+            "Agreement",
+            [
+                f"{closure.n_events:,} events with {closure.n_objects:,} objects.",
+                AGREEMENT,
+            ],
+            summary,
+        ),
+        Section(
+            "Totals", table=Table(["efficiency", "observed", "expected", "out of domain"], details)
+        ),
+        *_tag_counts(closure),
+        Section(
+            "Statistics",
+            [
+                STATISTICS,
+            ],
+            Table(*_gain_rows(closure)),
+        ),
+    ]

@@ -1,8 +1,6 @@
-"""Numbers as text, and tables as HTML."""
+"""Numbers as text."""
 
 from __future__ import annotations
-
-import html
 
 from hepsilon.closure.model import Entry, ObservableClosure
 from hepsilon.histograms.methods import ALL
@@ -10,7 +8,6 @@ from hepsilon.histograms.methods import ALL
 __all__ = [
     "chi2_text",
     "divergence_text",
-    "html_table",
     "number_text",
     "outside_text",
     "percent_text",
@@ -86,25 +83,3 @@ def divergence_text(entry: Entry) -> str:
 def outside_text(entry: Entry) -> str:
     """Number and share of objects or events outside the domain."""
     return f"{entry.out_of_domain.count} ({entry.out_of_domain.share:.2%})"
-
-
-def html_table(header: list[str], rows: list[list[str]]) -> str:
-    """Table as HTML, in a box that scrolls sideways where the page is narrow.
-
-    Parameters
-    ----------
-    header : list of str
-        Names of the columns.
-    rows : list of list of str
-        Cells of every row, as plain text.
-
-    Returns
-    -------
-    str
-        HTML.
-    """
-    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
-    )
-    return f'<div class="scroll"><table><tr>{head}</tr>{body}</table></div>'

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from hepsilon.closure.judgement import Role, Status, Verdict
 from hepsilon.closure.model import Closure
+from hepsilon.config.verdict import VerdictConfig
 
-__all__ = ["verdict_section", "verdict_sentences"]
+__all__ = ["Sentence", "sample_text", "thresholds_text", "verdict_items", "verdict_sentences"]
 
 MANY_FILES = 3
 ROLES: dict[Role, str] = {
@@ -19,15 +20,55 @@ ROLES: dict[Role, str] = {
 }
 
 
-def _sample(closure: Closure) -> str:
+def sample_text(closure: Closure) -> str:
     """Name of the sample: its files, or their number."""
     files = closure.files
     return ", ".join(files) if len(files) <= MANY_FILES else f"{files[0]} and {len(files) - 1} more"
 
 
 def _subject(closure: Closure, verdict: Verdict, method: str) -> str:
-    on = f" on {_sample(closure)}" if closure.files else ""
+    on = f" on {sample_text(closure)}" if closure.files else ""
     return f"{method}{ROLES[verdict.methods[method].role]}{on}"
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """Verdict on one method: a word, its subject, and the reasons.
+
+    Attributes
+    ----------
+    status : {"pass", "warn", "fail"}
+        The verdict.
+    subject : str
+        Method and sample.
+    reasons : list of str
+        Reasons; the first one belongs into the sentence.
+    """
+
+    status: Status
+    subject: str
+    reasons: list[str]
+
+
+def verdict_items(closure: Closure) -> list[Sentence]:
+    """Verdicts on all methods; none without a verdict.
+
+    Parameters
+    ----------
+    closure : TaggingClosure or InversionClosure
+        Content of ``closure.json``.
+
+    Returns
+    -------
+    list of Sentence
+        One for each method.
+    """
+    verdict = closure.verdict
+    return [
+        Sentence(judged.status, _subject(closure, verdict, method), judged.reasons)
+        for method, judged in (verdict.methods if verdict else {}).items()
+        if verdict is not None
+    ]
 
 
 def verdict_sentences(closure: Closure) -> Iterator[tuple[Status, str]]:
@@ -45,50 +86,17 @@ def verdict_sentences(closure: Closure) -> Iterator[tuple[Status, str]]:
     sentence : str
         Method, sample and all reasons.
     """
-    verdict = closure.verdict
-    for method, judged in (verdict.methods if verdict else {}).items():
-        assert verdict is not None
-        yield judged.status, f"{_subject(closure, verdict, method)}: {'; '.join(judged.reasons)}"
+    for item in verdict_items(closure):
+        yield item.status, f"{item.subject}: {'; '.join(item.reasons)}"
 
 
-def _item(closure: Closure, verdict: Verdict, method: str) -> str:
-    """One method: the verdict in colour and as a word, one sentence, and the other reasons."""
-    judged = verdict.methods[method]
-    first, *others = map(html.escape, judged.reasons)
-    more = "".join(f"<li>{reason}</li>" for reason in others)
+def thresholds_text(thresholds: VerdictConfig) -> str:
+    """Sentences on the thresholds that decide a verdict."""
+    t = thresholds
     return (
-        f'<li><strong class="{judged.status}">{judged.status}</strong> '
-        f"<b>{html.escape(_subject(closure, verdict, method))}</b>: {first}."
-        + (f"<ul>{more}</ul>" if more else "")
-        + "</li>"
-    )
-
-
-def verdict_section(closure: Closure) -> str:
-    """HTML of the verdict; empty without one.
-
-    Parameters
-    ----------
-    closure : TaggingClosure or InversionClosure
-        Content of ``closure.json``.
-
-    Returns
-    -------
-    str
-        HTML that begins the page.
-    """
-    verdict = closure.verdict
-    if verdict is None:
-        return ""
-    items = "".join(_item(closure, verdict, method) for method in verdict.methods)
-    t = verdict.thresholds
-    return (
-        f'<section class="verdict"><p>Verdict: <strong class="{verdict.status}">{verdict.status}'
-        f"</strong></p><ul>{items}</ul>"
-        f'<p class="note">A difference is clear with a p-value below {t.p_value:g}, adjusted for '
-        f"all that is looked at, and large above {100 * t.total:g} % in the total or "
-        f"{100 * t.bin:g} % in a bin: clear and large fails, one of both warns. The p-values "
-        "contain the statistical error of this sample alone, not that of the efficiency. Tolerated "
-        f"outside of the domain: {100 * t.out_of_domain:g} %, below the floor: "
-        f"{100 * t.clipped:g} % of the weight.</p></section>"
+        f"A difference is clear with a p-value below {t.p_value:g}, adjusted for all that is "
+        f"looked at, and large above {100 * t.total:g} % in the total or {100 * t.bin:g} % in a "
+        "bin: clear and large fails, one of both warns. The p-values contain the statistical "
+        "error of this sample alone, not that of the efficiency. Tolerated outside of the domain: "
+        f"{100 * t.out_of_domain:g} %, below the floor: {100 * t.clipped:g} % of the weight."
     )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import uhi.io.json
 
@@ -11,14 +13,26 @@ from hepsilon import plotting
 from hepsilon._system.files import write_text
 from hepsilon._system.progress import progress_bar
 from hepsilon.closure.model import Closure
-from hepsilon.plotting.style import save_figure
+from hepsilon.efficiencies.card_text import card_rows
+from hepsilon.efficiencies.cards import NetworkCard
+from hepsilon.plotting.style import png, save_figure
 from hepsilon.processors.outputs import Output
-from hepsilon.report.page import page
+from hepsilon.report.captions import caption_of, title_of
+from hepsilon.report.content import Picture, Table
+from hepsilon.report.page import EfficiencyPart, Origin, page, png_url
 
 __all__ = ["write_closure"]
 
 
-def write_closure(out: str | Path, output: Output, report: Closure) -> None:
+def write_closure(
+    out: str | Path,
+    output: Output,
+    report: Closure,
+    efficiencies: Mapping[str, Any] | None = None,
+    *,
+    formats: Iterable[str] = ("png",),
+    origin: Origin | None = None,
+) -> None:
     """Write ``closure.json``, ``report.html``, ``histograms.json`` and pictures into a folder.
 
     The histograms are in the UHI serialisation: ``json.load(file, object_hook=
@@ -32,17 +46,43 @@ def write_closure(out: str | Path, output: Output, report: Closure) -> None:
         Output of the task's processor for one dataset.
     report : TaggingClosure or InversionClosure
         Closure from :func:`hepsilon.closure.closure_report`.
+    efficiencies : mapping of str to object, optional
+        Efficiencies by name; the page shows their cards and the curves of their trainings.
+    formats : iterable of str, default ("png",)
+        Formats of the pictures in the folder: ``"png"``, ``"pdf"``, ``"svg"``.
+    origin : Origin, optional
+        Command and date, for the page.
     """
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
-    figures = plotting.closure_figures(output)
-    pictures = {}
-    with progress_bar("plots", len(figures)) as advance:
-        for name, figure in figures.items():
-            pictures[name] = save_figure(figure, folder / f"{name}.png")
+    plots = plotting.closure_plots(output)
+    pictures = []
+    with progress_bar("plots", len(plots)) as advance:
+        for name, plot in plots.items():
+            for suffix in formats:
+                save_figure(plot.figure, folder / f"{name}.{suffix}")
+            title, caption = title_of(report, plot), caption_of(report, plot)
+            data = png_url(png(plot.figure))
+            shown = Picture(name, title, caption, data, plot.observable, plot.category, plot.wide)
+            pictures.append(shown)
             advance()
+    parts = [_part(name, efficiency) for name, efficiency in (efficiencies or {}).items()]
     histograms = json.dumps(output.histograms, default=uhi.io.json.default)
     write_text(folder / "histograms.json", histograms)
     content = json.dumps(report.as_dict(), indent=1, allow_nan=False)
     write_text(folder / "closure.json", content + "\n")
-    write_text(folder / "report.html", page(report, pictures))
+    known = [part for part in parts if part is not None]
+    write_text(folder / "report.html", page(report, pictures, known, origin))
+
+
+def _part(name: str, efficiency: Any) -> EfficiencyPart | None:
+    """Card of an efficiency, and the curves of its training; None without a card."""
+    card = getattr(efficiency, "card", None)
+    if card is None:
+        return None
+    picture = None
+    if isinstance(card, NetworkCard):
+        data = png_url(png(plotting.plot_history(card)))
+        caption = "Cross-entropy by epoch; the epoch that was kept is marked."
+        picture = Picture(f"training-{name}", f"Training of {name}", caption, data)
+    return EfficiencyPart(name, Table(["", "value"], card_rows(card)), picture)

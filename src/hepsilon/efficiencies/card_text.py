@@ -1,0 +1,112 @@
+"""Text of the card of an artifact, for terminal and page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["candidate_cells", "card_rows"]
+
+
+def _feature_text(feature: Any) -> str:
+    if feature.kind == "categorical":
+        return f"one of {list(feature.categories)}"
+    covered = "" if feature.low is None else f"{feature.low:.6g} to {feature.high:.6g}"
+    return f"{covered} {feature.unit} ({feature.kind})"
+
+
+def _numbers_text(numbers: Any) -> str:
+    """Numbers of objects in an event that the training covered."""
+    never = f", never {', '.join(map(str, numbers.gaps))}" if numbers.gaps else ""
+    return f"{numbers.low} to {numbers.high}{never}"
+
+
+def _file_text(file: Any) -> str:
+    """Size and identity of a file, and the hash of its content where that is known."""
+    size = "" if file.size is None else f"{file.size:,} bytes"
+    digest = "" if file.sha256 is None else f"sha256 {file.sha256[:16]}"
+    return ", ".join(text for text in (size, file.identity, digest) if text)
+
+
+def _bins_text(edges: Any) -> str:
+    """Number of bins of one axis, or of several."""
+    axes = edges if isinstance(edges[0], tuple) else (edges,)
+    return " x ".join(str(len(axis) - 1) for axis in axes)
+
+
+def candidate_cells(each: Any, selection: Any) -> list[str]:
+    """Row of one architecture that ``"auto"`` compared.
+
+    Parameters
+    ----------
+    each : CandidateCard
+        The architecture.
+    selection : SelectionCard
+        The comparison, as the card of a network has it.
+
+    Returns
+    -------
+    list of str
+        Name, loss, difference to the best one with its error, seconds, parameters, and a note.
+    """
+    kept = "kept" if each.name == selection.chosen else ""
+    if each.loss is None:
+        return [each.name, "-", "-", "-", "-", "; ".join(filter(None, (kept, each.reason)))]
+    return [
+        each.name,
+        f"{each.loss:.5f}",
+        f"{each.difference:.5f} +- {each.error:.5f}",
+        f"{each.seconds:.1f}",
+        f"{each.parameters:,}",
+        kept,
+    ]
+
+
+def _selection_rows(selection: Any) -> list[list[str]]:
+    """Rows of the comparison for people, and what it advises."""
+    rows = []
+    for each in selection.candidates:
+        _, loss, difference, seconds, parameters, note = candidate_cells(each, selection)
+        text = f"loss {loss}, {difference} above the best, {parameters} parameters, {seconds} s"
+        cells = [] if each.loss is None else [text]
+        rows.append([f"candidate {each.name}", "; ".join(filter(None, (*cells, note)))])
+    return rows + ([["advice", selection.advice]] if selection.advice else [])
+
+
+def card_rows(card: Any) -> list[list[str]]:
+    """Rows for people: one feature, one file, one member a line.
+
+    Parameters
+    ----------
+    card : Record
+        Card of an artifact.
+
+    Returns
+    -------
+    list of list of str
+        Name and value.
+    """
+    special = {"features", "files", "members", "edges", "sample", "selection", "out_of_fold"}
+    special |= {"importance"}
+    others = {
+        k: v for k, v in card.model_dump(mode="json", exclude_none=True).items() if k not in special
+    }
+    rows = [[f"task {name}", str(value)] for name, value in others.pop("task").items()]
+    rows += [[f"feature {f.name}", _feature_text(f)] for f in card.features.features]
+    if card.features.multiplicity is not None:
+        rows.append(["objects in an event", _numbers_text(card.features.multiplicity)])
+    rows += [[f"bins {n}", _bins_text(e)] for n, e in getattr(card, "edges", {}).items()]
+    rows += [[k, str(v)] for k, v in others.items()]
+    for part in card.sample.categories if card.sample else ():
+        worth = f"{part.n} {card.sample.unit}, worth {part.n_effective:.1f} of equal weight"
+        rows.append([f"sample {part.category}", worth])
+    for number, member in enumerate(getattr(card, "members", ())):
+        best = member.history[member.best_epoch - 1]
+        kept = f"epoch {best.epoch} of {len(member.history)}"
+        rows.append([f"member {number + 1}", f"{kept}, validation loss {best.validation_loss:.5f}"])
+    if (found := getattr(card, "out_of_fold", None)) is not None:
+        text = f"{found.loss:.5f} +- {found.error:.5f} of {found.n_events:,} events"
+        rows.append(["out-of-fold loss", text])
+    rows += [[f"importance {i.feature}", str(i)] for i in getattr(card, "importance", ())]
+    if getattr(card, "selection", None) is not None:
+        rows += _selection_rows(card.selection)
+    return rows + [[f"file {f.name}", _file_text(f)] for f in card.files]

@@ -1,0 +1,122 @@
+"""Index of the closures of several samples: verdicts, and a table of methods and samples."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import quote
+
+from hepsilon._system.files import write_text
+from hepsilon.closure.model import Closure
+from hepsilon.closure.universality import MethodAgreement, Universality, universality
+from hepsilon.report.content import Section, Table
+from hepsilon.report.page import Origin, provenance_rows, render
+from hepsilon.report.text import percent_text, ratio_text, signed_text
+from hepsilon.report.verdict import verdict_items
+
+__all__ = ["samples_page", "universality_rows", "write_samples"]
+
+MEANING = (
+    "chi2 / ndf by the exact statistic, of all categories together. An efficiency that depends on "
+    "all that matters agrees on every sample; one that averages over something agrees only where "
+    "that is distributed as in its training."
+)
+
+
+def universality_rows(found: Universality) -> Table:
+    """Table of methods and samples against observables.
+
+    Parameters
+    ----------
+    found : Universality
+        Closures side by side.
+
+    Returns
+    -------
+    Table
+        One row for each method and sample: verdict, total, and chi2/ndf of every observable.
+    """
+    methods = dict.fromkeys(m for entries in found.samples.values() for m in entries)
+    rows = [
+        [f"{method} on {sample}", *_cells(entries[method], found.observables)]
+        for method in methods
+        for sample, entries in found.samples.items()
+        if method in entries
+    ]
+    header = ["method and sample", "verdict", "p-value", "total", "pull", *found.observables]
+    return Table(header, rows)
+
+
+def _cells(method: MethodAgreement, observables: list[str]) -> list[str]:
+    found = [method.observables.get(name) for name in observables]
+    return [
+        method.status or "-",
+        "-" if method.p_value is None else f"{method.p_value:.2g}",
+        percent_text(method.relative_difference),
+        signed_text(method.pull),
+        *("-" if o is None else ratio_text(o.chi2, o.ndf) for o in found),
+    ]
+
+
+def samples_page(closures: Mapping[str, Closure], origin: Origin | None = None) -> str:
+    """Page with the verdicts of all samples and links to their reports.
+
+    Parameters
+    ----------
+    closures : mapping of str to TaggingClosure or InversionClosure
+        Closures by the name of the sample, which is the folder of its report.
+    origin : Origin, optional
+        Command and date; by default no command, and now.
+
+    Returns
+    -------
+    str
+        HTML that refers to the reports only.
+    """
+    found = universality(closures)
+    samples = [
+        {
+            "name": name,
+            "address": f"{quote(name)}/report.html",
+            "sentences": verdict_items(closure),
+        }
+        for name, closure in closures.items()
+    ]
+    origin_rows = provenance_rows(next(iter(closures.values())), origin or Origin())
+    return render(
+        "samples.html",
+        title=f"Closure of {len(closures)} samples",
+        status=found.status,
+        samples=samples,
+        sections=[
+            Section("Agreement by method and sample", [MEANING], universality_rows(found)),
+            Section("Provenance", table=Table(["", "value"], origin_rows)),
+        ],
+    )
+
+
+def write_samples(
+    out: str | Path, closures: Mapping[str, Closure], origin: Origin | None = None
+) -> Universality:
+    """Write ``index.html`` and ``universality.json`` beside the folders of the samples.
+
+    Parameters
+    ----------
+    out : str or Path
+        Folder with one folder for each sample.
+    closures : mapping of str to TaggingClosure or InversionClosure
+        Closures by the name of the sample.
+    origin : Origin, optional
+        Command and date, for the page.
+
+    Returns
+    -------
+    Universality
+        Content of ``universality.json``.
+    """
+    found = universality(closures)
+    content = json.dumps(found.as_dict(), indent=1, allow_nan=False)
+    write_text(Path(out) / "universality.json", content + "\n")
+    write_text(Path(out) / "index.html", samples_page(closures, origin))
+    return found

@@ -1,0 +1,82 @@
+"""The report page in a real browser: filters work, nothing overflows, nothing is logged."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from hepsilon.closure import closure_report
+from hepsilon.histograms import JET_OBSERVABLES
+from hepsilon.processors import TruthTagging
+from hepsilon.report import write_closure, write_samples
+from tests.helpers.toys import TASK, events_of, half, tagged_jets
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+BROWSER = next(filter(None, map(shutil.which, NAMES)), None)
+pytestmark = pytest.mark.skipif(BROWSER is None, reason=f"there is no browser: {NAMES}")
+
+OVERFLOW = """<script>
+document.title = "width " + document.documentElement.scrollWidth + " of " + window.innerWidth;
+</script>"""
+CHOOSE = """<script>
+const form = document.querySelector(".filters");
+form.elements.namedItem("observable").value = "pt";
+form.elements.namedItem("text").value = "(b)";
+form.dispatchEvent(new Event("input"));
+document.title = form.querySelector("output").value;
+</script>"""
+
+
+def visit(page: Path, script: str, width: int = 1400) -> tuple[str, str]:
+    """Open a copy of a page that ends with a script; give its title and the browser's log."""
+    copy = page.with_name(f"copy-{page.name}")
+    copy.write_text(page.read_text().replace("</body>", f"{script}</body>"))
+    arguments = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"]
+    arguments += [f"--window-size={width},900", "--dump-dom", copy.as_uri()]
+    done = subprocess.run(
+        [str(BROWSER), *arguments], capture_output=True, text=True, timeout=300, check=True
+    )
+    found = re.search(r"<title>(.*?)</title>", done.stdout)
+    assert found
+    return found[1], done.stderr
+
+
+@pytest.fixture(scope="module")
+def folder(toy_map, tmp_path_factory):
+    out = tmp_path_factory.mktemp("browser")
+    efficiencies = {"map": toy_map, "half": half}
+    observables = [o for o in JET_OBSERVABLES if o.name in ("pt", "pair_mass")]
+    processor = TruthTagging(TASK, efficiencies, observables=observables)
+    output = processor.process(events_of(tagged_jets([2, 3, 0, 1] * 30)))["sample"]
+    report = closure_report(output, TASK, efficiencies, ["a" * 60 + ".root"])
+    write_closure(out / "sample", output, report, efficiencies)
+    write_samples(out, {"sample": report})
+    return out
+
+
+@pytest.mark.parametrize("name", ["sample/report.html", "index.html"])
+@pytest.mark.parametrize("width", [1400, 390])
+def test_nothing_overflows_and_nothing_is_logged(folder, name, width):
+    title, log = visit(folder / name, OVERFLOW, width)
+    content, window = map(int, re.findall(r"\d+", title))
+    assert content <= window
+    assert "CONSOLE" not in log
+
+
+def test_filters_show_what_was_chosen(folder):
+    page = folder / "sample" / "report.html"
+    n_plots = page.read_text().count("<figure")
+    title, log = visit(page, CHOOSE)
+    fitting = [
+        figure
+        for figure in re.findall(r"<figure.*?</figure>", page.read_text(), re.DOTALL)
+        if 'data-observable="pt"' in figure and "(b)" in figure
+    ]
+    trainings = page.read_text().count('data-observable=""')
+    assert fitting
+    assert title == f"{len(fitting)} of {n_plots} plots", trainings
+    assert "CONSOLE" not in log
