@@ -501,3 +501,23 @@ def test_wrong_numbers_of_objects_are_an_error_also_where_events_are_dropped() -
     task, _, _ = partly_outside("drop")
     with pytest.raises(InputError, match="2 of 4 events have another number"):
         columns_of(draw([2, 1, 2, 3]), task)
+
+
+def test_a_damaged_number_of_an_event_that_a_sound_one_places_outside_is_no_damage() -> None:
+    """The event is outside, whatever the other number is; inside it is an error."""
+    task, sample, stay = partly_outside("drop")
+    expected = columns_of(sample, task)
+    px = ak.to_numpy(sample.tracks.px).copy()
+    fails = np.hypot(px, ak.to_numpy(sample.tracks.py)) > 1.5
+    one = np.flatnonzero(fails.sum(axis=1) == 1)
+    assert len(one) > 3
+
+    def found() -> Any:
+        return columns_of(replace(sample, tracks=ak.with_field(sample.tracks, px, "px")), task)
+
+    px[one, np.argmin(fails[one], axis=1)] = np.nan
+    np.testing.assert_array_equal(found().nodes, expected.nodes)
+    np.testing.assert_array_equal(found().keys, expected.keys)
+    px[np.flatnonzero(stay)[0], 0] = np.nan
+    with pytest.raises(InputError, match="pt: 1 values are NaN"):
+        found()

@@ -394,3 +394,50 @@ def test_a_damaged_number_of_an_event_that_a_sound_cut_drops_is_no_damage(tmp_pa
     loose = [cuts[0], {"field": "HLT_IsoMu24", "equals": False}]
     with pytest.raises(InputError, match="MET_pt: 10 of 20 values"):
         read(config({"event_selection": loose, "selection": []}), path)
+
+
+@pytest.mark.parametrize("bad", [NAN, INF, None])
+@pytest.mark.parametrize("flipped", [False, True])
+def test_a_damaged_number_of_an_object_that_a_sound_cut_drops_is_no_damage(
+    tmp_path: Path, bad: Any, flipped: bool
+) -> None:
+    """Whatever the order of the cuts, in files and in events that are given; features included."""
+    columns, where = damaged("Jet_quality", bad)
+    for event in where:
+        columns["Jet_pt"][event][1] = 5.0
+        columns["Jet_hadronFlavour"][event][1] = None  # of no object that is left
+    path = write_lists(tmp_path / "bad.parquet", columns)
+    cuts = [{"field": "quality", "min": 0.5}, {"field": "pt", "min": 20.0}]
+    settings = config({"selection": cuts[::-1] if flipped else cuts})
+    kept = [[pt >= 20.0 for pt in event] for event in columns["Jet_pt"]]
+    assert len(read(settings, path).nodes) == sum(map(sum, kept))
+    output = closed(settings, path)
+    assert (output.n_damaged, output.n_objects) == (0, sum(map(sum, kept)))
+    rows = zip(*columns.values(), strict=True)
+    given = ak.Array([dict(zip(columns, row, strict=True)) for row in rows])
+    given = ak.with_field(given, ak.from_iter(columns["Jet_score"]), "Jet_known")
+    found = FieldEfficiency("known", task=settings.task).evaluate(given)
+    assert found.kept.to_list() == kept
+    for event in where:
+        columns["Jet_pt"][event][1] = 50.0
+    path = write_lists(tmp_path / "counts.parquet", columns)
+    with pytest.raises(InputError, match=r"quality: 3 of \d+ values"):
+        read(settings, path)
+    given = ak.with_field(given, ak.from_iter(columns["Jet_pt"]), "Jet_pt")
+    with pytest.raises(InputError, match="quality: 3 values are NaN, infinite or missing"):
+        FieldEfficiency("known", task=settings.task).evaluate(given)
+
+
+NEAR = ["pt", "n_close", "hadronFlavour"]
+
+
+def test_damaged_numbers_count_where_a_cut_depends_on_neighbours(tmp_path: Path) -> None:
+    columns, where = damaged("Jet_phi", NAN)
+    for event in where:
+        columns["Jet_pt"][event][1] = 5.0
+    path = write_lists(tmp_path / "bad.parquet", columns)
+    plain = config({"selection": [{"field": "pt", "min": 20.0}], "features": NEAR})
+    assert len(read(plain, path).nodes) > 0
+    cuts = [{"field": "n_close", "max": 9.0}, {"field": "pt", "min": 20.0}]
+    with pytest.raises(InputError, match="phi: 3 of"):
+        read(config({"selection": cuts, "features": NEAR}), path)

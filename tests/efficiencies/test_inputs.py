@@ -10,6 +10,8 @@ from typing import Any
 import awkward as ak
 import numpy as np
 import pytest
+from coffea.analysis_tools import Weights
+from coffea.nanoevents import NanoEventsFactory
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,7 +23,9 @@ from hepsilon import (
     InputError,
     Task,
     load,
+    truth_tag_weight,
 )
+from hepsilon.analysis_tools import add_truth_tag
 from hepsilon.arrays.fields import field
 from hepsilon.config import (
     Cut,
@@ -37,6 +41,7 @@ from hepsilon.data.events import EventChunk
 from hepsilon.data.features import Multiplicity
 from hepsilon.efficiencies.factorised import FactorisedMap
 from hepsilon.efficiencies.network import NetworkEfficiency
+from hepsilon.processors import TaskSchema
 from hepsilon.training import train
 from tests.helpers.toys import POINTS, TASK, events_of, mlp_config, random_jets
 from tests.helpers.track_toys import TRACKS, random_tracks
@@ -418,6 +423,33 @@ def test_nanoevents_of_a_file_are_found(
     assert found.records.pt.to_list() == toy_jets.pt[kept].to_list()
     flat_jets = ak.flatten(events.Jet, axis=1)
     assert len(toy_map(flat_jets, out_of_domain="ignore")) == ak.sum(ak.num(toy_jets))
+
+
+@pytest.mark.parametrize("mode", ["eager", "virtual"])
+@pytest.mark.parametrize("half", [False, True])
+def test_nanoevents_get_the_weight_of_plain_arrays(
+    mode: str, half: bool, toy_map: EfficiencyMap, toy_file: Path, toy_jets: ak.Array
+) -> None:
+    """Through a call of the jets, evaluate, and the weight with its variation."""
+    opened = NanoEventsFactory.from_root(
+        {str(toy_file): "Events"}, schemaclass=TaskSchema, mode=mode
+    )
+    events, jets = opened.events(), toy_jets
+    if half:
+        chosen = np.asarray(events.event) % 2 == 0
+        events, jets = events[chosen], jets[chosen]
+    expected = toy_map.evaluate(jets, out_of_domain="ignore")
+    eps = toy_map(events.Jet, out_of_domain="ignore")
+    found = toy_map.evaluate(events, out_of_domain="ignore")
+    assert eps.to_list() == found.eps.to_list() == expected.eps.to_list()
+    weights, plain = (Weights(len(jets), storeIndividual=True) for _ in range(2))
+    tag = add_truth_tag(weights, "tags", eps, 2, replicas=found.replicas)
+    known = add_truth_tag(plain, "tags", expected.eps, 2, replicas=expected.replicas)
+    assert tag.variations == known.variations == ("tags_efficiency",)
+    np.testing.assert_array_equal(weights.weight(), truth_tag_weight(expected.eps, 2))
+    for side in ("tags_efficiencyUp", "tags_efficiencyDown"):
+        np.testing.assert_array_equal(weights.weight(side), plain.weight(side))
+    assert 0.0 < weights.weight().sum() < len(jets)
 
 
 # the number of objects

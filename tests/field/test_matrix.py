@@ -24,6 +24,7 @@ from hepsilon.data.dataset import read_columns
 from hepsilon.histograms.jets import JET_OBSERVABLES
 from hepsilon.histograms.methods import ALL
 from hepsilon.processors import TaskSchema, TruthTagging
+from hepsilon.processors.apply import apply_efficiency
 from hepsilon.processors.executors import user_errors
 from hepsilon.training import train
 from tests.helpers.formats import KINDS, Kind, sample
@@ -134,6 +135,50 @@ def assert_equal(found: Any, expected: Any, kind: Kind) -> None:
 
 def test_closure(kind: Kind, path: Path, own: dict[str, Any], usual: dict[str, Any]) -> None:
     assert_equal(closed(kind, path, own), usual["output"], kind)
+
+
+def test_apply(
+    kind: Kind,
+    path: Path,
+    own: dict[str, Any],
+    usual: dict[str, Any],
+    events: dict[str, Any],
+    tmp_path: Path,
+) -> None:
+    """The file that is written beside it has the map's answer for every jet."""
+    where, friend = kind.config().input, tmp_path / "friend.parquet"
+    applied = apply_efficiency(own["map"], [path], friend, config=where, progress=False)
+    assert applied.n_objects == applied.n_selected == 600
+    (name,) = (n for n in ak.fields(ak.from_parquet(friend)) if n.endswith("_eps"))
+    found = ak.flatten(ak.from_parquet(friend)[name], axis=None)
+    close(found, ak.flatten(usual["map"](events["Jet"]), axis=None), kind)
+
+
+IN_COFFEA = [n for n, kind in KINDS.items() if kind.schemas and "parquet" not in n]
+
+
+@pytest.mark.parametrize("mode", ["eager", "virtual"])
+@pytest.mark.parametrize("name", IN_COFFEA)
+def test_evaluate_nanoevents(
+    name: str, mode: str, events: dict[str, Any], usual: dict[str, Any], tmp_path: Path
+) -> None:
+    """Under every schema that reads the file, as the configuration in the model says."""
+    kind = KINDS[name]
+    settings, path = kind.config(), kind.write(tmp_path, events)
+    columns = read_columns([path], settings, progress=False)
+    own = EfficiencyMap.fit(settings.task, columns, settings.map).described(settings)
+    expected = ak.flatten(usual["map"](events["Jet"]), axis=None)
+    for schema in kind.schemas:
+        with warnings.catch_warnings():  # coffea's, of branches that PHYSLITE has besides
+            warnings.simplefilter("ignore")
+            given = nanoevents.NanoEventsFactory.from_root(
+                {str(path): settings.input.tree},
+                schemaclass=TaskSchema if schema == "TaskSchema" else getattr(nanoevents, schema),
+                mode=mode,
+            ).events()
+            found = own.evaluate(given, out_of_domain="raise")
+        assert ak.all(ak.num(found.eps) == 2)
+        close(ak.flatten(found.eps, axis=None), expected, kind)
 
 
 def needs_parquet_runner() -> None:

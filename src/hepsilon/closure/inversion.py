@@ -93,21 +93,19 @@ def _totals(output: InversionOutput, label: str) -> dict[str, WeightedSum]:
 
 
 def _overall(output: InversionOutput, label: str) -> InversionOverall:
-    """Totals, flow included, of the observable of events that has the most of them."""
-    name = output.complete
-    total = _total(output.observables[name], label)
+    """Totals of all events."""
+    totals: dict[str, Any] = output.totals
+    total = totals["weights"][label]
     observed = float(total.value)
     measured = {
         "observed": observed,
         "poisson_error": float(total.variance**0.5),
-        "horvitz_thompson_error": float(
-            _total(output.horvitz_thompson[name], label).variance ** 0.5
-        ),
+        "horvitz_thompson_error": float(totals["horvitz_thompson"][label].variance ** 0.5),
     }
     if output.exact is None:
         return InversionOverall(**measured, expected=None, pull=None)
-    generated = float(_total(output.observables[name], GENERATED).value)
-    variance = float(_total(output.exact[name], label).variance)
+    generated = float(totals["weights"][GENERATED].value)
+    variance = float(totals["exact"][label].variance)
     bias = output.bias.get(label)
     return InversionOverall(
         **measured,

@@ -401,6 +401,6 @@ def _records(
         for events in read_events(part, task, config, wanted, skipped):
             names = wanted_fields(events, task, config, wanted)
             chunk = event_chunk(events, task, config, fields=names, response=False, numbered=False)
-            records = ordered(select(chunk.records, task), task)
-            inside = inside_fiducial(records, task)
-            yield in_gev(records[inside], task.unit)
+            records = select(chunk.records, task)
+            records = ordered(records[inside_fiducial(records, task)], task)
+            yield in_gev(records, task.unit)

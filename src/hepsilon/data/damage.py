@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from dataclasses import field as attribute
 
@@ -40,7 +41,13 @@ class Damages:
         self._note(name, wrong, wrong)
 
     def of_objects(
-        self, name: str, values: ak.Array, *, infinite: bool = True, nan: bool = True
+        self,
+        name: str,
+        values: ak.Array,
+        counted: Callable[[], Array],
+        *,
+        infinite: bool = True,
+        nan: bool = True,
     ) -> None:
         """Note the numbers of objects that are infinite, and NaN or missing, unless allowed.
 
@@ -50,6 +57,8 @@ class Damages:
             Name of the field.
         values : ak.Array of float, shape (n_events, objects)
             The field of all objects.
+        counted : callable
+            Gives True for each object whose numbers matter; it is asked where some are wrong.
         infinite : bool, default True
             Whether infinite numbers are damage.
         nan : bool, default True
@@ -65,6 +74,7 @@ class Damages:
         if nan:
             wrong |= np.isnan(content)
         if wrong.any():
+            wrong &= counted()
             of_event = np.zeros(self.n_events, bool)
             of_event[np.repeat(np.arange(self.n_events), np.diff(offsets))[wrong]] = True
             self._note(name, wrong, of_event)

@@ -17,7 +17,7 @@ from hepsilon.arrays.keys import SPLIT_SALT, event_key
 from hepsilon.config.file import Config
 from hepsilon.config.task import Task
 from hepsilon.data.events import EventChunk
-from hepsilon.data.features import event_matrix, feature_matrix
+from hepsilon.data.features import check_number, event_matrix, feature_matrix
 from hepsilon.data.reading import read_chunks
 from hepsilon.data.sample_checks import check_files, report_columns
 from hepsilon.data.selection import fiducial_events, passed, select
@@ -49,10 +49,16 @@ def part_columns(chunk: EventChunk, task: Task) -> PartColumns:
     InputError
         If columns are missing or not finite.
     """
-    records = select(chunk.records, task)
+    records, events, inside = select(chunk.records, task), chunk.events, slice(None)
+    if task.of_events:
+        check_number(records, task)
+    if task.fiducial is not None:
+        inside = np.flatnonzero(fiducial_events(records, task))
+        records = records[inside]
     if task.of_events:
         offsets, nodes = event_matrix(records, task, task.features)
-        response = np.repeat(ak.to_numpy(passed(chunk.events, task)), np.diff(offsets))
+        response = ak.to_numpy(passed(events, task))[inside]
+        response = np.repeat(response, np.diff(offsets))
         response, values = response.astype(np.float32), response
     else:
         offsets, nodes = feature_matrix(records, task.features, task.unit, task.missing)
@@ -60,9 +66,7 @@ def part_columns(chunk: EventChunk, task: Task) -> PartColumns:
         values = flat(field(records, task.passed.field))
     weights = check_finite(np.asarray(chunk.weights, np.float64), task.weight or "weight")
     keys = event_key(chunk.run, chunk.luminosity_block, chunk.event, SPLIT_SALT)
-    columns = TrainingColumns(offsets, nodes, response, weights, keys)
-    if task.fiducial is not None:
-        columns = columns.take(np.flatnonzero(fiducial_events(records, task)))
+    columns = TrainingColumns(offsets, nodes, response, weights[inside], keys[inside])
     n_read = chunk.n_read or len(chunk.event)
     return PartColumns(columns, chunk.file, n_read, FileResponse.of(np.asarray(values, np.float64)))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache, partial
 
 import awkward as ak
 import numpy as np
@@ -25,6 +26,7 @@ from hepsilon.data.numbers import (
     place_of,
 )
 from hepsilon.data.objects import collection
+from hepsilon.data.selection import counted_objects
 from hepsilon.data.weights import limit_weights
 
 __all__ = ["EventChunk", "event_chunk"]
@@ -82,7 +84,8 @@ def event_chunk(
     """Put events of any schema in the terms of a task, and check their numbers.
 
     Events that fail the task's selection of events are left out. Those with damaged numbers in what
-    the task needs are an error, or are left out and counted.
+    the task needs are an error, or are left out and counted; numbers of objects that a sound number
+    of the selection drops are no damage.
 
     Parameters
     ----------
@@ -126,11 +129,11 @@ def event_chunk(
     needed = list(task.object_fields)
     if not response and not task.of_events:
         needed = [name for name in needed if name != task.passed.field]
-    unknown = task.may_be_nan
+    unknown, counted = task.may_be_nan, cache(partial(counted_objects, records, task))
     inputs = [each for name in needed for each in inputs_here(name, names)]
     for name in dict.fromkeys(inputs):
         infinite, nan = name != task.passed.field, name not in unknown
-        damages.of_objects(name, records[name], infinite=infinite, nan=nan)
+        damages.of_objects(name, records[name], counted, infinite=infinite, nan=nan)
     wanted = [task.passed.field] if response else []
     wanted += task.truth_fields if truth else ()
     numbers = {n: event_column(events, n, config) for n in wanted if task.of_events}

@@ -31,6 +31,7 @@ __all__ = [
     "FeatureSpec",
     "Multiplicity",
     "check_categories",
+    "check_number",
     "event_matrix",
     "feature_matrix",
     "fit_features",
@@ -252,6 +253,31 @@ def feature_matrix(
     return offsets, nodes
 
 
+def check_number(records: ak.Array, task: Task) -> None:
+    """Refuse events with another number of objects than that of a task of events, or with none.
+
+    Parameters
+    ----------
+    records : ak.Array of records, jagged
+        The objects.
+    task : Task
+        Number of the objects.
+
+    Raises
+    ------
+    InputError
+        With the number of such events.
+    """
+    expected = task.objects
+    counts = np.diff(offsets_of(records))
+    wrong = int(np.count_nonzero(counts == 0 if expected is None else counts != expected))
+    if wrong:
+        raise InputError(
+            f"expected {expected or 'one or more'} {task.collection} objects in every event, but "
+            f"{wrong} of {len(counts)} events have another number; select events first"
+        )
+
+
 def event_matrix(records: ak.Array, task: Task, names: tuple[str, ...]) -> tuple[Offsets, Nodes]:
     """Make the matrix of features of a task of events, its objects in the task's order.
 
@@ -276,14 +302,7 @@ def event_matrix(records: ak.Array, task: Task, names: tuple[str, ...]) -> tuple
     InputError
         For events with another number of objects than the task's, or without any.
     """
-    expected = task.objects
-    counts = np.diff(offsets_of(records))
-    wrong = int(np.count_nonzero(counts == 0 if expected is None else counts != expected))
-    if wrong:
-        raise InputError(
-            f"expected {expected or 'one or more'} {task.collection} objects in every event, but "
-            f"{wrong} of {len(counts)} events have another number; select events first"
-        )
+    check_number(records, task)
     return feature_matrix(ordered(records, task), names, task.unit, task.missing)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import awkward as ak
@@ -9,18 +11,19 @@ import numpy as np
 
 from hepsilon.arrays.checks import check_finite
 from hepsilon.arrays.columns import flat, offsets_of, unflatten
-from hepsilon.arrays.fields import field
-from hepsilon.arrays.types import Array
+from hepsilon.arrays.fields import field, partners_of
+from hepsilon.arrays.types import Array, Offsets
 from hepsilon.config.task import Cut, Task
 from hepsilon.errors import InputError
 
 __all__ = [
+    "Failures",
+    "counted_objects",
     "cut_mask",
     "fiducial_events",
     "inside_fiducial",
     "ordered",
     "passed",
-    "passing",
     "select",
 ]
 
@@ -75,34 +78,88 @@ def cut_mask(values: Any, cut: Cut) -> Any:
     return mask
 
 
-def passing(records: ak.Array, cut: Cut) -> ak.Array:
-    """Tell which objects meet a requirement.
+@dataclass(frozen=True)
+class Failures:
+    """Answers of requirements for objects: one rule for numbers that are no numbers.
 
-    Parameters
+    A number that is NaN, infinite or missing drops no object: where no other one does, it is
+    damage.
+    The field of the response may be infinite, as discriminants are.
+
+    Attributes
     ----------
-    records : ak.Array of records, jagged
-        The objects.
-    cut : Cut
-        The requirement.
-
-    Returns
-    -------
-    ak.Array of bool, jagged
-        True for those that do.
-
-    Raises
-    ------
-    InputError
-        If the field is missing, or has values that are NaN or missing.
+    cuts : tuple of Cut
+        The requirements.
+    failed : tuple of ndarray of bool, each of shape (n_objects,)
+        By requirement, True for the objects whose sound number does not meet it.
+    unsound : tuple of ndarray of bool, each of shape (n_objects,)
+        By requirement, True for the objects whose number has no answer.
     """
-    values = field(records, cut.field)
-    undefined = int(ak.sum(ak.is_none(values, axis=1))) + int(ak.sum(values != values))  # noqa: PLR0124
-    if undefined:
-        raise InputError(
-            f"{cut.field}: {undefined} values are NaN or missing, for which the requirement "
-            f"{cut} has no answer"
-        )
-    return ak.fill_none(cut_mask(values, cut), False)
+
+    cuts: tuple[Cut, ...]
+    failed: tuple[Array, ...]
+    unsound: tuple[Array, ...]
+
+    @classmethod
+    def of(cls, records: ak.Array, cuts: Iterable[Cut], task: Task) -> Failures:
+        """Put requirements to the objects.
+
+        Parameters
+        ----------
+        records : ak.Array of records, jagged
+            The objects.
+        cuts : iterable of Cut
+            Requirements on their fields.
+        task : Task
+            Task with the response.
+
+        Returns
+        -------
+        Failures
+            The answers.
+        """
+        cuts, failed, unsound = tuple(cuts), [], []
+        for cut in cuts:
+            values = field(records, cut.field)
+            if ak.any(ak.is_none(values, axis=1)):
+                values = ak.fill_none(ak.values_astype(values, np.float64), np.nan)
+            numbers = flat(values, None, name=cut.field)
+            wrong = np.zeros(len(numbers), bool)
+            if numbers.dtype.kind == "f":
+                known = cut.field == task.passed.field
+                wrong = np.isnan(numbers) if known else ~np.isfinite(numbers)
+            failed.append(~wrong & ~cut_mask(numbers, cut))
+            unsound.append(wrong)
+        return cls(cuts, tuple(failed), tuple(unsound))
+
+    def any(self, size: int) -> Array:
+        """True for each of ``size`` objects that a sound number drops."""
+        return np.logical_or.reduce([np.zeros(size, bool), *self.failed])
+
+    def undecided(self, size: int) -> Array:
+        """True for each of ``size`` objects that have a number without an answer."""
+        return np.logical_or.reduce([np.zeros(size, bool), *self.unsound])
+
+    def check(self, among: Array) -> None:
+        """Refuse numbers without an answer where they decide.
+
+        Parameters
+        ----------
+        among : ndarray of bool, shape (n_objects,)
+            Objects that nothing else drops.
+
+        Raises
+        ------
+        InputError
+            With the field and the number of the first requirement.
+        """
+        for cut, wrong in zip(self.cuts, self.unsound, strict=True):
+            count = int(np.count_nonzero(wrong & among))
+            if count:
+                raise InputError(
+                    f"{cut.field}: {count} values are NaN, infinite or missing, for which the "
+                    f"requirement {cut} has no answer"
+                )
 
 
 def select(records: ak.Array, task: Task) -> ak.Array:
@@ -123,11 +180,50 @@ def select(records: ak.Array, task: Task) -> ak.Array:
     Raises
     ------
     InputError
-        If a field of the selection is missing, or has values that are NaN or missing.
+        If a field of the selection is missing, or has values that are NaN, infinite or missing in
+        objects that no other requirement drops.
     """
-    for cut in task.selection:
-        records = records[passing(records, cut)]
+    together = not partners_of(cut.field for cut in task.selection)
+    for cuts in [task.selection] if together else [(cut,) for cut in task.selection]:
+        failures, offsets = Failures.of(records, cuts, task), offsets_of(records)
+        kept = ~failures.any(offsets[-1])
+        failures.check(kept)
+        records = records if kept.all() else records[unflatten(kept, offsets)]
     return records
+
+
+def counted_objects(records: ak.Array, task: Task) -> Array:
+    """True for each object whose damaged numbers matter: those that no sound number drops.
+
+    Parameters
+    ----------
+    records : ak.Array of records, jagged
+        The objects, before the selection.
+    task : Task
+        Task with the selection and the fiducial region.
+
+    Returns
+    -------
+    ndarray of bool, shape (n_objects,)
+        False for objects that fail the selection, and for those of events outside the region. All
+        count where a requirement depends on the other objects of the event.
+    """
+    offsets = offsets_of(records)
+    size = offsets[-1]
+    region = task.fiducial.cuts if task.fiducial else ()
+    if partners_of(cut.field for cut in (*task.selection, *region)):
+        return np.ones(size, bool)
+    selection = Failures.of(records, task.selection, task)
+    kept = ~selection.any(size)
+    if not region:
+        return kept
+    outside = Failures.of(records, region, task).any(size) & kept & ~selection.undecided(size)
+    return kept & np.repeat(~_any_object(outside, offsets), np.diff(offsets))
+
+
+def _any_object(objects: Array, offsets: Offsets) -> Array:
+    """True for each event with such an object."""
+    return np.diff(np.concatenate([[0], np.cumsum(objects)])[offsets]) > 0
 
 
 def inside_fiducial(records: ak.Array, task: Task) -> Array:
@@ -144,10 +240,18 @@ def inside_fiducial(records: ak.Array, task: Task) -> Array:
     -------
     ndarray of bool, shape (n_events,)
         Whether the event is inside.
+
+    Raises
+    ------
+    InputError
+        For numbers that are NaN, infinite or missing in an event that no other one places outside.
     """
-    inside = np.ones(len(records), bool)
-    for cut in task.fiducial.cuts if task.fiducial else ():
-        inside &= ak.to_numpy(ak.all(passing(records, cut), axis=1))
+    if task.fiducial is None:
+        return np.ones(len(records), bool)
+    offsets = offsets_of(records)
+    failures = Failures.of(records, task.fiducial.cuts, task)
+    inside = ~_any_object(failures.any(offsets[-1]), offsets)
+    failures.check(np.repeat(inside, np.diff(offsets)))
     return inside
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import awkward as ak
 
-from hepsilon.arrays.columns import flat
+from hepsilon.arrays.columns import offsets_of
 from hepsilon.arrays.fields import available
 from hepsilon.arrays.types import Array
 from hepsilon.config.file import InputConfig
 from hepsilon.config.task import Cut, Task
-from hepsilon.data.selection import passing
+from hepsilon.data.selection import Failures
 from hepsilon.efficiencies.inputs import are_events, kept_records, objects_of_events
 
 __all__ = ["cuts_of", "failed_cuts", "selected_objects"]
@@ -75,10 +75,14 @@ def failed_cuts(records: ak.Array, task: Task) -> dict[str, Array]:
     -------
     dict of str to ndarray of bool, shape (n_objects,)
         In the order of the task; a cut on a field that is not there is left out.
+
+    Raises
+    ------
+    InputError
+        For numbers that are NaN, infinite or missing in an object that fails no other cut.
     """
     names = frozenset(ak.fields(records))
-    return {
-        name: ~flat(passing(records, cut), bool)
-        for name, cut in cuts_of(task).items()
-        if available(names, cut.field)
-    }
+    cuts = {name: cut for name, cut in cuts_of(task).items() if available(names, cut.field)}
+    failures = Failures.of(records, cuts.values(), task)
+    failures.check(~failures.any(offsets_of(records)[-1]))
+    return dict(zip(cuts, failures.failed, strict=True))

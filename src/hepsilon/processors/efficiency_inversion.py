@@ -50,7 +50,7 @@ class _Sample:
     Attributes
     ----------
     records : ak.Array of records, jagged
-        Objects of each event, in the task's order.
+        Objects of each event.
     weights : ndarray of float64, shape (n_events,)
         Weights of the events.
     selected : ndarray of bool, shape (n_events,)
@@ -67,6 +67,9 @@ class _Sample:
     def take(self, events: Array) -> _Sample:
         keys = None if self.keys is None else self.keys[events]
         return _Sample(self.records[events], self.weights[events], self.selected[events], keys)
+
+    def ordered(self, task: Task) -> _Sample:
+        return replace(self, records=ordered(self.records, task))
 
 
 @dataclass(frozen=True)
@@ -170,7 +173,7 @@ class EfficiencyInversion(processor.ProcessorABC):  # type: ignore[misc]
 
     @property
     def reference(self) -> str:
-        """Name of the first observable of events in one dimension: all totals are its totals."""
+        """Name of the first observable of events in one dimension, for bin-by-bin totals."""
         return _reference(self.observables)
 
     @property
@@ -220,7 +223,7 @@ class EfficiencyInversion(processor.ProcessorABC):  # type: ignore[misc]
         )
         every = self._sample(chunk)
         inside = inside_fiducial(every.records, self.task)
-        sample = every.take(inside)
+        sample = every.take(inside).ordered(self.task)
         others = []
         if self.reconstructed is not None:
             assert chunk.kept is not None  # by event_chunk
@@ -273,22 +276,13 @@ class EfficiencyInversion(processor.ProcessorABC):  # type: ignore[misc]
         """Say what the histograms do not show; the output stays as it is."""
         warn_of_entries(accumulator.values())
         for output in accumulator.values():
-            counts = output.entry_counts.get(output.complete)
-            if counts is not None and counts.not_a_number:
-                logger.warning(
-                    "the totals lack %d of %d events, in which %s is NaN: name an observable under "
-                    "[observables] that all events have",
-                    counts.not_a_number,
-                    counts.all,
-                    output.complete,
-                )
             if output.n_repeated:
                 logger.warning("%s", repeats_text(output.n_repeated, output.n_selected))
         return accumulator
 
     def _sample(self, chunk: EventChunk) -> _Sample:
         """Objects of the task with what belongs to their events."""
-        records = ordered(select(chunk.records, self.task), self.task)
+        records = select(chunk.records, self.task)
         selected = np.ones(len(records), bool)
         if not self.measured:
             selected = np.asarray(ak.to_numpy(passed(chunk.events, self.task)))
@@ -331,26 +325,23 @@ class EfficiencyInversion(processor.ProcessorABC):  # type: ignore[misc]
         predictions: Mapping[str, _Prediction],
     ) -> None:
         """All observables of the task's own collection."""
-        reference = _reference(observables)
         eps = {label: prediction.eps for label, prediction in predictions.items()}
-        for label in eps if TRUTH in eps else ():
-            if label != TRUTH:
-                filling.compare(label, eps[TRUTH], eps[label], sample.weights)
         chosen = sample.take(sample.selected)
         eps_chosen = self._count(filling, chosen, predictions, sample.selected)
         records = in_gev(sample.records, self.task.unit)
+        all_eps = eps | self._of_events(observables, records)
+        filling.total(all_eps, sample.weights, sample.selected)
+        for label in all_eps if TRUTH in eps else ():
+            if label != TRUTH:
+                filling.compare(label, eps[TRUTH], all_eps[label], sample.weights)
         for observable in observables:
             name = observable.name
             entries = Entries.of(observable, records)
             assert entries.counts is not None
             filling.entry_counts[name] = entries.counts
             if not self.measured:
-                weights = sample.weights[entries.event]
                 prediction = _of_entries(entries, eps) | self._of_bins(name, entries)
-                if name == reference and TRUTH in eps:
-                    for label in self.binned:
-                        filling.compare(label, prediction[TRUTH], prediction[label], weights)
-                filling.generate(name, entries, prediction, weights)
+                filling.generate(name, entries, prediction, sample.weights[entries.event])
             entries = entries.of_events(sample.selected)
             weights = chosen.weights[entries.event]
             filling.select(name, entries, weights)
@@ -366,6 +357,8 @@ class EfficiencyInversion(processor.ProcessorABC):  # type: ignore[misc]
     ) -> None:
         """All observables of the reconstructed objects of selected events."""
         eps = self._count(filling, sample, predictions, slice(None))
+        for label, values in eps.items():
+            filling.total_of(label, values, sample.weights)
         records = in_gev(sample.records, self.task.unit)
         for observable in observables:
             entries = Entries.of(observable, records)
@@ -386,6 +379,19 @@ class EfficiencyInversion(processor.ProcessorABC):  # type: ignore[misc]
             accepted = prediction.take(selected)
             filling.count(label, accepted.eps, chosen.weights, accepted.spread)
             eps[label] = accepted.eps
+        return eps
+
+    def _of_events(
+        self, observables: Sequence[TrackObservable], records: ak.Array
+    ) -> dict[str, Array]:
+        """Efficiency of every event from the bin-by-bin corrections of the reference."""
+        if not self.binned:
+            return {}
+        name = _reference(observables)
+        entries = Entries.of(next(o for o in observables if o.name == name), records)
+        eps = {k: np.full(len(records), e.card.passed_rate) for k, e in self.binned.items()}
+        for label, values in self._of_bins(name, entries).items():
+            eps[label][entries.event] = values
         return eps
 
     def _of_bins(self, name: str, entries: Entries) -> dict[str, Array]:

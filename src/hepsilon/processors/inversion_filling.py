@@ -65,6 +65,9 @@ class InversionFilling:
         self.observables, self.horvitz_thompson = book(every), book(corrected)
         self.exact = None if measured else book(corrected)
         self.replicas = book(corrected, replica_axis(replicas)) if replicas else None
+        self.totals = {"weights": _totals(every), "horvitz_thompson": _totals(corrected)}
+        if not measured:
+            self.totals["exact"] = _totals(corrected)
         method = hist.axis.StrCategory(corrected, name="method")
         bins = hist.axis.Regular(60, -4.0, 0.0, name="x", label=r"$\log_{10} E$")
         self.efficiencies = hist.Hist(method, bins, storage=hist.storage.Double())
@@ -75,6 +78,45 @@ class InversionFilling:
         self.clipped_weight: dict[str, float] = {}
         self.jensen: dict[str, float] = {}
         self.bias: dict[str, float] = {}
+
+    def total(self, eps: Mapping[str, Array], weights: Array, selected: Array) -> None:
+        """Add up all events, whatever their observables are.
+
+        Parameters
+        ----------
+        eps : mapping of str to ndarray of float64, shape (n_events,)
+            Efficiency of each event, by label of the method.
+        weights : ndarray of float64, shape (n_events,)
+            Weights of the events.
+        selected : ndarray of bool, shape (n_events,)
+            True for the events that were selected.
+        """
+        chosen = weights[selected]
+        _add(self.totals["weights"], SELECTED, chosen, chosen**2)
+        if self.exact is not None:
+            _add(self.totals["weights"], GENERATED, weights, weights**2)
+        for method, values in eps.items():
+            self.total_of(method, values[selected], chosen)
+            if self.exact is not None:
+                bounded = np.maximum(values, self.floor)
+                _add(self.totals["exact"], method, weights, weights**2 * (1.0 - bounded) / bounded)
+
+    def total_of(self, method: str, eps: Array, weights: Array) -> None:
+        """Add up the selected events, corrected by one method.
+
+        Parameters
+        ----------
+        method : str
+            Label of the method.
+        eps : ndarray of float64, shape (n_selected,)
+            Efficiency of each selected event.
+        weights : ndarray of float64, shape (n_selected,)
+            Weights of these events.
+        """
+        inverse = inversion_weight(eps, self.floor)
+        corrected = weights * inverse.weight
+        _add(self.totals["weights"], method, corrected, corrected**2)
+        _add(self.totals["horvitz_thompson"], method, corrected, weights**2 * inverse.variance)
 
     def count(self, method: str, eps: Array, weights: Array, spread: Array | None) -> None:
         """Count what the weights of selected events are like.
@@ -219,7 +261,7 @@ class InversionFilling:
         out_of_domain : dict of str to int
             Number of events outside the domain of each efficiency that knows its own.
         reference : str
-            Observable that all totals are those of.
+            Observable whose bins give the totals of bin-by-bin corrections.
         left_out : dict of str to str
             What the records lack for observables that are not filled.
 
@@ -230,6 +272,7 @@ class InversionFilling:
         """
         return InversionOutput(
             observables=self.observables,
+            totals=self.totals,
             horvitz_thompson=self.horvitz_thompson,
             exact=self.exact,
             replicas=self.replicas,
@@ -257,3 +300,14 @@ def _fill(histogram: Any, method: str, **values: Array) -> None:
     """Fill one method; without entries nothing is filled (hist would count the method once)."""
     if all(map(len, values.values())):
         histogram.fill(method=method, **values)
+
+
+def _totals(methods: list[str]) -> Any:
+    axis = hist.axis.StrCategory(methods, name="method")
+    return hist.Hist(axis, storage=hist.storage.Weight())
+
+
+def _add(totals: Any, method: str, weights: Array, variances: Array) -> None:
+    """Add to the sum of one method, and to its variance."""
+    total = totals[method]
+    totals[method] = [total.value + weights.sum(), total.variance + variances.sum()]

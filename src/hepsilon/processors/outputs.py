@@ -259,6 +259,10 @@ class InversionOutput(Output):
 
     Attributes
     ----------
+    totals : dict of str to Hist
+        Sums over all events by method, whatever their observables are: ``weights``, with the
+        variances of ``observables``, and those whose variances are ``horvitz_thompson`` and
+        ``exact`` (not of measured events).
     observables : dict of str to Hist
         Sums of w / E with the axes ``method`` and ``x`` (and ``y``); the variances are sums of
         (w / E)^2 (Poisson).
@@ -281,20 +285,21 @@ class InversionOutput(Output):
         averaging the members leaves; Var(E) is that of their mean.
     bias : dict of str to float
         ``sum w (E_true / E - 1)`` over all generated events by method: the bias of the corrected
-        total without the noise of the responses. For bin-by-bin corrections with the bins of the
-        observable ``reference``.
+        total without the noise of the responses.
     n_selected : int
         Number of selected events.
     n_outside : int
         Number of events outside the fiducial region, which are left out of everything else.
     reference : str
-        Name of the first observable of events in one dimension, which all totals are those of.
+        Name of the first observable of events in one dimension: its bins give the totals of
+        bin-by-bin corrections. Events without a value count with the mean efficiency.
     methods : tuple of CorrectionMethod
         All methods that correct, in the order of the histograms.
     event_keys : KeySample or None
         Bootstrap keys of the events, to find those that occur twice. None without replicas.
     """
 
+    totals: Histograms
     horvitz_thompson: Histograms
     exact: Histograms | None = None
     replicas: Histograms | None = None
@@ -310,26 +315,13 @@ class InversionOutput(Output):
     methods: tuple[CorrectionMethod, ...] = _constant()
 
     @property
-    def complete(self) -> str:
-        """Observable of events that totals are taken from: the one that is least often NaN.
-
-        The first one of equals, beginning with ``reference``.
-        """
-        counts = self.entry_counts
-        if self.reference not in counts:
-            return self.reference
-        n_events = counts[self.reference].all
-        alike = (n for n, c in counts.items() if c.all == n_events and len(c.names) == 1)
-        return min((self.reference, *alike), key=lambda name: counts[name].not_a_number)
-
-    @property
     def n_repeated(self) -> int | None:
         """Number of selected events whose numbers had occurred before; None without replicas."""
         return None if self.event_keys is None else self.event_keys.count(self.n_selected)
 
     @property
     def histograms(self) -> Mapping[str, Any]:
-        names = ("observables", "horvitz_thompson", "exact", "replicas", "efficiencies")
+        names = ("totals", "observables", "horvitz_thompson", "exact", "replicas", "efficiencies")
         return {name: self[name] for name in names if name in self}
 
     def variance(self, name: str, method: CorrectionMethod) -> Array:
