@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import awkward as ak
 import numpy as np
 import pytest
 
-from hepsilon import EfficiencyMap, InputError, load
+from hepsilon import ConfigError, EfficiencyMap, InputError, load
 from hepsilon.arrays import fields
 from hepsilon.arrays.fields import derived_field, register_field
 from hepsilon.closure import run_closure
@@ -18,6 +19,7 @@ from hepsilon.data.derived import Derived
 from hepsilon.histograms.methods import ALL, DIRECT
 from hepsilon.training import train
 from tests.helpers.field import config, events, write_tree
+from tests.helpers.plugins import install
 from tests.helpers.processes import python
 from tests.helpers.toys import rows
 
@@ -187,3 +189,48 @@ def test_a_response_may_be_computed(path: Path) -> None:
     output = run_closure([path], settings.task, {}, config=settings.input)
     direct = output.observables["pt"][{"method": DIRECT, "category": ALL}]
     assert direct.sum(flow=True).value == expected
+
+
+REGISTERING = """
+from hepsilon.arrays.fields import register_field
+
+@register_field("of_a_package", ("pt",))
+def anything(records):
+    return records["pt"]
+"""
+
+
+@pytest.mark.parametrize("group", ["hepsilon.features", "hepsilon_fields"])
+@pytest.mark.parametrize(
+    ("packages", "code", "text"),
+    [
+        (("field_package",), REGISTERING, None),
+        (("field_package", "other_fields"), REGISTERING, r"one entry point 'of_a_package'"),
+        (("field_package",), "", "of field_package of hepsilon.features.*registers no field"),
+        (("field_package",), "1 / 0", "cannot be imported: ZeroDivisionError"),
+    ],
+)
+def test_installed_packages(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    group: str,
+    packages: tuple[str, ...],
+    code: str,
+    text: str | None,
+) -> None:
+    for name in packages:
+        install(tmp_path / "site", name, code, f"[{group}]\nof_a_package = {name}\n")
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    fields._plugins.cache_clear()
+    try:
+        if text is None:
+            found = derived_field("of_a_package")
+            assert found is not None
+            assert found.inputs == ("pt",)
+        else:
+            with pytest.raises(ConfigError, match=text):
+                derived_field("of_a_package")
+        assert derived_field("pt") is fields.DERIVED["pt"]
+    finally:
+        fields._plugins.cache_clear()
+        sys.modules.pop("field_package", None)

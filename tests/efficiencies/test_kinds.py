@@ -22,6 +22,7 @@ from hepsilon.efficiencies.kinds import Options, register_kind
 from hepsilon.efficiencies.network import NetworkEfficiency
 from hepsilon.efficiencies.saved import Saved, SavedArrays
 from hepsilon.testing import check_efficiency
+from tests.helpers import plugins
 from tests.helpers.processes import python
 from tests.helpers.toys import SPEC, TASK, random_jets
 
@@ -92,11 +93,7 @@ number = 1
 
 def install(folder: Path, points: str, package: str = "flat_package") -> None:
     """A distribution with entry points, as an installer leaves it."""
-    (folder / f"{package}.py").write_text(PACKAGE)
-    info = folder / f"{package}-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(points)
+    plugins.install(folder, package, PACKAGE, points)
 
 
 @pytest.fixture

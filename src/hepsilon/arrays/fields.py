@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from dataclasses import field as attribute
 from functools import cache, partial
-from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 import awkward as ak
 
+from hepsilon._system.plugins import Plugin, plugins
 from hepsilon.arrays import geometry
 from hepsilon.arrays.columns import shortened
 from hepsilon.errors import ConfigError, InputError
@@ -80,13 +80,14 @@ DERIVED: dict[str, DerivedField] = {
     "pz": _momentum("pz", geometry.momentum_components, "pt", "eta"),
 }
 """Fields that are computed where the records do not have them, by name."""
-GROUP = "hepsilon_fields"
-"""Group of the entry points of packages that register fields: the name, and the module."""
+_BUILT_IN = frozenset(DERIVED)
+GROUPS = ("hepsilon.features", "hepsilon_fields")
+"""Groups of the entry points of packages that register fields: the name, and the module."""
 
 
 @cache
-def _plugins() -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=GROUP)}
+def _plugins() -> dict[str, Plugin]:
+    return plugins(*GROUPS)
 
 
 def derived_field(name: str) -> DerivedField | None:
@@ -101,9 +102,20 @@ def derived_field(name: str) -> DerivedField | None:
     -------
     DerivedField or None
         None if nothing is registered under the name.
+
+    Raises
+    ------
+    ConfigError
+        If the import fails or registers nothing under the name, or two packages have it.
     """
-    if name not in DERIVED and name in _plugins():
-        _plugins()[name].load()
+    if name not in _BUILT_IN and name in _plugins():
+        plugin = _plugins()[name]
+        plugin.load()
+        if name not in DERIVED:
+            raise ConfigError(
+                f"the entry point {plugin} of {GROUPS[0]} was imported, but registers no field "
+                f"{name!r} (see hepsilon.arrays.fields.register_field)"
+            )
     return DERIVED.get(name)
 
 
@@ -115,7 +127,7 @@ def register_field(
     An efficiency that depends on it stores its name, inputs and parameters, not the function:
     whatever process uses the efficiency must import the module that registers the feature, and is
     told so if it does not. A package does so for every process, the commands included, by an entry
-    point of the group ``hepsilon_fields``, with the name of the field and the module.
+    point of the group ``hepsilon.features``, with the name of the field and the module.
 
     Parameters
     ----------

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, StrictFloat, model_validator
 
+from hepsilon.config.architectures import architecture_problem
 from hepsilon.config.learning import MapConfig, ModelConfig, TrainingConfig
 from hepsilon.config.observables import ObservableConfig
 from hepsilon.config.records import Record, validate
@@ -86,6 +87,17 @@ class Config(Record):
     map: MapConfig = MapConfig()
     observables: dict[str, ObservableConfig] = {}
     verdict: VerdictConfig = VerdictConfig()
+
+    @model_validator(mode="after")
+    def _architectures_are_known(self) -> Self:
+        names = {"architecture": (self.model.architecture,)}
+        names["candidates"] = self.model.candidates or ()
+        for key, values in names.items():
+            for name in values:
+                problem = None if name == "auto" else architecture_problem(name)
+                if problem is not None:
+                    raise ValueError(f"[model] {key}: {problem}")
+        return self
 
     @model_validator(mode="after")
     def _branches_are_read(self) -> Self:

@@ -6,8 +6,9 @@ from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-from pydantic import Field, StrictBool, StrictFloat, StrictInt, model_validator
+from pydantic import Field, StrictBool, StrictFloat, StrictInt, StrictStr, model_validator
 
+from hepsilon.config.architectures import Parameter
 from hepsilon.config.records import Record
 
 __all__ = ["BinAxis", "MapConfig", "ModelConfig", "Recipe", "TrainingConfig"]
@@ -66,12 +67,18 @@ class ModelConfig(Record):
 
     Attributes
     ----------
-    architecture : {"auto", "gnn", "mlp", "product"}
+    architecture : str
         ``"gnn"``, a graph network in which the objects of an event see each other; ``"mlp"``, a
         plain network of each object alone, or of all objects of an event with a fixed number of
-        them; or ``"product"``, efficiencies of events as a product of factors of objects and pairs.
+        them; ``"product"``, efficiencies of events as a product of factors of objects and pairs; or
+        one of your own (see :func:`hepsilon.networks.register_architecture`).
         With ``"auto"`` those that fit the task are trained briefly, and the best one fully (see
         :mod:`hepsilon.training.selection_of_models`).
+    candidates : tuple of str or None
+        Architectures that ``"auto"`` compares, also your own, those first that are preferred where
+        the losses do not differ; None for all of hepsilon's that fit the task, from the cheapest.
+    parameters : dict of str to bool, int, float or str
+        Parameters of an architecture of your own; those that are left out have its defaults.
     preset : {"fast", "paper"}
         Sizes of the network and values of the training where none are given; ``"paper"`` has those
         of the paper.
@@ -96,7 +103,9 @@ class ModelConfig(Record):
         pair; None for the preset's choice.
     """
 
-    architecture: Literal["auto", "gnn", "mlp", "product"] = "auto"
+    architecture: Annotated[StrictStr, Field(min_length=1)] = "auto"
+    candidates: Annotated[tuple[StrictStr, ...], Field(min_length=1)] | None = None
+    parameters: dict[str, Parameter] = {}
     preset: Literal["fast", "paper"] = "fast"
     members: Annotated[StrictInt, Field(ge=1)] = 1
     resampling: Literal["none", "folds", "bootstrap"] = "none"
@@ -121,6 +130,22 @@ class ModelConfig(Record):
                 "leave bootstrap out"
             )
         return data
+
+    @model_validator(mode="after")
+    def _one_way_to_choose(self) -> Self:
+        if self.architecture == "auto" and self.parameters:
+            raise ValueError('parameters are for a named architecture, not for "auto"')
+        names = self.candidates
+        if names is not None and self.architecture != "auto":
+            raise ValueError(
+                f'candidates are for architecture = "auto", received {self.architecture!r}'
+            )
+        if names is not None and (len(set(names)) < len(names) or {"auto", "map"} & set(names)):
+            raise ValueError(
+                f"candidates: expected distinct names of networks, received {list(names)}; the map "
+                "is always compared"
+            )
+        return self
 
     @model_validator(mode="after")
     def _enough_folds(self) -> Self:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, TypeVar
 
+from hepsilon._system.plugins import plugins
 from hepsilon.errors import ArtifactError
 
 __all__ = ["ENTRY_POINTS", "PRECISION_BOUND", "Options", "class_of_kind", "register_kind"]
@@ -150,30 +150,13 @@ def _installed(kind: str, path: str | Path) -> type[Any] | None:
     The card of an artifact only chooses among the names of entry points, so that nothing is
     imported that was not installed as one.
     """
-    points = entry_points(group=ENTRY_POINTS, name=kind)
-    found = list({point.value: point for point in points}.values())
-    if not found:
+    plugin = plugins(ENTRY_POINTS).get(kind)
+    if plugin is None:
         return None
-    if len(found) > 1:
-        raise ArtifactError(
-            f"{path}: expected one entry point {kind!r} of {ENTRY_POINTS}, received "
-            f"{sorted(map(_described, found))}"
-        )
-    (point,) = found
-    try:
-        cls = point.load()
-    except Exception as error:  # whatever the import of that package raises
-        raise ArtifactError(
-            f"{path}: the entry point {_described(point)} cannot be imported: {error!r}"
-        ) from error
+    cls = plugin.load(ArtifactError, f"{path}: ")
     if not isinstance(cls, type) or not callable(getattr(cls, "opened", None)):
         raise ArtifactError(
-            f"{path}: the entry point {_described(point)} is {cls!r}; expected a class with the "
+            f"{path}: the entry point {plugin} is {cls!r}; expected a class with the "
             "class method opened(path, options)"
         )
     return register_kind(kind)(cls)
-
-
-def _described(point: EntryPoint) -> str:
-    package = f" of {point.dist.name}" if point.dist else ""
-    return f"{point.name} = {point.value}{package}"

@@ -189,7 +189,7 @@ class NetworkEfficiency(Saved[NetworkCard], Efficiency):
     @property
     def needs_partners(self) -> bool:
         """Whether the network is one of graphs or of events, or a feature looks at neighbours."""
-        graphs = bool(self.card.architecture.blocks)
+        graphs = self.card.architecture.has_edges
         return self.task.of_events or graphs or bool(partners_of(self.features.names))
 
     def _engine(self) -> Evaluator:

@@ -34,7 +34,7 @@ def triton_config(name: str, card: NetworkCard) -> str:
     """
     columns = len(card.features.features) * (card.architecture.objects or 1)
     inputs = [f'{{ name: "x" data_type: TYPE_FP32 dims: [ -1, {columns} ] }}']
-    if card.architecture.blocks:
+    if card.architecture.has_edges:
         inputs.append('{ name: "senders" data_type: TYPE_INT32 dims: [ -1, -1 ] }')
     return TRITON_CONFIG.format(
         name=name,

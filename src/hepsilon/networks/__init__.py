@@ -7,7 +7,9 @@ with *raw* features and end in a logit; the sigmoid is applied in float64 by
 row of partners for each node.
 """
 
+from hepsilon.config.architectures import register_architecture
 from hepsilon.networks.architecture import Architecture, resolve
 from hepsilon.networks.build import build_model
+from hepsilon.networks.custom import NetworkInputs
 
-__all__ = ["Architecture", "build_model", "resolve"]
+__all__ = ["Architecture", "NetworkInputs", "build_model", "register_architecture", "resolve"]

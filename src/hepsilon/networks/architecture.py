@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from hepsilon.arrays.levels import Level, OfLevel
+from hepsilon.config.architectures import OwnArchitecture, architecture_problem, own_architecture
 from hepsilon.config.learning import ModelConfig
 from hepsilon.config.records import Record
 from hepsilon.config.task import Task
 from hepsilon.errors import ConfigError
+from hepsilon.networks.custom import Custom
 
 __all__ = ["Architecture", "resolve"]
 
@@ -54,6 +56,8 @@ class Architecture(Record, OfLevel):
         those that its factors get; empty for the plain product.
     scales : bool
         Whether features with long tails enter on their scale, and pairs by how close they are.
+    custom : Custom or None
+        Architecture of a user's own, whose function builds the network in place of all widths.
     """
 
     blocks: tuple[int, ...]
@@ -71,6 +75,12 @@ class Architecture(Record, OfLevel):
     waves: int = 0
     general: tuple[int, ...] = ()
     scales: bool = True
+    custom: Custom | None = None
+
+    @property
+    def has_edges(self) -> bool:
+        """Whether objects see the other objects of their event."""
+        return bool(self.blocks) or (self.custom is not None and self.custom.partners)
 
 
 PRESETS: dict[tuple[str, str], Architecture] = {
@@ -142,14 +152,24 @@ def resolve(config: ModelConfig, task: Task) -> Architecture:
     Raises
     ------
     ConfigError
-        For a preset that does not exist, pair features without eta and phi, or a network of events
-        whose number of objects the task leaves open.
+        For an architecture or a preset that does not exist, pair features without eta and phi, or a
+        network of events whose number of objects the task leaves open.
     """
     preset = PRESETS.get((config.architecture, config.preset))
     if config.architecture == "auto":
         raise ConfigError(
             'a training chooses the architecture "auto", by comparing all that fit; to build a '
             f"network without one, name one of {sorted({name for name, _ in PRESETS})}"
+        )
+    own = None if preset is not None else own_architecture(config.architecture)
+    if own is not None:
+        return _custom(own, config, task)
+    if problem := architecture_problem(config.architecture):
+        raise ConfigError(f"model.architecture: {problem}")
+    if config.parameters:
+        raise ConfigError(
+            f"model.parameters are for architectures of your own; {config.architecture!r} has "
+            "width, blocks and pair_features"
         )
     if preset is None:
         raise ConfigError(f"there is no {config.preset!r} preset of {config.architecture!r}")
@@ -167,6 +187,37 @@ def resolve(config: ModelConfig, task: Task) -> Architecture:
     if preset.blocks and width % 2:
         raise ConfigError(f"model.width: expected an even width of the GN blocks, received {width}")
     return preset.model_copy(update=update | _of_events(config, preset, task))
+
+
+def _custom(own: OwnArchitecture, config: ModelConfig, task: Task) -> Architecture:
+    """An architecture of a user's own, with its parameters."""
+    given = [n for n in ("width", "blocks", "pair_features") if getattr(config, n) is not None]
+    if given or config.preset != "fast":
+        raise ConfigError(
+            f"model.{(given or ['preset'])[0]} is for the architectures of hepsilon; "
+            f"{own.name!r} has model.parameters: {list(own.parameters)}"
+        )
+    if task.of_events and not own.partners and task.objects is None:
+        raise ConfigError(
+            f"{own.name!r} does not look at partners, and needs the number of objects of an event, "
+            "task.objects"
+        )
+    return Architecture(
+        blocks=(),
+        head=(),
+        activation="",
+        pair_features=False,
+        periodic_angles=True,
+        level=task.level,
+        working_points=len(task.passed.working_points),
+        objects=task.objects if task.of_events and not own.partners else None,
+        custom=Custom(
+            name=own.name,
+            parameters=own.complete(config.parameters),
+            partners=own.partners,
+            module=str(own.build.__module__),
+        ),
+    )
 
 
 def _of_events(config: ModelConfig, preset: Architecture, task: Task) -> dict[str, Any]:

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from hepsilon.data.features import FeatureSpec
 from hepsilon.networks.architecture import Architecture
+from hepsilon.networks.custom import NetworkInputs, check_weights, custom_logits
 
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["build_model"]
+__all__ = ["build_model", "weight_names"]
 
 
 def build_model(
@@ -45,6 +46,12 @@ def build_model(
     -------
     keras.Model
         Function of ``{"x", "receivers", "senders"}`` that gives logits, one row per node.
+
+    Raises
+    ------
+    ConfigError
+        If it is an architecture of a user's own that is not registered in this process, or whose
+        function does not give a network.
     """
     import keras
 
@@ -57,7 +64,9 @@ def build_model(
     x = keras.Input((columns,), name="x")
     receivers = None if neighbours else keras.Input((), dtype="int32", name="receivers")
     senders = keras.Input((None,) if neighbours else (), dtype="int32", name="senders")
-    if architecture.product:
+    if architecture.custom is not None:
+        logit = _custom(architecture, spec, init, (x, receivers, senders), seed)
+    elif architecture.product:
         logit = _product(architecture, spec, init, x)
     elif architecture.blocks:
         logit = _graph(architecture, spec, init, x, receivers, senders)
@@ -70,8 +79,55 @@ def build_model(
         logit = _head(architecture, init, encoder(x))
     inputs = {"x": x, "receivers": receivers, "senders": senders}
     if neighbours:
-        inputs = {"x": x, "senders": senders} if architecture.blocks else {"x": x}
-    return keras.Model(inputs, logit, name=name)
+        inputs = {"x": x, "senders": senders} if architecture.has_edges else {"x": x}
+    model = keras.Model(inputs, logit, name=name)
+    if architecture.custom is not None:
+        check_weights(architecture.custom, model)
+    return model
+
+
+def weight_names(model: keras.Model, architecture: Architecture) -> list[str]:
+    """Names that the weights of a network have in an artifact.
+
+    Layers of a user's own may have names that Keras numbers anew in every process: their weights
+    are named by their place.
+
+    Parameters
+    ----------
+    model : keras.Model
+        The network.
+    architecture : Architecture
+        Its architecture.
+
+    Returns
+    -------
+    list of str
+        One name for each weight, in Keras' order.
+    """
+    if architecture.custom is None:
+        return [variable.path.replace("/", ".") for variable in model.weights]
+    return [f"{i:03d}.{v.name.replace('/', '.')}" for i, v in enumerate(model.weights)]
+
+
+def _custom(
+    architecture: Architecture,
+    spec: FeatureSpec,
+    init: Any,
+    tensors: tuple[Any, Any, Any],
+    seed: int | None,
+) -> Any:
+    """Logits of an architecture of a user's own; for a task of events, the product over nodes."""
+    from hepsilon.networks.track_layers import EventProduct
+
+    assert architecture.custom is not None
+    x, receivers, senders = tensors
+    edges = (receivers, senders) if architecture.has_edges else (None, None)
+    points, objects = architecture.working_points, architecture.objects
+    inputs = NetworkInputs(x, spec, objects, points, *edges, init)
+    logit = custom_logits(architecture.custom, inputs, seed)
+    if architecture.level == "object" or objects is not None:
+        return logit
+    return EventProduct(name="event")((logit, receivers, senders))
 
 
 def _head(architecture: Architecture, init: Any, hidden: Any) -> Any:

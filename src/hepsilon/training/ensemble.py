@@ -62,9 +62,11 @@ class _Ensemble:
         gpu = on_gpu(None)
         self.workers = 1 if gpu else usable_cpus()
         size = min(recipe.batch_events, self.train.n_events)
-        self.shape = Shape.of(self.train.offsets, size, bool(architecture.blocks), gpu)
+        self.shape = Shape.of(self.train.offsets, size, architecture.has_edges, gpu)
         self.steps = self.train.n_events // size
-        self.engine = engine or Engine(build_model(architecture, spec, seed=None))
+        self.engine = engine or Engine(
+            build_model(architecture, spec, seed=None), has_edges=architecture.has_edges
+        )
         model = build_model(architecture, spec, seed=None, precision=recipe.precision)
         self.gradients = Gradients(model, recipe, jit=gpu or recipe.precision == "float32")
         steps = recipe.epochs * self.steps

@@ -51,7 +51,8 @@ class Prepared:
     @cached_property
     def engine(self) -> Engine:
         """Engine for networks of this architecture, compiled once for all uses."""
-        return Engine(build_model(self.architecture, self.spec, seed=None))
+        model = build_model(self.architecture, self.spec, seed=None)
+        return Engine(model, has_edges=self.architecture.has_edges)
 
 
 def prepare(config: Config, spec: FeatureSpec, sides: Sides) -> Prepared:
@@ -78,7 +79,7 @@ def prepare(config: Config, spec: FeatureSpec, sides: Sides) -> Prepared:
     """
     full = recipe(config.model, config.training, sides[0].n_events)
     architecture = resolve(config.model, config.task)
-    if architecture.blocks or partners_of(spec.names):  # the answer depends on the partners
+    if architecture.has_edges or partners_of(spec.names):  # the answer depends on the partners
         spec = spec.model_copy(update={"multiplicity": Multiplicity.of(sides[0].offsets)})
     if architecture.objects is not None:
         sides = sides[0].joined(architecture.objects), sides[1].joined(architecture.objects)

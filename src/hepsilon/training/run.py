@@ -34,7 +34,7 @@ from hepsilon.efficiencies.engines.keras import start_backend
 from hepsilon.efficiencies.network import NetworkEfficiency
 from hepsilon.errors import ConfigError, TrainingError
 from hepsilon.export.onnx import add_graph
-from hepsilon.networks.build import build_model
+from hepsilon.networks.build import build_model, weight_names
 from hepsilon.training.ensemble import fit_members
 from hepsilon.training.importance import feature_importance
 from hepsilon.training.kept import Kept
@@ -125,8 +125,8 @@ def _fit(prepared: Prepared, folder: Path, progress: bool) -> list[Fit]:
 def _weights(prepared: Prepared, fit: Fit) -> dict[str, Array]:
     """Weights of a fit by the paths of the model's variables."""
     model = build_model(prepared.architecture, prepared.spec, seed=None)
-    paths = [variable.path.replace("/", ".") for variable in model.weights]
-    return dict(zip(paths, fit.weights, strict=True))
+    names = weight_names(model, prepared.architecture)
+    return dict(zip(names, fit.weights, strict=True))
 
 
 def _sample(validation: TrainingColumns) -> dict[str, Array]:

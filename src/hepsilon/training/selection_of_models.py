@@ -19,6 +19,7 @@ import numpy as np
 
 from hepsilon._system.files import atomic_path
 from hepsilon._system.progress import progress_bar
+from hepsilon.config.architectures import BUILT_IN
 from hepsilon.config.file import Config
 from hepsilon.config.learning import Recipe
 from hepsilon.data.features import FeatureSpec
@@ -35,7 +36,7 @@ from hepsilon.training.validation import EventLosses, losses_of_networks
 __all__ = ["NETWORKS", "Candidates", "against_map", "compare"]
 
 MAP = "map"
-NETWORKS = ("mlp", "product", "gnn")
+NETWORKS = BUILT_IN
 """Architectures, from the cheapest to the dearest by the time of a training."""
 OF_OBJECTS = tuple(name for name in NETWORKS if name != "product")
 SHARE, FEWEST = 1.0 / 3.0, 4
@@ -85,8 +86,9 @@ class Candidates:
         if named != "auto":
             return cls({named: prepare(config, spec, sides)}, {})
         prepared, left_out = {}, {}
-        for name in NETWORKS if config.task.of_events else OF_OBJECTS:
-            model = config.model.model_copy(update={"architecture": name})
+        names = config.model.candidates or (NETWORKS if config.task.of_events else OF_OBJECTS)
+        for name in names:
+            model = config.model.model_copy(update={"architecture": name, "candidates": None})
             try:
                 prepared[name] = prepare(config.model_copy(update={"model": model}), spec, sides)
             except ConfigError as error:
@@ -248,7 +250,7 @@ def _cards(
 ) -> tuple[CandidateCard, ...]:
     best = min((r.losses for r in results.values()), key=lambda x: x.mean, default=None)
     cards = []
-    for name in (MAP, *NETWORKS):
+    for name in dict.fromkeys([MAP, *NETWORKS, *results, *left_out]):
         if name in results and best is not None:
             result = results[name]
             difference = result.losses - best

@@ -21,7 +21,7 @@ from hepsilon.efficiencies.engines.onnx import (
     openvino,
 )
 from hepsilon.errors import ArtifactError, ConfigError
-from hepsilon.networks.build import build_model
+from hepsilon.networks.build import build_model, weight_names
 
 __all__ = [
     "BACKENDS",
@@ -177,7 +177,7 @@ def make_engine(
     backend = chosen(card, backend, device, precision)
     architecture = card.architecture
     outputs = architecture.working_points * len(card.networks)
-    has_edges = bool(architecture.blocks)
+    has_edges = architecture.has_edges
     if backend.startswith("triton+"):
         from hepsilon.efficiencies.engines.triton import TritonEngine
 
@@ -222,8 +222,13 @@ def _keras_engine(
             f"{keras_backend()!r} in this process; set KERAS_BACKEND={backend} before it starts"
         )
     start_backend()
-    model = build_model(card.architecture, card.features, seed=None, precision=precision)
-    return Engine(model, read_weights(path, card, expected_hash, model), device, precision)
+    architecture = card.architecture
+    try:
+        model = build_model(architecture, card.features, seed=None, precision=precision)
+    except ConfigError as error:  # of an architecture that this process does not know
+        raise ArtifactError(f"{path}: {error}") from error
+    members = read_weights(path, card, expected_hash, model)
+    return Engine(model, members, device, precision, has_edges=architecture.has_edges)
 
 
 def read_weights(path: str, card: NetworkCard, expected_hash: str, model: Any) -> list[list[Array]]:
@@ -251,7 +256,7 @@ def read_weights(path: str, card: NetworkCard, expected_hash: str, model: Any) -
         If they do not fit the model that the card describes.
     """
     arrays = read_arrays(path, card, expected_hash)
-    paths = [variable.path.replace("/", ".") for variable in model.weights]
+    paths = weight_names(model, card.architecture)
     shapes = [tuple(variable.shape) for variable in model.weights]
     members = []
     for name in card.networks:

@@ -118,6 +118,8 @@ class Engine:
         Keras device such as ``"cpu"`` or ``"gpu:0"``; None for the backend's choice.
     precision : {"float32", "bfloat16"}, default "float32"
         Precision that the model was built with.
+    has_edges : bool, optional
+        Whether the network looks at partners; by default whether it has a GN block.
     """
 
     def __init__(
@@ -126,6 +128,7 @@ class Engine:
         members: Sequence[Sequence[Array]] | None = None,
         device: str | None = None,
         precision: str = "float32",
+        has_edges: bool | None = None,
     ) -> None:
         import keras
 
@@ -139,7 +142,8 @@ class Engine:
         if members is not None:
             self.set_members(members)
         self._outputs = int(model.output.shape[-1])
-        self._has_edges = any(isinstance(layer, GNBlock) for layer in model.layers)
+        blocks = any(isinstance(layer, GNBlock) for layer in model.layers)
+        self._has_edges = blocks if has_edges is None else has_edges
 
     def set_members(self, members: Sequence[Sequence[Array]]) -> None:
         """Evaluate other networks of the same architecture, without compiling anything anew.
