@@ -61,6 +61,8 @@ def _close(args: argparse.Namespace, files: list[str], out: Path, origin: Origin
     """Closure of one sample, written into a folder."""
     from hepsilon.closure import closure_report, run_closure
     from hepsilon.closure.questions import differences, trained_on, warnings_of
+    from hepsilon.plotting.experiments import Look
+    from hepsilon.processors.outputs import InversionOutput
     from hepsilon.report.writer import write_closure
 
     config, efficiencies = _question(args, files)
@@ -82,7 +84,14 @@ def _close(args: argparse.Namespace, files: list[str], out: Path, origin: Origin
         )
     report = closure_report(output, config.task, efficiencies, files, config.verdict)
     formats = args.format or ["png"]
-    write_closure(out, output, report, efficiencies, formats=formats, origin=origin)
+    look = Look(
+        args.style,
+        args.label,
+        args.energy,
+        args.luminosity,
+        data=isinstance(output, InversionOutput) and output.exact is None,
+    )
+    write_closure(out, output, report, efficiencies, formats=formats, look=look, origin=origin)
     say(f"wrote {out}/closure.json, report.html and pictures")
     return report
 

@@ -249,6 +249,62 @@ def _commands_of_files(parsers: Any) -> None:
     _json_option(command)
 
 
+def _closure_command(parsers: Any) -> None:
+    command = _add_command(parsers, "closure", commands.closure)
+    command.add_argument(
+        "config",
+        type=Path,
+        metavar="EFFICIENCY",
+        help="model or map, which knows its question; or a configuration (.toml)",
+    )
+    _files(command, optional=True)
+    command.add_argument(
+        "--sample",
+        type=_named_sample,
+        action="append",
+        metavar="NAME=FILES",
+        help="instead of FILE: a sample with a closure of its own; may be given several times",
+    )
+    command.add_argument(
+        "--efficiency",
+        type=_named_path,
+        action="append",
+        metavar="NAME=PATH",
+        help="efficiency to check; may be given several times",
+    )
+    command.set_defaults(usage_error=command.error)
+    command.add_argument("--out", type=Path, required=True, help="folder to write")
+    _executor_options(command)
+    command.add_argument(
+        "--working-point",
+        metavar="NAME",
+        help="of several working points the one that counts tags (the loosest); name or number",
+    )
+    command.add_argument(
+        "--format",
+        choices=["png", "pdf", "svg"],
+        action="append",
+        help="format of the pictures (png); may be given several times",
+    )
+    look = command.add_argument_group("plots for documents")
+    look.add_argument(
+        "--style",
+        choices=["plain", "cms", "atlas", "lhcb"],
+        default="plain",
+        help="ticks, fonts and label of an experiment (%(default)s)",
+    )
+    look.add_argument("--label", default="", help="text behind its name, such as Preliminary")
+    look.add_argument("--energy", type=float, metavar="TEV", help="centre-of-mass energy [TeV]")
+    look.add_argument("--luminosity", type=float, metavar="FB", help="luminosity [1/fb]")
+    command.add_argument(
+        "--fail-on",
+        choices=["fail", "warn"],
+        help="end with the exit code 3 for this verdict, or a worse one (never)",
+    )
+    _inversion_options(command)
+    _json_option(command)
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Build the parser of all commands."""
     parser = argparse.ArgumentParser(
@@ -299,50 +355,7 @@ def build_parser() -> argparse.ArgumentParser:
     _hash_option(command)
     _json_option(command)
 
-    command = _add_command(parsers, "closure", commands.closure)
-    command.add_argument(
-        "config",
-        type=Path,
-        metavar="EFFICIENCY",
-        help="model or map, which knows its question; or a configuration (.toml)",
-    )
-    _files(command, optional=True)
-    command.add_argument(
-        "--sample",
-        type=_named_sample,
-        action="append",
-        metavar="NAME=FILES",
-        help="instead of FILE: a sample with a closure of its own; may be given several times",
-    )
-    command.add_argument(
-        "--efficiency",
-        type=_named_path,
-        action="append",
-        metavar="NAME=PATH",
-        help="efficiency to check; may be given several times",
-    )
-    command.set_defaults(usage_error=command.error)
-    command.add_argument("--out", type=Path, required=True, help="folder to write")
-    _executor_options(command)
-    command.add_argument(
-        "--working-point",
-        metavar="NAME",
-        help="of several working points the one that counts tags (the loosest); name or number",
-    )
-    command.add_argument(
-        "--format",
-        choices=["png", "pdf", "svg"],
-        action="append",
-        help="format of the pictures (png); may be given several times",
-    )
-    command.add_argument(
-        "--fail-on",
-        choices=["fail", "warn"],
-        help="end with the exit code 3 for this verdict, or a worse one (never)",
-    )
-    _inversion_options(command)
-    _json_option(command)
-
+    _closure_command(parsers)
     _apply_command(parsers)
     _commands_of_files(parsers)
     return parser

@@ -125,7 +125,7 @@ def _custom(
     points, objects = architecture.working_points, architecture.objects
     inputs = NetworkInputs(x, spec, objects, points, *edges, init)
     logit = custom_logits(architecture.custom, inputs, seed)
-    if architecture.level == "object" or objects is not None:
+    if not architecture.of_events or objects is not None:
         return logit
     return EventProduct(name="event")((logit, receivers, senders))
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from matplotlib.figure import Figure
 
+from hepsilon.plotting.experiments import Look
 from hepsilon.plotting.inversion import (
     inversion_plots,
     plot_corrected,
@@ -21,6 +22,7 @@ from hepsilon.plotting.tagging import plot_observable, plot_profile, plot_residu
 from hepsilon.processors.outputs import InversionOutput, Output, TaggingOutput
 
 __all__ = [
+    "Look",
     "Plot",
     "closure_figures",
     "closure_plots",

@@ -15,6 +15,7 @@ from hepsilon._system.progress import progress_bar
 from hepsilon.closure.model import Closure
 from hepsilon.efficiencies.card_text import card_rows
 from hepsilon.efficiencies.cards import NetworkCard
+from hepsilon.plotting.experiments import Look
 from hepsilon.plotting.style import png, save_figure
 from hepsilon.processors.outputs import Output
 from hepsilon.report.captions import caption_of, title_of
@@ -31,6 +32,7 @@ def write_closure(
     efficiencies: Mapping[str, Any] | None = None,
     *,
     formats: Iterable[str] = ("png",),
+    look: Look | None = None,
     origin: Origin | None = None,
 ) -> None:
     """Write ``closure.json``, ``report.html``, ``histograms.json`` and pictures into a folder.
@@ -50,15 +52,19 @@ def write_closure(
         Efficiencies by name; the page shows their cards and the curves of their trainings.
     formats : iterable of str, default ("png",)
         Formats of the pictures in the folder: ``"png"``, ``"pdf"``, ``"svg"``.
+    look : Look, optional
+        Style and label of an experiment; plain plots by default.
     origin : Origin, optional
         Command and date, for the page.
     """
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
-    plots = plotting.closure_plots(output)
-    pictures = []
+    look, pictures = look or Look(), []
+    with look.drawing():
+        plots = plotting.closure_plots(output)
     with progress_bar("plots", len(plots)) as advance:
         for name, plot in plots.items():
+            look.finish(plot)
             for suffix in formats:
                 save_figure(plot.figure, folder / f"{name}.{suffix}")
             title, caption = title_of(report, plot), caption_of(report, plot)
