@@ -18,6 +18,7 @@ from hepsilon.arrays.fields import field
 from hepsilon.arrays.types import Array, Nodes, Offsets
 from hepsilon.config.records import Record
 from hepsilon.config.task import Task
+from hepsilon.data.combinations import Combinations
 from hepsilon.data.derived import Derived
 from hepsilon.data.missing import MISSING, Sentinels, filled, is_missing, is_sentinel
 from hepsilon.data.scales import Scale, choose_scale
@@ -138,11 +139,14 @@ class FeatureSpec(Record):
         not depend on its partners.
     separations : Separations or None
         Distances to the nearest partner in the training sample; None for features without angles.
+    combinations : Combinations or None
+        Combinations of features that were covered; None where that is not checked.
     """
 
     features: tuple[Feature, ...]
     multiplicity: Multiplicity | None = None
     separations: Separations | None = None
+    combinations: Combinations | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -326,7 +330,8 @@ def fit_features(
     Returns
     -------
     FeatureSpec
-        Features with their moments, ranges and scales, and the distances between objects.
+        Features with their moments, ranges, scales and combinations, and the distances between
+        objects.
 
     Raises
     ------
@@ -350,6 +355,7 @@ def fit_features(
             _scaled(feature, nodes[rows, i], of_rows) for i, feature in enumerate(fitted)
         ),
         separations=None if offsets is None else Separations.of(task.features, offsets, nodes),
+        combinations=Combinations.of(task.features, nodes, tuple(task.categorical)),
     )
 
 

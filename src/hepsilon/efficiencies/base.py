@@ -19,6 +19,7 @@ from hepsilon.config.file import InputConfig
 from hepsilon.config.task import Task
 from hepsilon.data.features import FeatureSpec, event_matrix
 from hepsilon.efficiencies.asked import Asked
+from hepsilon.efficiencies.domain import Domain
 from hepsilon.efficiencies.inputs import Given, given_objects
 from hepsilon.efficiencies.selecting import cuts_of, failed_cuts, selected_objects
 from hepsilon.efficiencies.tracing import answer_of_traced, is_traced
@@ -302,16 +303,9 @@ class Efficiency(ABC):
             offsets, nodes = self.features.matrix(objects.objects, task.unit)
         return Asked(objects, offsets, nodes, task.of_events, failed)
 
-    def _in_region(self, asked: Asked) -> Array:
-        """True for each entry in the region that the sample covered.
-
-        Combinations of features have their place here, beside the number of objects.
-        """
-        covered = self._covered(asked.nodes)
-        numbers = self.features.multiplicity
-        if numbers is not None:
-            covered = covered & asked.of_objects(numbers.covers(np.diff(asked.offsets)))
-        return asked.entries(covered)
+    def _domain(self, asked: Asked) -> Domain:
+        """Place of the entries relative to what the training sample covered."""
+        return Domain(self.task, self.features, asked, self._covered(asked.nodes))
 
     def __call__(self, records: Any, /, *, out_of_domain: OutOfDomain = "warn") -> Any:
         """Efficiency of every object; of a task of events, of every event.
@@ -327,7 +321,8 @@ class Efficiency(ABC):
             tells events apart, and is taken always.
         out_of_domain : {"warn", "raise", "ignore"} or an efficiency, default "warn"
             Policy for objects (events) outside the region that the sample covered, or that fail
-            the selection of the training: ``"warn"`` with the count, ``"raise"`` a DomainError,
+            the selection of the training: ``"warn"`` with the count, ``"raise"`` a DomainError
+            (of combinations of features both only where more are unusual than chance explains),
             ``"ignore"``, or another efficiency that is evaluated for them instead (it receives
             jagged records).
 
@@ -402,15 +397,14 @@ class Efficiency(ABC):
             evaluation: Evaluation = answer_of_traced(again, records, self.task, self.input)
             return evaluation
         asked = self._asked(records)
-        region = self._in_region(asked)
-        inside = region & ~asked.fails
-        some_outside = not inside.all()
-        if out_of_domain == "raise" and some_outside:
-            raise DomainError(self._describe(asked, region))
+        domain = self._domain(asked)
+        inside = domain.inside
+        if out_of_domain == "raise" and domain.alarming:
+            raise DomainError(domain.describe())
         if out_of_domain == "warn":
             self._say_unchecked(asked)
         eps, drawn = self._predict(asked.offsets, asked.nodes, replicas)
-        if callable(out_of_domain) and some_outside:
+        if callable(out_of_domain) and not inside.all():
             objects = asked.given.objects
             other = _fallback(out_of_domain, objects, asked.offsets, self.task.of_events)
             if eps[:1].size != other[:1].size:
@@ -418,8 +412,8 @@ class Efficiency(ABC):
             other = other.reshape(eps.shape)
             eps = _replaced(eps, other, ~inside)
             drawn = None if drawn is None else _replaced(drawn, other[..., None], ~inside)
-        elif out_of_domain == "warn" and some_outside:
-            _warn(self._describe(asked, region))
+        elif out_of_domain == "warn" and domain.alarming:
+            _warn(domain.describe())
         return Evaluation(
             asked.answer(eps),
             None if drawn is None else asked.answer(drawn),
@@ -461,36 +455,7 @@ class Efficiency(ABC):
             An object that fails the selection of the training is not.
         """
         asked = self._asked(records)
-        return asked.answer(self._in_region(asked) & ~asked.fails)
-
-    def _reasons(self, asked: Asked) -> dict[str, int]:
-        """Numbers of objects outside the region by feature, and of entries by what else is."""
-        covered = self.features.covers(asked.nodes)
-        counts = {name: int(np.count_nonzero(~inside)) for name, inside in covered.items()}
-        numbers = self.features.multiplicity
-        if numbers is not None:
-            covers = asked.entries(asked.of_objects(numbers.covers(np.diff(asked.offsets))))
-            name = f"the number of {self.task.collection} objects"
-            counts[name] = int(np.count_nonzero(~covers))
-        return counts
-
-    def _describe(self, asked: Asked, region: Array) -> str:
-        """Counts of the entries outside, by reason."""
-        level, size, sentences = self.task.level, len(region), []
-        if not region.all():
-            counts = self._reasons(asked).items()
-            where = ", ".join(f"{count} in {name}" for name, count in counts if count)
-            sentences.append(
-                f"{int((~region).sum())} of {size} {level}s are outside the region that the "
-                f"training sample covered ({where or 'empty bins'})"
-            )
-        for cut, failed in asked.failed.items():
-            count = int(np.count_nonzero(~asked.entries(~failed)))
-            if count:
-                sentences.append(f"{count} of {size} {level}s fail {cut} of the training")
-        if asked.fails.any():
-            sentences[-1] += ": pass events, or efficiency.select(records)"
-        return "; ".join(sentences)
+        return asked.answer(self._domain(asked).inside)
 
     def _say_unchecked(self, asked: Asked) -> None:
         """Say once which fields of the selection are not there to be checked."""

@@ -20,6 +20,15 @@ def _numbers_text(numbers: Any) -> str:
     return f"{numbers.low} to {numbers.high}{never}"
 
 
+def _combinations_text(combinations: Any) -> str:
+    """Bins of pairs of features, and how often they mislead."""
+    n_bins = max(len(edges) + 1 for edges in combinations.edges)
+    return (
+        f"{len(combinations.covered)} pairs in up to {n_bins} bins each, at most "
+        f"{combinations.false_alarms:.2%} false alarms"
+    )
+
+
 def _file_text(file: Any) -> str:
     """Size and identity of a file, and the hash of its content where that is known."""
     size = "" if file.size is None else f"{file.size:,} bytes"
@@ -94,6 +103,8 @@ def card_rows(card: Any) -> list[list[str]]:
     rows += [[f"feature {f.name}", _feature_text(f)] for f in card.features.features]
     if card.features.multiplicity is not None:
         rows.append(["objects in an event", _numbers_text(card.features.multiplicity)])
+    if card.features.combinations is not None:
+        rows.append(["combinations of features", _combinations_text(card.features.combinations)])
     rows += [[f"bins {n}", _bins_text(e)] for n, e in getattr(card, "edges", {}).items()]
     rows += [[k, str(v)] for k, v in others.items()]
     for part in card.sample.categories if card.sample else ():
