@@ -74,6 +74,7 @@ def test_index_links_to_every_sample_and_escapes_names(closures, tmp_path):
     assert 'href="z%20jets/report.html"' in page
     assert "t&lt;t&gt;" in page
     assert "<t>" not in page
+    assert "Truth tagging: methods and samples</h2>" in page
     assert json.loads((tmp_path / "universality.json").read_text()) == found.as_dict()
 
 

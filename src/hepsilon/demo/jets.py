@@ -30,6 +30,7 @@ from hepsilon.errors import InputError
 from hepsilon.plotting.models import plot_history, plot_map, plot_simulated_efficiency
 from hepsilon.plotting.style import save_figure
 from hepsilon.processors.executors import local_executor
+from hepsilon.report.samples import write_samples
 from hepsilon.report.tables import summary_rows
 from hepsilon.report.writer import write_closure
 from hepsilon.simulation.tasks import FEATURES, FLAVOURS, toy_task
@@ -149,7 +150,7 @@ def _close(
     executor = local_executor(WORKERS)
     output = run_closure([file], task, efficiencies, executor=executor, chunksize=20_000)
     report = closure_report(output, task, efficiencies, [file])
-    write_closure(out, output, report)
+    write_closure(out, output, report, efficiencies)
     return report
 
 
@@ -213,5 +214,6 @@ def run_demo(
     inverted = track_reports(out / "tracks", n_events, seed, WORKERS)
     reports |= {f"tracks/{name}": report for name, report in inverted.items()}
     result = DemoResult({name: summary_rows(r) for name, r in reports.items()}, reports)
+    write_samples(out, reports)
     write_text(out / "summary.json", json.dumps(result.summary, indent=1) + "\n")
     return result

@@ -91,5 +91,5 @@ def track_reports(out: Path, n_events: int, seed: int, workers: int) -> dict[str
             reconstructed=RECONSTRUCTED,
         )
         reports[name] = closure_report(output, config.task, learned, [file])
-        write_closure(out / name, output, reports[name])
+        write_closure(out / name, output, reports[name], learned)
     return reports

@@ -12,6 +12,7 @@ from hepsilon.closure.model import Closure
 from hepsilon.closure.universality import MethodAgreement, Universality, universality
 from hepsilon.report.content import Section, Table
 from hepsilon.report.page import Origin, provenance_rows, render
+from hepsilon.report.tables import presentation
 from hepsilon.report.text import percent_text, ratio_text, signed_text
 from hepsilon.report.verdict import verdict_items
 
@@ -90,10 +91,21 @@ def samples_page(closures: Mapping[str, Closure], origin: Origin | None = None) 
         status=found.status,
         samples=samples,
         sections=[
-            Section("Agreement by method and sample", [MEANING], universality_rows(found)),
+            *_agreements(closures),
             Section("Provenance", table=Table(["", "value"], origin_rows)),
         ],
     )
+
+
+def _agreements(closures: Mapping[str, Closure]) -> list[Section]:
+    """One table for each use case, since their observables differ."""
+    groups: dict[str, dict[str, Closure]] = {}
+    for name, closure in closures.items():
+        groups.setdefault(presentation(closure).title, {})[name] = closure
+    return [
+        Section(f"{title}: methods and samples", [MEANING], universality_rows(universality(group)))
+        for title, group in groups.items()
+    ]
 
 
 def write_samples(

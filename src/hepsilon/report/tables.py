@@ -21,19 +21,22 @@ class Presentation:
 
     Attributes
     ----------
+    title : str
+        Name of the use case.
     cells : callable
         Header and cells of the summary, one row for each efficiency, from a closure.
     sections : callable
         Sections of the page, from a closure and its summary.
     """
 
+    title: str
     cells: Callable[[Any], tuple[list[str], list[list[str]]]]
     sections: Callable[[Any, Table], list[Section]]
 
 
 PRESENTATIONS: Final[dict[type[Closure], Presentation]] = {
-    TaggingClosure: Presentation(tagging_cells, tagging_sections),
-    InversionClosure: Presentation(inversion_cells, inversion_sections),
+    TaggingClosure: Presentation("Truth tagging", tagging_cells, tagging_sections),
+    InversionClosure: Presentation("Efficiency inversion", inversion_cells, inversion_sections),
 }
 
 
