@@ -56,6 +56,8 @@ AMPLITUDES = ("phasespace", "rho", "pomeron", "tensor")
 TRACK_METHODS = ["truth", "bin-by-bin", "factorised", "network"]
 TRACK_METHODS += ["factorised@reco", "network@reco"]
 FILES = [
+    "index.html",
+    "universality.json",
     "summary.json",
     "simulated_efficiency.png",
     *(f"samples/{name}.root" for name in ("training", "test", "alternative")),
