@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from rich.console import Console
 
-from hepsilon.cli.cards import _card_rows, importance_table, selection_table
+from hepsilon.cli.cards import importance_table, selection_table
 from hepsilon.closure.questions import compared
+from hepsilon.efficiencies.card_text import card_rows
 from hepsilon.efficiencies.cards import CandidateCard, ImportanceCard, LossCard, SelectionCard
 from tests.helpers.network_toys import write_untrained
 
@@ -38,7 +39,7 @@ def network(tmp_path_factory):
 
 
 def rows_of(network, **update) -> dict[str, str]:
-    return {row[0]: row[1] for row in _card_rows(network.card.model_copy(update=update))}
+    return {row[0]: row[1] for row in card_rows(network.card.model_copy(update=update))}
 
 
 def test_info_has_the_comparison_the_importance_and_the_loss_out_of_fold(network):

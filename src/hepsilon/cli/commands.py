@@ -246,7 +246,7 @@ def _bin_by_bin(args: argparse.Namespace, config: Any) -> Any:
 
 
 def export(args: argparse.Namespace) -> None:
-    """Write the networks of a model as ONNX, on their own or for a Triton server."""
+    """Write a network as ONNX, on its own or for a Triton server, or a map for correctionlib."""
     from hepsilon.export.formats import export as export_networks
 
     export_networks(args.path, args.format, args.out)

@@ -59,7 +59,8 @@ EXAMPLES = {
     "export": """\
         hepsilon export gnn.hepsilon --format onnx --out gnn.onnx
         hepsilon export gnn.hepsilon --format hepsilon --out gnn.hepsilon
-        hepsilon export gnn.hepsilon --format triton --out model-repository""",
+        hepsilon export gnn.hepsilon --format triton --out model-repository
+        hepsilon export map.hepsilon --format correctionlib --out map.json.gz""",
     "precision": "hepsilon precision gnn.hepsilon --precision bfloat16 --backend openvino",
 }
 
@@ -231,12 +232,13 @@ def _commands_of_files(parsers: Any) -> None:
     _json_option(command)
 
     command = _add_command(parsers, "export", commands.export)
-    command.add_argument("path", type=Path, metavar="PATH", help="model")
+    command.add_argument("path", type=Path, metavar="PATH", help="model or map")
     command.add_argument(
         "--format",
-        choices=["onnx", "hepsilon", "triton"],
+        choices=["onnx", "hepsilon", "triton", "correctionlib"],
         required=True,
-        help="a graph; the model with that graph in it; or the folder of a Triton server",
+        help="of models a graph, the model with that graph in it, or the folder of a Triton "
+        "server; of maps a file of correctionlib",
     )
     command.add_argument("--out", type=Path, required=True, help="file or folder to write")
 

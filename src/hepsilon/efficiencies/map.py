@@ -273,6 +273,11 @@ class EfficiencyMap(SavedArrays[MapCard], Efficiency):
         """Number of bins without objects."""
         return int(np.count_nonzero(self._arrays["n_effective"] == 0.0))
 
+    @property
+    def n_effective(self) -> Array:
+        """Effective number of objects of every bin, shape (categories..., bins...)."""
+        return self._arrays["n_effective"]
+
     def values(self) -> Array:
         """Efficiency of every bin.
 

@@ -1,16 +1,20 @@
-"""Formats that networks are exported to, by name."""
+"""Formats that artifacts are exported to, by name."""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from hepsilon._system.files import atomic_path
 from hepsilon.efficiencies.artifact_edits import blobs_of
 from hepsilon.efficiencies.engines.choice import ONNX
+from hepsilon.efficiencies.loading import load_correction
+from hepsilon.efficiencies.map import EfficiencyMap
 from hepsilon.efficiencies.network import NetworkEfficiency
 from hepsilon.errors import ConfigError
+from hepsilon.export.corrections import write_correction_file
 from hepsilon.export.onnx import add_graph
 from hepsilon.export.triton import triton_config
 
@@ -18,15 +22,16 @@ __all__ = ["FORMATS", "export"]
 
 
 def export(path: str | Path, format_: str, out: str | Path) -> Path:
-    """Write the networks of an artifact in another form.
+    """Write an artifact in another form.
 
     Parameters
     ----------
     path : str or Path
         The artifact.
-    format_ : {"onnx", "hepsilon", "triton"}
-        ``"onnx"``, a graph; ``"hepsilon"``, the artifact with that graph in it; or ``"triton"``, a
-        model repository: a folder that holds the folder of the model.
+    format_ : {"onnx", "hepsilon", "triton", "correctionlib"}
+        Of networks ``"onnx"``, a graph; ``"hepsilon"``, the artifact with that graph in it; or
+        ``"triton"``, a model repository: a folder that holds the folder of the model. Of maps
+        ``"correctionlib"``.
     out : str or Path
         File or folder to write. The name of the model in a repository is the artifact's.
 
@@ -38,15 +43,22 @@ def export(path: str | Path, format_: str, out: str | Path) -> Path:
     Raises
     ------
     ArtifactError
-        If the artifact is damaged, holds no network, or the graph differs from it.
+        If the artifact is damaged, or the graph differs from it.
     ConfigError
-        If the format is unknown, or if what the conversion needs is not installed.
+        If the format is unknown or not one of this kind of artifact, or if what the conversion
+        needs is not installed.
     """
-    if format_ not in WRITERS:
+    if format_ not in FORMATS:
         raise ConfigError(f"expected a format of {FORMATS}, received {format_!r}")
-    out = Path(out)
-    WRITERS[format_](NetworkEfficiency.load(path), out)
-    return out
+    out, efficiency = Path(out), load_correction(path)
+    for kind, writers in WRITERS.items():
+        if isinstance(efficiency, kind):
+            if format_ in writers:
+                writers[format_](efficiency, out)
+                return out
+            possible = ", ".join(writers)
+            raise ConfigError(f"{path} is a {KINDS[kind]}, which is exported as {possible}: {WHY}")
+    raise ConfigError(f"{path} is no network and no map, the kinds that are exported")
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -77,12 +89,19 @@ def _write_repository(efficiency: NetworkEfficiency, out: Path) -> None:
     _write(out / name / "config.pbtxt", triton_config(name, efficiency.card).encode())
 
 
-WRITERS: dict[str, Callable[[NetworkEfficiency, Path], None]] = {
-    "onnx": _write_graph,
-    "hepsilon": _write_artifact,
-    "triton": _write_repository,
+WRITERS: dict[type[Any], dict[str, Callable[[Any, Path], Any]]] = {
+    NetworkEfficiency: {
+        "onnx": _write_graph,
+        "hepsilon": _write_artifact,
+        "triton": _write_repository,
+    },
+    EfficiencyMap: {"correctionlib": write_correction_file},
 }
-"""Writer of each format."""
-
-FORMATS = tuple(WRITERS)
+"""Writer of each format, by the kind of the artifact."""
+KINDS: dict[type[Any], str] = {NetworkEfficiency: "network", EfficiencyMap: "map"}
+WHY = (
+    "files of correctionlib hold bins, graphs hold networks; 'hepsilon apply' writes the numbers "
+    "of any efficiency beside the events"
+)
+FORMATS = tuple(name for writers in WRITERS.values() for name in writers)
 """Names of the formats."""

@@ -1,0 +1,165 @@
+"""Maps as corrections of correctionlib, the format in which experiments share such numbers.
+
+The correction takes the variation, the working point if there are several, the categories and the
+binned features, in this order; momenta are in GeV. Outside the bins it answers as the map does,
+with the nearest bin. The task is in the description of the file, so that the map comes back with
+its meaning (:class:`hepsilon.efficiencies.correction.CorrectionEfficiency`).
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import correctionlib.schemav2 as cs
+import numpy as np
+from scipy.stats import beta
+
+from hepsilon._system.files import atomic_path
+from hepsilon._version import __version__
+from hepsilon.arrays.types import Array
+from hepsilon.data.units import is_angle, is_momentum
+from hepsilon.efficiencies.correction import MARK
+from hepsilon.efficiencies.map import EfficiencyMap
+from hepsilon.errors import ConfigError
+
+__all__ = [
+    "NAME",
+    "VARIATIONS",
+    "correction_set",
+    "write_correction_file",
+]
+
+NAME = "efficiency"
+"""Name of the correction in the file."""
+VARIATIONS = "nominal", "up", "down"
+ONE_SIGMA = 0.6826894921370859
+
+
+def _variations(efficiency: EfficiencyMap) -> dict[str, Array]:
+    """Values of all bins, and the ends of the central 68 % of their posteriors.
+
+    Every sum of shares that follow a Dirichlet distribution follows a Beta distribution.
+    """
+    value = efficiency.values()
+    n_effective = efficiency.n_effective
+    one_for_all_points = [1] * (value.ndim - n_effective.ndim)
+    concentration = n_effective.reshape(*n_effective.shape, *one_for_all_points) + 1.0
+    tail = 0.5 * (1.0 - ONE_SIGMA)
+    low, high = (
+        beta.ppf(q, concentration * value, concentration * (1.0 - value)) for q in (tail, 1 - tail)
+    )
+    return {"nominal": value, "up": high, "down": low}
+
+
+def _inputs(efficiency: EfficiencyMap) -> Iterator[cs.Variable]:
+    """Variables of the correction, in their order."""
+    yield cs.Variable(
+        name="systematic",
+        type="string",
+        description="nominal, up or down: ends of the central 68 % of each bin's posterior",
+    )
+    points = efficiency.task.passed.working_points
+    if len(points) > 1:
+        names = ", ".join(map(str, points))
+        yield cs.Variable(name="working_point", type="string", description=f"one of {names}")
+    for feature in efficiency.features.features:
+        if feature.kind == "categorical":
+            text = f"one of {', '.join(map(str, feature.categories))}"
+            yield cs.Variable(name=feature.name, type="int", description=text)
+    for feature in efficiency.features.features:
+        if feature.kind != "categorical":
+            text = "in GeV" if is_momentum(feature.name) else "in rad" * is_angle(feature.name)
+            yield cs.Variable(name=feature.name, type="real", description=text)
+
+
+def _tree(efficiency: EfficiencyMap, keys: Sequence[tuple[str, Sequence[Any]]], values: Any) -> Any:
+    """Categories, one inside the other, and below them the bins."""
+    if keys:
+        (name, choices), others = keys[0], keys[1:]
+        content = [
+            {"key": key, "value": _tree(efficiency, others, part)}
+            for key, part in zip(choices, values, strict=True)
+        ]
+        return {"nodetype": "category", "input": name, "content": content}
+    edges = efficiency.card.edges
+    return {
+        "nodetype": "multibinning",
+        "inputs": list(edges),
+        "edges": [list(of_feature) for of_feature in edges.values()],
+        "content": np.asarray(values, np.float64).ravel().tolist(),
+        "flow": "clamp",
+    }
+
+
+def correction_set(efficiency: EfficiencyMap, name: str = NAME) -> cs.CorrectionSet:
+    """Make the correction of a map.
+
+    Parameters
+    ----------
+    efficiency : EfficiencyMap
+        The map.
+    name : str, default "efficiency"
+        Name of the correction.
+
+    Returns
+    -------
+    correctionlib.schemav2.CorrectionSet
+        One correction; its values are those of the map.
+    """
+    points = efficiency.task.passed.working_points
+    keys: list[tuple[str, Sequence[Any]]] = [("systematic", VARIATIONS)]
+    values = np.stack(list(_variations(efficiency).values()))
+    if len(points) > 1:
+        keys.append(("working_point", [str(point) for point in points]))
+        values = np.moveaxis(values, -1, 1)
+    categories = [f for f in efficiency.features.features if f.kind == "categorical"]
+    keys += [(feature.name, feature.categories) for feature in categories]
+    task = json.dumps(efficiency.task.model_dump(mode="json", exclude_none=True))
+    content = {
+        "name": name,
+        "description": f"Efficiency of {efficiency.task.collection} objects in bins",
+        "version": 1,
+        "inputs": list(_inputs(efficiency)),
+        "output": {"name": "efficiency", "type": "real"},
+        "data": _tree(efficiency, keys, values),
+    }
+    description = f"Written by hepsilon {__version__}\n{MARK}{task}"
+    return cs.CorrectionSet.model_validate(
+        {"schema_version": 2, "description": description, "corrections": [content]}
+    )
+
+
+def write_correction_file(efficiency: EfficiencyMap, out: str | Path, name: str = NAME) -> Path:
+    """Write a map as a file of correctionlib.
+
+    Parameters
+    ----------
+    efficiency : EfficiencyMap
+        The map.
+    out : str or Path
+        File to write, ending in ``.json`` or ``.json.gz``.
+    name : str, default "efficiency"
+        Name of the correction.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    ConfigError
+        For another ending.
+    """
+    out = Path(out)
+    if not out.name.endswith((".json", ".json.gz")):
+        raise ConfigError(f"{out}: expected a file ending in .json or .json.gz")
+    text = correction_set(efficiency, name).model_dump_json(exclude_unset=True).encode()
+    with atomic_path(out) as temporary:
+        zipped = gzip.compress(text, mtime=0) if out.suffix == ".gz" else text
+        temporary.write_bytes(zipped)
+    return out
