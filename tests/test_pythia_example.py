@@ -195,8 +195,28 @@ def test_last_hadron_of_a_chain_gives_the_flavour(detector: Any) -> None:
         ]
     )
     events["p"] = ak.with_name(events.p, "Momentum4D")
-    assert ak.to_list(detector.last_hadrons(events, 5).id) == [[511], []]
-    assert ak.to_list(detector.last_hadrons(events, 4).id) == [[-411], []]
+    for flavour, expected in ((5, [[511], []]), (4, [[-411], []])):
+        found = detector.last(events, detector.of_flavour(events, flavour))
+        assert ak.to_list(found.id) == expected
+
+
+def test_hadrons_and_taus_make_the_flavour_and_no_jets_of_them(detector: Any) -> None:
+    def particle(px: float, py: float) -> dict[str, float]:
+        return {"px": px, "py": py, "pz": 1.0, "e": float(np.hypot(px, py)) + 1.0}
+
+    directions = {"b": (50.0, 0.0), "c": (0.0, 50.0), "tau": (-50.0, 0.0), "light": (0.0, -50.0)}
+    visible = ak.Array([[{"p": particle(*p)} for p in directions.values()]])
+    ghosts = [ak.Array([[{"p": particle(*directions[name])}]]) for name in ("b", "c", "tau")]
+    jets = detector.cluster(visible, *ghosts)[0]
+    found = dict(zip(np.round(jets.phi, 1), jets.hadronFlavour, strict=True))
+    assert found == {0.0: 5, 1.6: 4, -1.6: 0}
+    assert ak.to_list(jets.nConstituents) == [1, 1, 1]
+    np.testing.assert_allclose(jets.pt, 50.0)
+
+
+def test_taus_of_w_are_told_from_those_of_hadrons(detector: Any) -> None:
+    particles = ak.Array([[{"id": 15, "status": -23}, {"id": -15, "status": -91}]])
+    assert ak.to_list(detector.is_prompt_tau(particles)) == [[True, False]]
 
 
 def test_probability_of_a_jet_is_that_of_its_tracks(detector: Any) -> None:

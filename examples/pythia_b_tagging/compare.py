@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
+from itertools import product
 from pathlib import Path
 from statistics import mean
 from typing import Any, NamedTuple
@@ -64,20 +64,19 @@ def config_of(model: Model, seed: int) -> hepsilon.Config:
 
 def train(name: str, seed: int, files: str, work: Path) -> dict[str, Any]:
     """Train a model; ``efficiency`` is the artifact, beside what its card says."""
-    config, start = config_of(MODELS[name], seed), time.perf_counter()
+    config = config_of(MODELS[name], seed)
     out = work / f"{name.replace(', ', '-').replace(' ', '-')}-{seed}.hepsilon"
     if name == "map":
-        efficiency = hepsilon.EfficiencyMap.fit(
-            config.task, read_columns(files, config), config.map
-        )
+        columns = read_columns(files, config)
+        efficiency = hepsilon.EfficiencyMap.fit(config.task, columns, config.map)
         efficiency.save(out)
-        return {"efficiency": efficiency, "seconds": time.perf_counter() - start}
+        return {"efficiency": efficiency}
     if not out.exists():
         hepsilon.train(config, files, out)
     efficiency = hepsilon.load(out)
     card = efficiency.card.model_dump(mode="json")
     found = {key: card[key] for key in ("importance", "selection") if card.get(key)}
-    return {"efficiency": efficiency, "seconds": time.perf_counter() - start, **found}
+    return {"efficiency": efficiency, **found}
 
 
 def close(efficiency: Any, files: str) -> dict[str, Any]:
@@ -95,20 +94,17 @@ def close(efficiency: Any, files: str) -> dict[str, Any]:
             working_point=number,
             executor=IterativeExecutor(status=False),
         )
-        entry = closure_report(output, task, {"it": efficiency}, files).as_dict()["efficiency"][
-            "it"
-        ]
+        report = closure_report(output, task, {"it": efficiency}, files)
+        entry = report.as_dict()["efficiency"]["it"]
+        chi2 = {}
+        for name, flavour in product(OBSERVABLES, FLAVOURS):
+            observable = entry["observables"][f"{name}|{flavour}"]
+            chi2[f"{name} {flavour}"] = [observable["chi2"], observable["ndf"]]
         found[point] = {
             "overall": entry["overall"],
             "out_of_domain": entry["out_of_domain"],
             "tag_counts": entry["tag_counts"]["all"],
-            "chi2": {
-                f"{name} {flavour}": [
-                    entry["observables"][f"{name}|{flavour}"][key] for key in ("chi2", "ndf")
-                ]
-                for name in OBSERVABLES
-                for flavour in FLAVOURS
-            },
+            "chi2": chi2,
         }
     return found
 
@@ -130,28 +126,19 @@ def spread(values: list[float], digits: int = 2) -> str:
     return numbers[0] if len(values) == 1 else f"{numbers[0]} ({numbers[1]} to {numbers[2]})"
 
 
-def lines(results: list[dict[str, Any]], test: str, point: str) -> list[list[str]]:
-    """A row for each model: mean chi2/ndf of all, by observable and flavour, totals and tags."""
-    rows = []
-    for name in MODELS:
-        seeds = [r["tests"][test][point] for r in results if r["model"] == name]
-        if seeds:
-            parts = ["", *OBSERVABLES, *(f" {flavour}" for flavour in FLAVOURS)]
-            cells = [spread([x for found in seeds for x in ratio(found, part)]) for part in parts]
-            total = [
-                100.0 * (s["overall"]["expected"] / s["overall"]["observed"] - 1.0) for s in seeds
-            ]
-            error = 100.0 * seeds[0]["overall"]["relative_error"]
-            tags = [
-                " / ".join(f"{s['tag_counts'][n]['pull']:+.1f}" for s in seeds)
-                for n in ("0 tags", "1 tag", "2+ tags")
-            ]
-            rows.append([name, *cells, f"{spread(total, 1)} ± {error:.1f}", *tags])
-    return rows
+def row(name: str, seeds: list[dict[str, Any]]) -> list[str]:
+    """Cells of a model: mean chi2/ndf of all, by observable and by flavour, totals and tags."""
+    parts = ["", *OBSERVABLES, *(f" {flavour}" for flavour in FLAVOURS)]
+    cells = [spread([x for found in seeds for x in ratio(found, part)]) for part in parts]
+    totals = [found["overall"] for found in seeds]
+    bias = spread([100.0 * (t["expected"] / t["observed"] - 1.0) for t in totals], 1)
+    pulls = [[f"{found['tag_counts'][n]['pull']:+.1f}" for found in seeds] for n in TAGS]
+    error = f"{100.0 * totals[0]['relative_error']:.1f}"
+    return [name, *cells, f"{bias} ± {error}", *(" / ".join(each) for each in pulls)]
 
 
-HEADER = ["model", "all nine", "pt", "eta", "delta R", "b", "c", "light", "total [%]"]
-HEADER += ["0 tags", "1 tag", "2+ tags"]
+TAGS = ("0 tags", "1 tag", "2+ tags")
+HEADER = ["model", "all nine", "pt", "eta", "delta R", "b", "c", "light", "total [%]", *TAGS]
 
 
 def as_markdown(header: list[str], rows: list[list[str]]) -> str:
@@ -162,9 +149,11 @@ def as_markdown(header: list[str], rows: list[list[str]]) -> str:
 def tables(results: list[dict[str, Any]]) -> str:
     """All tables as Markdown."""
     parts = []
-    for test in results[0]["tests"]:
-        for point in results[0]["tests"][test]:
-            rows = lines(results, test, point)
+    for test, points in results[0]["tests"].items():
+        for point in points:
+            of = {name: [r for r in results if r["model"] == name] for name in MODELS}
+            found = {name: [r["tests"][test][point] for r in seeds] for name, seeds in of.items()}
+            rows = [row(name, seeds) for name, seeds in found.items() if seeds]
             parts.append(f"{test}, working point {point}:\n\n{as_markdown(HEADER, rows)}")
     for found in results:
         if "importance" in found:

@@ -21,7 +21,7 @@ RADIUS = 0.4
 JET_PT, JET_ETA = 15.0, 2.5
 """Jets that are kept."""
 HADRON_PT = 5.0
-"""Smallest pt of a hadron that gives its flavour to a jet."""
+"""Smallest pt of a hadron that gives its flavour to a jet, and of a tau that makes it no jet."""
 TRACK_PT, TRACK_ETA = 1.0, 2.5
 """Charged particles that may leave a track ..."""
 FIRST_LAYER = 30.0
@@ -46,7 +46,8 @@ GHOST = 1e-18
 def make_jets(particles: ak.Array, rng: np.random.Generator) -> ak.Array:
     """Jets of all events with their columns, the hardest first."""
     visible = particles[is_visible(particles)]
-    jets = cluster(visible, *(last_hadrons(particles, flavour) for flavour in (5, 4)))
+    hadrons = [last(particles, of_flavour(particles, flavour)) for flavour in (5, 4)]
+    jets = cluster(visible, *hadrons, last(particles, is_prompt_tau(particles)))
     jets = jets[ak.argsort(jets.pt, ascending=False)]
     jets["btagJP"] = jet_probability(jets, measure_tracks(visible, rng))
     return jets
@@ -68,18 +69,26 @@ def is_visible(particles: ak.Array) -> ak.Array:
     return final & (from_hadrons | ~one_of(particles.id, LEPTONS))
 
 
-def last_hadrons(particles: ak.Array, flavour: int) -> ak.Array:
-    """Hadrons with a quark of this flavour, none of whose daughters has one."""
-    codes = abs(ak.to_numpy(ak.flatten(particles.id)))
+def of_flavour(particles: ak.Array, flavour: int) -> ak.Array:
+    """Whether particles are hadrons with a quark of this flavour."""
+    codes = abs(particles.id)
+    hadron = (codes > 100) & (codes // 10 % 10 > 0)  # diquarks have a zero there
+    return hadron & ((codes // 100 % 10 == flavour) | (codes // 1000 % 10 == flavour))
+
+
+def is_prompt_tau(particles: ak.Array) -> ak.Array:
+    """Whether particles are taus of W and Z, in Pythia's numbers."""
+    return (abs(particles.id) == 15) & (abs(particles.status) < 80)
+
+
+def last(particles: ak.Array, chosen: ak.Array) -> ak.Array:
+    """Chosen particles of enough pt, none of whose daughters is chosen, too."""
     numbers = ak.num(particles)
-    quarks = codes // 10 % 10, codes // 100 % 10, codes // 1000 % 10
-    has = (codes > 100) & (quarks[0] > 0)  # diquarks have a zero there
-    has &= (quarks[1] == flavour) | (quarks[2] == flavour)
-    first = np.cumsum(numbers) - numbers
-    mothers = ak.to_numpy(ak.flatten(particles.mother1 + first))
-    last = np.array(has)
-    last[mothers[has]] = False
-    return particles[ak.unflatten(last, numbers) & (particles.p.pt > HADRON_PT)]
+    flat = ak.to_numpy(ak.flatten(chosen))
+    mothers = ak.to_numpy(ak.flatten(particles.mother1 + np.cumsum(numbers) - numbers))
+    final = np.array(flat)
+    final[mothers[flat]] = False
+    return particles[ak.unflatten(final, numbers) & (particles.p.pt > HADRON_PT)]
 
 
 # ------------------------------------------------------------------------------------ jets
@@ -92,27 +101,29 @@ def momenta(particles: ak.Array, scale: float = 1.0) -> ak.Array:
     return ak.zip(fields, with_name="Momentum4D")
 
 
-def cluster(visible: ak.Array, b_hadrons: ak.Array, c_hadrons: ak.Array) -> ak.Array:
-    """Anti-kt jets with the flavour of the heaviest hadron that is clustered into them."""
-    ghosts = [momenta(hadrons, GHOST) for hadrons in (b_hadrons, c_hadrons)]
-    inputs = ak.concatenate([momenta(visible), *ghosts], axis=1)
+def cluster(visible: ak.Array, *ghosts: ak.Array) -> ak.Array:
+    """Anti-kt jets; ``ghosts`` are b hadrons and c hadrons, which give a flavour, and taus."""
+    inputs = [momenta(visible), *(momenta(each, GHOST) for each in ghosts)]
     definition = fastjet.JetDefinition(fastjet.antikt_algorithm, RADIUS)
-    found = fastjet.ClusterSequence(inputs, definition)
+    found = fastjet.ClusterSequence(ak.concatenate(inputs, axis=1), definition)
     p4 = ak.with_name(found.inclusive_jets(min_pt=JET_PT), "Momentum4D")
     index = found.constituent_index(min_pt=JET_PT)
-    n_visible, n_b = ak.num(visible), ak.num(b_hadrons)
-    has_b = ak.any((index >= n_visible) & (index < n_visible + n_b), axis=2)
-    has_c = ak.any(index >= n_visible + n_b, axis=2)
+    first = ak.num(visible)
+    contains = []
+    for each in ghosts:
+        contains.append(ak.any((index >= first) & (index < first + ak.num(each)), axis=2))
+        first = first + ak.num(each)
+    has_b, has_c, has_tau = contains
     columns = {
         "pt": p4.pt,
         "eta": p4.eta,
         "phi": p4.phi,
         "mass": np.sqrt(np.maximum(p4.E**2 - p4.p**2, 0.0)),
-        "nConstituents": ak.sum(index < n_visible, axis=2),
+        "nConstituents": ak.sum(index < ak.num(visible), axis=2),
         "hadronFlavour": ak.where(has_b, 5, ak.where(has_c, 4, 0)),
     }
     jets = ak.zip(columns, with_name="Momentum4D")
-    return jets[abs(jets.eta) < JET_ETA]
+    return jets[(abs(jets.eta) < JET_ETA) & ~has_tau]  # those of taus are no jets
 
 
 # ---------------------------------------------------------------------------------- tracks
