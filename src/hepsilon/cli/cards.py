@@ -126,7 +126,7 @@ def _selection_rows(selection: Any) -> list[list[str]]:
 def _card_rows(card: Any) -> list[list[str]]:
     """Rows for people: one feature, one file, one member a line."""
     special = {"features", "files", "members", "edges", "sample", "selection", "out_of_fold"}
-    special |= {"importance"}
+    special |= {"importance", "unused"}
     others = {k: v for k, v in plain(card).items() if k not in special}
     rows = [[f"task {name}", str(value)] for name, value in others.pop("task").items()]
     rows += [[f"feature {f.name}", _feature_text(f)] for f in card.features.features]
@@ -145,6 +145,7 @@ def _card_rows(card: Any) -> list[list[str]]:
         text = f"{found.loss:.5f} +- {found.error:.5f} of {found.n_events:,} events"
         rows.append(["out-of-fold loss", text])
     rows += [[f"importance {i.feature}", str(i)] for i in getattr(card, "importance", ())]
+    rows += [[f"not a feature: {u.field}", str(u)] for u in getattr(card, "unused", ())]
     if getattr(card, "selection", None) is not None:
         rows += _selection_rows(card.selection)
     return rows + [[f"file {f.name}", _file_text(f)] for f in card.files]
