@@ -90,13 +90,12 @@ class Config(Record):
 
     @model_validator(mode="after")
     def _architectures_are_known(self) -> Self:
-        names = {"architecture": (self.model.architecture,)}
-        names["candidates"] = self.model.candidates or ()
-        for key, values in names.items():
-            for name in values:
-                problem = None if name == "auto" else architecture_problem(name)
-                if problem is not None:
-                    raise ValueError(f"[model] {key}: {problem}")
+        named = [("architecture", self.model.architecture)]
+        named += [("candidates", name) for name in self.model.candidates or ()]
+        for key, name in named:
+            problem = None if name == "auto" else architecture_problem(name)
+            if problem is not None:
+                raise ValueError(f"[model] {key}: {problem}")
         return self
 
     @model_validator(mode="after")

@@ -134,7 +134,9 @@ class Task(Record, OfLevel):
     features : tuple of str
         Fields the efficiency depends on, numeric and categorical, in order. Besides the fields of
         the collection: the neighbour summaries of :data:`hepsilon.arrays.fields.DERIVED`, and
-        numbers of the event, such as ``"PV_npvs"``, which all its objects share.
+        numbers of the event, such as ``"PV_npvs"``, which all its objects share; the number that an
+        object of another collection has is one, too: ``"Muon_pt[0]"`` (see
+        :mod:`hepsilon.data.elements`).
     categorical : dict of str to tuple of int
         Known values of each categorical feature.
     missing : dict of str to tuple of float

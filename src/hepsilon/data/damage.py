@@ -12,6 +12,7 @@ import numpy as np
 from hepsilon.arrays.columns import flat, offsets_of
 from hepsilon.arrays.fields import available, inputs_of
 from hepsilon.arrays.types import Array
+from hepsilon.data.elements import split_element
 from hepsilon.errors import InputError
 
 __all__ = ["Damages", "inputs_here"]
@@ -87,9 +88,15 @@ class Damages:
     def error(self, place: str) -> InputError:
         """The error that names every field."""
         each = [f"{name}: {bad} of {size} values" for name, (bad, size) in self.counts.items()]
+        elements = [name for name in self.counts if split_element(name)[1] is not None]
+        lacking = (
+            f'; where an event has no such object, declare it by missing = {{ "{elements[0]}" = '
+            f'["nan"] }} under [task], or select events: event_selection = [{{ field = '
+            f'"{elements[0]}", min = ... }}]'
+        )
         return InputError(
             f"{place}: numbers are NaN, infinite or missing in {', '.join(each)}; mend the file, "
-            'or skip these events by damaged = "skip" under [input]'
+            'or skip these events by damaged = "skip" under [input]' + (lacking if elements else "")
         )
 
 

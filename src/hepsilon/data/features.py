@@ -87,7 +87,8 @@ class Feature(Record):
         if self.kind == "categorical":
             return np.isin(column, np.asarray(self.categories, column.dtype))
         if self.kind == "angle" or self.low is None or self.high is None:
-            return np.isfinite(column)
+            known = self.missing_share > 0.0 or not self.missing
+            return np.isfinite(column) if known else np.isfinite(column) & ~is_missing(column)
         low, high = column.dtype.type(self.low), column.dtype.type(self.high)
         inside = np.asarray((column >= low) & (column <= high))
         return inside | is_missing(column) if self.missing_share > 0.0 else inside

@@ -17,6 +17,7 @@ from hepsilon.arrays.columns import shortened
 from hepsilon.arrays.fields import derived_field
 from hepsilon.config.file import Branch, InputConfig
 from hepsilon.config.task import Task
+from hepsilon.data.elements import element, split_element
 from hepsilon.errors import InputError
 
 __all__ = ["Column", "Layout", "collection_in", "column_of", "names_of"]
@@ -64,7 +65,8 @@ def column_of(events: ak.Array, name: str) -> ak.Array:
     events : ak.Array of records
         Events of any schema.
     name : str
-        Name of the column, with a dot between a record and its field.
+        Name of the column, with a dot between a record and its field, and perhaps the number of
+        an object (see :mod:`hepsilon.data.elements`).
 
     Returns
     -------
@@ -73,6 +75,9 @@ def column_of(events: ak.Array, name: str) -> ak.Array:
     """
     if name in ak.fields(events):
         return _plain(events, name)
+    column, number = split_element(name)
+    if number is not None:
+        return element(column_of(events, column), number, column)
     for record, field in _splits(name):
         if record in ak.fields(events):
             return column_of(_plain(events, record), field)
@@ -260,12 +265,21 @@ class Layout:
     def _first(self, candidates: Iterable[str]) -> str | None:
         """The first name that exists, or could be read as a field of a record."""
         for candidate in candidates:
-            for name in _spellings(candidate):
-                if self.known(name):
-                    return name
-                for record, field in _splits(name):
-                    if self.known(f"{record}.{field}"):
-                        return f"{record}.{field}"
+            if self.known(candidate):
+                return candidate
+            column, number = split_element(candidate)
+            found = self._column_of_file(column)
+            if found is not None:
+                return found if number is None else f"{found}[{number}]"
+        return None
+
+    def _column_of_file(self, candidate: str) -> str | None:
+        for name in _spellings(candidate):
+            if self.known(name):
+                return name
+            for record, field in _splits(name):
+                if self.known(f"{record}.{field}"):
+                    return f"{record}.{field}"
         return None
 
     def of_event(self, name: str, *, required: bool = True) -> str | None:

@@ -15,6 +15,7 @@ from hepsilon.arrays.keys import EVENT_NAMES
 from hepsilon.arrays.types import Array
 from hepsilon.config.file import InputConfig
 from hepsilon.config.task import Task
+from hepsilon.data.elements import has_element, split_element
 from hepsilon.data.layout import Layout, column_of
 from hepsilon.data.selection import cut_mask
 from hepsilon.errors import InputError
@@ -115,7 +116,8 @@ def event_selection(
 ) -> tuple[Array, dict[str, Array]]:
     """Tell which events no sound number of the task's selection drops, and give the numbers.
 
-    A number that is NaN or infinite drops no event: where no other cut does, it is damage.
+    A number that is NaN or infinite drops no event: where no other cut does, it is damage. An event
+    without the object of a number such as ``Muon_pt[0]`` fails every cut on it.
 
     Parameters
     ----------
@@ -139,10 +141,22 @@ def event_selection(
     names = dict.fromkeys(cut.field for cut in task.event_selection)
     numbers = {name: event_column(events, name, config) for name in names}
     kept = np.ones(len(events), bool)
+    for name in names:
+        kept &= _has_object(events, name, config)
     for cut in task.event_selection:
         values = numbers[cut.field]
         kept &= ~np.isfinite(values) | np.asarray(cut_mask(values, cut))
     return kept, numbers
+
+
+def _has_object(events: ak.Array, name: str, config: InputConfig) -> Array:
+    """True for events that have the object whose number is meant, if it is one of an object."""
+    column = Layout.of_numbers(events, config).of_event(name)
+    assert column is not None
+    lists, number = split_element(column)
+    if number is None or column in ak.fields(events):
+        return np.ones(len(events), bool)
+    return has_element(column_of(events, lists), number, lists)
 
 
 def event_mask(events: ak.Array, task: Task, config: InputConfig) -> Array:

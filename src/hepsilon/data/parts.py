@@ -15,6 +15,7 @@ from hepsilon.arrays.keys import EVENT_NAMES
 from hepsilon.arrays.types import Array
 from hepsilon.config.file import InputConfig
 from hepsilon.config.task import Task
+from hepsilon.data.elements import list_of
 from hepsilon.data.formats import Table, open_table
 from hepsilon.data.layout import Layout
 from hepsilon.data.sources import Files, Source, find_sources
@@ -169,7 +170,7 @@ def needed_columns(
     if wanted.reconstructed is not None:
         others = Layout.of_names(table.names, place, task, config, wanted.reconstructed)
         columns |= _object_columns(others, wanted)
-    return columns
+    return {name if name in table.names else list_of(name) for name in columns}
 
 
 def _object_columns(layout: Layout, wanted: Wanted) -> set[str]:

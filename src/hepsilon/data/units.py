@@ -7,6 +7,8 @@ from typing import Literal
 
 import awkward as ak
 
+from hepsilon.data.elements import list_of
+
 __all__ = ["IN_GEV", "Unit", "edges_in_gev", "in_gev", "is_angle", "is_momentum"]
 
 Unit = Literal["GeV", "MeV"]
@@ -31,7 +33,7 @@ ANGLES = ("phi",)
 
 
 def _last(name: str) -> str:
-    return name.lower().replace(".", "_").rsplit("_", 1)[-1]
+    return list_of(name).lower().replace(".", "_").rsplit("_", 1)[-1]
 
 
 def is_momentum(name: str) -> bool:
@@ -63,7 +65,7 @@ def is_angle(name: str) -> bool:
     bool
         True for phi.
     """
-    return name == "phi" or name.endswith("_phi")
+    return _last(name) in ANGLES
 
 
 def edges_in_gev(edges: Mapping[str, Sequence[float]], unit: Unit) -> dict[str, tuple[float, ...]]:

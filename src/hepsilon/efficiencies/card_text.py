@@ -95,7 +95,7 @@ def card_rows(card: Any) -> list[list[str]]:
         Name and value.
     """
     special = {"features", "files", "members", "edges", "sample", "selection", "out_of_fold"}
-    special |= {"importance"}
+    special |= {"importance", "unused"}
     others = {
         k: v for k, v in card.model_dump(mode="json", exclude_none=True).items() if k not in special
     }
@@ -118,6 +118,7 @@ def card_rows(card: Any) -> list[list[str]]:
         text = f"{found.loss:.5f} +- {found.error:.5f} of {found.n_events:,} events"
         rows.append(["out-of-fold loss", text])
     rows += [[f"importance {i.feature}", str(i)] for i in getattr(card, "importance", ())]
+    rows += [[f"not a feature: {u.field}", str(u)] for u in getattr(card, "unused", ())]
     if getattr(card, "selection", None) is not None:
         rows += _selection_rows(card.selection)
     return rows + [[f"file {f.name}", _file_text(f)] for f in card.files]

@@ -108,6 +108,42 @@ class ImportanceCard(Record):
         return f"loss {self.rise:+.5f} +- {self.error:.5f}" + ", noise" * self.is_noise
 
 
+class UnusedCard(Record):
+    """A field that is no feature, but explains what the efficiency leaves.
+
+    See :mod:`hepsilon.training.candidates`.
+
+    Attributes
+    ----------
+    field : str
+        Name of the field.
+    chi2 : float
+        Score statistic of the field in bins, beside the features.
+    ndf : int
+        Number of its degrees of freedom.
+    p_value : float
+        Probability of such a statistic, times the number of tests.
+    significance : float
+        The p-value in standard deviations of a normal distribution, one-sided; at most 37.
+    n_tests : int
+        Number of fields that were tested, times that of the working points.
+    """
+
+    field: str
+    chi2: float
+    ndf: int
+    p_value: float
+    significance: float
+    n_tests: int
+
+    def __str__(self) -> str:
+        """The significance, and what it comes from."""
+        return (
+            f"{self.significance:.1f} standard deviations after {self.n_tests} tests "
+            f"(chi2/ndf = {self.chi2:.1f}/{self.ndf})"
+        )
+
+
 class CandidateCard(Record):
     """One of the efficiencies that ``architecture = "auto"`` compared.
 
@@ -258,6 +294,9 @@ class NetworkCard(ArtifactCard):
         Comparison that chose the architecture; None where the configuration named it.
     importance : tuple of ImportanceCard
         Importance of every feature, from the largest.
+    unused : tuple of UnusedCard
+        Fields of the files that are no features, but explain what is left, from the most
+        significant one.
     onnx : ParityCard or None
         Agreement of ``model.onnx``; None where the artifact has none.
     bfloat16 : PrecisionCard or None
@@ -273,6 +312,7 @@ class NetworkCard(ArtifactCard):
     out_of_fold: LossCard | None = None
     selection: SelectionCard | None = None
     importance: tuple[ImportanceCard, ...] = ()
+    unused: tuple[UnusedCard, ...] = ()
     onnx: ParityCard | None = None
     bfloat16: PrecisionCard | None = None
 

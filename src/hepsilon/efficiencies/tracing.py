@@ -13,9 +13,11 @@ from typing import Any
 
 import awkward as ak
 
+from hepsilon.arrays.fields import available
 from hepsilon.config.file import InputConfig
 from hepsilon.config.task import Task
 from hepsilon.data.damage import inputs_here
+from hepsilon.data.elements import list_of
 from hepsilon.data.layout import Column, Layout, column_of
 from hepsilon.efficiencies.inputs import are_events, fitting
 
@@ -77,19 +79,21 @@ def _touch(objects: ak.Array, names: Iterable[str]) -> None:
 
 
 def _touch_events(events: ak.Array, task: Task, config: InputConfig, names: Iterable[str]) -> None:
-    """Note that fields of the task's collection are read, and numbers of the selection."""
-    layout = Layout.of_events(events, task, config)
+    """Note that fields of the task's collection are read, and numbers of the event."""
+    layout, lacking = Layout.of_events(events, task, config), list(names)
     if layout.collection in ak.fields(events) and ak.fields(events[layout.collection]):
-        _touch(events[layout.collection], names)
-    else:
-        columns = layout.of_objects(names).values()
-        for each in (c for column in columns for c in _names(column)):
-            ak.typetracer.touch_data(column_of(events, each))
+        objects = events[layout.collection]
+        _touch(objects, names)
+        here = frozenset(ak.fields(objects))
+        lacking = [n for n in names if not available(here, n) and layout.has_object(n)]
+    columns = layout.of_objects(lacking).values()
+    for each in (c for column in columns for c in _names(column)):
+        ak.typetracer.touch_data(column_of(events, list_of(each)))
     numbers = Layout.of_numbers(events, config)
     for cut in task.event_selection:
         column = numbers.of_event(cut.field)
         assert column is not None
-        ak.typetracer.touch_data(column_of(events, column))
+        ak.typetracer.touch_data(column_of(events, list_of(column)))
 
 
 def _names(column: Column) -> tuple[str, ...]:

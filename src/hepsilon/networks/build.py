@@ -121,9 +121,11 @@ def _custom(
 
     assert architecture.custom is not None
     x, receivers, senders = tensors
-    edges = (receivers, senders) if architecture.has_edges else (None, None)
     points, objects = architecture.working_points, architecture.objects
-    inputs = NetworkInputs(x, spec, objects, points, *edges, init)
+    edges = {"receivers": receivers, "senders": senders}
+    if not architecture.has_edges:
+        edges = dict.fromkeys(edges)
+    inputs = NetworkInputs(x, spec, objects, points, init=init, **edges)
     logit = custom_logits(architecture.custom, inputs, seed)
     if not architecture.of_events or objects is not None:
         return logit

@@ -84,7 +84,7 @@ class NetworkInputs:
     receivers: Any
     senders: Any
     init: Initializers
-    _numbers: Iterator[int] = field(default_factory=count, repr=False)
+    _numbers: Iterator[int] = field(default_factory=count, init=False, repr=False)
 
     @cached_property
     def encoded(self) -> Any:

@@ -23,6 +23,7 @@ __all__ = [
     "at_senders",
     "closeness",
     "encoded",
+    "periodic",
     "run",
     "separation",
     "sum_over_partners",
@@ -284,6 +285,29 @@ def standardised(value: Any, feature: Feature) -> Any:
     return (value - scale.mean) / scale.std
 
 
+def periodic(value: Any, feature: Feature) -> list[Any]:
+    """Columns of an angle: cosine and sine, both zero where it is missing, and whether it is.
+
+    Parameters
+    ----------
+    value : tensor, shape (..., 1)
+        Raw column [rad].
+    feature : Feature
+        The angle, with the values that stand for a missing one.
+
+    Returns
+    -------
+    list of tensor
+        Two columns, or three of an angle that may be missing.
+    """
+    if not feature.missing:
+        return [ops.cos(value), ops.sin(value)]
+    missing = ops.less_equal(value, 0.5 * float(MISSING))
+    angle = ops.where(missing, 0.0, value)  # nothing far away enters a function
+    here = 1.0 - ops.cast(missing, value.dtype)
+    return [here * ops.cos(angle), here * ops.sin(angle), 1.0 - here]
+
+
 class FeatureEncoder(keras.layers.Layer):  # type: ignore[misc]
     """Encoder of raw features as network inputs: standardised numbers, one-hot categories.
 
@@ -310,7 +334,7 @@ class FeatureEncoder(keras.layers.Layer):  # type: ignore[misc]
         for i, feature in enumerate(self.spec.features):
             value = x[:, i : i + 1]
             if feature.kind == "angle" and self.periodic_angles:
-                columns += [ops.cos(value), ops.sin(value)]
+                columns += periodic(value, feature)
             else:
                 columns.append(encoded(value, feature))
         return ops.concatenate(columns, axis=1)

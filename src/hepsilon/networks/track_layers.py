@@ -16,6 +16,7 @@ from hepsilon.networks.layers import (
     Initializers,
     at_senders,
     encoded,
+    periodic,
     run,
     separation,
     sum_over_partners,
@@ -112,7 +113,9 @@ class TrackEncoder(keras.layers.Layer):  # type: ignore[misc]
         for i, feature in enumerate(self.spec.features):
             momentum = any(feature.name in names for names in MOMENTA)
             bends_only = feature.name == CHARGE and not self.charge_input
-            if feature.kind == "categorical" or not momentum:
+            if feature.kind == "angle" and not momentum:
+                columns += periodic(x[..., i : i + 1], feature)
+            elif feature.kind == "categorical" or not momentum:
                 columns += [] if bends_only else [encoded(x[..., i : i + 1], feature)]
         return columns
 

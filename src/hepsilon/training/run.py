@@ -28,6 +28,7 @@ from hepsilon.efficiencies.cards import (
     MemberCard,
     NetworkCard,
     SelectionCard,
+    UnusedCard,
 )
 from hepsilon.efficiencies.engines.choice import keras_backend
 from hepsilon.efficiencies.engines.keras import start_backend
@@ -35,6 +36,7 @@ from hepsilon.efficiencies.network import NetworkEfficiency
 from hepsilon.errors import ConfigError, TrainingError
 from hepsilon.export.onnx import add_graph
 from hepsilon.networks.build import build_model, weight_names
+from hepsilon.training.candidates import unused_fields
 from hepsilon.training.ensemble import fit_members
 from hepsilon.training.importance import feature_importance
 from hepsilon.training.kept import Kept
@@ -153,6 +155,7 @@ def _card(
     summary: SampleSummary,
     selection: SelectionCard | None,
     importance: tuple[ImportanceCard, ...],
+    unused: tuple[UnusedCard, ...],
 ) -> NetworkCard:
     prepared, fits = kept.prepared, kept.fits
     config = prepared.config
@@ -179,6 +182,7 @@ def _card(
         out_of_fold=kept.out_of_fold(),
         selection=selection,
         importance=importance,
+        unused=unused,
         sample=summary,
         input=config.input,
         observables=config.observables,
@@ -302,7 +306,10 @@ def train(
     if selection is not None:
         selection = against_map(selection, kept, sides[1], folder)
     importance = feature_importance(kept, sides[1], config.training.seed)
-    card = _card(kept, columns, files, summary, selection, importance)
+    unused = () if isinstance(data, TrainingColumns) else unused_fields(kept, data, config)
+    for each in unused:
+        logger.warning("%s is no feature, but explains what is left: %s", each.field, each)
+    card = _card(kept, columns, files, summary, selection, importance, unused)
     arrays = [*(_weights(prepared, fit) for fit in fits), _sample(sides[1])]
     write_artifact(out, card, dict(zip(card.arrays, arrays, strict=True)))
     efficiency = _with_graph(NetworkEfficiency.load(out))
