@@ -10,7 +10,7 @@ from rich.table import Table
 from hepsilon.cli.output import plain, say, table
 from hepsilon.errors import ConfigError
 
-__all__ = ["importance_table", "info", "selection_table"]
+__all__ = ["findings_tables", "importance_table", "info", "selection_table"]
 
 
 def info(args: argparse.Namespace) -> Any:
@@ -98,6 +98,65 @@ def importance_table(importance: Any) -> Table:
     return table("features", ["", "rise of the loss if shuffled", ""], rows)
 
 
+def findings_tables(card: Any) -> list[Table]:
+    """Make tables of what a training found behind its network.
+
+    Parameters
+    ----------
+    card : NetworkCard
+        Card of the network.
+
+    Returns
+    -------
+    list of rich.table.Table
+        Deviations in bins of the inputs; of a task of events the regions of its inversion.
+    """
+    found = []
+    if card.residuals is not None:
+        rows = [
+            [
+                each.name,
+                f"{each.chi2:.1f} / {each.n_bins}",
+                f"{each.p_value:.3f}" + " significant" * (each in card.residuals.significant),
+                f"{each.ratio:.3f} +- {each.error:.3f}",
+                each.bin,
+            ]
+            for each in card.residuals.inputs
+        ]
+        title = f"residuals on {card.residuals.n_events:,} events not trained on"
+        header = ["", "chi2 / bins", "p of all", "passed / expected", "in the worst bin"]
+        found.append(table(title, header, rows))
+    if card.regions:
+        rows = [[_region(each), *_region_cells(each)] for each in card.regions]
+        header = ["", "expected / available", "events", "irreducible", "training events"]
+        found.append(table("inversion by region", header, rows))
+    return found
+
+
+def _region(each: Any) -> str:
+    return f"{each.variable} {each.low:.3g} to {each.high:.3g}"
+
+
+def _region_cells(each: Any) -> list[str]:
+    ratio, error = each.expected / each.available, each.error / each.available
+    return [
+        f"{ratio:.4f} +- {error:.4f}",
+        f"{each.n_events:,}",
+        f"{each.training_error:.2%}",
+        f"{each.n_training:,}",
+    ]
+
+
+def _findings_rows(card: Any) -> list[list[str]]:
+    """Rows of what the training found behind the network."""
+    rows = []
+    if (residuals := getattr(card, "residuals", None)) is not None:
+        rows.append(["residuals", str(residuals)])
+    if (refinement := getattr(card, "refinement", None)) is not None:
+        rows.append(["refinement", str(refinement)])
+    return rows + [[_region(each), str(each)] for each in getattr(card, "regions", ())]
+
+
 def _candidate(each: Any, selection: Any) -> list[str]:
     kept = "kept" if each.name == selection.chosen else ""
     if each.loss is None:
@@ -126,7 +185,7 @@ def _selection_rows(selection: Any) -> list[list[str]]:
 def _card_rows(card: Any) -> list[list[str]]:
     """Rows for people: one feature, one file, one member a line."""
     special = {"features", "files", "members", "edges", "sample", "selection", "out_of_fold"}
-    special |= {"importance"}
+    special |= {"importance", "residuals", "refinement", "regions"}
     others = {k: v for k, v in plain(card).items() if k not in special}
     rows = [[f"task {name}", str(value)] for name, value in others.pop("task").items()]
     rows += [[f"feature {f.name}", _feature_text(f)] for f in card.features.features]
@@ -145,6 +204,7 @@ def _card_rows(card: Any) -> list[list[str]]:
         text = f"{found.loss:.5f} +- {found.error:.5f} of {found.n_events:,} events"
         rows.append(["out-of-fold loss", text])
     rows += [[f"importance {i.feature}", str(i)] for i in getattr(card, "importance", ())]
+    rows += _findings_rows(card)
     if getattr(card, "selection", None) is not None:
         rows += _selection_rows(card.selection)
     return rows + [[f"file {f.name}", _file_text(f)] for f in card.files]

@@ -7,6 +7,7 @@ from typing import Literal
 from hepsilon.config.learning import ModelConfig, Recipe
 from hepsilon.config.records import Record
 from hepsilon.efficiencies.artifact import ArtifactCard
+from hepsilon.efficiencies.refinement_cards import RefinementCard, RegionCard, ResidualsCard
 from hepsilon.networks.architecture import Architecture
 
 __all__ = [
@@ -258,6 +259,12 @@ class NetworkCard(ArtifactCard):
         Comparison that chose the architecture; None where the configuration named it.
     importance : tuple of ImportanceCard
         Importance of every feature, from the largest.
+    residuals : ResidualsCard or None
+        What is left between responses and efficiencies; None where there was no test.
+    refinement : RefinementCard or None
+        Boosted trees behind the networks; None where they were not asked for.
+    regions : tuple of RegionCard
+        Of a task of events, expected against available events by region.
     onnx : ParityCard or None
         Agreement of ``model.onnx``; None where the artifact has none.
     bfloat16 : PrecisionCard or None
@@ -273,6 +280,9 @@ class NetworkCard(ArtifactCard):
     out_of_fold: LossCard | None = None
     selection: SelectionCard | None = None
     importance: tuple[ImportanceCard, ...] = ()
+    residuals: ResidualsCard | None = None
+    refinement: RefinementCard | None = None
+    regions: tuple[RegionCard, ...] = ()
     onnx: ParityCard | None = None
     bfloat16: PrecisionCard | None = None
 

@@ -31,7 +31,7 @@ from hepsilon.efficiencies.cards import (
 )
 from hepsilon.efficiencies.engines.choice import keras_backend
 from hepsilon.efficiencies.engines.keras import start_backend
-from hepsilon.efficiencies.network import NetworkEfficiency
+from hepsilon.efficiencies.network import REFINEMENT, NetworkEfficiency
 from hepsilon.errors import ConfigError, TrainingError
 from hepsilon.export.onnx import add_graph
 from hepsilon.networks.build import build_model
@@ -39,6 +39,7 @@ from hepsilon.training.ensemble import fit_members
 from hepsilon.training.importance import feature_importance
 from hepsilon.training.kept import Kept
 from hepsilon.training.preparation import Prepared, Sides
+from hepsilon.training.refinement import Findings, find
 from hepsilon.training.resampling import Resampling
 from hepsilon.training.selection_of_models import Candidates, against_map, compare
 from hepsilon.training.state import Epoch, Fit
@@ -153,6 +154,7 @@ def _card(
     summary: SampleSummary,
     selection: SelectionCard | None,
     importance: tuple[ImportanceCard, ...],
+    findings: Findings,
 ) -> NetworkCard:
     prepared, fits = kept.prepared, kept.fits
     config = prepared.config
@@ -171,7 +173,11 @@ def _card(
         passed_rate=columns.passed_rate,
         files=files,
         versions=versions(("keras", keras_backend())),
-        arrays=(*(f"member-{i}" for i in range(len(fits))), SAMPLE),
+        arrays=(
+            *(f"member-{i}" for i in range(len(fits))),
+            SAMPLE,
+            *([REFINEMENT] if findings.trees else []),
+        ),
         model=config.model,
         architecture=prepared.architecture,
         training=prepared.recipe,
@@ -179,6 +185,9 @@ def _card(
         out_of_fold=kept.out_of_fold(),
         selection=selection,
         importance=importance,
+        residuals=findings.residuals,
+        refinement=findings.refinement,
+        regions=findings.regions,
         sample=summary,
         input=config.input,
         observables=config.observables,
@@ -275,6 +284,8 @@ def train(
         category), a feature is constant, or the loss is not finite.
     """
     needs("training", "keras", keras_backend())
+    if config.training.refine:
+        needs("refine = true", "lightgbm")
     folder = Path(out).absolute().parent  # has room for what does not fit into memory
     columns = (
         data
@@ -302,8 +313,11 @@ def train(
     if selection is not None:
         selection = against_map(selection, kept, sides[1], folder)
     importance = feature_importance(kept, sides[1], config.training.seed)
-    card = _card(kept, columns, files, summary, selection, importance)
+    findings = find(kept, sides, config.training.refine, config.training.seed)
+    card = _card(kept, columns, files, summary, selection, importance, findings)
     arrays = [*(_weights(prepared, fit) for fit in fits), _sample(sides[1])]
+    if findings.trees is not None:
+        arrays.append(findings.trees.arrays)
     write_artifact(out, card, dict(zip(card.arrays, arrays, strict=True)))
     efficiency = _with_graph(NetworkEfficiency.load(out))
     shutil.rmtree(folder)
