@@ -11,6 +11,7 @@ __all__ = ["how_to_install", "is_installed", "needs"]
 EXTRAS = {
     "distributed": "dask",
     "keras": "train",
+    "lightgbm": "train",
     "onnx": "train",
     "openvino": "openvino",
     "particle": "simulate",

@@ -8,10 +8,10 @@ from typing import Any
 from rich.table import Table
 
 from hepsilon.cli.output import plain, say, table
-from hepsilon.efficiencies.card_text import candidate_cells, card_rows
+from hepsilon.efficiencies.card_text import candidate_cells, card_rows, region_cells, region_text
 from hepsilon.errors import ConfigError
 
-__all__ = ["importance_table", "info", "selection_table"]
+__all__ = ["findings_tables", "importance_table", "info", "selection_table"]
 
 
 def info(args: argparse.Namespace) -> Any:
@@ -71,3 +71,38 @@ def importance_table(importance: Any) -> Table:
     """
     rows = [[i.feature, f"{i.rise:.5f} +- {i.error:.5f}", "noise" * i.is_noise] for i in importance]
     return table("features", ["", "rise of the loss if shuffled", ""], rows)
+
+
+def findings_tables(card: Any) -> list[Table]:
+    """Make tables of what a training found behind its network.
+
+    Parameters
+    ----------
+    card : NetworkCard
+        Card of the network.
+
+    Returns
+    -------
+    list of rich.table.Table
+        Deviations in bins of the inputs; of a task of events the regions of its inversion.
+    """
+    found = []
+    if card.residuals is not None:
+        rows = [
+            [
+                each.name,
+                f"{each.chi2:.1f} / {each.n_bins}",
+                f"{each.p_value:.3f}" + " significant" * (each in card.residuals.significant),
+                f"{each.ratio:.3f} +- {each.error:.3f}",
+                each.bin,
+            ]
+            for each in card.residuals.inputs
+        ]
+        title = f"residuals on {card.residuals.n_events:,} events not trained on"
+        header = ["", "chi2 / bins", "p of all", "passed / expected", "in the worst bin"]
+        found.append(table(title, header, rows))
+    if card.regions:
+        rows = [[region_text(each), *region_cells(each)] for each in card.regions]
+        header = ["", "expected / available", "events", "irreducible", "training events"]
+        found.append(table("inversion by region", header, rows))
+    return found

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from hepsilon._system.extras import needs
 from hepsilon.cli.applying import apply
-from hepsilon.cli.cards import importance_table, info, selection_table
+from hepsilon.cli.cards import findings_tables, importance_table, info, selection_table
 from hepsilon.cli.closing import closure
 from hepsilon.cli.inputs import executor_of, training_columns
 from hepsilon.cli.output import plain, say, table
@@ -104,6 +104,9 @@ def train(args: argparse.Namespace) -> Any:
 
     needs("training", "keras", keras_backend())  # before the files are read
     config = load_config(args.config)
+    if args.refine:
+        training = config.training.model_copy(update={"refine": True})
+        config = config.model_copy(update={"training": training})
     on_sample = None if args.json else _say_sample
     columns, files = training_columns(args, config), _source_files(args)
     result = train_network(config, columns, args.out, files=files, on_sample=on_sample)
@@ -124,6 +127,12 @@ def train(args: argparse.Namespace) -> Any:
         found = card.out_of_fold
         say(f"out-of-fold loss {found.loss:.5f} +- {found.error:.5f} of {found.n_events:,} events")
     Console(stderr=True).print(importance_table(card.importance))
+    for shown in findings_tables(card):
+        Console(stderr=True).print(shown)
+    if card.residuals is not None:
+        say(f"residuals {card.residuals}")
+    if card.refinement is not None:
+        say(f"refinement: {card.refinement}")
     if card.selection is not None:
         Console(stderr=True).print(selection_table(card.selection))
         if card.selection.advice:

@@ -341,6 +341,9 @@ def build_parser() -> argparse.ArgumentParser:
     command = _add_command(parsers, "train", commands.train)
     _config_and_files(command)
     command.add_argument("--out", type=Path, required=True, help="model file to write")
+    command.add_argument(
+        "--refine", action="store_true", help="add boosted trees where they help (training.refine)"
+    )
     _hash_option(command)
     _json_option(command)
 

@@ -188,6 +188,10 @@ class TrainingConfig(Record):
         ``resampling = "folds"``.
     seed : int
         Seed of initial weights and shuffling.
+    refine : bool
+        Fit boosted trees to what the network leaves, and make them a stage of the efficiency where
+        the loss out of fold falls by more than twice its error (see
+        :mod:`hepsilon.training.refinement`).
     """
 
     epochs: Annotated[StrictInt, Field(ge=1)] | None = None
@@ -202,6 +206,7 @@ class TrainingConfig(Record):
     precision: Literal["float32", "bfloat16"] = "float32"
     validation: Annotated[StrictFloat, Field(gt=0, lt=1)] = 0.1
     seed: Annotated[StrictInt, Field(ge=0, lt=2**64)] = 1
+    refine: StrictBool = False
 
 
 class Recipe(TrainingConfig):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["candidate_cells", "card_rows"]
+__all__ = ["candidate_cells", "card_rows", "region_cells", "region_text"]
 
 
 def _feature_text(feature: Any) -> str:
@@ -81,6 +81,54 @@ def _selection_rows(selection: Any) -> list[list[str]]:
     return rows + ([["advice", selection.advice]] if selection.advice else [])
 
 
+def region_text(each: Any) -> str:
+    """Variable of a region and its range.
+
+    Parameters
+    ----------
+    each : RegionCard
+        The region.
+
+    Returns
+    -------
+    str
+        Text.
+    """
+    return f"{each.variable} {each.low:.3g} to {each.high:.3g}"
+
+
+def region_cells(each: Any) -> list[str]:
+    """Expected against available events of a region, and what is known of it.
+
+    Parameters
+    ----------
+    each : RegionCard
+        The region.
+
+    Returns
+    -------
+    list of str
+        Ratio with its error, events, irreducible error, and events of the training.
+    """
+    ratio, error = each.expected / each.available, each.error / each.available
+    return [
+        f"{ratio:.4f} +- {error:.4f}",
+        f"{each.n_events:,}",
+        f"{each.training_error:.2%}",
+        f"{each.n_training:,}",
+    ]
+
+
+def _findings_rows(card: Any) -> list[list[str]]:
+    """Rows of what the training found behind the network."""
+    rows = []
+    if (residuals := getattr(card, "residuals", None)) is not None:
+        rows.append(["residuals", str(residuals)])
+    if (refinement := getattr(card, "refinement", None)) is not None:
+        rows.append(["refinement", str(refinement)])
+    return rows + [[region_text(each), str(each)] for each in getattr(card, "regions", ())]
+
+
 def card_rows(card: Any) -> list[list[str]]:
     """Rows for people: one feature, one file, one member a line.
 
@@ -95,7 +143,7 @@ def card_rows(card: Any) -> list[list[str]]:
         Name and value.
     """
     special = {"features", "files", "members", "edges", "sample", "selection", "out_of_fold"}
-    special |= {"importance", "unused"}
+    special |= {"importance", "unused", "residuals", "refinement", "regions"}
     others = {
         k: v for k, v in card.model_dump(mode="json", exclude_none=True).items() if k not in special
     }
@@ -119,6 +167,7 @@ def card_rows(card: Any) -> list[list[str]]:
         rows.append(["out-of-fold loss", text])
     rows += [[f"importance {i.feature}", str(i)] for i in getattr(card, "importance", ())]
     rows += [[f"not a feature: {u.field}", str(u)] for u in getattr(card, "unused", ())]
+    rows += _findings_rows(card)
     if getattr(card, "selection", None) is not None:
         rows += _selection_rows(card.selection)
     return rows + [[f"file {f.name}", _file_text(f)] for f in card.files]

@@ -7,6 +7,7 @@ from typing import Literal
 from hepsilon.config.learning import ModelConfig, Recipe
 from hepsilon.config.records import Record
 from hepsilon.efficiencies.artifact import ArtifactCard
+from hepsilon.efficiencies.refinement_cards import RefinementCard, RegionCard, ResidualsCard
 from hepsilon.networks.architecture import Architecture
 
 __all__ = [
@@ -297,6 +298,12 @@ class NetworkCard(ArtifactCard):
     unused : tuple of UnusedCard
         Fields of the files that are no features, but explain what is left, from the most
         significant one.
+    residuals : ResidualsCard or None
+        What is left between responses and efficiencies; None where there was no test.
+    refinement : RefinementCard or None
+        Boosted trees behind the networks; None where they were not asked for.
+    regions : tuple of RegionCard
+        Of a task of events, expected against available events by region.
     onnx : ParityCard or None
         Agreement of ``model.onnx``; None where the artifact has none.
     bfloat16 : PrecisionCard or None
@@ -313,6 +320,9 @@ class NetworkCard(ArtifactCard):
     selection: SelectionCard | None = None
     importance: tuple[ImportanceCard, ...] = ()
     unused: tuple[UnusedCard, ...] = ()
+    residuals: ResidualsCard | None = None
+    refinement: RefinementCard | None = None
+    regions: tuple[RegionCard, ...] = ()
     onnx: ParityCard | None = None
     bfloat16: PrecisionCard | None = None
 

@@ -14,20 +14,25 @@ from hepsilon._system.files import find_file, sha256
 from hepsilon.arrays.fields import partners_of
 from hepsilon.arrays.types import Array, Nodes, Offsets
 from hepsilon.config.records import validate
-from hepsilon.efficiencies.artifact import read_card
+from hepsilon.efficiencies.artifact import read_arrays, read_card
 from hepsilon.efficiencies.base import Efficiency
 from hepsilon.efficiencies.cards import NetworkCard
 from hepsilon.efficiencies.engines.choice import Evaluator, check, make_engine
 from hepsilon.efficiencies.kinds import Options
 from hepsilon.efficiencies.saved import Saved
+from hepsilon.efficiencies.tree_inputs import tree_inputs
+from hepsilon.efficiencies.trees import Trees
 from hepsilon.errors import ArtifactError, InputError
 
-__all__ = ["NetworkEfficiency", "to_probability"]
+__all__ = ["REFINEMENT", "NetworkEfficiency", "to_probability"]
 
 # Module level, so that a worker loads a model once, however many handles it unpickles.
 _ENGINES: dict[tuple[str, str, str | None, str], Evaluator] = {}
 _CARDS: dict[str, NetworkCard] = {}
+_TREES: dict[str, Trees] = {}
 _LOCK = RLock()
+REFINEMENT = "refinement"
+"""Array group with the trees that refine the networks of an artifact."""
 
 
 def to_probability(logits: Array, mu: float) -> Array:
@@ -206,6 +211,25 @@ class NetworkEfficiency(Saved[NetworkCard], Efficiency):
                 )
             return _ENGINES[key]
 
+    def _trees(self) -> Trees:
+        """Trees of the refinement, which a process reads once."""
+        refinement = self.card.refinement
+        with _LOCK:
+            if self.hash not in _TREES and refinement is not None:
+                arrays = read_arrays(find_file(self.path, self.hash), self.card, self.hash)
+                sizes = len(refinement.inputs), refinement.outputs
+                _TREES[self.hash] = Trees.from_arrays(arrays[REFINEMENT], *sizes, self.path)
+            return _TREES[self.hash]
+
+    def _refined(self, logits: Array, offsets: Offsets, nodes: Nodes) -> Array:
+        """Logits of all networks with what the trees add, where there are any."""
+        refinement = self.card.refinement
+        if refinement is None or not refinement.kept:
+            return logits
+        inputs = tree_inputs(self.task, refinement.partners, offsets, nodes)
+        added = self._trees()(inputs, refinement.outputs)
+        return logits + np.tile(added, logits.shape[1] // refinement.outputs)
+
     def of_members(self, offsets: Offsets, nodes: Nodes) -> Array:
         """Efficiencies of every object, or event, from every network.
 
@@ -230,6 +254,7 @@ class NetworkEfficiency(Saved[NetworkCard], Efficiency):
         logits = self._engine().logits(*rows)
         if self.task.of_events and objects is None:
             logits = logits[offsets[:-1]]  # all nodes of an event say the same
+        logits = self._refined(logits, offsets, nodes)
         networks = np.split(logits, logits.shape[1] // points, axis=1)
         mu = self.card.training.mu
         return np.stack([to_probability(x[:, 0] if points == 1 else x, mu) for x in networks], -1)

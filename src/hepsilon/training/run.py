@@ -32,7 +32,7 @@ from hepsilon.efficiencies.cards import (
 )
 from hepsilon.efficiencies.engines.choice import keras_backend
 from hepsilon.efficiencies.engines.keras import start_backend
-from hepsilon.efficiencies.network import NetworkEfficiency
+from hepsilon.efficiencies.network import REFINEMENT, NetworkEfficiency
 from hepsilon.errors import ConfigError, TrainingError
 from hepsilon.export.onnx import add_graph
 from hepsilon.networks.build import build_model, weight_names
@@ -41,6 +41,7 @@ from hepsilon.training.ensemble import fit_members
 from hepsilon.training.importance import feature_importance
 from hepsilon.training.kept import Kept
 from hepsilon.training.preparation import Prepared, Sides
+from hepsilon.training.refinement import Findings, find
 from hepsilon.training.resampling import Resampling
 from hepsilon.training.selection_of_models import Candidates, against_map, compare
 from hepsilon.training.state import Epoch, Fit
@@ -156,6 +157,7 @@ def _card(
     selection: SelectionCard | None,
     importance: tuple[ImportanceCard, ...],
     unused: tuple[UnusedCard, ...],
+    findings: Findings,
 ) -> NetworkCard:
     prepared, fits = kept.prepared, kept.fits
     config = prepared.config
@@ -174,7 +176,11 @@ def _card(
         passed_rate=columns.passed_rate,
         files=files,
         versions=versions(("keras", keras_backend())),
-        arrays=(*(f"member-{i}" for i in range(len(fits))), SAMPLE),
+        arrays=(
+            *(f"member-{i}" for i in range(len(fits))),
+            SAMPLE,
+            *([REFINEMENT] if findings.trees else []),
+        ),
         model=config.model,
         architecture=prepared.architecture,
         training=prepared.recipe,
@@ -183,6 +189,9 @@ def _card(
         selection=selection,
         importance=importance,
         unused=unused,
+        residuals=findings.residuals,
+        refinement=findings.refinement,
+        regions=findings.regions,
         sample=summary,
         input=config.input,
         observables=config.observables,
@@ -279,6 +288,8 @@ def train(
         category), a feature is constant, or the loss is not finite.
     """
     needs("training", "keras", keras_backend())
+    if config.training.refine:
+        needs("refine = true", "lightgbm")
     folder = Path(out).absolute().parent  # has room for what does not fit into memory
     columns = (
         data
@@ -309,8 +320,11 @@ def train(
     unused = () if isinstance(data, TrainingColumns) else unused_fields(kept, data, config)
     for each in unused:
         logger.warning("%s is no feature, but explains what is left: %s", each.field, each)
-    card = _card(kept, columns, files, summary, selection, importance, unused)
+    findings = find(kept, sides, config.training.refine, config.training.seed)
+    card = _card(kept, columns, files, summary, selection, importance, unused, findings)
     arrays = [*(_weights(prepared, fit) for fit in fits), _sample(sides[1])]
+    if findings.trees is not None:
+        arrays.append(findings.trees.arrays)
     write_artifact(out, card, dict(zip(card.arrays, arrays, strict=True)))
     efficiency = _with_graph(NetworkEfficiency.load(out))
     shutil.rmtree(folder)
