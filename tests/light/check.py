@@ -24,7 +24,7 @@ HEAVY = (
 )
 """What no extra has brought."""
 
-KERAS_LAYERS = ("event_layers", "fusion", "layers", "losses", "track_layers")
+KERAS_LAYERS = ("event_layers", "fusion", "last_layer", "layers", "losses", "track_layers")
 """Modules of ``hepsilon.networks`` that define Keras' classes: for whoever builds networks."""
 
 FIRST_EFFICIENCY = """

@@ -192,7 +192,7 @@ class FactorisedMap(SavedArrays[FactorisedCard], Efficiency):
         return self._arrays["value"]
 
     def _predict(
-        self, offsets: Offsets, nodes: Nodes, replicas: bool
+        self, offsets: Offsets, nodes: Nodes, replicas: int
     ) -> tuple[Array, Array | None]:
         bins = _bins(self.card.edges, nodes)
         return np.exp(_sums(np.log(self.values().ravel())[bins], offsets)), None

@@ -16,7 +16,8 @@ from hepsilon.efficiencies.map import EfficiencyMap
 from hepsilon.training.loss import event_losses
 from hepsilon.training.preparation import Sides
 from hepsilon.training.resampling import Resampling
-from hepsilon.training.validation import EventLosses, logits_of
+from hepsilon.efficiencies.network import logits_of
+from hepsilon.training.validation import EventLosses
 
 __all__ = ["losses_of_map"]
 

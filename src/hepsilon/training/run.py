@@ -31,6 +31,7 @@ from hepsilon.efficiencies.cards import (
 )
 from hepsilon.efficiencies.engines.choice import keras_backend
 from hepsilon.efficiencies.engines.keras import start_backend
+from hepsilon.efficiencies.last_layer import LAST_LAYER
 from hepsilon.efficiencies.network import NetworkEfficiency
 from hepsilon.errors import ConfigError, TrainingError
 from hepsilon.export.onnx import add_graph
@@ -38,6 +39,7 @@ from hepsilon.networks.build import build_model
 from hepsilon.training.ensemble import fit_members
 from hepsilon.training.importance import feature_importance
 from hepsilon.training.kept import Kept
+from hepsilon.training.last_layer import last_layers
 from hepsilon.training.preparation import Prepared, Sides
 from hepsilon.training.resampling import Resampling
 from hepsilon.training.selection_of_models import Candidates, against_map, compare
@@ -304,6 +306,12 @@ def train(
     importance = feature_importance(kept, sides[1], config.training.seed)
     card = _card(kept, columns, files, summary, selection, importance)
     arrays = [*(_weights(prepared, fit) for fit in fits), _sample(sides[1])]
+    covariance = last_layers(kept)
+    if covariance is not None:
+        last_layer, factor = covariance
+        names = (*card.arrays, LAST_LAYER)
+        card = card.model_copy(update={"last_layer": last_layer, "arrays": names})
+        arrays.append({"factor": factor})
     write_artifact(out, card, dict(zip(card.arrays, arrays, strict=True)))
     efficiency = _with_graph(NetworkEfficiency.load(out))
     shutil.rmtree(folder)
