@@ -15,12 +15,14 @@ from hepsilon.config import ModelConfig, TrainingConfig
 from hepsilon.data.features import fit_features
 from hepsilon.efficiencies.artifact import write_artifact
 from hepsilon.efficiencies.artifact_edits import SAMPLE
-from hepsilon.efficiencies.cards import NetworkCard
+from hepsilon.efficiencies.cards import LastLayerCard, NetworkCard
 from hepsilon.efficiencies.engines import keras as engine
 from hepsilon.efficiencies.engines.keras import start_backend
+from hepsilon.efficiencies.last_layer import LAST_LAYER
 from hepsilon.efficiencies.network import NetworkEfficiency
 from hepsilon.networks.architecture import resolve
 from hepsilon.networks.build import build_model
+from hepsilon.networks.last_layer import with_features
 from hepsilon.training import recipe
 from hepsilon.training.resampling import Resampling
 from tests.helpers.reference import randomise
@@ -54,6 +56,18 @@ def interpreted() -> Iterator[None]:
         yield
 
 
+def _last_layer(network: Any, networks: int) -> tuple[dict[str, Any], LastLayerCard]:
+    """Factor of a small random covariance."""
+    both = with_features(network)
+    inputs, directions = int(both.output[1].shape[-1]), 5
+    shape = networks, int(both.output[0].shape[-1]), inputs + 1, directions
+    factor = np.random.default_rng(3).normal(0.0, 0.02, shape).astype(np.float32)
+    card = LastLayerCard(
+        n_events=30, inputs=inputs, directions=directions, share=1.0, total_error=0.01
+    )
+    return {"factor": factor}, card
+
+
 def write_untrained(
     path: Path,
     task: Task = TASK,
@@ -61,6 +75,7 @@ def write_untrained(
     seed: int = 1,
     mu: float = 1.0,
     sample: bool = True,
+    last_layer: bool = False,
     **model: Any,
 ) -> NetworkEfficiency:
     """An artifact as the training writes it before it adds a graph."""
@@ -81,6 +96,10 @@ def write_untrained(
         arrays[f"member-{member}"] = named
     if sample:
         arrays[SAMPLE] = {"offsets": offsets, "nodes": nodes, "weights": np.ones(len(counts))}
+    known = {}
+    if last_layer:
+        averaged = 1 if config.resampling == "bootstrap" else config.members
+        arrays[LAST_LAYER], known["last_layer"] = _last_layer(network, averaged)
     card = NetworkCard(
         task=task,
         features=spec,
@@ -94,5 +113,6 @@ def write_untrained(
         architecture=architecture,
         training=recipe(config, TrainingConfig(mu=mu), len(counts)),
         members=(),
+        **known,
     )
     return NetworkEfficiency.load(write_artifact(path, card, arrays))

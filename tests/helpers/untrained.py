@@ -38,7 +38,7 @@ def exported(untrained: Make) -> Callable[[str], NetworkEfficiency]:
         if name not in made:
             task, options = NETWORKS[name]
             with interpreted():
-                network = untrained(task, **options)
+                network = untrained(task, last_layer=True, **options)
                 made[name] = add_graph(network, network.path)
         return made[name]
 

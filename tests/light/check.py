@@ -24,7 +24,15 @@ HEAVY = (
 )
 """What no extra has brought."""
 
-KERAS_LAYERS = ("event_layers", "fusion", "layers", "losses", "partners", "track_layers")
+KERAS_LAYERS = (
+    "event_layers",
+    "fusion",
+    "last_layer",
+    "layers",
+    "losses",
+    "partners",
+    "track_layers",
+)
 """Modules of ``hepsilon.networks`` that define Keras' classes: for whoever builds networks."""
 
 FIRST_EFFICIENCY = """

@@ -259,7 +259,7 @@ def random_events(events: int, tracks: int, seed: int = 0) -> tuple[Any, ...]:
 def test_product_equals_plain_numpy(tracks: int) -> None:
     layer, weights = product_of(tracks)
     inputs = random_events(7, tracks)
-    found = expit(numpy_of(layer(inputs)))
+    found = expit(numpy_of(layer(inputs)[0]))
     events = zip(*(x.astype(np.float64) for x in inputs), strict=True)
     expected = [reference_product(event, weights) for event in events]
     assert found.shape == (7, 1)
@@ -274,17 +274,17 @@ def test_product_does_not_depend_on_the_order_of_the_tracks(tracks: int) -> None
     order = np.random.default_rng(3).permutation(tracks)
     assert order.tolist() != list(range(tracks))
     permuted = tuple(x[:, order] for x in inputs)
-    np.testing.assert_allclose(numpy_of(layer(permuted)), numpy_of(layer(inputs)), atol=1e-5)
+    np.testing.assert_allclose(numpy_of(layer(permuted)[0]), numpy_of(layer(inputs)[0]), atol=1e-5)
 
 
 def test_every_track_matters() -> None:
     layer, _ = product_of(4)
     inputs = random_events(1, 4)
-    before = numpy_of(layer(inputs))
+    before = numpy_of(layer(inputs)[0])
     for i in range(4):
         changed = inputs[0].copy()
         changed[:, i] += 0.5
-        assert np.abs(numpy_of(layer((changed, *inputs[1:]))) - before).min() > 1e-4
+        assert np.abs(numpy_of(layer((changed, *inputs[1:]))[0]) - before).min() > 1e-4
 
 
 def test_a_single_track_has_no_weights_of_pairs() -> None:
@@ -297,7 +297,7 @@ def test_a_single_track_has_no_weights_of_pairs() -> None:
 def test_without_charges_tracks_have_no_second_network() -> None:
     layer = ProductEfficiency((5, 4), "silu", Initializers(1), name="product")
     inputs = random_events(3, 2)[:3]
-    found = numpy_of(layer((*inputs, None)))
+    found = numpy_of(layer((*inputs, None))[0])
     assert found.shape == (3, 1)
     assert set(layer.factors) == {"more_pair"}
 
@@ -307,10 +307,10 @@ def test_a_fresh_product_is_that_of_the_plain_factors() -> None:
     layer, _ = product_of(2, seed=None)
     inputs = random_events(5, 2)
     flipped = (*inputs[:3], -inputs[3])
-    np.testing.assert_array_equal(numpy_of(layer(flipped)), numpy_of(layer(inputs)))
+    np.testing.assert_array_equal(numpy_of(layer(flipped)[0]), numpy_of(layer(inputs)[0]))
     for factor in layer.factors.values():
         factor.assign([0.5])
-    assert np.abs(numpy_of(layer(flipped)) - numpy_of(layer(inputs))).min() > 1e-4
+    assert np.abs(numpy_of(layer(flipped)[0]) - numpy_of(layer(inputs)[0])).min() > 1e-4
 
 
 EXTREME = {
@@ -332,7 +332,7 @@ def test_gradients_of_the_product_are_finite(event: str) -> None:
     randomise(layer, 1)
     variables = [v.value for v in (*encoder.trainable_variables, *layer.trainable_variables)]
     with tf.GradientTape() as tape:
-        out = layer((*encoder(x), x[..., 3:]))
+        out, _ = layer((*encoder(x), x[..., 3:]))
     assert np.isfinite(out.numpy()).all()
     gradients = tape.gradient(out, variables)
     assert len(gradients) == 27

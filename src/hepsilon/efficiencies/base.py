@@ -63,9 +63,9 @@ class Evaluation:
         Values in (0, 1); several working points lie on one more axis.
     replicas : ak.Array of float64, or None
         Other values that the efficiency could have come out with as well, on one more axis after
-        that of the working points: the networks of an ensemble, or draws from a map's posterior.
-        Their number is a constant of the efficiency. None where they were not asked for, and where
-        the efficiency knows no uncertainty of its own.
+        that of the working points: draws of the last layers of networks or from a map's posterior,
+        or the networks of an ensemble. Replica k of all objects belongs together. None where they
+        were not asked for, and where the efficiency knows no uncertainty of its own.
     in_domain : ak.Array of bool
         True inside the region that the training sample covered.
     records : ak.Array of records, jagged
@@ -102,9 +102,14 @@ class SupportsEvaluation(SupportsEfficiency, Protocol):
         ...
 
     def evaluate(
-        self, records: ak.Array, /, *, out_of_domain: OutOfDomain = "warn", replicas: bool = True
+        self,
+        records: ak.Array,
+        /,
+        *,
+        out_of_domain: OutOfDomain = "warn",
+        replicas: bool | int = True,
     ) -> Evaluation:
-        """Efficiency, replicas (all there are, or None) and domain in one pass.
+        """Efficiency, replicas (or None) and domain in one pass.
 
         Parameters
         ----------
@@ -112,13 +117,13 @@ class SupportsEvaluation(SupportsEfficiency, Protocol):
             Events, or objects with the fields that the efficiency needs.
         out_of_domain : {"warn", "raise", "ignore"} or an efficiency, default "warn"
             Policy for objects (events) outside the region that is known.
-        replicas : bool, default True
-            Whether the replicas are wanted.
+        replicas : bool or int, default True
+            Whether replicas are wanted, or how many.
 
         Returns
         -------
         Evaluation
-            ``eps`` in [0, 1], ``replicas`` (all there are, or None) and ``in_domain``.
+            ``eps`` in [0, 1], ``replicas`` (or None) and ``in_domain``.
         """
         ...
 
@@ -126,6 +131,9 @@ class SupportsEvaluation(SupportsEfficiency, Protocol):
         """Whether each object, or event, is inside the region that is known; bool."""
         ...
 
+
+N_REPLICAS = 20
+"""Number of replicas of what can draw any number of them."""
 
 _SAID: set[str] = set()
 """What was said in this process, and need not be said again."""
@@ -161,6 +169,26 @@ def _fallback(
 def _replaced(values: Array, other: Array, outside: Array) -> Array:
     """The values of another efficiency for the objects outside."""
     return np.where(outside.reshape(-1, *[1] * (values.ndim - 1)), other, values)
+
+
+def _number(replicas: bool | int) -> int:
+    """Number of replicas that are asked for."""
+    whole = isinstance(replicas, int | np.integer)
+    if not whole or replicas < 0:
+        raise InputError(
+            f"replicas: expected True, False or a whole number from 0, received {replicas!r}"
+        )
+    return N_REPLICAS if replicas is True else int(replicas)
+
+
+def _first(drawn: Array, wanted: int) -> Array:
+    """As many replicas as were asked for."""
+    if drawn.shape[-1] < wanted:
+        raise InputError(
+            f"expected at most {drawn.shape[-1]} replicas, which is all that this efficiency has, "
+            f"received {wanted}"
+        )
+    return drawn[..., :wanted]
 
 
 def _warn(message: str) -> None:
@@ -211,9 +239,7 @@ class Efficiency(ABC):
         return self.task.passed.working_points
 
     @abstractmethod
-    def _predict(
-        self, offsets: Offsets, nodes: Nodes, replicas: bool
-    ) -> tuple[Array, Array | None]:
+    def _predict(self, offsets: Offsets, nodes: Nodes, replicas: int) -> tuple[Array, Array | None]:
         """Efficiencies and replicas of flat columns: all that a subclass must be able to do.
 
         Parameters
@@ -222,8 +248,8 @@ class Efficiency(ABC):
             Event i has the objects ``offsets[i]:offsets[i + 1]``.
         nodes : ndarray of float32, shape (n_objects, n_features)
             Raw features in the order of :attr:`features`.
-        replicas : bool
-            Whether the replicas are wanted.
+        replicas : int
+            Number of replicas that are wanted, 0 for none. What has a fixed number gives all.
 
         Returns
         -------
@@ -345,7 +371,7 @@ class Efficiency(ABC):
         return self.evaluate(records, out_of_domain=out_of_domain, replicas=False).eps
 
     def evaluate(
-        self, records: Any, /, *, out_of_domain: OutOfDomain = "warn", replicas: bool = True
+        self, records: Any, /, *, out_of_domain: OutOfDomain = "warn", replicas: bool | int = True
     ) -> Evaluation:
         """Efficiency, replicas and domain in one pass.
 
@@ -357,9 +383,10 @@ class Efficiency(ABC):
         out_of_domain : {"warn", "raise", "ignore"} or an efficiency, default "warn"
             Policy for objects (events) outside the domain, as for a call. The values of another
             efficiency take the place of all replicas, too.
-        replicas : bool, default True
-            Whether the replicas are wanted. Their number belongs to the efficiency (networks of an
-            ensemble, 20 draws of a map) and does not depend on the records.
+        replicas : bool or int, default True
+            Number of replicas: any number of draws of networks and of maps, at most those that
+            there are of an ensemble of bootstrap samples. With True 20 draws, or all that there
+            are; none with False or 0. The first ones of more replicas are those of fewer.
 
         Returns
         -------
@@ -370,7 +397,7 @@ class Efficiency(ABC):
         Raises
         ------
         InputError, DomainError
-            For the same reasons as a call.
+            For the same reasons as a call; InputError for more replicas than there are.
 
         Examples
         --------
@@ -392,6 +419,7 @@ class Efficiency(ABC):
         [[True, False]]
         """
         check_policy(out_of_domain)
+        wanted = _number(replicas)
         if is_traced(records):
             again = partial(self.evaluate, out_of_domain=out_of_domain, replicas=replicas)
             evaluation: Evaluation = answer_of_traced(again, records, self.task, self.input)
@@ -403,7 +431,9 @@ class Efficiency(ABC):
             raise DomainError(domain.describe())
         if out_of_domain == "warn":
             self._say_unchecked(asked)
-        eps, drawn = self._predict(asked.offsets, asked.nodes, replicas)
+        eps, drawn = self._predict(asked.offsets, asked.nodes, wanted)
+        if drawn is not None and replicas is not True:
+            drawn = _first(drawn, wanted)
         if callable(out_of_domain) and not inside.all():
             objects = asked.given.objects
             other = _fallback(out_of_domain, objects, asked.offsets, self.task.of_events)
@@ -422,22 +452,34 @@ class Efficiency(ABC):
             asked.given.kept,
         )
 
-    def replicas(self, records: Any, /) -> Any:
+    def replicas(self, records: Any, /, *, n_replicas: int | None = None) -> Any:
         """Replicas of the efficiencies whatever the domain, always with their axis.
 
         Parameters
         ----------
         records : ak.Array, jagged
             Events, objects such as ``events.Jet``, or a table, as for a call.
+        n_replicas : int, optional
+            Their number, as for :meth:`evaluate`; by default 20 draws, or all that there are.
 
         Returns
         -------
         ak.Array of float64
             One more axis than the efficiencies. An efficiency that knows no uncertainty of its own
             is its only replica.
+
+        Raises
+        ------
+        InputError
+            For more replicas than there are, or none.
         """
         asked = self._asked(records)
-        eps, drawn = self._predict(asked.offsets, asked.nodes, True)
+        wanted = _number(True if n_replicas is None else n_replicas)
+        if not wanted:
+            raise InputError(f"expected one replica or more, received n_replicas={n_replicas!r}")
+        eps, drawn = self._predict(asked.offsets, asked.nodes, wanted)
+        if drawn is not None and n_replicas is not None:
+            drawn = _first(drawn, wanted)
         return asked.answer(eps[..., None] if drawn is None else drawn)
 
     def in_domain(self, records: Any, /) -> Any:

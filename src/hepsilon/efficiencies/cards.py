@@ -14,6 +14,7 @@ __all__ = [
     "CandidateCard",
     "EpochCard",
     "ImportanceCard",
+    "LastLayerCard",
     "LossCard",
     "MemberCard",
     "NetworkCard",
@@ -275,6 +276,31 @@ class PrecisionCard(Record):
     closure_change: float
 
 
+class LastLayerCard(Record):
+    """Covariance of the last layers of networks, from the events of their training.
+
+    Attributes
+    ----------
+    n_events : int
+        Number of these events.
+    inputs : int
+        Number of inputs of the last layer of a network, without the constant.
+    directions : int
+        Number of directions of the covariance that are kept.
+    share : float
+        Their share of the variance of all logits.
+    total_error : float
+        Relative standard deviation of the number of objects (events) that are expected to pass the
+        loosest working point, by the covariance.
+    """
+
+    n_events: int
+    inputs: int
+    directions: int
+    share: float
+    total_error: float
+
+
 class NetworkCard(ArtifactCard):
     """Card of a network or an ensemble of networks.
 
@@ -309,6 +335,9 @@ class NetworkCard(ArtifactCard):
     bfloat16 : PrecisionCard or None
         Change by bfloat16; None until it is noted
         (:func:`hepsilon.efficiencies.precision.note_precision`).
+    last_layer : LastLayerCard or None
+        Covariance of the last layers, from which replicas are drawn; None where the last layer is
+        of a kind that is not known.
     """
 
     kind: Literal["network"] = "network"
@@ -325,6 +354,7 @@ class NetworkCard(ArtifactCard):
     regions: tuple[RegionCard, ...] = ()
     onnx: ParityCard | None = None
     bfloat16: PrecisionCard | None = None
+    last_layer: LastLayerCard | None = None
 
     @property
     def networks(self) -> tuple[str, ...]:
@@ -335,6 +365,16 @@ class NetworkCard(ArtifactCard):
     def nominal(self) -> slice:
         """Networks whose mean is the efficiency: one that saw all events, if others did not."""
         return slice(0, 1) if self.model.resampling == "bootstrap" else slice(None)
+
+    @property
+    def averaged(self) -> int:
+        """Number of networks whose mean is the efficiency; they are the first ones."""
+        return len(self.networks[self.nominal])
+
+    @property
+    def hidden(self) -> int:
+        """Number of columns of what their last layers see; 0 where that is not known."""
+        return self.averaged * self.last_layer.inputs if self.last_layer else 0
 
     @property
     def replicas(self) -> slice:

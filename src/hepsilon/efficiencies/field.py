@@ -86,7 +86,7 @@ class FieldEfficiency:
         return given.form(unflatten(rows, offsets))
 
     def evaluate(
-        self, records: Any, /, *, out_of_domain: OutOfDomain = "warn", replicas: bool = True
+        self, records: Any, /, *, out_of_domain: OutOfDomain = "warn", replicas: bool | int = True
     ) -> Evaluation:
         """Values of the fields, without replicas; everything is in the domain.
 
@@ -96,8 +96,8 @@ class FieldEfficiency:
             Objects with the fields, or a table of them; events, if the task is known.
         out_of_domain : {"warn", "raise", "ignore"} or an efficiency, default "warn"
             Policy as of any efficiency; nothing is out of the domain of a field.
-        replicas : bool, default True
-            Whether replicas are wanted; a field has none.
+        replicas : bool or int, default True
+            Replicas that are wanted; a field has none.
 
         Returns
         -------

@@ -11,13 +11,23 @@ from typing import Any, TypeVar
 from hepsilon._system.plugins import plugins
 from hepsilon.errors import ArtifactError
 
-__all__ = ["ENTRY_POINTS", "PRECISION_BOUND", "Options", "class_of_kind", "register_kind"]
+__all__ = [
+    "ENTRY_POINTS",
+    "PRECISION_BOUND",
+    "REPLICAS_FROM",
+    "Options",
+    "class_of_kind",
+    "register_kind",
+]
 
 ENTRY_POINTS = "hepsilon.kinds"
 """Group of entry points by which installed packages name the classes of their kinds."""
 
 PRECISION_BOUND = 0.01
 """Largest change of an efficiency at which a lower precision is accepted."""
+
+REPLICAS_FROM = ("auto", "last-layer", "members")
+"""What the replicas of networks may be."""
 
 # By name, so that a worker imports only the class that its artifact needs.
 _KINDS: dict[str, str | type[Any]] = {
@@ -43,12 +53,15 @@ class Options:
         Precision of a network's matrix products.
     precision_bound : float
         Largest change of an efficiency that is accepted from a lower precision.
+    replicas_from : {"auto", "last-layer", "members"}
+        What the replicas of networks are.
     """
 
     backend: str = "auto"
     device: str | None = None
     precision: str = "float32"
     precision_bound: float = PRECISION_BOUND
+    replicas_from: str = "auto"
 
 
 def register_kind(kind: str) -> Callable[[ClassT], ClassT]:

@@ -23,6 +23,7 @@ def load(
     device: str | None = None,
     precision: str = "float32",
     precision_bound: float = PRECISION_BOUND,
+    replicas_from: str = "auto",
 ) -> Efficiency:
     """Load a network, an ensemble or a map.
 
@@ -46,6 +47,11 @@ def load(
         :func:`hepsilon.efficiencies.precision.note_precision`, which writes it into the card).
     precision_bound : float, default 0.01
         Largest change of an efficiency that is accepted.
+    replicas_from : {"auto", "last-layer", "members"}, default "auto"
+        What the replicas of networks are. ``"last-layer"``: draws of their last layers from the
+        covariance that the training has left, any number of them. ``"members"``: the networks of an
+        ensemble, or those of bootstrap samples. ``"auto"``: members of bootstrap samples where
+        there are some, else draws.
 
     Returns
     -------
@@ -58,8 +64,8 @@ def load(
         If the file is missing, damaged, or not a hepsilon artifact, is of an unknown kind, or if
         the precision changes an efficiency by more than the bound.
     ConfigError
-        For a backend or precision that does not exist; on the first call, for a backend that is not
-        installed.
+        For a backend, precision or kind of replicas that does not exist, or replicas that the
+        artifact does not have; on the first call, for a backend that is not installed.
     """
     kind = read_card(path).get("kind")
     kind_class = class_of_kind(kind, path)
@@ -68,9 +74,8 @@ def load(
             f"{path} is of the kind {kind!r}, which is no function of the records; "
             "read it with hepsilon.load_correction"
         )
-    return cast(
-        Efficiency, kind_class.opened(path, Options(backend, device, precision, precision_bound))
-    )
+    options = Options(backend, device, precision, precision_bound, replicas_from)
+    return cast(Efficiency, kind_class.opened(path, options))
 
 
 def load_correction(path: str | Path, **options: Any) -> Efficiency | BinByBin:

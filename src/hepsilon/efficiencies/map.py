@@ -20,14 +20,12 @@ from hepsilon.data.summary import check_sample
 from hepsilon.data.training_columns import TrainingColumns
 from hepsilon.data.units import edges_in_gev
 from hepsilon.efficiencies.artifact import ArtifactCard, SourceFile, versions
-from hepsilon.efficiencies.base import Efficiency
+from hepsilon.efficiencies.base import N_REPLICAS, Efficiency
 from hepsilon.efficiencies.saved import SavedArrays
 from hepsilon.errors import ArtifactError, ConfigError, TrainingError
 
 __all__ = ["EfficiencyMap", "MapCard"]
 
-N_REPLICAS = 20
-"""Number of draws from the posterior of all bins."""
 SEED = 1
 Edges = dict[str, tuple[float, ...]]
 
@@ -196,16 +194,14 @@ class EfficiencyMap(SavedArrays[MapCard], Efficiency):
         flat = table.reshape(int(np.prod(bins)), *table.shape[len(bins) :])
         return np.asarray(flat[numbers])
 
-    def _predict(
-        self, offsets: Offsets, nodes: Nodes, replicas: bool
-    ) -> tuple[Array, Array | None]:
+    def _predict(self, offsets: Offsets, nodes: Nodes, replicas: int) -> tuple[Array, Array | None]:
         numbers = self._bins(nodes)
         eps = self._of_bins(self._arrays["value"], numbers)
         if not replicas:
             return eps, None
-        return eps, self._of_bins(self._draws(N_REPLICAS, SEED), numbers)
+        return eps, self._of_bins(self._draws(replicas, SEED), numbers)
 
-    def replicas(self, records: Any, /, *, n_replicas: int = N_REPLICAS, seed: int = SEED) -> Any:
+    def replicas(self, records: Any, /, *, n_replicas: int | None = None, seed: int = SEED) -> Any:
         """Efficiencies with the statistical fluctuations of the map, on one more axis.
 
         Every bin is drawn from its posterior (of which the value is the mean), a Beta or, of
@@ -215,8 +211,8 @@ class EfficiencyMap(SavedArrays[MapCard], Efficiency):
         ----------
         records : ak.Array, jagged
             Events, objects such as ``events.Jet``, or a table, as for a call.
-        n_replicas : int, default 20
-            Number of draws of the whole map.
+        n_replicas : int, optional
+            Number of draws of the whole map, by default 20.
         seed : int, default 1
             Seed of the draws, which are the same in every call. With the defaults they are those of
             :meth:`evaluate`.
@@ -232,7 +228,8 @@ class EfficiencyMap(SavedArrays[MapCard], Efficiency):
             If the seed is not a whole number of zero or more.
         """
         asked = self._asked(records)
-        return asked.answer(self._of_bins(self._draws(n_replicas, seed), self._bins(asked.nodes)))
+        drawn = self._draws(N_REPLICAS if n_replicas is None else n_replicas, seed)
+        return asked.answer(self._of_bins(drawn, self._bins(asked.nodes)))
 
     def _draws(self, n_replicas: int, seed: int) -> Array:
         """Values of all bins in every replica, shape (bins..., [working points,] replicas).

@@ -12,24 +12,27 @@ from scipy.special import expit, softmax
 
 from hepsilon._system.files import find_file, sha256
 from hepsilon.arrays.fields import partners_of
+from hepsilon.arrays.kernels import bins_between
 from hepsilon.arrays.types import Array, Nodes, Offsets
 from hepsilon.config.records import validate
 from hepsilon.efficiencies.artifact import read_arrays, read_card
 from hepsilon.efficiencies.base import Efficiency
 from hepsilon.efficiencies.cards import NetworkCard
 from hepsilon.efficiencies.engines.choice import Evaluator, check, make_engine
-from hepsilon.efficiencies.kinds import Options
+from hepsilon.efficiencies.kinds import REPLICAS_FROM, Options
+from hepsilon.efficiencies.last_layer import LAST_LAYER, LastLayer
 from hepsilon.efficiencies.saved import Saved
 from hepsilon.efficiencies.tree_inputs import tree_inputs
 from hepsilon.efficiencies.trees import Trees
-from hepsilon.errors import ArtifactError, InputError
+from hepsilon.errors import ArtifactError, ConfigError, InputError
 
-__all__ = ["REFINEMENT", "NetworkEfficiency", "to_probability"]
+__all__ = ["REFINEMENT", "NetworkEfficiency", "logits_of", "to_probability"]
 
 # Module level, so that a worker loads a model once, however many handles it unpickles.
 _ENGINES: dict[tuple[str, str, str | None, str], Evaluator] = {}
 _CARDS: dict[str, NetworkCard] = {}
 _TREES: dict[str, Trees] = {}
+_LAST_LAYERS: dict[str, LastLayer] = {}
 _LOCK = RLock()
 REFINEMENT = "refinement"
 """Array group with the trees that refine the networks of an artifact."""
@@ -74,6 +77,26 @@ def to_probability(logits: Array, mu: float) -> Array:
     return np.asarray(np.clip(eps, np.finfo(float).tiny, 1.0 - np.finfo(float).epsneg))
 
 
+def logits_of(eps: Array, mu: float) -> Array:
+    """Logits of a network that would give these efficiencies: the inverse of its last step.
+
+    Parameters
+    ----------
+    eps : ndarray of float64, shape (n,) or (n, n_working_points)
+        Efficiencies in (0, 1), which fall from one working point to the next.
+    mu : float
+        Weight of the objects that did not pass (paper Eq. 5).
+
+    Returns
+    -------
+    ndarray of float64, shape (n, n_working_points)
+        Logits (see :func:`to_probability`).
+    """
+    bins, _ = bins_between(eps if eps.ndim == 2 else eps[:, None], 0.0)
+    bins = np.maximum(bins, np.finfo(np.float64).tiny)
+    return np.asarray(np.log(bins[:, 1:]) - np.log(bins[:, :1]) - np.log(mu))
+
+
 @dataclass(frozen=True)
 class NetworkEfficiency(Saved[NetworkCard], Efficiency):
     """A trained network, or the mean of an ensemble, as an efficiency.
@@ -81,6 +104,10 @@ class NetworkEfficiency(Saved[NetworkCard], Efficiency):
     Of an ensemble with bootstrap samples the efficiency is that of the first network, which was
     trained on all events; the others are its replicas. A bootstrap sample lacks a third of the
     events, and the mean of networks that lack them is no better than one network that has all.
+
+    Replicas are draws of the last layers from their covariance, together with the differences of
+    the networks whose mean is the efficiency (see :mod:`hepsilon.efficiencies.last_layer`); of an
+    ensemble with bootstrap samples they are its other networks. ``replicas_from`` chooses.
 
     Pickles as path and content hash; unpickling opens nothing. The card is read when it is asked
     for, the networks on the first call, once per process; before that nothing that evaluates them
@@ -101,6 +128,8 @@ class NetworkEfficiency(Saved[NetworkCard], Efficiency):
         Device such as ``"cpu"`` or ``"gpu:0"``; None for a GPU where there is one.
     precision : {"float32", "bfloat16"}
         Precision of the matrix products.
+    replicas_from : {"auto", "last-layer", "members"}
+        What replicas are (see :func:`hepsilon.load`).
     """
 
     path: str
@@ -109,6 +138,7 @@ class NetworkEfficiency(Saved[NetworkCard], Efficiency):
     backend: str = "auto"
     device: str | None = None
     precision: str = "float32"
+    replicas_from: str = "auto"
 
     @classmethod
     def load(
@@ -118,6 +148,7 @@ class NetworkEfficiency(Saved[NetworkCard], Efficiency):
         backend: str = "auto",
         device: str | None = None,
         precision: str = "float32",
+        replicas_from: str = "auto",
     ) -> NetworkEfficiency:
         """Read the card of a model file; the networks are read on the first call.
 
@@ -131,6 +162,8 @@ class NetworkEfficiency(Saved[NetworkCard], Efficiency):
             Device such as ``"cpu"`` or ``"gpu:0"``; None for a GPU where there is one.
         precision : {"float32", "bfloat16"}, default "float32"
             Precision of the matrix products. What it changes is not checked here.
+        replicas_from : {"auto", "last-layer", "members"}, default "auto"
+            What replicas are (see :func:`hepsilon.load`).
 
         Returns
         -------
@@ -142,11 +175,14 @@ class NetworkEfficiency(Saved[NetworkCard], Efficiency):
         ArtifactError
             If it is missing, damaged or of another kind.
         ConfigError
-            For a backend or precision that does not exist.
+            For a backend, precision or kind of replicas that does not exist, or that the artifact
+            does not have.
         """
         check(backend, precision)
         card = validate(NetworkCard, read_card(path), str(path), ArtifactError)
-        return cls(str(Path(path).resolve()), sha256(path), card, backend, device, precision)
+        _check_replicas(path, card, replicas_from)
+        options = backend, device, precision, replicas_from
+        return cls(str(Path(path).resolve()), sha256(path), card, *options)
 
     @classmethod
     def opened(cls, path: str | Path, options: Options) -> NetworkEfficiency:
@@ -172,7 +208,11 @@ class NetworkEfficiency(Saved[NetworkCard], Efficiency):
             For a backend or precision that does not exist.
         """
         efficiency = cls.load(
-            path, backend=options.backend, device=options.device, precision=options.precision
+            path,
+            backend=options.backend,
+            device=options.device,
+            precision=options.precision,
+            replicas_from=options.replicas_from,
         )
         if options.precision != "float32":
             from hepsilon.efficiencies.precision import check_precision
@@ -181,7 +221,8 @@ class NetworkEfficiency(Saved[NetworkCard], Efficiency):
         return efficiency
 
     def __reduce__(self) -> Any:
-        return _restore, (self.path, self.hash, self.backend, self.device, self.precision)
+        options = self.backend, self.device, self.precision, self.replicas_from
+        return _restore, (self.path, self.hash, *options)
 
     if not TYPE_CHECKING:  # the card of a handle that was unpickled
 
@@ -245,27 +286,110 @@ class NetworkEfficiency(Saved[NetworkCard], Efficiency):
         ndarray of float64, shape (n_entries, [n_working_points,] n_members)
             For every object, or every event of a task of events.
         """
+        return self._probabilities(self._of_engine(offsets, nodes, features=False)[0])
+
+    @property
+    def draws_last_layer(self) -> bool:
+        """Whether replicas are draws of the last layers, and not the networks themselves."""
+        if self.replicas_from == "auto":
+            bootstrap = self.card.model.resampling == "bootstrap"
+            return self.card.last_layer is not None and not bootstrap
+        return self.replicas_from == "last-layer"
+
+    def last_layer(self) -> LastLayer:
+        """Covariance of the last layers, which a process reads once.
+
+        Returns
+        -------
+        LastLayer
+            For the networks whose mean is the efficiency.
+
+        Raises
+        ------
+        ArtifactError
+            If the artifact has none, or one of another shape than the card says.
+        """
+        with _LOCK:
+            if self.hash not in _LAST_LAYERS:
+                path, card = find_file(self.path, self.hash), self.card
+                arrays = read_arrays(path, card, self.hash).get(LAST_LAYER, {})
+                layer = LastLayer(arrays.get("factor", np.empty(0)))
+                known = card.last_layer
+                points = card.architecture.working_points
+                expected = known and (card.averaged, points, known.inputs + 1, known.directions)
+                if layer.factor.shape != expected:
+                    raise ArtifactError(
+                        f"{path}: the last layer has the shape {layer.factor.shape}, the card says "
+                        f"{expected}"
+                    )
+                _LAST_LAYERS[self.hash] = layer
+            return _LAST_LAYERS[self.hash]
+
+    def _of_engine(
+        self, offsets: Offsets, nodes: Nodes, *, features: bool
+    ) -> tuple[Array, Array | None]:
+        """Logits (entries, working points, networks), and what the last layers see if asked for."""
         rows = offsets, nodes
         architecture = self.card.architecture
         objects, points = architecture.objects, architecture.working_points
         if objects is not None:  # one row for each event
             width = objects * nodes.shape[1]
             rows = np.arange(len(offsets)), nodes.reshape(len(offsets) - 1, width)
-        logits = self._engine().logits(*rows)
-        if self.task.of_events and objects is None:
-            logits = logits[offsets[:-1]]  # all nodes of an event say the same
+        hidden = None
+        if features:
+            found = self._engine().with_features(*rows, self.card.averaged)
+            if found is None:
+                raise ArtifactError(f"{self.path}: what its last layers see is not known")
+            logits, hidden = found
+        else:
+            logits = self._engine().logits(*rows)
+        if self.task.of_events and objects is None:  # all nodes of an event say the same
+            logits = logits[offsets[:-1]]
+            hidden = None if hidden is None else hidden[offsets[:-1]]
         logits = self._refined(logits, offsets, nodes)
-        networks = np.split(logits, logits.shape[1] // points, axis=1)
-        mu = self.card.training.mu
-        return np.stack([to_probability(x[:, 0] if points == 1 else x, mu) for x in networks], -1)
+        networks = logits.reshape(len(logits), logits.shape[1] // points, points)
+        return np.moveaxis(networks, 1, 2), hidden
 
-    def _predict(
-        self, offsets: Offsets, nodes: Nodes, replicas: bool
-    ) -> tuple[Array, Array | None]:
-        members = self.of_members(offsets, nodes)
-        drawn = members[..., self.card.replicas]
-        eps = members[..., self.card.nominal].mean(axis=-1)
-        return eps, drawn if replicas and drawn.shape[-1] > 1 else None
+    def _probabilities(self, logits: Array) -> Array:
+        """Efficiencies (entries, [working points,] n) of logits (entries, working points, n)."""
+        single, mu = logits.shape[1] == 1, self.card.training.mu
+        if single:  # elementwise: all at once
+            flat = to_probability(logits.reshape(-1), mu)
+            return flat.reshape(len(logits), logits.shape[2])
+        columns = np.moveaxis(logits, 2, 0)
+        return np.stack([to_probability(column, mu) for column in columns], axis=-1)
+
+    def _predict(self, offsets: Offsets, nodes: Nodes, replicas: int) -> tuple[Array, Array | None]:
+        card = self.card
+        if not (replicas and self.draws_last_layer):
+            members = self.of_members(offsets, nodes)
+            drawn = members[..., card.replicas]
+            eps = members[..., card.nominal].mean(axis=-1)
+            return eps, drawn if replicas and drawn.shape[-1] > 1 else None
+        logits, features = self._of_engine(offsets, nodes, features=True)
+        assert features is not None
+        own = logits[..., card.nominal]
+        eps = self._probabilities(own).mean(axis=-1)
+        nominal = own[..., 0] if card.averaged == 1 else logits_of(eps, card.training.mu)
+        shifted = nominal + np.log(card.training.mu)
+        drawn = self.last_layer().replicas(shifted, features, replicas, own)
+        return eps, drawn if len(self.working_points) > 1 else drawn[:, 0]
+
+
+def _check_replicas(path: str | Path, card: NetworkCard, replicas_from: str) -> None:
+    """Refuse replicas of a kind that does not exist, or that an artifact does not have."""
+    if replicas_from not in REPLICAS_FROM:
+        raise ConfigError(f"expected replicas_from of {REPLICAS_FROM}, received {replicas_from!r}")
+    if replicas_from == "last-layer" and card.last_layer is None:
+        raise ConfigError(
+            f"{path} has no covariance of its last layers to draw replicas from; train it again "
+            'with this release, or use replicas_from="members"'
+        )
+    if replicas_from == "members" and len(card.networks[card.replicas]) < 2:
+        raise ConfigError(
+            f"{path} has fewer than two networks that could be replicas; train several ([model] "
+            'members = 5), or use replicas_from="last-layer"'
+        )
 
 
 def _card_of(path: str, expected: str) -> NetworkCard:
@@ -280,11 +404,17 @@ def _card_of(path: str, expected: str) -> NetworkCard:
 
 
 def _restore(
-    path: str, expected: str, backend: str, device: str | None, precision: str
+    path: str,
+    expected: str,
+    backend: str,
+    device: str | None,
+    precision: str,
+    replicas_from: str,
 ) -> NetworkEfficiency:
     """Unpickle a handle, without its card: the process that unpickles may never use it."""
     handle = object.__new__(NetworkEfficiency)
     given = {"path": path, "hash": expected, "backend": backend, "device": device}
-    for name, value in (given | {"precision": precision}).items():
+    given |= {"precision": precision, "replicas_from": replicas_from}
+    for name, value in given.items():
         object.__setattr__(handle, name, value)
     return handle

@@ -3,8 +3,10 @@
 The graph of an artifact holds all its networks. Inputs: ``x`` (objects, features), raw float32
 features of events of equal multiplicity n, and for graph networks ``senders`` (objects, n - 1),
 int32 rows of the other objects of each object's event, or its own row where there is no other.
-Output: logits (objects, members * working points); a probability follows by
-:func:`hepsilon.efficiencies.network.to_probability`.
+Outputs: ``logits`` (objects, members * working points), a probability follows by
+:func:`hepsilon.efficiencies.network.to_probability`; and where the artifact has the covariance of
+the last layers ``features`` (objects, members * inputs), what these see (see
+:mod:`hepsilon.efficiencies.last_layer`).
 """
 
 from __future__ import annotations
@@ -57,11 +59,22 @@ def _ensemble(efficiency: NetworkEfficiency) -> keras.Model:
     weights = read_weights(efficiency.path, card, efficiency.hash, models[0])
     for model, member in zip(models, weights, strict=True):
         model.set_weights(member)
+    averaged: list[Any] = []
+    if card.last_layer is not None:
+        from hepsilon.networks.last_layer import with_features
+
+        averaged = [with_features(model) for model in models[: card.averaged]]
     if len(models) == 1:
-        return models[0]
+        return (averaged or models)[0]
     inputs = models[0].input
-    logits = keras.layers.Concatenate(name="members")([model(inputs) for model in models])
-    return keras.Model(inputs, logits)
+    both = [model(inputs) for model in averaged]
+    logits = [*(x for x, _ in both), *(model(inputs) for model in models[len(both) :])]
+    outputs = [keras.layers.Concatenate(name="members")(logits)]
+    if len(both) == 1:
+        outputs.append(both[0][1])
+    elif both:
+        outputs.append(keras.layers.Concatenate(name="features")([x for _, x in both]))
+    return keras.Model(inputs, outputs if both else outputs[0])
 
 
 def make_graph(efficiency: NetworkEfficiency) -> bytes:
@@ -110,7 +123,7 @@ def _ordered(graph: Any) -> list[Any]:
     """Nodes by what they depend on: the converter's order differs from call to call."""
     producers = {name: node for node in graph.node for name in node.output}
     ordered: dict[str, Any] = {}
-    waiting = [graph.output[0].name]
+    waiting = [output.name for output in graph.output]
     while waiting:
         node = producers[waiting[-1]]
         missing = [n for n in node.input if n in producers and producers[n].name not in ordered]
@@ -132,7 +145,8 @@ def _canonical(model: Any) -> Any:
     """
     graph = model.graph
     nodes = list(map(deepcopy, _ordered(graph)))
-    names = {"": "", "x": "x", "senders": "senders", graph.output[0].name: "logits"}
+    names = {"": "", "x": "x", "senders": "senders"}
+    names |= dict(zip((o.name for o in graph.output), ("logits", "features"), strict=False))
     for i, node in enumerate(nodes):
         for name in [*node.input, *node.output]:
             names.setdefault(name, f"t{len(names)}")

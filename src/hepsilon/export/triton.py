@@ -13,7 +13,9 @@ max_batch_size: 0
 input [
 {inputs}
 ]
-output [ {{ name: "logits" data_type: TYPE_FP32 dims: [ -1, {outputs} ] }} ]
+output [
+{outputs}
+]
 """
 
 
@@ -36,8 +38,15 @@ def triton_config(name: str, card: NetworkCard) -> str:
     inputs = [f'{{ name: "x" data_type: TYPE_FP32 dims: [ -1, {columns} ] }}']
     if card.architecture.has_edges:
         inputs.append('{ name: "senders" data_type: TYPE_INT32 dims: [ -1, -1 ] }')
+    widths = {"logits": card.architecture.working_points * len(card.networks)}
+    if card.hidden:
+        widths["features"] = card.hidden
+    outputs = [
+        f'{{ name: "{output}" data_type: TYPE_FP32 dims: [ -1, {width} ] }}'
+        for output, width in widths.items()
+    ]
     return TRITON_CONFIG.format(
         name=name,
         inputs=",\n".join(f"  {line}" for line in inputs),
-        outputs=card.architecture.working_points * len(card.networks),
+        outputs=",\n".join(f"  {line}" for line in outputs),
     )

@@ -175,11 +175,11 @@ def _product(architecture: Architecture, spec: FeatureSpec, init: Any, x: Any) -
     )
     charge = spec.names.index("charge") if "charge" in spec.names else None
     charges = None if charge is None else rows[..., charge : charge + 1]
-    logit = product((*encoder(rows), charges))
+    logit, _ = product((*encoder(rows), charges))
     if not architecture.general:
         return logit
     gate = Gate(architecture.general, architecture.activation, init, name="general")
-    rest = gate(_event(architecture, spec, rows))
+    rest, _ = gate(_event(architecture, spec, rows))
     return keras.layers.Add(name="sum")([logit, rest])
 
 

@@ -106,7 +106,8 @@ def _log_of_sum(values: Any, axis: int, keepdims: bool) -> Any:
 class Gate(keras.layers.Layer):  # type: ignore[misc]
     """Network whose output is multiplied by one factor, which starts at zero.
 
-    What it is added to is learned first; it takes what is left.
+    What it is added to is learned first; it takes what is left. It gives the output (rows, 1) and
+    its derivatives by the kernel of the last layer (rows, n).
 
     Parameters
     ----------
@@ -132,5 +133,6 @@ class Gate(keras.layers.Layer):  # type: ignore[misc]
             layer.build((None, size))
         self.factor = self.add_weight(shape=(1,), initializer="zeros", name="factor")
 
-    def call(self, x: Any) -> Any:
-        return self.factor * run(self.hidden, x)
+    def call(self, x: Any) -> tuple[Any, Any]:
+        hidden = run(self.hidden[:-1], x)
+        return self.factor * self.hidden[-1](hidden), self.factor * hidden

@@ -22,7 +22,14 @@ from hepsilon.networks.layers import (
     sum_over_partners,
 )
 
-__all__ = ["EventProduct", "ProductEfficiency", "TrackEncoder", "log_odds"]
+__all__ = [
+    "EventProduct",
+    "ProductEfficiency",
+    "TrackEncoder",
+    "log_odds",
+    "slope",
+    "slope_of_event",
+]
 
 CHARGE = "charge"
 MOMENTA = ({"px", "py", "pz"}, {"pt", "eta", "phi"})
@@ -34,6 +41,12 @@ def log_odds(log_probability: Any) -> Any:
     # exp(x) - 1 by way of tanh, as exact for small x, and known to every runtime
     t = ops.tanh(0.5 * bounded)
     return bounded - ops.log(-2.0 * t / (1.0 - t))
+
+
+def slope_of_event(log_probability: Any) -> Any:
+    """Derivative of :func:`log_odds`, ``1 / (1 - probability)``, as it is below the bound."""
+    t = ops.tanh(0.5 * ops.minimum(log_probability, -1e-6))
+    return (1.0 - t) / (-2.0 * t)
 
 
 class TrackEncoder(keras.layers.Layer):  # type: ignore[misc]
@@ -192,7 +205,8 @@ class ProductEfficiency(keras.layers.Layer):  # type: ignore[misc]
     local minimum.
 
     It maps the outputs of :class:`TrackEncoder` and the charges (or None), each
-    (events, tracks, ...), to (events, 1).
+    (events, tracks, ...), to two tensors: the logits (events, 1), and their derivatives by the
+    weights of the last layers (events, n).
 
     Parameters
     ----------
@@ -248,17 +262,30 @@ class ProductEfficiency(keras.layers.Layer):  # type: ignore[misc]
     def call(self, inputs: tuple[Any, Any, Any, Any]) -> Any:
         plain, waves, _, charge = inputs
         known = ops.concatenate([plain, waves], axis=-1)
-        singles = run(self.networks["track"], known)
+        singles, hidden = self._ends("track", run(self.networks["track"][:-1], known))
         if charge is not None and self.more:
             more = ops.concatenate([known, charge * waves, charge], axis=-1)
-            singles = singles + self.factors["more_track"] * run(self.networks["more_track"], more)
+            added, columns = self._ends("more_track", run(self.networks["more_track"][:-1], more))
+            singles, hidden = singles + added, ops.concatenate([hidden, columns], axis=-1)
         total = ops.sum(log_factor(singles), axis=1)
+        features = ops.sum(slope(singles) * hidden, axis=1)
         if plain.shape[1] > 1:
-            total = total + ops.sum(log_factor(self._pairs(inputs)), axis=1)
-        return log_odds(total)
+            pairs, hidden = self._pairs(inputs)
+            total = total + ops.sum(log_factor(pairs), axis=1)
+            of_pairs = ops.sum(slope(pairs) * hidden, axis=1)
+            features = ops.concatenate([features, of_pairs], axis=-1)
+        return log_odds(total), slope_of_event(total) * features
 
-    def _pairs(self, inputs: tuple[Any, Any, Any, Any]) -> Any:
-        """Logits of all pairs (events, pairs, 1)."""
+    def _ends(self, name: str, hidden: Any) -> tuple[Any, Any]:
+        """Output of a network from the input of its last layer, and its derivatives by that."""
+        output, columns = self.networks[name][-1](hidden), [hidden, ops.ones_like(hidden[..., :1])]
+        features = ops.concatenate(columns, axis=-1)
+        if name not in self.factors:
+            return output, features
+        return self.factors[name] * output, self.factors[name] * features
+
+    def _pairs(self, inputs: tuple[Any, Any, Any, Any]) -> tuple[Any, Any]:
+        """Logits of all pairs (events, pairs, 1), and their derivatives by the last layers."""
         plain, waves, angles, charge = inputs
         index = np.array(list(combinations(range(plain.shape[1]), 2))).T
         a, b = (ops.take(plain, i, axis=1) for i in index)
@@ -271,19 +298,26 @@ class ProductEfficiency(keras.layers.Layer):  # type: ignore[misc]
         places = waves if charge is None else ops.concatenate([waves, charge], axis=-1)
         c, d = (ops.take(places, i, axis=1) for i in index)
         more = self._symmetric("more_pair", [a, c], [b, d], common)
-        return plainly + self.factors["more_pair"] * more
+        return plainly[0] + more[0], ops.concatenate([plainly[1], more[1]], axis=-1)
 
-    def _symmetric(self, name: str, first: list[Any], second: list[Any], common: list[Any]) -> Any:
+    def _symmetric(
+        self, name: str, first: list[Any], second: list[Any], common: list[Any]
+    ) -> tuple[Any, Any]:
         """Output of a network for pairs, whose tracks may be given in either order."""
         layers = self.networks[name]
         orders = (first, second), (second, first)
         hidden = [run(layers[:-1], ops.concatenate([*a, *b, *common], axis=-1)) for a, b in orders]
-        return layers[-1](0.5 * (hidden[0] + hidden[1]))
+        return self._ends(name, 0.5 * (hidden[0] + hidden[1]))
 
 
 def log_factor(logit: Any) -> Any:
     """Logarithm of one factor; it starts near one, so that no factor begins by hiding others."""
     return ops.log_sigmoid(logit + 2.0)
+
+
+def slope(logit: Any) -> Any:
+    """Derivative of :func:`log_factor`."""
+    return ops.sigmoid(-(logit + 2.0))
 
 
 class EventProduct(keras.layers.Layer):  # type: ignore[misc]

@@ -11,11 +11,11 @@ from scipy.special import logsumexp
 
 from hepsilon.arrays.types import Array
 from hepsilon.data.training_columns import TrainingColumns
-from hepsilon.efficiencies.network import to_probability
+from hepsilon.efficiencies.network import logits_of, to_probability
 from hepsilon.efficiencies.tree_inputs import tree_inputs
 from hepsilon.training.kept import Kept
 from hepsilon.training.loss import object_loss_weights
-from hepsilon.training.validation import EventLosses, logits_of
+from hepsilon.training.validation import EventLosses
 
 __all__ = ["Entries", "entries_of", "leading"]
 

@@ -32,6 +32,7 @@ from hepsilon.efficiencies.cards import (
 )
 from hepsilon.efficiencies.engines.choice import keras_backend
 from hepsilon.efficiencies.engines.keras import start_backend
+from hepsilon.efficiencies.last_layer import LAST_LAYER
 from hepsilon.efficiencies.network import REFINEMENT, NetworkEfficiency
 from hepsilon.errors import ConfigError, TrainingError
 from hepsilon.export.onnx import add_graph
@@ -40,6 +41,7 @@ from hepsilon.training.candidates import unused_fields
 from hepsilon.training.ensemble import fit_members
 from hepsilon.training.importance import feature_importance
 from hepsilon.training.kept import Kept
+from hepsilon.training.last_layer import last_layers
 from hepsilon.training.preparation import Prepared, Sides
 from hepsilon.training.refinement import Findings, find
 from hepsilon.training.resampling import Resampling
@@ -325,6 +327,12 @@ def train(
     arrays = [*(_weights(prepared, fit) for fit in fits), _sample(sides[1])]
     if findings.trees is not None:
         arrays.append(findings.trees.arrays)
+    covariance = last_layers(kept)
+    if covariance is not None:
+        last_layer, factor = covariance
+        names = (*card.arrays, LAST_LAYER)
+        card = card.model_copy(update={"last_layer": last_layer, "arrays": names})
+        arrays.append({"factor": factor})
     write_artifact(out, card, dict(zip(card.arrays, arrays, strict=True)))
     efficiency = _with_graph(NetworkEfficiency.load(out))
     shutil.rmtree(folder)

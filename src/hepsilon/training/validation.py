@@ -7,15 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hepsilon.arrays.kernels import bins_between
 from hepsilon.arrays.types import Array
 from hepsilon.data.training_columns import TrainingColumns
 from hepsilon.efficiencies.engines.keras import Engine
-from hepsilon.efficiencies.network import to_probability
+from hepsilon.efficiencies.network import logits_of, to_probability
 from hepsilon.training.loss import event_losses
 from hepsilon.training.resampling import Resampling
 
-__all__ = ["EventLosses", "logits_of", "losses_of_ensemble", "losses_of_networks"]
+__all__ = ["EventLosses", "losses_of_ensemble", "losses_of_networks"]
 
 
 @dataclass(frozen=True)
@@ -100,26 +99,6 @@ def losses_of_networks(
                 logits = engine.logits(own.offsets, own.nodes)
                 parts.append(EventLosses(event_losses(logits, own, mu), own.weights))
     return [EventLosses.joined(parts) for parts in found]
-
-
-def logits_of(eps: Array, mu: float) -> Array:
-    """Logits of a network that would give these efficiencies: the inverse of its last step.
-
-    Parameters
-    ----------
-    eps : ndarray of float64, shape (n,) or (n, n_working_points)
-        Efficiencies in (0, 1), which fall from one working point to the next.
-    mu : float
-        Weight of the objects that did not pass (paper Eq. 5).
-
-    Returns
-    -------
-    ndarray of float64, shape (n, n_working_points)
-        Logits (see :func:`hepsilon.efficiencies.network.to_probability`).
-    """
-    bins, _ = bins_between(eps if eps.ndim == 2 else eps[:, None], 0.0)
-    bins = np.maximum(bins, np.finfo(np.float64).tiny)
-    return np.asarray(np.log(bins[:, 1:]) - np.log(bins[:, :1]) - np.log(mu))
 
 
 def losses_of_ensemble(

@@ -43,7 +43,11 @@ ONNX = "model.onnx"
 
 
 class Evaluator(Protocol):
-    """Anything that gives the logits of all networks of an artifact."""
+    """Anything that gives the logits of all networks of an artifact, and what the last layers see.
+
+    The features are those of the networks whose mean is the efficiency (see
+    :mod:`hepsilon.networks.last_layer`).
+    """
 
     def logits(self, offsets: Offsets, nodes: Nodes, /) -> Array:
         """Logits of every object.
@@ -59,6 +63,28 @@ class Evaluator(Protocol):
         -------
         ndarray of float64, shape (n_objects, n_members * n_working_points)
             Logits in the order of ``nodes``; all working points of the first network come first.
+        """
+
+    def with_features(
+        self, offsets: Offsets, nodes: Nodes, networks: int, /
+    ) -> tuple[Array, Array] | None:
+        """Logits of every object, and what the last layers of the first networks see.
+
+        Parameters
+        ----------
+        offsets : ndarray of int64, shape (n_events + 1,)
+            Event i has the objects ``offsets[i]:offsets[i + 1]``.
+        nodes : ndarray of float32, shape (n_objects, n_features)
+            Raw features.
+        networks : int
+            Number of networks whose last layers are asked for.
+
+        Returns
+        -------
+        logits : ndarray of float64, shape (n_objects, n_members * n_working_points)
+            Logits as from :meth:`logits`.
+        features : ndarray of float32, shape (n_objects, n_networks * n_inputs)
+            Derivatives of the logits. None in place of both where they are not known.
         """
 
 
@@ -181,7 +207,7 @@ def make_engine(
     if backend.startswith("triton+"):
         from hepsilon.efficiencies.engines.triton import TritonEngine
 
-        return TritonEngine(backend, outputs=outputs, has_edges=has_edges)
+        return TritonEngine(backend, outputs=outputs, has_edges=has_edges, features=card.hidden)
     if backend in KERAS:
         return _keras_engine(path, card, expected_hash, backend, device, precision)
     if ONNX not in card.blobs:
@@ -193,8 +219,8 @@ def make_engine(
     read_arrays(path, card, expected_hash)  # refuses a file with content that nobody knows
     graph = read_blob(path, card, ONNX, expected_hash)
     if backend == "openvino":
-        return OnnxEngine(openvino(graph, precision), outputs, has_edges)
-    return OnnxEngine(onnxruntime(graph, _gpu_number(device)), outputs, has_edges)
+        return OnnxEngine(openvino(graph, precision), outputs, has_edges, card.hidden)
+    return OnnxEngine(onnxruntime(graph, _gpu_number(device)), outputs, has_edges, card.hidden)
 
 
 def _gpu_number(device: str | None) -> int | None:

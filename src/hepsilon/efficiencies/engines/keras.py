@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Engine", "on_gpu", "start_backend"]
 
 Weights = Sequence[Any]
-Call = Callable[[Weights, dict[str, Array]], Any]
+Call = Callable[[Weights, dict[str, Array]], list[Any]]
 GPU_NODES = 1 << 16
 """Nodes of a batch on a GPU, which small batches leave idle."""
 
@@ -55,8 +55,9 @@ def on_gpu(device: str | None) -> bool:
     return has_nvidia_gpu() if device is None else device.startswith(("gpu", "cuda"))
 
 
-def _forward(model: keras.Model, weights: Weights, inputs: dict[str, Any]) -> Any:
-    return model.stateless_call(list(weights), [], inputs, training=False)[0]
+def _forward(model: keras.Model, weights: Weights, inputs: dict[str, Any]) -> list[Any]:
+    outputs = model.stateless_call(list(weights), [], inputs, training=False)[0]
+    return outputs if isinstance(outputs, list) else [outputs]
 
 
 def _tensorflow(model: keras.Model, jit: bool) -> Call:
@@ -136,9 +137,10 @@ class Engine:
 
         self._model, self._device, self._gpu = model, device, on_gpu(device)
         # on a CPU, products in bfloat16 reach the units for them outside of XLA only
-        jit = self._gpu or precision == "float32"
-        self._call = _COMPILERS[keras.backend.backend()](model, jit)
+        self._jit = self._gpu or precision == "float32"
+        self._call = _COMPILERS[keras.backend.backend()](model, self._jit)
         self._members: list[Weights] | None = None
+        self._both: tuple[Call, int] | None = None
         if members is not None:
             self.set_members(members)
         self._outputs = int(model.output.shape[-1])
@@ -188,6 +190,55 @@ class Engine:
         ndarray of float64, shape (n_objects, n_members * n_working_points)
             Logits in the order of ``nodes``; all working points of the first network come first.
         """
+        return self._outputs_of(offsets, nodes, self._call, [])
+
+    def with_features(
+        self, offsets: Offsets, nodes: Nodes, networks: int
+    ) -> tuple[Array, Array] | None:
+        """Logits of every object, and what the last layers of the first networks see.
+
+        Parameters
+        ----------
+        offsets : ndarray of int64, shape (n_events + 1,)
+            Event i has the objects ``offsets[i]:offsets[i + 1]``.
+        nodes : ndarray of float32, shape (n_objects, n_features)
+            Raw features.
+        networks : int
+            Number of networks, of which the last layers are asked for.
+
+        Returns
+        -------
+        logits : ndarray of float64, shape (n_objects, n_members * n_working_points)
+            Logits as from :meth:`logits`.
+        features : ndarray of float32, shape (n_objects, n_networks * n_inputs)
+            Derivatives of the logits (see :mod:`hepsilon.networks.last_layer`). None in place of
+            both for a network whose last layer is of a kind that is not known.
+        """
+        from hepsilon.networks.last_layer import with_features
+
+        if self._both is None:
+            model = with_features(self._model)
+            if model is None:
+                return None
+            self._both = self._compiled(model), int(model.output[1].shape[-1])
+        call, width = self._both
+        features = np.zeros((len(nodes), networks, width), np.float32)
+        logits = self._outputs_of(offsets, nodes, call, list(np.moveaxis(features, 1, 0)))
+        return logits, features.reshape(len(nodes), networks * width)
+
+    def _compiled(self, model: keras.Model) -> Call:
+        """Another model with the weights of this one, which come in the order of this one."""
+        import keras
+
+        place = {id(variable): i for i, variable in enumerate(self._model.trainable_variables)}
+        order = [place[id(variable)] for variable in model.trainable_variables]
+        call = _COMPILERS[keras.backend.backend()](model, self._jit)
+        return lambda weights, inputs: call([weights[i] for i in order], inputs)
+
+    def _outputs_of(
+        self, offsets: Offsets, nodes: Nodes, call: Call, features: list[Array]
+    ) -> Array:
+        """Logits of all members; features of the first ones are put into their arrays."""
         members = self._members
         if members is None:
             members = self._tensors([self._model.get_weights()])
@@ -195,7 +246,11 @@ class Engine:
 
         def run(graph: Graph) -> None:
             real = graph.index >= 0
-            out[graph.index[real]] = self._run(graph, members)[real]
+            found = self._run(graph, members, call)
+            logits = np.concatenate([np.asarray(x, np.float64) for x, *_ in found], axis=1)
+            out[graph.index[real]] = logits[real]
+            for array, (_, *more) in zip(features, found, strict=False):
+                array[graph.index[real]] = more[0][real]
 
         # on a GPU the second thread prepares and copies a graph while the first one's runs
         workers = 2 if self._gpu else usable_cpus()
@@ -203,10 +258,10 @@ class Engine:
             pass
         return out
 
-    def _run(self, graph: Graph, members: Sequence[Weights]) -> Array:
+    def _run(self, graph: Graph, members: Sequence[Weights], call: Call) -> list[list[Array]]:
+        """Outputs of each member."""
         import keras
 
         with self._placed():
-            logits = [self._call(weights, graph.inputs) for weights in members]
-        arrays = [np.asarray(keras.ops.convert_to_numpy(x), np.float64) for x in logits]
-        return np.concatenate(arrays, axis=1)
+            outputs = [call(weights, graph.inputs) for weights in members]
+        return [[keras.ops.convert_to_numpy(x) for x in each] for each in outputs]

@@ -22,7 +22,8 @@ from hepsilon.networks.graphs import Neighbours, neighbour_batches, row_batches
 
 __all__ = ["OnnxEngine", "bfloat16_in_hardware", "onnxruntime", "openvino"]
 
-Session = Callable[[dict[str, Array]], Array]
+Session = Callable[[dict[str, Array], int], list[Array]]
+"""Function of the inputs by name and the number of outputs that are wanted: the first ones."""
 EXTRAS = {"onnxruntime": "onnx", "openvino": "openvino"}
 """Extra of hepsilon that installs a package, by the package."""
 _FIRST_TENSOR = Lock()
@@ -46,10 +47,13 @@ class OnnxEngine:
         Number of columns of its result, ``n_members * n_working_points``.
     has_edges : bool
         Whether the networks look at pairs, and take ``senders`` besides ``x``.
+    features : int, default 0
+        Number of columns of the second result, what the last layers see; 0 for a graph without.
     """
 
-    def __init__(self, session: Session, outputs: int, has_edges: bool) -> None:
+    def __init__(self, session: Session, outputs: int, has_edges: bool, features: int = 0) -> None:
         self._session, self._outputs, self._has_edges = session, outputs, has_edges
+        self._features = features
 
     def _batches(self, offsets: Offsets, nodes: Nodes) -> Iterator[Neighbours]:
         return neighbour_batches(offsets, nodes) if self._has_edges else row_batches(nodes)
@@ -70,16 +74,50 @@ class OnnxEngine:
             Logits in the order of ``nodes``; all working points of the first network come first.
         """
         out = np.full((len(nodes), self._outputs), np.nan)
+        self._fill([out], offsets, nodes)
+        return out
+
+    def with_features(
+        self, offsets: Offsets, nodes: Nodes, networks: int
+    ) -> tuple[Array, Array] | None:
+        """Logits of every object, and what the last layers of the first networks see.
+
+        Parameters
+        ----------
+        offsets : ndarray of int64, shape (n_events + 1,)
+            Event i has the objects ``offsets[i]:offsets[i + 1]``.
+        nodes : ndarray of float32, shape (n_objects, n_features)
+            Raw features.
+        networks : int
+            Number of networks; the graph has the features of as many.
+
+        Returns
+        -------
+        logits : ndarray of float64, shape (n_objects, n_members * n_working_points)
+            Logits as from :meth:`logits`.
+        features : ndarray of float32, shape (n_objects, n_networks * n_inputs)
+            Derivatives of the logits (see :mod:`hepsilon.networks.last_layer`). None in place of
+            both for a graph without them.
+        """
+        if not self._features:
+            return None
+        out = np.full((len(nodes), self._outputs), np.nan)
+        features = np.zeros((len(nodes), self._features), np.float32)
+        self._fill([out, features], offsets, nodes)
+        return out, features
+
+    def _fill(self, arrays: list[Array], offsets: Offsets, nodes: Nodes) -> None:
+        """Put the first outputs of the graph into arrays, row by row."""
 
         def run(batch: Neighbours) -> None:
             inputs = {"x": batch.x}
             if self._has_edges:
                 inputs["senders"] = batch.senders
-            out[batch.index] = self._session(inputs)
+            for array, found in zip(arrays, self._session(inputs, len(arrays)), strict=True):
+                array[batch.index] = found
 
         for _ in threaded(run, self._batches(offsets, nodes), usable_cpus()):
             pass
-        return out
 
 
 def onnxruntime(graph: bytes, gpu: int | None = None) -> Session:
@@ -95,7 +133,7 @@ def onnxruntime(graph: bytes, gpu: int | None = None) -> Session:
     Returns
     -------
     callable
-        Function of the inputs by name that gives the logits.
+        Function of the inputs by name and the number of outputs, the logits first.
 
     Raises
     ------
@@ -116,8 +154,10 @@ def onnxruntime(graph: bytes, gpu: int | None = None) -> Session:
     settings = {} if gpu is None else {"device_id": gpu}
     session = ort.InferenceSession(graph, options, providers=[(provider, settings)])
 
-    def run(inputs: dict[str, Array]) -> Array:
-        return np.asarray(session.run(None, inputs)[0])
+    names = [output.name for output in session.get_outputs()]
+
+    def run(inputs: dict[str, Array], outputs: int) -> list[Array]:
+        return list(map(np.asarray, session.run(names[:outputs], inputs)))
 
     return run
 
@@ -154,7 +194,7 @@ def openvino(graph: bytes, precision: str = "float32") -> Session:
     Returns
     -------
     callable
-        Function of the inputs by name that gives the logits.
+        Function of the inputs by name and the number of outputs, the logits first.
 
     Raises
     ------
@@ -182,10 +222,11 @@ def openvino(graph: bytes, precision: str = "float32") -> Session:
     for _ in range(workers):
         idle.put(compiled.create_infer_request())
 
-    def run(inputs: dict[str, Array]) -> Array:
+    def run(inputs: dict[str, Array], outputs: int) -> list[Array]:
         request = idle.get()
         try:
-            return np.array(request.infer(inputs)[0])
+            found = request.infer(inputs)
+            return [np.array(found[i]) for i in range(outputs)]
         finally:
             idle.put(request)
 

@@ -20,6 +20,8 @@ __all__ = ["TritonEngine"]
 MAX_PAIRS = 16384
 """Pairs of a request: a round trip costs more than what a small batch gains in a cache."""
 IN_FLIGHT = 4
+FEATURES = "features"
+"""Name of the output with what the last layers see."""
 FIRST_DELAY, LONGEST_DELAY = 1.0, 16.0
 REMEDY = "Serve the model that was exported from this efficiency"
 _URL = re.compile(r"triton\+(http|grpc)(s?)://([^/?]+)/([^/?]+)(?:/([^/?]*))?/?(?:\?(.*))?")
@@ -35,7 +37,8 @@ class TritonEngine:
     made in each call, so an engine may be pickled, forked and shared between threads.
 
     The model takes ``x``, float32 (nodes, features), and, of networks that look at partners,
-    ``senders``, int32 (nodes, partners). Its only output is (nodes, outputs).
+    ``senders``, int32 (nodes, partners). Its outputs are the logits (nodes, outputs) and, for
+    replicas, ``features`` (nodes, n).
 
     Parameters
     ----------
@@ -47,6 +50,8 @@ class TritonEngine:
         Number of logits of every object.
     has_edges : bool
         Whether the network looks at partners.
+    features : int, default 0
+        Number of columns of what the last layers see; 0 where that is not known.
     timeout : float, default 30.0
         Time until a request is given up, s.
     retries : int, default 5
@@ -67,6 +72,7 @@ class TritonEngine:
         *,
         outputs: int,
         has_edges: bool,
+        features: int = 0,
         timeout: float = 30.0,
         retries: int = 5,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -77,9 +83,11 @@ class TritonEngine:
             raise ConfigError(f"{url!r} is not the URL of a model: expected {expected}")
         self.url, self.outputs, self.has_edges, self._sleep = url, outputs, has_edges, sleep
         self._protocol, self._secure, self._address, self._model, version, query = match.groups()
+        self.features = features
         self.timeout, self.retries = _limits(url, query, timeout, retries)
         self._version = version or ""
-        self._served: tuple[str, int] | None = None  # name of the output, rows of a request
+        # name of the logits, rows of a request, and whether the model gives features
+        self._served: tuple[str, int, bool] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_served": None}  # each process looks for itself
@@ -108,22 +116,65 @@ class TritonEngine:
         """
         out = np.full((len(nodes), self.outputs), np.nan)
         if len(nodes):
-            _run(self._fill(out, offsets, nodes))
+            _run(self._fill([out], offsets, nodes))
         return out
 
-    async def _fill(self, out: Array, offsets: Offsets, nodes: Nodes) -> None:
+    def with_features(
+        self, offsets: Offsets, nodes: Nodes, networks: int
+    ) -> tuple[Array, Array] | None:
+        """Logits of every object, and what the last layers of the first networks see.
+
+        Parameters
+        ----------
+        offsets : ndarray of int64, shape (n_events + 1,)
+            Event i has the objects ``offsets[i]:offsets[i + 1]``.
+        nodes : ndarray of float32, shape (n_objects, n_features)
+            Raw features.
+        networks : int
+            Number of networks; the model has the features of as many.
+
+        Returns
+        -------
+        logits : ndarray of float64, shape (n_objects, n_members * n_working_points)
+            Logits as from :meth:`logits`.
+        features : ndarray of float32, shape (n_objects, n_networks * n_inputs)
+            Derivatives of the logits (see :mod:`hepsilon.networks.last_layer`). None in place of
+            both for a network without them.
+
+        Raises
+        ------
+        RemoteError
+            As from :meth:`logits`, or if the model on the server was exported without them.
+        """
+        if not self.features:
+            return None
+        out = np.full((len(nodes), self.outputs), np.nan)
+        features = np.zeros((len(nodes), self.features), np.float32)
+        if len(nodes):
+            _run(self._fill([out, features], offsets, nodes))
+        return out, features
+
+    async def _fill(self, arrays: list[Array], offsets: Offsets, nodes: Nodes) -> None:
         session = _Session(self)
         async with session.client:
             if self._served is None:
                 self._served = await session.check(nodes.shape[1])
-            output, rows = self._served
+            output, rows, knows_features = self._served
+            names = [output, FEATURES][: len(arrays)]
+            if len(arrays) > 1 and not knows_features:
+                raise RemoteError(
+                    f"{self.url}: the model on the server has no output {FEATURES!r} for replicas; "
+                    "export it again, or ask for none (replicas=False)"
+                )
             batches = row_batches(nodes, rows)
             if self.has_edges:
                 batches = neighbour_batches(offsets, nodes, MAX_PAIRS)
 
             async def work() -> None:
                 for batch in batches:  # shared: whoever is free takes the next
-                    out[batch.index] = await session.infer(batch, output)
+                    found = await session.infer(batch, names)
+                    for array, values in zip(arrays, found, strict=True):
+                        array[batch.index] = values
 
             await asyncio.gather(*(work() for _ in range(IN_FLIGHT)))
 
@@ -161,14 +212,15 @@ class _Session:
             engine._address, ssl=bool(engine._secure), **limits
         )
 
-    async def check(self, features: int) -> tuple[str, int]:
-        """See whether the model takes and gives what it must: name of its output, rows at once."""
+    async def check(self, features: int) -> tuple[str, int, bool]:
+        """See whether the model takes and gives what it must: logits, rows at once, features."""
         engine = self.engine
         as_json = {"as_json": True} if engine._protocol == "grpc" else {}
         metadata = await self._ask("get_model_metadata", **as_json)
         wanted = [("x", "FP32", features)] + [("senders", "INT32", -1)] * engine.has_edges
         inputs = {tensor["name"]: tensor for tensor in metadata.get("inputs", [])}
-        outputs = metadata.get("outputs", [])
+        everything = metadata.get("outputs", [])
+        outputs = [tensor for tensor in everything if tensor["name"] != FEATURES]
         fits = set(inputs) == {name for name, *_ in wanted} and all(
             _fits(inputs[name], kind, width) for name, kind, width in wanted
         )
@@ -187,10 +239,12 @@ class _Session:
                 "senders are rows of one request: logits would be wrong. Set max_batch_size: 0 in "
                 "the model's configuration"
             )
-        return outputs[0]["name"], min(limit, MAX_ROWS) or MAX_ROWS
+        hidden = [tensor for tensor in everything if tensor["name"] == FEATURES]
+        knows_features = bool(hidden) and _fits(hidden[0], "FP", engine.features)
+        return outputs[0]["name"], min(limit, MAX_ROWS) or MAX_ROWS, knows_features
 
-    async def infer(self, batch: Neighbours, output: str) -> Array:
-        """Logits of a batch (nodes, outputs)."""
+    async def infer(self, batch: Neighbours, names: list[str]) -> list[Array]:
+        """Outputs of a batch by these names, each (nodes, columns)."""
         x = self._api.InferInput("x", list(batch.x.shape), "FP32")
         senders = self._api.InferInput("senders", list(batch.senders.shape), "INT32")
         x.set_data_from_numpy(batch.x)
@@ -198,17 +252,19 @@ class _Session:
         answer = await self._ask(
             "infer",
             inputs=[x, senders] if self.engine.has_edges else [x],
-            outputs=[self._api.InferRequestedOutput(output)],
+            outputs=[self._api.InferRequestedOutput(name) for name in names],
         )
-        logits: Array | None = answer.as_numpy(output)
-        expected = len(batch.x), self.engine.outputs
-        if logits is None or logits.shape != expected:
-            shape = None if logits is None else logits.shape
-            raise RemoteError(
-                f"{self.engine.url}: output {output} has the shape {shape}, expected {expected}. "
-                f"{REMEDY}"
-            )
-        return logits
+        found = []
+        for name, width in zip(names, (self.engine.outputs, self.engine.features), strict=False):
+            array: Array | None = answer.as_numpy(name)
+            if array is None or array.shape != (len(batch.x), width):
+                shape = None if array is None else array.shape
+                raise RemoteError(
+                    f"{self.engine.url}: output {name} has the shape {shape}, expected "
+                    f"{(len(batch.x), width)}. {REMEDY}"
+                )
+            found.append(array)
+        return found
 
     async def _ask(self, method: str, **arguments: Any) -> Any:
         """One request, repeated while the reason to fail may pass."""

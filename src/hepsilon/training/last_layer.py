@@ -1,0 +1,79 @@
+"""Covariance of the last layers at the end of a training, on the events that it has seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from hepsilon.arrays.types import Array
+from hepsilon.data.training_columns import TrainingColumns
+from hepsilon.efficiencies.cards import LastLayerCard
+from hepsilon.training.kept import Kept
+from hepsilon.training.loss import object_loss_weights
+from hepsilon.uncertainty.last_layer import Scores, sandwich
+
+__all__ = ["last_layers"]
+
+EVENTS = 20_000
+"""Events that are evaluated at a time."""
+
+
+def last_layers(kept: Kept) -> tuple[LastLayerCard, Array] | None:
+    """Covariance of the last layers of the networks whose mean is kept.
+
+    Parameters
+    ----------
+    kept : Kept
+        Networks after their training.
+
+    Returns
+    -------
+    card : LastLayerCard
+        Numbers for the card.
+    factor : ndarray of float32
+        Factor of the covariance (see :class:`hepsilon.efficiencies.last_layer.LastLayer`). None in
+        place of both where the last layer is of a kind that is not known.
+    """
+    resampling = kept.prepared.resampling
+    averaged = 1 if resampling.kind == "bootstrap" else len(kept.fits)
+    engine = kept.prepared.engine
+    engine.set_members([fit.weights for fit in kept.fits[:averaged]])
+    events = kept.prepared.sides[0]
+    few = events.between(0, 1)
+    if engine.with_features(few.offsets, few.nodes, averaged) is None:
+        return None
+    found = sandwich(_scores(kept, events, averaged))
+    card = LastLayerCard(
+        n_events=found.n_events,
+        inputs=found.factor.shape[2] - 1,
+        directions=found.factor.shape[3],
+        share=found.share,
+        total_error=found.total_error,
+    )
+    return card, found.factor
+
+
+def _scores(kept: Kept, events: TrainingColumns, networks: int) -> Iterator[Scores]:
+    """All events of the training, some at a time."""
+    prepared = kept.prepared
+    points, mu = prepared.architecture.working_points, prepared.recipe.mu
+    for start in range(0, events.n_events, EVENTS):
+        part = events.between(start, min(start + EVENTS, events.n_events))
+        both = prepared.engine.with_features(part.offsets, part.nodes, networks)
+        assert both is not None
+        logits, features = both
+        counts, keys = np.diff(part.offsets), part.keys
+        weights = [
+            object_loss_weights(
+                part.weights * prepared.resampling.counts(keys, number), counts, part.passed, mu
+            )
+            for number in range(networks)
+        ]
+        yield Scores(
+            np.moveaxis(logits.reshape(len(logits), networks, points), 1, 2),
+            features.reshape(len(features), networks, -1),
+            part.passed,
+            np.stack(weights, axis=1),
+            part.offsets,
+        )
