@@ -6,9 +6,10 @@ import argparse
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
-from hepsilon.cli.output import plain, say, table
-from hepsilon.efficiencies.card_text import candidate_cells, card_rows, region_cells, region_text
+from hepsilon.cli.output import facts, plain, say, table
+from hepsilon.efficiencies.card_text import candidate_cells, card_groups, region_cells, region_text
 from hepsilon.errors import ConfigError
 
 __all__ = ["findings_tables", "importance_table", "info", "selection_table"]
@@ -35,7 +36,8 @@ def info(args: argparse.Namespace) -> Any:
         raise ConfigError("--out is for --toml")
     if args.json:
         return plain(efficiency.card)
-    return [table(str(args.path), ["", "value"], card_rows(efficiency.card))]
+    groups = card_groups(efficiency.card).items()
+    return [Text(str(args.path)), *(facts(title, rows) for title, rows in groups)]
 
 
 def selection_table(selection: Any) -> Table:

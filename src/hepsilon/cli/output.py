@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["judged", "plain", "say", "table"]
+__all__ = ["facts", "judged", "plain", "say", "table"]
 
 
 def say(text: str) -> None:
@@ -66,6 +66,30 @@ def table(title: str, header: list[str], rows: list[list[str]]) -> Table:
         result.add_column(name, justify="right" if number else "left")
     for row in rows:
         result.add_row(*row)
+    return result
+
+
+def facts(title: str, rows: list[list[str]]) -> Table:
+    """Give a table of names and values.
+
+    Parameters
+    ----------
+    title : str
+        Line above the table.
+    rows : list of list of str
+        Name and value.
+
+    Returns
+    -------
+    rich.table.Table
+        The table.
+    """
+    result = Table(title=f"\n{title}", title_justify="left", title_style="bold", box=None)
+    result.show_header = False
+    result.add_column(overflow="fold")
+    result.add_column(overflow="fold")
+    for name, value in rows:
+        result.add_row(Text(name), Text(value))
     return result
 
 

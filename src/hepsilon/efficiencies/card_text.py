@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-__all__ = ["candidate_cells", "card_rows", "region_cells", "region_text"]
+__all__ = ["candidate_cells", "card_groups", "card_rows", "region_cells", "region_text"]
 
 
 def _feature_text(feature: Any) -> str:
@@ -129,8 +130,38 @@ def _findings_rows(card: Any) -> list[list[str]]:
     return rows + [[region_text(each), str(each)] for each in getattr(card, "regions", ())]
 
 
+def card_groups(card: Any) -> dict[str, list[list[str]]]:
+    """Rows of a card by what they are about: name and value.
+
+    Parameters
+    ----------
+    card : Record
+        Card of an artifact.
+
+    Returns
+    -------
+    dict of str to list of list of str
+        Rows by the title of their group; groups without rows are left out.
+    """
+    content = card.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+    content["passed_rate"] = f"{card.passed_rate:.3g}"
+    groups = {
+        "Efficiency": _task_rows(card, content),
+        "Domain": _domain_rows(card),
+        "Sample": _sample_rows(card),
+        "Learning": _named(content, LEARNING) + _learning_rows(card),
+        "What it leaves": _findings_rows(card),
+        "Origin": [[f"file {f.name}", _file_text(f)] for f in card.files],
+    }
+    shown = {*SHOWN, *LEARNING}
+    groups["Origin"] += [
+        [name, _value(v)] for name, v in content.items() if v and name not in shown
+    ]
+    return {title: rows for title, rows in groups.items() if rows}
+
+
 def card_rows(card: Any) -> list[list[str]]:
-    """Rows for people: one feature, one file, one member a line.
+    """Rows for people, of all groups: name and value.
 
     Parameters
     ----------
@@ -140,24 +171,75 @@ def card_rows(card: Any) -> list[list[str]]:
     Returns
     -------
     list of list of str
-        Name and value.
+        Rows of :func:`card_groups`.
     """
-    special = {"features", "files", "members", "edges", "sample", "selection", "out_of_fold"}
-    special |= {"importance", "unused", "residuals", "refinement", "regions"}
-    others = {
-        k: v for k, v in card.model_dump(mode="json", exclude_none=True).items() if k not in special
-    }
-    rows = [[f"task {name}", str(value)] for name, value in others.pop("task").items()]
-    rows += [[f"feature {f.name}", _feature_text(f)] for f in card.features.features]
+    return [row for rows in card_groups(card).values() for row in rows]
+
+
+LEARNING = ("model", "architecture", "training", "last_layer", "onnx", "bfloat16")
+"""Parts of a card about the networks."""
+SHOWN = {"task", "features", "files", "members", "edges", "sample", "selection", "out_of_fold"}
+SHOWN |= {"importance", "unused", "residuals", "refinement", "regions", "n_events", "n_objects"}
+SHOWN |= {"passed_rate", "kind", "format", "version"}
+"""Parts that have rows of their own, or say nothing to people."""
+
+
+def _named(content: Mapping[str, Any], names: Iterable[str]) -> list[list[str]]:
+    return [[name.replace("_", " "), _value(content[name])] for name in names if name in content]
+
+
+def _value(value: Any) -> str:
+    """Plain data as text: numbers of few digits, tables as ``key = value``."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key} = {_value(part)}" for key, part in value.items())
+    if isinstance(value, list):
+        if all(isinstance(part, dict) for part in value):
+            return "; ".join(map(_value, value))
+        return f"[{', '.join(map(_value, value))}]"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _task_rows(card: Any, content: Mapping[str, Any]) -> list[list[str]]:
+    """The question: of whom, by which response, depending on what."""
+    whose = "all objects of an event" if card.task.of_events else "each object"
+    rows = [["kind", card.kind], ["of", f"{whose}, collection {card.task.collection}"]]
+    task = {name: value for name, value in content["task"].items() if name not in TASK}
+    rows += [[f"task {name}", _value(value)] for name, value in task.items()]
+    return [*rows, ["unit of the files", card.task.unit]]
+
+
+TASK = ("level", "collection", "unit")
+
+
+def _domain_rows(card: Any) -> list[list[str]]:
+    """What the sample covered."""
+    rows = [[f"feature {f.name}", _feature_text(f)] for f in card.features.features]
     if card.features.multiplicity is not None:
         rows.append(["objects in an event", _numbers_text(card.features.multiplicity)])
     if card.features.combinations is not None:
         rows.append(["combinations of features", _combinations_text(card.features.combinations)])
-    rows += [[f"bins {n}", _bins_text(e)] for n, e in getattr(card, "edges", {}).items()]
-    rows += [[k, str(v)] for k, v in others.items()]
+    return rows + [[f"bins {n}", _bins_text(e)] for n, e in getattr(card, "edges", {}).items()]
+
+
+def _sample_rows(card: Any) -> list[list[str]]:
+    """Numbers of the sample, and what each category is worth."""
+    numbers = f"{card.n_events:,} events, {card.n_objects:,} objects"
+    rows = [["sample", f"{numbers}, {card.passed_rate:.3g} of them passed"]]
     for part in card.sample.categories if card.sample else ():
-        worth = f"{part.n} {card.sample.unit}, worth {part.n_effective:.1f} of equal weight"
-        rows.append([f"sample {part.category}", worth])
+        points = card.sample.working_points if len(part.passed) > 1 else ("",)
+        passed = ", ".join(map(_passed_text, points, part.passed_effective))
+        text = f"{part.n:,} {card.sample.unit}, worth {part.n_effective:,.0f}"
+        rows.append([f"sample {part.category}", f"{text} of equal weight; {passed}"])
+    return rows
+
+
+def _passed_text(point: str, n_effective: float) -> str:
+    return f"{' '.join(filter(None, ('passed', point)))} {n_effective:,.0f}"
+
+
+def _learning_rows(card: Any) -> list[list[str]]:
+    """Trainings, their losses, and what was compared."""
+    rows = []
     for number, member in enumerate(getattr(card, "members", ())):
         best = member.history[member.best_epoch - 1]
         kept = f"epoch {best.epoch} of {len(member.history)}"
@@ -167,7 +249,6 @@ def card_rows(card: Any) -> list[list[str]]:
         rows.append(["out-of-fold loss", text])
     rows += [[f"importance {i.feature}", str(i)] for i in getattr(card, "importance", ())]
     rows += [[f"not a feature: {u.field}", str(u)] for u in getattr(card, "unused", ())]
-    rows += _findings_rows(card)
     if getattr(card, "selection", None) is not None:
         rows += _selection_rows(card.selection)
-    return rows + [[f"file {f.name}", _file_text(f)] for f in card.files]
+    return rows
