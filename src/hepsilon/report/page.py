@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from hepsilon.arrays.repeats import repeats_text
 from hepsilon.closure.model import Closure, InversionClosure
@@ -46,6 +46,13 @@ def _repeats(closure: Closure) -> list[str]:
     return [f"warning: {repeats_text(repeated.count, closure.n_selected)}"]
 
 
+def _found(name: str, texts: Sequence[str]) -> str:
+    """What the training of an efficiency found, folded up."""
+    lines = "".join(f"<li>{html.escape(text)}</li>" for text in texts)
+    title = f"Found in the training of {html.escape(name)}"
+    return f"<details><summary>{title}</summary><ul>{lines}</ul></details>"
+
+
 def page(closure: Closure, pictures: Mapping[str, bytes]) -> str:
     """The report page, pictures inside.
 
@@ -73,6 +80,7 @@ def page(closure: Closure, pictures: Mapping[str, bytes]) -> str:
         f"<p>{html.escape(name)} was chosen by its validation loss: {html.escape(text)}</p>"
         for name, text in closure.compared.items()
     )
+    notes += "".join(_found(name, texts) for name, texts in closure.found_in_training.items())
     body = presentation(closure).body(closure, html_table(*summary_rows(closure)))
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>hepsilon closure</title>'
