@@ -28,7 +28,8 @@ def test_each_region_has_its_sums(weighted):
         values = [e.eps[:, 0] if each.variable == "E" else e.inputs[:, 0] for e in (old, new)]
         # the outer regions have all beyond
         first = each.low in {0.0, min(r.low for r in found if r.variable == each.variable)}
-        there = [((x >= each.low) | first) & (x < each.high) for x in values]
+        last = each.high == max(r.high for r in found if r.variable == each.variable)
+        there = [((x >= each.low) | first) & ((x < each.high) | last) for x in values]
         weights, eps = new.weights[there[1]], new.eps[there[1], 0]
         passed = new.passed[there[1]] > 0
         assert each.n_events == there[1].sum()

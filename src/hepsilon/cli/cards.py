@@ -95,7 +95,7 @@ def findings_tables(card: Any) -> list[Table]:
                 each.name,
                 f"{each.chi2:.1f} / {each.n_bins}",
                 f"{each.p_value:.3f}" + " significant" * (each in card.residuals.significant),
-                f"{each.ratio:.3f} +- {each.error:.3f}",
+                each.text,
                 each.bin,
             ]
             for each in card.residuals.inputs

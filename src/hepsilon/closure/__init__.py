@@ -9,7 +9,13 @@ from typing import Any
 
 from hepsilon.closure.model import Closure, InversionClosure, TaggingClosure, closure_schema
 from hepsilon.closure.observables import Chosen, choose_observables
-from hepsilon.closure.questions import baselines, compared, differences, trained_on
+from hepsilon.closure.questions import (
+    baselines,
+    compared,
+    differences,
+    found_in_training,
+    trained_on,
+)
 from hepsilon.closure.statistic import (
     MIN_INFORMATION,
     MIN_VARIANCE,
@@ -165,6 +171,7 @@ def closure_report(
         "trained_on": trained_on(efficiencies, files),
         "baselines": baselines(efficiencies),
         "compared": compared(efficiencies),
+        "found_in_training": found_in_training(efficiencies),
     }
     closure = closure.model_copy(update=checks)
     return closure.model_copy(update={"verdict": judge(closure, thresholds)})

@@ -358,6 +358,9 @@ class Closure(ClosureRecord):
     compared : dict of str to str
         By efficiency, the validation losses of the architectures among which its own was chosen;
         only of those whose architecture was ``"auto"``.
+    found_in_training : dict of str to list of str
+        By efficiency, what its training found behind its networks: residuals, refinement, and
+        expected against available events by region; only of those that have such.
     """
 
     task: Annotated[Task, PlainSerializer(_plain_task)]
@@ -374,6 +377,7 @@ class Closure(ClosureRecord):
     baselines: list[str] = Field(default_factory=list)
     verdict: Verdict | None = None
     compared: dict[str, str] = Field(default_factory=dict)
+    found_in_training: dict[str, list[str]] = Field(default_factory=dict)
 
 
 class TaggingClosure(Closure):

@@ -11,7 +11,15 @@ from hepsilon.data.sources import Files, Source
 from hepsilon.efficiencies.artifact import SourceFile
 from hepsilon.errors import InputError
 
-__all__ = ["baselines", "compared", "differences", "task_differences", "trained_on", "warnings_of"]
+__all__ = [
+    "baselines",
+    "compared",
+    "differences",
+    "found_in_training",
+    "task_differences",
+    "trained_on",
+    "warnings_of",
+]
 
 SILENT = ("features", "categorical", "weight", "truth")
 """Parts of a task that are compared otherwise, or may differ without a word."""
@@ -165,6 +173,32 @@ def compared(efficiencies: Mapping[str, Any]) -> dict[str, str]:
         for name, selection in found.items()
         if selection is not None
     }
+
+
+def found_in_training(efficiencies: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Collect what the trainings found behind their networks.
+
+    Parameters
+    ----------
+    efficiencies : mapping of str to object
+        Efficiencies by name.
+
+    Returns
+    -------
+    dict of str to list of str
+        Sentences on residuals, refinement and regions, of the efficiencies whose card has such.
+    """
+    found = {}
+    for name, each in efficiencies.items():
+        card = getattr(each, "card", None)
+        residuals, refinement = (getattr(card, n, None) for n in ("residuals", "refinement"))
+        texts = [] if residuals is None else [f"residuals: {residuals}"]
+        texts += [] if refinement is None else [f"refinement: {refinement}"]
+        regions = getattr(card, "regions", ())
+        texts += [f"{r.variable} {r.low:.3g} to {r.high:.3g}: {r}" for r in regions]
+        if texts:
+            found[name] = texts
+    return found
 
 
 def warnings_of(

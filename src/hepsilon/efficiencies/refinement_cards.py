@@ -19,12 +19,13 @@ class ResidualCard(Record):
     n_bins : int
         Number of terms of the sum.
     p_value : float
-        Share of the samples with responses drawn from the efficiencies that have a chi2 as
-        improbable in any of the inputs: it counts all inputs together.
+        Share of the samples with responses drawn from the efficiencies in which any of the inputs
+        has a chi2 that is as many standard deviations too large: it counts all inputs together.
     bin : str
         Bin with the largest deviation, such as ``"delta R 0.4 to 0.6, hadronFlavour 5"``.
-    ratio, error : float
-        Passed over expected in that bin, and its statistical error.
+    ratio, error : float or None
+        Passed over expected in that bin, and its statistical error; None where weights of both
+        signs leave no positive number to expect.
     """
 
     name: str
@@ -32,8 +33,15 @@ class ResidualCard(Record):
     n_bins: int
     p_value: float
     bin: str
-    ratio: float
-    error: float
+    ratio: float | None = None
+    error: float | None = None
+
+    @property
+    def text(self) -> str:
+        """Passed over expected in the bin with the largest deviation."""
+        if self.ratio is None:
+            return "weights that cancel"
+        return f"{self.ratio:.3f} +- {self.error:.3f}"
 
 
 class ResidualsCard(Record):
@@ -67,8 +75,7 @@ class ResidualsCard(Record):
         if not self.significant:
             return f"nothing significant on {events}"
         parts = [
-            f"{each.name} (p = {each.p_value:.2g}; passed / expected {each.ratio:.3f} +- "
-            f"{each.error:.3f} in {each.bin})"
+            f"{each.name} (p = {each.p_value:.2g}; passed / expected {each.text} in {each.bin})"
             for each in self.significant
         ]
         return f"on {events}: " + "; ".join(parts)

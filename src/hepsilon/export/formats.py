@@ -16,6 +16,7 @@ from hepsilon.efficiencies.network import NetworkEfficiency
 from hepsilon.errors import ConfigError
 from hepsilon.export.corrections import write_correction_file
 from hepsilon.export.onnx import add_graph
+from hepsilon.export.onnx_trees import with_trees
 from hepsilon.export.triton import triton_config
 
 __all__ = ["FORMATS", "export"]
@@ -76,7 +77,7 @@ def _graph_of(efficiency: NetworkEfficiency) -> bytes:
 
 
 def _write_graph(efficiency: NetworkEfficiency, out: Path) -> None:
-    _write(out, _graph_of(efficiency))
+    _write(out, with_trees(efficiency, _graph_of(efficiency)))
 
 
 def _write_artifact(efficiency: NetworkEfficiency, out: Path) -> None:

@@ -132,6 +132,14 @@ def _provenance(closure: Closure, origin: Origin) -> Section:
     return Section("Provenance", table=Table(["", "value"], rows))
 
 
+def _found(closure: Closure) -> list[Section]:
+    """What the trainings of the efficiencies found, a paragraph for each finding."""
+    texts = [
+        f"{name}: {text}" for name, all_of in closure.found_in_training.items() for text in all_of
+    ]
+    return [Section("Found in training", texts)] if texts else []
+
+
 def _each_once(names: Iterable[str]) -> list[str]:
     return [name for name in dict.fromkeys(names) if name]
 
@@ -172,7 +180,11 @@ def page(
         remarks=[
             f"{name} was chosen by its validation loss: {text}" for name, text in compared.items()
         ],
-        sections=[*presentation(closure).sections(closure, summary), *axes_sections(closure)],
+        sections=[
+            *presentation(closure).sections(closure, summary),
+            *axes_sections(closure),
+            *_found(closure),
+        ],
         pictures=pictures,
         observables=_each_once(picture.observable for picture in pictures),
         categories=_each_once(picture.category for picture in pictures),

@@ -49,7 +49,6 @@ def regions(training: Entries, validation: Entries, names: Sequence[str]) -> tup
         column = list(names).index(MOMENTUM)
         values = training.inputs[:, column], validation.inputs[:, column]
         edges = np.unique(np.quantile(values[0], np.linspace(0.0, 1.0, QUANTILES + 1)))
-        edges[-1] = np.inf
         found += _in_regions(MOMENTUM, values, edges, training, validation)
     return tuple(found)
 

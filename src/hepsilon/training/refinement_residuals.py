@@ -186,12 +186,16 @@ def _card(each: _Binned, observed: Array, expected: Array, chi2: float, p: float
     sums, total = each.matrix @ observed, each.matrix @ expected
     errors = np.sqrt(each.variance)
     worst = int(np.argmax(np.abs(sums) / errors))
+    ratio = error = None
+    if total[worst] > errors[worst] * 1e-3:
+        ratio = float(1.0 + sums[worst] / total[worst])
+        error = float(errors[worst] / total[worst])
     return ResidualCard(
         name=each.name,
         chi2=float(chi2),
         n_bins=len(each.labels),
         p_value=float(p),
         bin=each.labels[worst],
-        ratio=float(1.0 + sums[worst] / total[worst]),
-        error=float(errors[worst] / abs(total[worst])),
+        ratio=ratio,
+        error=error,
     )
