@@ -126,7 +126,7 @@ def _selection_rows(selection: Any) -> list[list[str]]:
 def _card_rows(card: Any) -> list[list[str]]:
     """Rows for people: one feature, one file, one member a line."""
     special = {"features", "files", "members", "edges", "sample", "selection", "out_of_fold"}
-    special |= {"importance"}
+    special |= {"importance", "content"}
     others = {k: v for k, v in plain(card).items() if k not in special}
     rows = [[f"task {name}", str(value)] for name, value in others.pop("task").items()]
     rows += [[f"feature {f.name}", _feature_text(f)] for f in card.features.features]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from hepsilon._system.outputs import check_folder
 from hepsilon.cli.inputs import executor_of, is_artifact
 from hepsilon.cli.output import judged, say, table
 from hepsilon.errors import ConfigError, InputError
@@ -25,6 +26,7 @@ def closure(args: argparse.Namespace) -> Any:
     from hepsilon.report.verdict import verdict_sentences
     from hepsilon.report.writer import write_closure
 
+    check_folder(args.out)
     config, efficiencies = _question(args)
     for warning in warnings_of(
         differences(efficiencies, config.task), trained_on(efficiencies, args.files)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hepsilon._system.files import atomic_path
+from hepsilon._system.outputs import check_folder, check_outputs
 from hepsilon.efficiencies.artifact_edits import blobs_of
 from hepsilon.efficiencies.engines.choice import ONNX
 from hepsilon.efficiencies.network import NetworkEfficiency
@@ -40,11 +41,17 @@ def export(path: str | Path, format_: str, out: str | Path) -> Path:
     ArtifactError
         If the artifact is damaged, holds no network, or the graph differs from it.
     ConfigError
-        If the format is unknown, or if what the conversion needs is not installed.
+        If the format is unknown, the output is the input or a file of another kind, or if what the
+        conversion needs is not installed.
     """
     if format_ not in WRITERS:
         raise ConfigError(f"expected a format of {FORMATS}, received {format_!r}")
     out = Path(out)
+    if format_ == "triton":
+        check_folder(out)
+    else:  # an artifact may take the place of itself
+        kind = "onnx" if format_ == "onnx" else "artifact"
+        check_outputs({out: kind}, [path] if format_ == "onnx" else ())
     WRITERS[format_](NetworkEfficiency.load(path), out)
     return out
 

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.mathtext import MathTextParser
+from matplotlib.text import Text
 from matplotlib.ticker import LogFormatter
 
 from hepsilon._system.files import atomic_path
@@ -33,8 +35,21 @@ __all__ = [
 ]
 
 
+def _is_readable(text: str) -> bool:
+    """Whether what looks like a formula in a name that somebody chose is one."""
+    try:
+        for line in text.split("\n") if text.count("$") > 1 else ():
+            MathTextParser("agg").parse(line)
+    except ValueError:
+        return False
+    return True
+
+
 def _png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
+    for text in figure.findobj(Text):
+        if not _is_readable(text.get_text()):
+            text.set_parse_math(False)
     figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
     return buffer.getvalue()
 
