@@ -76,7 +76,9 @@ class TwoBJets(processor.ProcessorABC):
 
 def analyse(files: list[Path], analysis: processor.ProcessorABC) -> dict[str, Any]:
     """Run over files with coffea."""
-    runner = processor.Runner(processor.IterativeExecutor(), schema=NanoAODSchema)
+    executor = processor.IterativeExecutor()
+    # a cache of its own: coffea's knows files as they were when this process first saw them
+    runner = processor.Runner(executor, schema=NanoAODSchema, metadata_cache={})
     fileset = {"sample": {"treename": "Events", "files": [str(file) for file in files]}}
     return runner(fileset, analysis)["sample"]
 

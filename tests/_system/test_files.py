@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import hashlib
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from hepsilon._system.files import atomic_path, sha256
+from hepsilon._system.files import atomic_folder, atomic_path, sha256
 
 
 class InterruptedWritingError(Exception):
@@ -32,10 +35,124 @@ def test_nothing_else_is_left_behind(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["model.zip"]
 
 
-def test_the_temporary_name_keeps_the_suffix_and_the_folder(tmp_path: Path) -> None:
-    with atomic_path(tmp_path / "model.zip") as temporary:
-        assert (temporary.suffix, temporary.parent) == (".zip", tmp_path)
-        temporary.touch()
+def test_no_pattern_of_data_files_matches_the_temporary_name(tmp_path: Path) -> None:
+    with atomic_path(tmp_path / "events.root") as temporary:
+        assert temporary.parent == tmp_path
+        assert temporary.exists()
+        assert not [*tmp_path.glob("*.root"), *tmp_path.glob("events*")]
+        assert temporary.suffix == ".tmp"
+
+
+def killed(path: Path, work: str) -> None:
+    """Let a process write, and die by SIGKILL in the middle."""
+    code = (
+        "import os, signal, sys; from pathlib import Path\n"
+        "from hepsilon._system.files import atomic_folder, atomic_path\n"
+        f"path = Path({str(path)!r})\n{work}"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+
+
+HALF = """
+with atomic_path(path) as temporary:
+    temporary.write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_kill_leaves_is_removed_by_the_next_that_writes_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "events.root"
+    path.write_text("old")
+    killed(path, HALF)
+    assert path.read_text() == "old"
+    assert len(list(tmp_path.iterdir())) == 2
+    (tmp_path / ".events.root.mine.tmp").write_text("of somebody else")
+    with atomic_path(path) as temporary:
+        temporary.write_text("new")
+    assert path.read_text() == "new"
+    names = sorted(each.name for each in tmp_path.iterdir())
+    assert names == [".events.root.mine.tmp", "events.root"]
+
+
+@pytest.mark.parametrize("name", ["", ".", "folder"])
+def test_a_folder_is_no_file_to_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OSError, match="is a folder"), atomic_path(Path(name)):
+        pass
+    assert [each.name for each in tmp_path.iterdir()] == ["folder"]
+
+
+# folders
+
+
+def write_all(path: Path, text: str, *names: str) -> None:
+    with atomic_folder(path) as folder:
+        for name in names:
+            (folder / name).write_text(text)
+
+
+def contents(path: Path) -> dict[str, str]:
+    return {each.name: each.read_text() for each in path.iterdir()}
+
+
+def test_a_folder_changes_as_a_whole_and_keeps_what_else_it_holds(tmp_path: Path) -> None:
+    write_all(tmp_path, "old", "a", "b")
+    (tmp_path / "notes").write_text("mine")
+    write_all(tmp_path, "new", "a", "c")
+    assert contents(tmp_path) == {"a": "new", "b": "old", "c": "new", "notes": "mine"}
+
+
+def test_a_folder_whose_writing_fails_does_not_change(tmp_path: Path) -> None:
+    write_all(tmp_path, "old", "a", "b")
+
+    def fail() -> None:
+        with atomic_folder(tmp_path) as folder:
+            (folder / "a").write_text("new")
+            raise InterruptedWritingError
+
+    with pytest.raises(InterruptedWritingError):
+        fail()
+    assert contents(tmp_path) == {"a": "old", "b": "old"}
+
+
+WRITE = """
+with atomic_folder(path) as folder:
+    (folder / "a").write_text("new")
+    (folder / "b").write_text("new")
+    {inside}
+"""
+KILL = "os.kill(os.getpid(), signal.SIGKILL)"
+
+
+def test_a_kill_while_a_folder_is_written_changes_nothing(tmp_path: Path) -> None:
+    write_all(tmp_path, "old", "a", "b")
+    killed(tmp_path, WRITE.format(inside=KILL))
+    assert contents_of_files(tmp_path) == {"a": "old", "b": "old"}
+    write_all(tmp_path, "newer", "a")
+    assert contents(tmp_path) == {"a": "newer", "b": "old"}
+
+
+def test_a_kill_between_the_files_of_a_folder_is_finished_by_the_next_call(tmp_path: Path) -> None:
+    write_all(tmp_path, "old", "a", "b", "c")
+    second = (
+        "original = Path.replace\n"
+        "def replace(self, target):\n"
+        f"    if self.name == 'b': {KILL}\n"
+        "    return original(self, target)\n"
+        "Path.replace = replace\n"
+    )
+    killed(tmp_path, second + WRITE.format(inside="pass"))
+    assert contents_of_files(tmp_path) == {"a": "new", "b": "old", "c": "old"}
+    write_all(tmp_path, "newer", "c")
+    assert contents(tmp_path) == {"a": "new", "b": "new", "c": "newer"}
+
+
+def contents_of_files(path: Path) -> dict[str, str]:
+    return {each.name: each.read_text() for each in path.iterdir() if each.is_file()}
 
 
 def test_missing_folders_are_made(tmp_path: Path) -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
 from rich.console import Console
 
+from hepsilon.cli import parser
 from hepsilon.cli.cards import importance_table, selection_table
+from hepsilon.cli.output import judged, say, table
 from hepsilon.closure.questions import compared
+from hepsilon.efficiencies.artifact import SourceFile, read_arrays, write_artifact
 from hepsilon.efficiencies.card_text import card_rows
 from hepsilon.efficiencies.cards import CandidateCard, ImportanceCard, LossCard, SelectionCard
 from tests.helpers.network_toys import write_untrained
@@ -78,3 +83,43 @@ def test_report_and_closure_have_the_comparison_in_one_line(network):
 
     found = compared({"auto": Compared(), "net": network, "plain": object()})
     assert found == {"auto": "map 0.4000, mlp not compared, gnn 0.3900 (kept)"}
+
+
+def printed(*items) -> str:
+    console = Console(width=200, force_terminal=True, color_system=None)
+    with console.capture() as captured:
+        for item in items:
+            console.print(item)
+    return captured.get()
+
+
+EVIL = "[/x] [bold]a[b] \x1b[31m\x07\x9b2J end"
+"""Markup, and what commands a terminal."""
+
+
+def test_text_of_files_is_shown_as_it_is():
+    shown_text = printed(table(EVIL, [EVIL, "value"], [[EVIL, EVIL]]), judged("pass", EVIL))
+    assert shown_text.count(r"[/x] [bold]a[b] \x1b[31m\x07\x9b2J end") == 5
+    assert not set(shown_text) & {"\x07", "\x1b", "\x9b"}
+
+
+def test_lines_and_messages_are_shown_as_they_are(capfd):
+    say(EVIL)
+    record = logging.LogRecord("hepsilon", logging.WARNING, "", 0, "%s", (EVIL,), None)
+    message = parser._Formatter("%(message)s").format(record)
+    for text in (capfd.readouterr().err, message):
+        assert r"[/x] [bold]a[b] \x1b[31m\x07\x9b2J end" in text
+
+
+def test_info_of_a_card_with_markup(tmp_path, run):
+    efficiency = write_untrained(tmp_path / "a[b].hepsilon", architecture="mlp", width=4, blocks=1)
+    card = efficiency.card.model_copy(
+        update={"files": (SourceFile(name=EVIL),), "versions": {EVIL: EVIL}}
+    )
+    arrays = read_arrays(efficiency.path, efficiency.card, efficiency.hash)
+    write_artifact(efficiency.path, card, arrays)
+    code, out, _ = run("info", efficiency.path)
+    assert code == 0
+    assert "a[b].hepsilon" in out.replace("\n", "")
+    assert "[/x]" in out
+    assert "\x1b[31m" not in out

@@ -17,6 +17,7 @@ from hepsilon.config import Cut, MapConfig, Passed
 from hepsilon.data.dataset import read_columns
 from hepsilon.histograms.methods import ALL
 from hepsilon.processors.executors import local_executor
+from hepsilon.simulation.writer import write_jets
 from hepsilon.training import train
 from tests.helpers.toys import TASK, mlp_config
 
@@ -200,3 +201,12 @@ def test_bars_say_what_goes_on_or_are_not_shown(toy_file, toy_map, monkeypatch, 
     monkeypatch.setenv("HEPSILON_PROGRESS", shown)
     run_closure(toy_file, TASK, {"map": toy_map}, executor=Noted(retries=0))
     assert seen == [("closure", "chunk", shown == "1")]
+
+
+def test_a_file_that_is_rewritten_is_read_anew(tmp_path: Path) -> None:
+    """In one process: coffea's own cache would know the old number of events."""
+    path = tmp_path / "toy.root"
+    for n_events in (100, 400):
+        write_jets(path, n_events, seed=n_events)
+        output = run_closure([path], TASK, {})
+        assert output.n_events == n_events

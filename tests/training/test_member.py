@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -336,3 +337,24 @@ def test_interrupted_training_of_bins_goes_on_to_the_same_network(points_columns
         fit(sides, THREE, state=state, on_epoch=Stop(2))
     resumed = fit(sides, THREE, state=state)
     assert_equal(resumed, fit(sides, THREE))
+
+
+@pytest.mark.parametrize("content", [b"", b"half of a file", None], ids=["empty", "other", "cut"])
+def test_a_damaged_state_begins_anew(sides, recorded, uninterrupted, tmp_path, caplog, content):
+    """As a crash of the machine can leave it."""
+    state = tmp_path / "state.npz"
+    whole = recorded.state.read_bytes()
+    state.write_bytes(whole[: len(whole) // 2] if content is None else content)
+    with caplog.at_level(logging.WARNING, "hepsilon"):
+        assert_equal(fit(sides, state=state), uninterrupted)
+    assert "is not continued, and begins anew" in caplog.text
+
+
+def test_a_state_of_another_training_begins_anew(sides, recorded, uninterrupted, tmp_path, caplog):
+    """Its weights are never taken for those of this one."""
+    state = tmp_path / "state.npz"
+    state.write_bytes(recorded.state.read_bytes())
+    (tmp_path / "fingerprint").write_text("of this training")
+    with caplog.at_level(logging.WARNING, "hepsilon"):
+        assert_equal(fit(sides, state=state), uninterrupted)
+    assert "it is the state of another training" in caplog.text

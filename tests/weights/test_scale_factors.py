@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import pickle
@@ -997,3 +998,86 @@ def test_variations_reach_the_weights_of_coffea(fixed_path: Path) -> None:
             varied = weights.weight(f"btag_{name}_correlated{end}").tolist()
             expected = (0.89 + sign * b) * (1.08 + sign * light) * product
             assert varied == pytest.approx([expected])
+
+
+# files of strangers
+
+
+def formula_file(path: Path, expression: str) -> Path:
+    node = {"nodetype": "formula", "parser": "TFormula", "variables": ["x"]}
+    raw = {
+        "name": "one",
+        "version": 1,
+        "inputs": [{"name": "x", "type": "real"}],
+        "output": {"name": "weight", "type": "real"},
+        "data": {"nodetype": "binning", "input": "x", "edges": [0.0, 1.0], "flow": "clamp"}
+        | {"content": [node | {"expression": expression}]},
+    }
+    path.write_text(json.dumps({"schema_version": 2, "corrections": [raw]}))
+    return path
+
+
+@pytest.mark.parametrize(
+    "expression",
+    ["(" * 5000 + "x" + ")" * 5000, "exp(" * 300 + "x" + ")" * 300, "+".join(["x"] * 3000)],
+)
+def test_formulas_that_would_overflow_the_stack_are_refused(
+    tmp_path: Path, expression: str
+) -> None:
+    """correctionlib would end the process."""
+    path = formula_file(tmp_path / "x.json", expression)
+    with pytest.raises(
+        ArtifactError, match=r"a formula of \d+ characters, longer than 4000 or nested"
+    ):
+        correction_files.names_of(str(path))
+    path = formula_file(tmp_path / "y.json", "(" * 100 + "x" + ")" * 100 + "+x" * 1000)
+    assert correction_files.names_of(str(path)) == ["one"]
+
+
+def test_files_that_are_nested_deeply_are_refused(tmp_path: Path) -> None:
+    """correctionlib would end the process."""
+    path, depth = tmp_path / "x.json", 200_000
+    data = '{"nodetype": "transform", "content": ' * depth + "1" + "}" * depth
+    path.write_text(f'{{"schema_version": 2, "corrections": [{{"name": "a", "data": {data}}}]}}')
+    with pytest.raises(ArtifactError, match="is not a correctionlib file"):
+        correction_files.names_of(str(path))
+
+
+def test_compressed_files_that_unpack_to_much_more_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(correction_files, "LARGEST", 1 << 20)
+    path = tmp_path / "x.json.gz"
+    path.write_bytes(gzip.compress(b" " * (5 << 20)))
+    with pytest.raises(ArtifactError, match="it is longer than 1048576 bytes"):
+        correction_files.names_of(str(path))
+    path.write_bytes(bytes(2 << 20))
+    with pytest.raises(ArtifactError, match="is longer than 1048576 bytes; it is refused"):
+        correction_files.names_of(str(path))
+
+
+def test_a_name_that_no_file_can_have_is_refused() -> None:
+    with pytest.raises(ArtifactError, match="null byte"):
+        TagScaleFactors.load("a\0b.json", "one")
+
+
+def mutated(data: st.DataObject, content: bytes) -> bytes:
+    """Content with a few bytes changed, or an end cut off."""
+    changed = bytearray(content)
+    for _ in range(data.draw(st.integers(0, 5))):
+        changed[data.draw(st.integers(0, len(changed) - 1))] = data.draw(st.integers(0, 255))
+    return bytes(changed[: data.draw(st.integers(0, len(changed)) | st.just(len(changed)))])
+
+
+@given(data=st.data())
+def test_damaged_files_end_in_documented_errors(
+    fixed_path: Path,
+    shape_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    data: st.DataObject,
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "fuzzed.json"
+    source = data.draw(st.sampled_from([fixed_path, shape_path]))
+    path.write_bytes(mutated(data, source.read_bytes()))
+    with contextlib.suppress(ArtifactError):
+        correction_files.names_of(str(path))

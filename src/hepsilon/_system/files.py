@@ -3,13 +3,33 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import re
 import secrets
+import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-__all__ = ["atomic_path", "find_file", "sha256", "write_text"]
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = [
+    "atomic_folder",
+    "atomic_path",
+    "find_file",
+    "lock",
+    "remove_leftovers",
+    "sha256",
+    "temporary_name",
+    "write_text",
+]
+
+TEMPORARY = ".tmp"
+"""Ending of temporary names."""
 
 
 def write_text(path: Path, text: str) -> None:
@@ -30,6 +50,9 @@ def write_text(path: Path, text: str) -> None:
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Give a temporary name beside a file, renamed to it on success and removed on failure.
 
+    The name begins with a dot and ends in ``.tmp``, so that no pattern of data files matches it.
+    What a killed process left under such a name is removed by the next one that writes the file.
+
     Parameters
     ----------
     path : str or Path
@@ -38,16 +61,145 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     Yields
     ------
     Path
-        Temporary file to write to.
+        Temporary file, empty, to write to.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
     """
     target = Path(path)
+    if not target.name or target.is_dir():
+        raise IsADirectoryError(f"{str(path)!r} is a folder, and no file that can be written")
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.stem}.{secrets.token_hex(4)}{target.suffix}")
+    remove_leftovers(target)
+    temporary, descriptor = _new_file(target)
     try:
         yield temporary
+        os.fsync(descriptor)  # or a crash could leave the new name with no content
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _new_file(target: Path) -> tuple[Path, int]:
+    """A new file, locked as long as it is open: others see that it is in use."""
+    while True:
+        temporary = temporary_name(target)
+        descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        lock(descriptor)
+        if temporary.exists():  # nobody took it for a leftover before it was locked
+            return temporary, descriptor
+        os.close(descriptor)
+
+
+def temporary_name(target: Path) -> Path:
+    """Name beside a file or folder that no other process has.
+
+    Parameters
+    ----------
+    target : Path
+        File or folder that will have its name.
+
+    Returns
+    -------
+    Path
+        The temporary name.
+    """
+    return target.with_name(f".{target.name[:200]}.{secrets.token_hex(4)}{TEMPORARY}")
+
+
+def remove_leftovers(target: Path) -> None:
+    """Remove what killed processes left beside a file or folder under temporary names.
+
+    Parameters
+    ----------
+    target : Path
+        File or folder that they wanted to write.
+    """
+    pattern = re.compile(re.escape(f".{target.name[:200]}.") + "[0-9a-f]{8}" + re.escape(TEMPORARY))
+    with suppress(OSError):  # no such folder
+        for path in target.parent.iterdir():
+            if pattern.fullmatch(path.name):
+                _remove_unused(path)
+
+
+def _remove_unused(path: Path) -> None:
+    """Remove a file that no process has locked, or a folder."""
+    with suppress(OSError):
+        if path.is_dir():
+            shutil.rmtree(path)
+            return
+        descriptor = os.open(path, os.O_RDWR)
+        try:
+            if lock(descriptor):
+                path.unlink()
+        finally:
+            os.close(descriptor)
+
+
+def lock(descriptor: int) -> bool:
+    """Lock an open file for this process, as long as it is open.
+
+    Parameters
+    ----------
+    descriptor : int
+        The file.
+
+    Returns
+    -------
+    bool
+        False if another process has it. Where the system has no locks, nobody has.
+    """
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return True
+
+
+@contextmanager
+def atomic_folder(path: str | Path) -> Iterator[Path]:
+    """Give a temporary folder whose files go into a folder together, or not at all.
+
+    Parameters
+    ----------
+    path : str or Path
+        Folder; it is made where it is missing, and keeps what else it holds.
+
+    Yields
+    ------
+    Path
+        Temporary folder to write to. Once it is complete its files take the place of those of the
+        same name. A process that is killed meanwhile leaves a folder from which the next call
+        finishes that.
+    """
+    target = Path(path)
+    target.mkdir(parents=True, exist_ok=True)
+    ready = target / f".complete{TEMPORARY}"
+    content = target / "content"
+    _move_content(ready, target)
+    remove_leftovers(content)
+    temporary = temporary_name(content)
+    temporary.mkdir()
+    try:
+        yield temporary
+        temporary.rename(ready)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    _move_content(ready, target)
+
+
+def _move_content(ready: Path, target: Path) -> None:
+    if ready.is_dir():
+        for file in sorted(ready.iterdir()):
+            file.replace(target / file.name)
+        ready.rmdir()
 
 
 def sha256(path: str | Path) -> str:
@@ -79,8 +231,9 @@ def find_file(path: str, expected: str) -> str:
     """
     places = [Path(path)]
     if (folder := _worker_folder()) is not None:
-        suffix = Path(path).suffix
-        others = sorted(each for each in folder.iterdir() if each.suffix == suffix)
+        suffix, others = Path(path).suffix, []
+        with suppress(OSError):  # the folder is gone, or closed
+            others = sorted(each for each in folder.iterdir() if each.suffix == suffix)
         places += [folder / Path(path).name, *others]
     return next((str(place) for place in places if _holds(place, expected)), path)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from hepsilon._system.outputs import check_folder
 from hepsilon.cli.inputs import executor_of, is_artifact
 from hepsilon.cli.output import judged, say, table
 from hepsilon.errors import ConfigError, InputError
@@ -65,6 +66,7 @@ def _close(args: argparse.Namespace, files: list[str], out: Path, origin: Origin
     from hepsilon.processors.outputs import InversionOutput
     from hepsilon.report.writer import write_closure
 
+    check_folder(out)
     config, efficiencies = _question(args, files)
     for warning in warnings_of(
         differences(efficiencies, config.task), trained_on(efficiencies, files)

@@ -14,10 +14,11 @@ from rich.console import Console
 from rich.table import Table
 
 from hepsilon._system.extras import needs
+from hepsilon._system.outputs import check_folder, check_outputs
 from hepsilon.cli.applying import apply
 from hepsilon.cli.cards import findings_tables, importance_table, info, selection_table
 from hepsilon.cli.closing import closure
-from hepsilon.cli.inputs import executor_of, training_columns
+from hepsilon.cli.inputs import check_out, executor_of, training_columns
 from hepsilon.cli.output import plain, say, table
 from hepsilon.cli.starting import init
 from hepsilon.errors import ConfigError
@@ -42,6 +43,7 @@ def demo(args: argparse.Namespace) -> Any:
     """Simulate, train, compare and apply: the whole path."""
     from hepsilon.demo.jets import run_demo
 
+    check_folder(args.out)
     result = run_demo(args.out, n_events=args.events, seed=args.seed)
     say(f"pictures, reports and histograms are in {args.out} (see */report.html)")
     if args.json:
@@ -59,6 +61,7 @@ def simulate(args: argparse.Namespace) -> None:
     from hepsilon.simulation.amplitudes import AMPLITUDES
     from hepsilon.simulation.writer import write_jets, write_tracks
 
+    check_out(args, "root")
     given = {n for n in (*TRACK_OPTIONS, *SPECTRUM) if getattr(args, n) is not None}
     options: dict[str, Any] = {"seed": args.seed}
     if args.kind != "tracks":
@@ -89,6 +92,7 @@ def convert(args: argparse.Namespace) -> None:
     from hepsilon.simulation.reference_csv import convert_csv
 
     needs("converting tracks", "particle")
+    check_out(args, "root")
     with progress_bar("converting", None) as advance:
         convert_csv(args.file, args.out, particle=args.particle, progress=advance)
     say(f"wrote {args.out}")
@@ -100,10 +104,14 @@ def train(args: argparse.Namespace) -> Any:
     from hepsilon.efficiencies.engines.choice import keras_backend
     from hepsilon.plotting.models import plot_history
     from hepsilon.plotting.style import save_figure
+    from hepsilon.training.reservation import check_free
     from hepsilon.training.run import train as train_network
 
     needs("training", "keras", keras_backend())  # before the files are read
     config = load_config(args.config)
+    history = args.out.parent / f"{args.out.stem}.history.png"
+    check_out(args, "artifact", (history, "picture"))
+    check_free(args.out)
     if args.refine:
         training = config.training.model_copy(update={"refine": True})
         config = config.model_copy(update={"training": training})
@@ -111,7 +119,6 @@ def train(args: argparse.Namespace) -> Any:
     columns, files = training_columns(args, config), _source_files(args)
     result = train_network(config, columns, args.out, files=files, on_sample=on_sample)
     card = result.efficiency.card
-    history = args.out.with_suffix(".history.png")
     save_figure(plot_history(card), history)
     if args.json:
         return {"path": str(args.out), "hash": result.efficiency.hash} | plain(card)
@@ -166,6 +173,7 @@ def make_map(args: argparse.Namespace) -> Any:
     from hepsilon.config.file import load_config
 
     config = load_config(args.config)
+    check_out(args, "artifact")
     if args.bin_by_bin:
         if not config.task.of_events:
             raise ConfigError('--bin-by-bin needs a task with level = "event"')
@@ -195,12 +203,14 @@ def _map(args: argparse.Namespace, config: Any) -> Any:
     from hepsilon.plotting.models import plot_map
     from hepsilon.plotting.style import save_figure
 
+    picture = args.out.parent / f"{args.out.stem}.png"
+    check_out(args, "artifact", (picture, "picture"))
     columns = _columns(args, config)
     files = _source_files(args)
     efficiency = EfficiencyMap.fit(config.task, columns, config.map, files).described(config)
     efficiency.save(args.out)
     if len(efficiency.card.edges) <= 2:
-        save_figure(plot_map(efficiency), args.out.with_suffix(".png"))
+        save_figure(plot_map(efficiency), picture)
     if args.json:
         return {"path": str(args.out)} | plain(efficiency.card)
     bins, empty = efficiency.n_bins, efficiency.n_empty
@@ -266,6 +276,8 @@ def precision(args: argparse.Namespace) -> Any:
     """Measure what a lower precision changes, and note it in the model file."""
     from hepsilon.efficiencies.precision import note_precision
 
+    if args.out is not None:
+        check_outputs({args.out: "artifact"})
     card = note_precision(
         args.path, args.precision, backend=args.backend, device=args.device, out=args.out
     )

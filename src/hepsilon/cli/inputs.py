@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from hepsilon._system.outputs import check_outputs
 from hepsilon.errors import ConfigError
 
-__all__ = ["executor_of", "is_artifact", "training_columns"]
+__all__ = ["check_out", "executor_of", "inputs_of", "is_artifact", "training_columns"]
 
 ENDING = ".hepsilon"
 
@@ -61,6 +62,45 @@ def executor_of(args: argparse.Namespace) -> Iterator[Any]:
 
     with executor(_kind(args), args.workers or 2, args.scheduler) as chosen:
         yield chosen
+
+
+def check_out(args: argparse.Namespace, kind: str, *more: tuple[str | Path, str]) -> None:
+    """Refuse outputs that are inputs, each other, or other kinds of files, before any work.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        Options of the command, of which ``out`` is written, and files and configurations are read.
+    kind : str
+        Kind of the output (see :mod:`hepsilon._system.outputs`).
+    *more : tuple of (path, str)
+        Further outputs, with their kinds.
+    """
+    inputs = inputs_of(args)
+    check_outputs({args.out: kind}, inputs)
+    check_outputs({args.out: kind} | dict(more), inputs)
+
+
+def inputs_of(args: argparse.Namespace) -> list[str | Path]:
+    """All files that a command reads.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        Its options.
+
+    Returns
+    -------
+    list of str or Path
+        Paths and addresses.
+    """
+    from hepsilon.data.sources import find_sources
+
+    named = [getattr(args, name, None) for name in ("config", "path", "file")]
+    inputs: list[str | Path] = [path for path in named if path is not None]
+    inputs += [path for _, path in getattr(args, "efficiency", None) or ()]
+    files = getattr(args, "files", None)
+    return inputs + ([] if files is None else [source.path for source in find_sources(files)])
 
 
 def training_columns(args: argparse.Namespace, config: Any) -> Any:

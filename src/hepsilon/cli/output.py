@@ -9,7 +9,23 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["facts", "judged", "plain", "say", "table"]
+__all__ = ["facts", "judged", "plain", "say", "shown", "table"]
+
+
+def shown(text: str) -> str:
+    """Text from a file or a user, in which nothing commands the terminal.
+
+    Parameters
+    ----------
+    text : str
+        The text.
+
+    Returns
+    -------
+    str
+        With control characters, but for new lines and tabs, written out.
+    """
+    return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
 
 
 def say(text: str) -> None:
@@ -20,7 +36,7 @@ def say(text: str) -> None:
     text : str
         The line.
     """
-    Console(stderr=True).print(text, highlight=False, markup=False, soft_wrap=True)
+    Console(stderr=True).print(shown(text), highlight=False, markup=False, soft_wrap=True)
 
 
 COLOURS = {"pass": "bold green", "warn": "bold yellow", "fail": "bold red"}
@@ -41,7 +57,7 @@ def judged(status: str, sentence: str) -> Text:
     rich.text.Text
         One paragraph.
     """
-    return Text.assemble((status, COLOURS[status]), " ", sentence)
+    return Text.assemble((status, COLOURS[status]), " ", shown(sentence))
 
 
 def table(title: str, header: list[str], rows: list[list[str]]) -> Table:
@@ -61,11 +77,11 @@ def table(title: str, header: list[str], rows: list[list[str]]) -> Table:
     rich.table.Table
         The table.
     """
-    result = Table(title=title, title_justify="left", box=SIMPLE, padding=(0, 0, 0, 1))
+    result = Table(title=Text(shown(title)), title_justify="left", box=SIMPLE, padding=(0, 0, 0, 1))
     for number, name in enumerate(header):
-        result.add_column(name, justify="right" if number else "left")
+        result.add_column(Text(shown(name)), justify="right" if number else "left")
     for row in rows:
-        result.add_row(*row)
+        result.add_row(*(Text(shown(cell)) for cell in row))
     return result
 
 

@@ -20,6 +20,7 @@ from rich.logging import RichHandler
 from hepsilon._system.quiet import as_command
 from hepsilon._version import __version__
 from hepsilon.cli import commands
+from hepsilon.cli.output import shown
 from hepsilon.errors import HepsilonError
 
 __all__ = ["main"]
@@ -74,6 +75,13 @@ def _show(result: Any) -> None:
             Console().print(table)
     elif result is not None:
         sys.stdout.write(json.dumps(result, indent=1) + "\n")
+
+
+class _Formatter(logging.Formatter):
+    """Messages in which nothing commands the terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return shown(super().format(record))
 
 
 def _positive(text: str) -> int:
@@ -375,11 +383,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code: 0 for work that is done, 2 for bad usage or input, 3 for a verdict that
         ``closure --fail-on`` names, 130 after Ctrl-C.
     """
-    args = build_parser().parse_args(argv)
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    if any("\0" in text for text in argv or ()):
+        parser.error("a name holds a null byte")
     args.command_line = shlex.join(["hepsilon", *(sys.argv[1:] if argv is None else argv)])
     as_command()
     handler = RichHandler(console=Console(stderr=True), show_path=False, show_time=False)
-    logging.basicConfig(format="%(message)s", handlers=[handler])  # of others, warnings only
+    handler.setFormatter(_Formatter("%(message)s"))
+    logging.basicConfig(handlers=[handler])  # of others, warnings only
     logging.getLogger("hepsilon").setLevel(logging.INFO)
     try:
         # progress bars of coffea go to standard output; keep that for results

@@ -65,11 +65,11 @@ def _working_points(text: str | None) -> tuple[dict[str, float], str]:
 
 def _only_table(path: Path) -> str:
     """Name of the table of working points in a file that holds one; of several none is chosen."""
-    from correctionlib import CorrectionSet
+    from hepsilon.weights.correctionlib import names_of
 
     if not path.is_file():
         return ""
-    names = [n for n in CorrectionSet.from_file(str(path)) if n.endswith("_wp_values")]
+    names = [n for n in names_of(str(path)) if n.endswith("_wp_values")]
     return names[0] if len(names) == 1 else ""
 
 

@@ -19,6 +19,8 @@ from hepsilon.errors import ConfigError
 
 __all__ = ["Config", "InputConfig", "load_config"]
 
+LARGEST = 4 << 20
+"""Bytes that a configuration file may have."""
 OBSERVABLE_FIELDS = ("pt", "eta", "phi", "px", "py", "pz", "energy", "mass", "charge")
 """Fields that observables of a use case read, whether the task names them or not."""
 
@@ -127,12 +129,18 @@ def load_config(path: str | Path) -> Config:
         If the file is missing, is not TOML, or has unknown or wrong keys.
     """
     try:
-        data = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        with Path(path).open("rb") as file:
+            content = file.read(LARGEST + 1)
+        if len(content) > LARGEST:
+            raise ConfigError(f"{path} is longer than {LARGEST} bytes, and no configuration")
+        data = tomllib.loads(content.decode("utf-8").replace("\r\n", "\n"))
     except FileNotFoundError:
         raise ConfigError(f"no configuration file {str(path)!r}") from None
     except OSError as error:
         raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}") from None
+    except ValueError as error:  # TOML, UTF-8, numbers of thousands of digits, names of files
+        raise ConfigError(f"{str(path)!r} is not valid TOML: {error}") from None
+    except RecursionError:
+        raise ConfigError(f"{path} is not valid TOML: its values are nested too deeply") from None
     config: Config = validate(Config, data, str(path))
     return config

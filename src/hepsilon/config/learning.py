@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from math import prod
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
@@ -14,8 +15,12 @@ from hepsilon.config.records import Record
 __all__ = ["BinAxis", "MapConfig", "ModelConfig", "Recipe", "TrainingConfig"]
 
 
+MOST_BINS = 5_000_000
+"""Bins that a map may have."""
+
+
 class _RegularBins(Record):
-    bins: Annotated[StrictInt, Field(ge=1)]
+    bins: Annotated[StrictInt, Field(ge=1, le=MOST_BINS)]
     min: StrictFloat
     max: StrictFloat
 
@@ -60,6 +65,13 @@ class MapConfig(Record):
         "pt": BinAxis.model_validate({"bins": 19, "min": 20.0, "max": 600.0}),
         "eta": BinAxis.model_validate({"bins": 10, "min": -2.5, "max": 2.5}),
     }
+
+    @model_validator(mode="after")
+    def _fits_memory(self) -> Self:
+        bins = prod(len(axis.edges) - 1 for axis in self.axes.values())
+        if bins > MOST_BINS:
+            raise ValueError(f"expected at most {MOST_BINS} bins, received {bins}")
+        return self
 
 
 class ModelConfig(Record):
@@ -107,11 +119,11 @@ class ModelConfig(Record):
     candidates: Annotated[tuple[StrictStr, ...], Field(min_length=1)] | None = None
     parameters: dict[str, Parameter] = {}
     preset: Literal["fast", "paper"] = "fast"
-    members: Annotated[StrictInt, Field(ge=1)] = 1
+    members: Annotated[StrictInt, Field(ge=1, le=1000)] = 1
     resampling: Literal["none", "folds", "bootstrap"] = "none"
     bootstrap: StrictBool = False
-    width: Annotated[StrictInt, Field(ge=2)] | None = None
-    blocks: Annotated[StrictInt, Field(ge=1)] | None = None
+    width: Annotated[StrictInt, Field(ge=2, le=10_000)] | None = None
+    blocks: Annotated[StrictInt, Field(ge=1, le=100)] | None = None
     pair_features: StrictBool | None = None
 
     @model_validator(mode="before")

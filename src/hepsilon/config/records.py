@@ -6,6 +6,7 @@ No expression is ever evaluated.
 from __future__ import annotations
 
 import difflib
+import reprlib
 from contextvars import ContextVar
 from typing import Any, get_args
 
@@ -15,6 +16,8 @@ from hepsilon.errors import ConfigError, HepsilonError
 
 __all__ = ["Record", "validate"]
 
+MOST_LINES = 20
+"""Lines of an error, one for each thing that is wrong."""
 _WITHIN: ContextVar[bool] = ContextVar("_WITHIN", default=False)
 """Whether a record is validated as part of another one, or by :func:`validate`."""
 
@@ -56,22 +59,31 @@ def _record_of_field(model: type[BaseModel], part: int | str) -> type[BaseModel]
 def _config_error(
     record: type[BaseModel], error: ValidationError, source: str, kind: type[HepsilonError]
 ) -> HepsilonError:
-    lines = [_explain(record, e) for e in error.errors()]
+    errors = error.errors()
+    lines = [_explain(record, e) for e in errors[:MOST_LINES]]
+    if len(errors) > MOST_LINES:
+        lines.append(f"and {len(errors) - MOST_LINES} more")
     return kind("\n  ".join([f"{source} is not valid:", *lines]))
+
+
+def _cut(text: str, size: int) -> str:
+    return text if len(text) <= size else f"{text[:size]}..."
 
 
 def _explain(record: type[BaseModel], error: Any) -> str:
     """One line for one pydantic error; an unknown key names the nearest valid one."""
-    where = ".".join(str(part) for part in error["loc"])
+    where = ".".join(_cut(str(part), 100) for part in error["loc"])
     if error["type"] != "extra_forbidden":
         if error["type"] == "value_error":  # a check of our own says what it received
-            return f"{where or 'configuration'}: {str(error['msg']).removeprefix('Value error, ')}"
-        return f"{where or 'configuration'}: {error['msg']}, received {error['input']!r}"
+            said = str(error["msg"]).removeprefix("Value error, ")
+            return f"{where or 'configuration'}: {_cut(said, 2000)}"
+        received = reprlib.repr(error["input"])
+        return f"{where or 'configuration'}: {error['msg']}, received {received}"
     model = record
     for part in error["loc"][:-1]:
         model = _record_of_field(model, part)
     valid = [field.alias or name for name, field in model.model_fields.items()]
-    close = difflib.get_close_matches(str(error["loc"][-1]), valid, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(str(error["loc"][-1])[:100], valid, n=1, cutoff=0.5)
     hint = f"did you mean {close[0]!r}?" if close else f"valid keys are {valid}"
     return f"{where}: unknown key; {hint}"
 

@@ -180,7 +180,7 @@ LEARNING = ("model", "architecture", "training", "last_layer", "onnx", "bfloat16
 """Parts of a card about the networks."""
 SHOWN = {"task", "features", "files", "members", "edges", "sample", "selection", "out_of_fold"}
 SHOWN |= {"importance", "unused", "residuals", "refinement", "regions", "n_events", "n_objects"}
-SHOWN |= {"passed_rate", "kind", "format", "version"}
+SHOWN |= {"passed_rate", "kind", "format", "version", "content"}
 """Parts that have rows of their own, or say nothing to people."""
 
 

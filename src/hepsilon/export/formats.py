@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hepsilon._system.files import atomic_path
+from hepsilon._system.outputs import check_folder, check_outputs
 from hepsilon.efficiencies.artifact_edits import blobs_of
 from hepsilon.efficiencies.engines.choice import ONNX
 from hepsilon.efficiencies.loading import load_correction
@@ -46,19 +47,25 @@ def export(path: str | Path, format_: str, out: str | Path) -> Path:
     ArtifactError
         If the artifact is damaged, or the graph differs from it.
     ConfigError
-        If the format is unknown or not one of this kind of artifact, or if what the conversion
-        needs is not installed.
+        If the format is unknown or not one of this kind of artifact, if the output is the input or
+        a file of another kind, or if what the conversion needs is not installed.
     """
     if format_ not in FORMATS:
         raise ConfigError(f"expected a format of {FORMATS}, received {format_!r}")
-    out, efficiency = Path(out), load_correction(path)
-    for kind, writers in WRITERS.items():
-        if isinstance(efficiency, kind):
+    out = Path(out)
+    if format_ == "triton":
+        check_folder(out)
+    else:  # an artifact may take the place of itself
+        kind = {"hepsilon": "artifact"}.get(format_, format_)
+        check_outputs({out: kind}, () if format_ == "hepsilon" else [path])
+    efficiency = load_correction(path)
+    for kind_of, writers in WRITERS.items():
+        if isinstance(efficiency, kind_of):
             if format_ in writers:
                 writers[format_](efficiency, out)
                 return out
-            possible = ", ".join(writers)
-            raise ConfigError(f"{path} is a {KINDS[kind]}, which is exported as {possible}: {WHY}")
+            possible, name = ", ".join(writers), KINDS[kind_of]
+            raise ConfigError(f"{path} is a {name}, which is exported as {possible}: {WHY}")
     raise ConfigError(f"{path} is no network and no map, the kinds that are exported")
 
 

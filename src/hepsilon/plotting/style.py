@@ -11,6 +11,8 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.mathtext import MathTextParser
+from matplotlib.text import Text
 from matplotlib.ticker import LogFormatter
 
 from hepsilon._system.files import atomic_path
@@ -35,6 +37,16 @@ __all__ = [
 ]
 
 
+def _is_readable(text: str) -> bool:
+    """Whether what looks like a formula in a name that somebody chose is one."""
+    try:
+        for line in text.split("\n") if text.count("$") > 1 else ():
+            MathTextParser("agg").parse(line)
+    except ValueError:
+        return False
+    return True
+
+
 def png(figure: Figure) -> bytes:
     """Give a figure as PNG.
 
@@ -54,6 +66,9 @@ def png(figure: Figure) -> bytes:
 def _picture(figure: Figure, suffix: str) -> bytes:
     """Picture in a format, without the date and version that would make it differ."""
     buffer = io.BytesIO()
+    for text in figure.findobj(Text):
+        if not _is_readable(text.get_text()):
+            text.set_parse_math(False)
     with matplotlib.rc_context({"svg.hashsalt": "hepsilon"}):
         figure.savefig(buffer, format=suffix, dpi=110, metadata=METADATA[suffix])
     return buffer.getvalue()

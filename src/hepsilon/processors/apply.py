@@ -12,6 +12,7 @@ from typing import Any, Literal
 import awkward as ak
 import numpy as np
 
+from hepsilon._system.outputs import check_folder, check_outputs
 from hepsilon._system.progress import progress_bar
 from hepsilon.analysis_tools import shifted_efficiencies
 from hepsilon.arrays.columns import offsets_of
@@ -414,7 +415,9 @@ def _targets(sources: list[Source], out: Path, rntuple: bool) -> dict[Source, Pa
     Raises
     ------
     InputError
-        For an unknown ending, two outputs of one name, or one that is an input.
+        For an unknown ending, or two outputs of one name.
+    ConfigError
+        For an output that is an input, or a file of another kind.
     """
     one = out.suffix in ENDINGS and not out.is_dir()
     if out.suffix and not one and not out.is_dir():
@@ -425,10 +428,12 @@ def _targets(sources: list[Source], out: Path, rntuple: bool) -> dict[Source, Pa
     if not one and len(set(targets.values())) < len(targets):
         twice = [str(t) for t in targets.values() if list(targets.values()).count(t) > 1]
         raise InputError(f"several inputs would be written to {twice[0]}; apply them one by one")
-    inputs = {Path(source.path).resolve() for source in sources if "://" not in source.path}
-    over = [target for target in targets.values() if target.resolve() in inputs]
-    if over:
-        raise InputError(f"{over[0]} is an input, and is not overwritten; choose another --out")
+    kinds: dict[str | Path, str] = {
+        target: "root" if target.suffix == ".root" else "parquet" for target in targets.values()
+    }
+    if not one:
+        check_folder(out)
+    check_outputs(kinds, [source.path for source in sources])
     return targets
 
 

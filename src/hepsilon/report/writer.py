@@ -10,7 +10,7 @@ from typing import Any
 import uhi.io.json
 
 from hepsilon import plotting
-from hepsilon._system.files import write_text
+from hepsilon._system.files import atomic_folder, write_text
 from hepsilon._system.progress import progress_bar
 from hepsilon.closure.model import Closure
 from hepsilon.efficiencies.card_text import card_rows
@@ -43,7 +43,7 @@ def write_closure(
     Parameters
     ----------
     out : str or Path
-        Folder; it is made if needed.
+        Folder; it is made if needed. All files of it change together, or none does.
     output : TaggingOutput or InversionOutput
         Output of the task's processor for one dataset.
     report : TaggingClosure or InversionClosure
@@ -57,11 +57,24 @@ def write_closure(
     origin : Origin, optional
         Command and date, for the page.
     """
-    folder = Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
-    look, pictures = look or Look(), []
+    parts = [_part(name, efficiency) for name, efficiency in (efficiencies or {}).items()]
+    content = json.dumps(report.as_dict(), indent=1, allow_nan=False)
+    with atomic_folder(out) as folder:
+        pictures = _draw(output, report, folder, formats, look or Look())
+        histograms = json.dumps(output.histograms, default=uhi.io.json.default)
+        write_text(folder / "histograms.json", histograms)
+        write_text(folder / "closure.json", content + "\n")
+        known = [part for part in parts if part is not None]
+        write_text(folder / "report.html", page(report, pictures, known, origin))
+
+
+def _draw(
+    output: Output, report: Closure, folder: Path, formats: Iterable[str], look: Look
+) -> list[Picture]:
+    """Write all pictures of a closure into a folder, and give them with what they show."""
     with look.drawing():
         plots = plotting.closure_plots(output)
+    pictures = []
     with progress_bar("plots", len(plots)) as advance:
         for name, plot in plots.items():
             look.finish(plot)
@@ -72,13 +85,7 @@ def write_closure(
             shown = Picture(name, title, caption, data, plot.observable, plot.category, plot.wide)
             pictures.append(shown)
             advance()
-    parts = [_part(name, efficiency) for name, efficiency in (efficiencies or {}).items()]
-    histograms = json.dumps(output.histograms, default=uhi.io.json.default)
-    write_text(folder / "histograms.json", histograms)
-    content = json.dumps(report.as_dict(), indent=1, allow_nan=False)
-    write_text(folder / "closure.json", content + "\n")
-    known = [part for part in parts if part is not None]
-    write_text(folder / "report.html", page(report, pictures, known, origin))
+    return pictures
 
 
 def _part(name: str, efficiency: Any) -> EfficiencyPart | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,12 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from hepsilon._system.extras import needs
+from hepsilon._system.outputs import check_outputs
 from hepsilon._system.progress import progress_bar
 from hepsilon.arrays.types import Array
 from hepsilon.config.file import Config
 from hepsilon.data.dataset import read_columns
 from hepsilon.data.features import fit_features
-from hepsilon.data.sources import Files
+from hepsilon.data.sources import Files, find_sources
 from hepsilon.data.summary import SampleSummary, check_sample, check_weights, summarise
 from hepsilon.data.training_columns import TrainingColumns
 from hepsilon.efficiencies.artifact import SourceFile, versions, write_artifact
@@ -45,6 +45,7 @@ from hepsilon.training.last_layer import last_layers
 from hepsilon.training.preparation import Prepared, Sides
 from hepsilon.training.refinement import Findings, find
 from hepsilon.training.resampling import Resampling
+from hepsilon.training.reservation import begin, reserved
 from hepsilon.training.selection_of_models import Candidates, against_map, compare
 from hepsilon.training.state import Epoch, Fit
 
@@ -88,20 +89,6 @@ def _fingerprint(candidates: Candidates, sides: Sides) -> str:
         for array in (block.offsets, block.nodes, block.passed, block.weights):
             digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
-
-
-def _state_folder(out: Path, fingerprint: str) -> Path:
-    """Folder beside the artifact that holds the state until the artifact is written."""
-    folder = out.with_name(out.name + ".partial")
-    mark = folder / "fingerprint"
-    if folder.is_dir() and not mark.exists() and any(folder.iterdir()):
-        raise TrainingError(f"{folder} is not the state of a training; remove or rename it")
-    if mark.exists() and mark.read_text() != fingerprint:
-        logger.warning("%s is of another training (configuration or data); starting anew", folder)
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    mark.write_text(fingerprint)
-    return folder
 
 
 def _fit(prepared: Prepared, folder: Path, progress: bool) -> list[Fit]:
@@ -282,24 +269,43 @@ def train(
     Raises
     ------
     ConfigError
-        If Keras or its backend is not installed.
+        If Keras or its backend is not installed, or ``out`` is an input or a file of another kind.
     InputError
         If files or columns do not have what the task needs.
     TrainingError
         If there are too few events, the sum of the weights is not positive (of all or of a
-        category), a feature is constant, or the loss is not finite.
+        category), a feature is constant, or the loss is not finite; or if another training is
+        writing ``out``.
     """
     needs("training", "keras", keras_backend())
     if config.training.refine:
         needs("refine = true", "lightgbm")
-    folder = Path(out).absolute().parent  # has room for what does not fit into memory
-    columns = (
-        data
-        if isinstance(data, TrainingColumns)
-        else read_columns(data, config, folder=folder, max_events=max_events, progress=progress)
-    )
-    if not isinstance(data, TrainingColumns):
-        files = SourceFile.of_all(data, content_hash=hash_files)
+    read = () if isinstance(data, TrainingColumns) else find_sources(data)
+    check_outputs({out: "artifact"}, [source.path for source in read])
+    with reserved(Path(out)) as folder:
+        if isinstance(data, TrainingColumns):
+            columns = data
+        else:
+            room = Path(out).absolute().parent  # for what does not fit into memory
+            columns = read_columns(
+                data, config, folder=room, max_events=max_events, progress=progress
+            )
+            files = SourceFile.of_all(data, content_hash=hash_files)
+        of_files = None if isinstance(data, TrainingColumns) else data
+        return _train(config, columns, out, folder, files, of_files, progress, on_sample)
+
+
+def _train(
+    config: Config,
+    columns: TrainingColumns,
+    out: str | Path,
+    folder: Path,
+    files: tuple[SourceFile, ...],
+    data: Files | None,
+    progress: bool,
+    on_sample: Callable[[SampleSummary], None] | None,
+) -> TrainingResult:
+    """Train on columns, with the state in a folder."""
     if on_sample is not None:
         on_sample(summarise(columns, config.task))
     summary = check_sample(columns, config.task)
@@ -309,7 +315,7 @@ def train(
     spec = fit_features(config.task, sides[0].nodes, weights, sides[0].offsets)
     candidates = Candidates.of(config, spec, sides)
     start_backend()
-    folder = _state_folder(Path(out), _fingerprint(candidates, sides))
+    begin(folder, _fingerprint(candidates, sides))
     prepared, selection = next(iter(candidates.prepared.values())), None
     if config.model.architecture == "auto":
         selection = compare(candidates, config, sides, folder, progress)
@@ -319,7 +325,7 @@ def train(
     if selection is not None:
         selection = against_map(selection, kept, sides[1], folder)
     importance = feature_importance(kept, sides[1], config.training.seed)
-    unused = () if isinstance(data, TrainingColumns) else unused_fields(kept, data, config)
+    unused = () if data is None else unused_fields(kept, data, config)
     for each in unused:
         logger.warning("%s is no feature, but explains what is left: %s", each.field, each)
     findings = find(kept, sides, config.training.refine, config.training.seed)
@@ -335,7 +341,6 @@ def train(
         arrays.append({"factor": factor})
     write_artifact(out, card, dict(zip(card.arrays, arrays, strict=True)))
     efficiency = _with_graph(NetworkEfficiency.load(out))
-    shutil.rmtree(folder)
     return TrainingResult(
         efficiency,
         tuple(tuple(fit.history) for fit in fits),

@@ -9,6 +9,7 @@ fully.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ from hepsilon.training.validation import EventLosses, losses_of_networks
 
 __all__ = ["NETWORKS", "Candidates", "against_map", "compare"]
 
+logger = logging.getLogger("hepsilon")
 MAP = "map"
 NETWORKS = BUILT_IN
 """Architectures, from the cheapest to the dearest by the time of a training."""
@@ -109,9 +111,9 @@ class _Result:
     epochs: int | None = None
 
     def save(self, path: Path) -> None:
-        with atomic_path(path) as temporary:
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
             np.savez(
-                temporary,
+                file,
                 losses=self.losses.losses,
                 weights=self.losses.weights,
                 seconds=self.seconds,
@@ -172,12 +174,16 @@ def _result(
 ) -> _Result:
     """Result of a candidate, from the folder where it was finished before."""
     path = folder / f"candidate-{name}.npz"
-    if not path.exists():
-        if name == MAP:
-            result = _fill(config, next(iter(candidates.prepared.values())), sides)
-        else:
-            result = _train(name, candidates.prepared[name], folder, progress)
-        result.save(path)
+    if path.exists():
+        try:
+            return _Result.load(path)
+        except Exception as error:  # zipfile and numpy raise many kinds for what was cut off
+            logger.warning("%s is damaged and made anew: %s", path, error)
+    if name == MAP:
+        result = _fill(config, next(iter(candidates.prepared.values())), sides)
+    else:
+        result = _train(name, candidates.prepared[name], folder, progress)
+    result.save(path)
     return _Result.load(path)
 
 

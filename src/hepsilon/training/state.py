@@ -10,6 +10,7 @@ training that goes on ends with the result of one that was never interrupted.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from keras.optimizers import Optimizer
 
 __all__ = ["Epoch", "Fit", "State", "to_numpy"]
+
+MARK = "fingerprint"
+"""File beside the states with the hash of all that decides the result of the training."""
+logger = logging.getLogger("hepsilon")
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,8 @@ class State:
 
     def __init__(self, path: Path | None) -> None:
         self.path = path
+        mark = None if path is None else path.with_name(MARK)
+        self.training = mark.read_text() if mark is not None and mark.exists() else ""
 
     def load(self, variables: Sequence[keras.Variable], optimizer: Optimizer) -> Fit | None:
         """Put the saved state into variables and optimizer.
@@ -100,21 +107,36 @@ class State:
         Returns
         -------
         Fit or None
-            Best epoch and history so far; None where there is no file, and nothing was overwritten.
+            Best epoch and history so far. None where there is no file of this training, or it is
+            damaged: nothing was overwritten then.
         """
         if self.path is None or not self.path.exists():
             return None
-        with np.load(self.path, allow_pickle=False) as file:
+        targets = [*variables, *optimizer.variables]
+        try:
+            values, fit = self._read(self.path)
+            if [v.shape for v in values] != [tuple(v.shape) for v in targets]:
+                raise ValueError("it is of another network")
+        except Exception as error:  # zipfile and numpy raise many kinds for what was cut off
+            logger.warning("%s is not continued, and begins anew: %s", self.path, error)
+            return None
+        for variable, value in zip(targets, values, strict=True):
+            variable.assign(value)
+        return fit
+
+    def _read(self, path: Path) -> tuple[list[Array], Fit]:
+        """Values of all variables, and the best epoch, of the same training."""
+        with np.load(path, allow_pickle=False) as file:
             meta = json.loads(str(file["meta"]))
+            if meta["training"] != self.training:
+                raise ValueError("it is the state of another training")
             groups = {
                 name: [file[f"{name}{i}"] for i in range(count)]
                 for name, count in meta["counts"].items()
             }
-        values = [*groups["variables"], *groups["optimizer"]]
-        for variable, value in zip([*variables, *optimizer.variables], values, strict=True):
-            variable.assign(value)
         history = [Epoch(**line) for line in meta["history"]]
-        return Fit(groups["best"], history, meta["best_epoch"])
+        values = [*groups["variables"], *groups["optimizer"]]
+        return values, Fit(groups["best"], history, meta["best_epoch"])
 
     def save(self, variables: Sequence[keras.Variable], optimizer: Optimizer, fit: Fit) -> None:
         """Write the state of a training in place of the one before.
@@ -136,6 +158,7 @@ class State:
             "best": fit.weights,
         }
         meta = {
+            "training": self.training,
             "counts": {name: len(group) for name, group in groups.items()},
             "history": [asdict(epoch) for epoch in fit.history],
             "best_epoch": fit.best_epoch,
@@ -143,5 +166,5 @@ class State:
         arrays: dict[str, Any] = {
             f"{name}{i}": a for name, group in groups.items() for i, a in enumerate(group)
         }
-        with atomic_path(self.path) as temporary:
-            np.savez(temporary, meta=np.array(json.dumps(meta)), **arrays)
+        with atomic_path(self.path) as temporary, temporary.open("wb") as file:
+            np.savez(file, meta=np.array(json.dumps(meta)), **arrays)

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import json
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -25,9 +27,13 @@ from hepsilon._system.files import find_file
 from hepsilon.errors import ArtifactError
 from hepsilon.weights.correction_tree import Choice, Range, Way, choices, common_ranges
 
-__all__ = ["Correction", "CorrectionFile", "content_of", "opened"]
+__all__ = ["Correction", "CorrectionFile", "content_of", "names_of", "opened"]
 
 SCHEMA_VERSION = 2
+LARGEST = 256 << 20
+"""Bytes that a file may have, compressed or not."""
+LONGEST_FORMULA, DEEPEST_FORMULA = 4000, 200
+"""Characters of a formula, and depth of its brackets: 4000 of them overflow the stack."""
 SYSTEMATICS = ("systematic", "weights", "ValType", "scale_factors")  # BTV, LUM, EGM, MUO
 # Module level, so that a worker reads a file once, however many handles it unpickles.
 _FILES: dict[str, CorrectionFile] = {}
@@ -211,9 +217,13 @@ def content_of(path: str) -> bytes:
         If the file cannot be read.
     """
     try:
+        if Path(path).stat().st_size > LARGEST:
+            raise ArtifactError(f"{path} is longer than {LARGEST} bytes; it is refused")
         return Path(path).read_bytes()
     except OSError as error:  # as it is, coffea would drop the chunk
         raise ArtifactError(f"no scale factor file {path!r}: {error.strerror}") from None
+    except ValueError as error:  # a null byte
+        raise ArtifactError(f"no scale factor file {path!r}: {error}") from None
 
 
 def opened(path: str, expected: str) -> CorrectionFile:
@@ -265,6 +275,7 @@ def _parsed(content: bytes) -> CorrectionFile:
             f"expected schema version {SCHEMA_VERSION}, received {version!r}; "
             "correctionlib's own tools convert older files"
         )
+    _check_formulas(raw_file)
     evaluators = correctionlib.CorrectionSet.from_string(text)
     corrections = {
         raw["name"]: _correction(raw, evaluators[raw["name"]].evaluate, raw["name"])
@@ -274,9 +285,61 @@ def _parsed(content: bytes) -> CorrectionFile:
     return CorrectionFile(corrections, {raw["name"]: tuple(raw["stack"]) for raw in compounds})
 
 
+def _check_formulas(node: Any) -> None:
+    """Refuse formulas whose evaluation would need more stack than there is: that ends the process.
+
+    The depth of everything else is bounded by the parser of JSON.
+    """
+    todo = [node]
+    while todo:
+        each = todo.pop()
+        if isinstance(each, dict):
+            formula = each.get("expression")
+            if isinstance(formula, str) and _is_deep(formula):
+                raise ArtifactError(
+                    f"it has a formula of {len(formula)} characters, longer than {LONGEST_FORMULA} "
+                    f"or nested more than {DEEPEST_FORMULA} times"
+                )
+            todo += each.values()
+        elif isinstance(each, list):
+            todo += each
+
+
+def _is_deep(formula: str) -> bool:
+    depths = accumulate((c == "(") - (c == ")") for c in formula[: LONGEST_FORMULA + 1])
+    return len(formula) > LONGEST_FORMULA or max(depths, default=0) > DEEPEST_FORMULA
+
+
+def names_of(path: str) -> list[str]:
+    """Names of the corrections in a file.
+
+    Parameters
+    ----------
+    path : str
+        Path of the file, ``.json`` or ``.json.gz``.
+
+    Returns
+    -------
+    list of str
+        In the order of the file.
+
+    Raises
+    ------
+    ArtifactError
+        If it cannot be read, or is not a correctionlib file.
+    """
+    content = content_of(path)
+    return list(opened(path, hashlib.sha256(content).hexdigest()).corrections)
+
+
 def _text(content: bytes) -> str:
     try:
-        return (gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content).decode()
+        if content[:2] == b"\x1f\x8b":
+            with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
+                content = file.read(LARGEST + 1)
+        if len(content) > LARGEST:
+            raise ArtifactError(f"it is longer than {LARGEST} bytes")
+        return content.decode()
     except (OSError, EOFError, zlib.error) as error:
         raise ArtifactError(f"its compression is cut off or damaged ({error})") from None
     except UnicodeDecodeError as error:

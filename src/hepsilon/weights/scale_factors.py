@@ -168,7 +168,7 @@ class TagScaleFactors:
             If ``systematics`` name a total beside its parts, or a pair of keys twice: added in
             quadrature they count twice.
         """
-        where = str(Path(path).resolve())
+        where = str(Path(path).absolute())
         factors = cls(
             where,
             hashlib.sha256(content_of(where)).hexdigest(),
@@ -223,7 +223,7 @@ class TagScaleFactors:
             cuts = TagScaleFactors.read_working_points("btagging.json.gz", "deepJet")
             Passed(field="btagDeepFlavB", above=tuple(cuts.values()), names=tuple(cuts))
         """
-        where = str(Path(path).resolve())
+        where = str(Path(path).absolute())
         file = opened(where, hashlib.sha256(content_of(where)).hexdigest()).corrections
         full = name if name in file else name + WORKING_POINT_VALUES
         tables = [
