@@ -245,4 +245,4 @@ def _add(table: dict[str, list[Any]], node: dict[str, Any]) -> int:
 def _below(threshold: float) -> np.float32:
     """Largest float32 that is not above a threshold: it parts float32 inputs in the same way."""
     found = np.float32(threshold)
-    return found if found <= threshold else np.nextafter(found, np.float32(-np.inf))
+    return found if float(found) <= threshold else np.nextafter(found, np.float32(-np.inf))
