@@ -133,9 +133,20 @@ def test_folds_are_by_event(monkeypatch):
     assert set.union(*left_out) == everything
 
 
-@needs_lightgbm
-def test_few_entries_give_no_trees():
-    found = boost(entries_of(9, n_events=20), 1)
+@pytest.mark.parametrize("n_events", [1, 20])
+def test_few_entries_give_no_trees(n_events):
+    found = boost(entries_of(9, n_events=n_events), 1)
     assert found.rounds == 0
     assert not found.worthwhile
     assert found.trees(np.zeros((3, 2), np.float32), 1).tolist() == [[0.0]] * 3
+
+
+def test_inputs_without_a_difference_give_no_trees():
+    entries = entries_of(9)
+    found = boost(replace(entries, inputs=np.ones_like(entries.inputs)), 1)
+    assert not found.worthwhile
+
+
+@needs_lightgbm
+def test_trees_of_nearly_too_few_entries():
+    assert boost(entries_of(9, n_events=150), 1).rounds >= 0
