@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import io
 import logging
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
 from hepsilon.cli import parser
-from hepsilon.cli.cards import importance_table, selection_table
+from hepsilon.cli.cards import findings_tables, importance_table, selection_table
 from hepsilon.cli.output import judged, say, table
-from hepsilon.closure.questions import compared
+from hepsilon.closure.questions import compared, found_in_training
 from hepsilon.efficiencies.artifact import SourceFile, read_arrays, write_artifact
 from hepsilon.efficiencies.card_text import card_rows
 from hepsilon.efficiencies.cards import CandidateCard, ImportanceCard, LossCard, SelectionCard
+from hepsilon.efficiencies.refinement_cards import (
+    RefinementCard,
+    RegionCard,
+    ResidualCard,
+    ResidualsCard,
+)
 from tests.helpers.network_toys import write_untrained
 
 SELECTION = SelectionCard(
@@ -123,3 +131,90 @@ def test_info_of_a_card_with_markup(tmp_path, run):
     assert "a[b].hepsilon" in out.replace("\n", "")
     assert "[/x]" in out
     assert "\x1b[31m" not in out
+
+
+FINDINGS = {
+    "residuals": ResidualsCard(
+        n_events=2000,
+        n_draws=199,
+        false_alarm=0.01,
+        inputs=(
+            ResidualCard(
+                name="delta R to the nearest",
+                chi2=61.5,
+                n_bins=30,
+                p_value=0.005,
+                bin="delta R to the nearest 0.4 to 0.6, hadronFlavour 5",
+                ratio=0.91,
+                error=0.02,
+            ),
+            ResidualCard(name="pt", chi2=31.5, n_bins=30, p_value=0.6, bin="pt 20 to 40"),
+        ),
+    ),
+    "refinement": RefinementCard(
+        kept=True,
+        gain=0.0004,
+        error=0.0001,
+        n_events=20_000,
+        n_folds=5,
+        rounds=39,
+        partners=True,
+        inputs=("pt", "eta"),
+        outputs=1,
+        shares={"pt": 0.6, "eta": 0.4},
+    ),
+    "regions": (
+        RegionCard(
+            variable="E",
+            low=0.0,
+            high=0.01,
+            available=400.0,
+            expected=410.0,
+            error=80.0,
+            training_error=0.07,
+            n_events=400,
+            n_training=3600,
+        ),
+    ),
+}
+
+
+def test_info_has_what_the_training_found(network):
+    rows = rows_of(network, **FINDINGS)
+    assert (
+        "delta R to the nearest (p = 0.005; passed / expected 0.910 +- 0.020" in rows["residuals"]
+    )
+    assert "pt (" not in rows["residuals"]  # not significant
+    assert rows["refinement"] == (
+        "loss -0.00040 +- 0.00010 out of 5 folds of 20,000 events, 39 rounds of trees "
+        "(pt 60%, eta 40%), kept"
+    )
+    assert rows["E 0 to 0.01"] == (
+        "expected / available 1.0250 +- 0.2000 of 400 events, irreducible 7.00% "
+        "(3,600 training events)"
+    )
+    assert not {"residuals", "refinement"} & set(rows_of(network))
+
+
+def test_tables_of_what_the_training_found(network):
+    card = network.card.model_copy(update=FINDINGS)
+    console = Console(width=200, record=True, file=io.StringIO())
+    for shown in findings_tables(card):
+        console.print(shown)
+    text = console.export_text()
+    assert "0.005 significant" in text
+    assert "weights that cancel" in text  # of what nothing positive is expected
+    assert "1.0250 +- 0.2000" in text
+    assert findings_tables(network.card) == []
+
+
+def test_closures_say_what_the_training_found(network):
+    card = network.card.model_copy(update=FINDINGS)
+    found = found_in_training({"net": replace(network, card=card), "map": object()})
+    assert list(found) == ["net"]
+    assert [text.split(":")[0] for text in found["net"]] == [
+        "residuals",
+        "refinement",
+        "E 0 to 0.01",
+    ]
+    assert found_in_training({"net": network}) == {}

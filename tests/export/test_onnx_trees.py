@@ -26,9 +26,9 @@ def _interpreted():
 def same(found, path, offsets, nodes) -> None:
     """The graph alone gives the efficiencies of all networks, trees included."""
     card = found.card
-    batches = row_batches(nodes)
+    batches = list(row_batches(nodes))
     if card.architecture.blocks:
-        batches = neighbour_batches(offsets, nodes)
+        batches = list(neighbour_batches(offsets, nodes))
     logits, index = evaluated(path, batches)
     points = card.architecture.working_points
     parts = np.split(logits[np.argsort(index)], len(card.networks), axis=1)

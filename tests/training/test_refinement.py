@@ -138,8 +138,8 @@ def many(toy_columns):
 def test_a_refined_training(many, tmp_path, model):
     pytest.importorskip("lightgbm")
     config = mlp_config(refine=True, epochs=1, learning_rate=1e-6)  # it leaves nearly everything
-    sizes = config.model.model_dump() | model
-    config = config.model_copy(update={"model": ModelConfig.model_validate(sizes)})
+    sizes = {"architecture": "mlp", "width": 4, "blocks": 1} | model
+    config = config.model_copy(update={"model": ModelConfig(**sizes)})
     found = train(config, many, tmp_path / "net.hepsilon", progress=False).efficiency
     card = found.card
     assert card.refinement.kept

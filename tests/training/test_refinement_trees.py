@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hepsilon.training import refinement_trees
 from hepsilon.training.refinement_trees import _below, as_trees, boost, fit_rounds
 from tests.training.test_refinement_residuals import entries_of, signed
 
@@ -14,6 +15,13 @@ from tests.training.test_refinement_residuals import entries_of, signed
 @pytest.fixture
 def _lightgbm():
     pytest.importorskip("lightgbm")
+
+
+@pytest.fixture(autouse=True)
+def _fewer_rounds(monkeypatch):
+    """Ten rounds without a gain end the boosting: a few seconds for all tests."""
+    monkeypatch.setattr(refinement_trees, "PATIENCE", 10)
+    monkeypatch.setattr(refinement_trees, "ROUNDS", 60)
 
 
 needs_lightgbm = pytest.mark.usefixtures("_lightgbm")
@@ -41,8 +49,6 @@ def test_trees_of_a_dump():
 @needs_lightgbm
 @pytest.mark.parametrize("points", [1, 2])
 def test_the_trees_are_those_of_lightgbm(points):
-    from hepsilon.training import refinement_trees
-
     entries = entries_of(1, bias=0.8, points=points)
     booster = refinement_trees._Booster(entries, refinement_trees._worth(entries), 1)
     for _ in range(10):
@@ -56,7 +62,7 @@ def test_the_trees_are_those_of_lightgbm(points):
 @needs_lightgbm
 @pytest.mark.parametrize("points", [1, 2])
 def test_a_deviation_is_learned_and_gains_out_of_fold(points):
-    entries = entries_of(2, bias=1.0, n_events=6000, points=points)
+    entries = entries_of(2, bias=1.0, n_events=3000, points=points)
     found = boost(entries, 1)
     assert found.worthwhile
     pt, flavour = entries.inputs.T
@@ -64,7 +70,7 @@ def test_a_deviation_is_learned_and_gains_out_of_fold(points):
     added = found.trees(entries.inputs, points)[:, 0]
     assert np.mean(added[there]) > 0.5
     assert abs(np.mean(added[pt < 75.0])) < 0.1
-    other = entries_of(3, bias=1.0, n_events=6000, points=points)  # new events agree on the gain
+    other = entries_of(3, bias=1.0, n_events=3000, points=points)  # new events agree on the gain
     gain = other.losses() - other.losses(found.trees(other.inputs, points))
     assert gain.mean == pytest.approx(
         found.gain.mean, abs=4.0 * np.hypot(gain.error, found.gain.error)
@@ -77,7 +83,7 @@ def test_of_a_true_efficiency_hardly_any_trees_are_kept(weighted):
     """A gain above twice its error has a probability of 2.3 % at most: of 20, 4 or more in 1e-3."""
     kept = 0
     for seed in range(20):
-        entries = entries_of(seed, n_events=1000)
+        entries = entries_of(seed, n_events=500)
         kept += boost(signed(entries, seed) if weighted else entries, 1).worthwhile
     assert kept < 4
 
@@ -110,8 +116,6 @@ def test_negative_weights_take_away_what_positive_ones_add():
 @needs_lightgbm
 def test_folds_are_by_event(monkeypatch):
     """No event is both in a fold and among the entries that its trees are fitted to."""
-    from hepsilon.training import refinement_trees
-
     seen = []
     original = refinement_trees._rows
 
@@ -129,9 +133,20 @@ def test_folds_are_by_event(monkeypatch):
     assert set.union(*left_out) == everything
 
 
-@needs_lightgbm
-def test_few_entries_give_no_trees():
-    found = boost(entries_of(9, n_events=20), 1)
+@pytest.mark.parametrize("n_events", [1, 20])
+def test_few_entries_give_no_trees(n_events):
+    found = boost(entries_of(9, n_events=n_events), 1)
     assert found.rounds == 0
     assert not found.worthwhile
     assert found.trees(np.zeros((3, 2), np.float32), 1).tolist() == [[0.0]] * 3
+
+
+def test_inputs_without_a_difference_give_no_trees():
+    entries = entries_of(9)
+    found = boost(replace(entries, inputs=np.ones_like(entries.inputs)), 1)
+    assert not found.worthwhile
+
+
+@needs_lightgbm
+def test_trees_of_nearly_too_few_entries():
+    assert boost(entries_of(9, n_events=150), 1).rounds >= 0

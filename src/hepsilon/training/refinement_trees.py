@@ -36,6 +36,7 @@ OPTIONS: dict[str, Any] = {
     "min_data_in_leaf": 100,
     "lambda_l2": 10.0,
     "use_missing": False,
+    "feature_pre_filter": False,
     "deterministic": True,
     "force_row_wise": True,
     "num_threads": 1,  # equal trees on every machine
@@ -150,11 +151,12 @@ def boost(entries: Entries, seed: int) -> Boosted:
     folds = fold_numbers(entries.keys, FOLDS)[entries.events]
     weights = _worth(entries)
     left_out = [np.flatnonzero(folds == fold) for fold in range(FOLDS)]
-    boosters = []
-    for fold in range(FOLDS):
-        rows = np.flatnonzero(folds != fold)
-        boosters.append(_Booster(_rows(entries, rows), weights[rows], seed))
+    fitted = [np.flatnonzero(folds != fold) for fold in range(FOLDS)]
     before = entries.losses()
+    if not all(_can_split(entries.inputs[rows]) for rows in fitted):
+        nothing = as_trees([], entries.logits.shape[1])
+        return Boosted(nothing, 0, before - before, np.zeros(entries.inputs.shape[1]))
+    boosters = [_Booster(_rows(entries, rows), weights[rows], seed) for rows in fitted]
     added = np.zeros_like(entries.logits)
     best, chosen = before, 0
     for number in range(ROUNDS):
@@ -169,6 +171,12 @@ def boost(entries: Entries, seed: int) -> Boosted:
             break
     trees, shares = fit_rounds(entries, chosen, seed)
     return Boosted(trees, chosen, before - best, shares)
+
+
+def _can_split(inputs: Array) -> bool:
+    """Whether there are entries for two leaves, and an input that tells them apart."""
+    enough = len(inputs) >= 2 * OPTIONS["min_data_in_leaf"]
+    return enough and bool(np.any(inputs.min(axis=0) < inputs.max(axis=0)))
 
 
 def fit_rounds(
@@ -245,4 +253,4 @@ def _add(table: dict[str, list[Any]], node: dict[str, Any]) -> int:
 def _below(threshold: float) -> np.float32:
     """Largest float32 that is not above a threshold: it parts float32 inputs in the same way."""
     found = np.float32(threshold)
-    return found if found <= threshold else np.nextafter(found, np.float32(-np.inf))
+    return found if float(found) <= threshold else np.nextafter(found, np.float32(-np.inf))
