@@ -7,9 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from hepsilon.data.training_columns import TrainingColumns
-from hepsilon.efficiencies.network import to_probability
+from hepsilon.efficiencies.network import logits_of, to_probability
 from hepsilon.training.loss import cross_entropy, event_losses
-from hepsilon.efficiencies.network import logits_of
 from hepsilon.training.validation import EventLosses
 
 LOGITS = st.floats(-12.0, 12.0)

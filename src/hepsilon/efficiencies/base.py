@@ -238,9 +238,7 @@ class Efficiency(ABC):
         return self.task.passed.working_points
 
     @abstractmethod
-    def _predict(
-        self, offsets: Offsets, nodes: Nodes, replicas: int
-    ) -> tuple[Array, Array | None]:
+    def _predict(self, offsets: Offsets, nodes: Nodes, replicas: int) -> tuple[Array, Array | None]:
         """Efficiencies and replicas of flat columns: all that a subclass must be able to do.
 
         Parameters

@@ -191,9 +191,7 @@ class FactorisedMap(SavedArrays[FactorisedCard], Efficiency):
         """Efficiency of a single object in every bin (float64, one axis per binned feature)."""
         return self._arrays["value"]
 
-    def _predict(
-        self, offsets: Offsets, nodes: Nodes, replicas: int
-    ) -> tuple[Array, Array | None]:
+    def _predict(self, offsets: Offsets, nodes: Nodes, replicas: int) -> tuple[Array, Array | None]:
         bins = _bins(self.card.edges, nodes)
         return np.exp(_sums(np.log(self.values().ravel())[bins], offsets)), None
 

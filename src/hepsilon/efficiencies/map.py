@@ -194,18 +194,14 @@ class EfficiencyMap(SavedArrays[MapCard], Efficiency):
         flat = table.reshape(int(np.prod(bins)), *table.shape[len(bins) :])
         return np.asarray(flat[numbers])
 
-    def _predict(
-        self, offsets: Offsets, nodes: Nodes, replicas: int
-    ) -> tuple[Array, Array | None]:
+    def _predict(self, offsets: Offsets, nodes: Nodes, replicas: int) -> tuple[Array, Array | None]:
         numbers = self._bins(nodes)
         eps = self._of_bins(self._arrays["value"], numbers)
         if not replicas:
             return eps, None
         return eps, self._of_bins(self._draws(replicas, SEED), numbers)
 
-    def replicas(
-        self, records: Any, /, *, n_replicas: int | None = None, seed: int = SEED
-    ) -> Any:
+    def replicas(self, records: Any, /, *, n_replicas: int | None = None, seed: int = SEED) -> Any:
         """Efficiencies with the statistical fluctuations of the map, on one more axis.
 
         Every bin is drawn from its posterior (of which the value is the mean), a Beta or, of

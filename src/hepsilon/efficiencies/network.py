@@ -334,9 +334,7 @@ class NetworkEfficiency(Saved[NetworkCard], Efficiency):
         columns = np.moveaxis(logits, 2, 0)
         return np.stack([to_probability(column, mu) for column in columns], axis=-1)
 
-    def _predict(
-        self, offsets: Offsets, nodes: Nodes, replicas: int
-    ) -> tuple[Array, Array | None]:
+    def _predict(self, offsets: Offsets, nodes: Nodes, replicas: int) -> tuple[Array, Array | None]:
         card = self.card
         if not (replicas and self.draws_last_layer):
             members = self.of_members(offsets, nodes)
@@ -356,9 +354,7 @@ class NetworkEfficiency(Saved[NetworkCard], Efficiency):
 def _check_replicas(path: str | Path, card: NetworkCard, replicas_from: str) -> None:
     """Refuse replicas of a kind that does not exist, or that an artifact does not have."""
     if replicas_from not in REPLICAS_FROM:
-        raise ConfigError(
-            f"expected replicas_from of {REPLICAS_FROM}, received {replicas_from!r}"
-        )
+        raise ConfigError(f"expected replicas_from of {REPLICAS_FROM}, received {replicas_from!r}")
     if replicas_from == "last-layer" and card.last_layer is None:
         raise ConfigError(
             f"{path} has no covariance of its last layers to draw replicas from; train it again "

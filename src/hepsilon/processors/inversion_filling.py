@@ -67,6 +67,8 @@ class InversionFilling:
         self.replicas = book(corrected, replica_axis(replicas)) if replicas else None
         method = hist.axis.StrCategory(corrected, name="method")
         bins = hist.axis.Regular(60, -4.0, 0.0, name="x", label=r"$\log_{10} E$")
+        self._observables = {o.name: o for o in observables}
+        self.efficiency_replicas: dict[str, Histograms] = {}
         self.efficiencies = hist.Hist(method, bins, storage=hist.storage.Double())
         label = r"$(E - E_{true}) / E_{true}$"
         self.truth = TruthHistograms.book([method], label) if has_truth else None
@@ -88,7 +90,7 @@ class InversionFilling:
         weights : ndarray of float64, shape (n_selected,)
             Weights of these events, not corrected.
         spread : ndarray of float64, shape (n_selected,), or None
-            Variance of the mean efficiency of an ensemble.
+            Variance of the efficiency, where it is known.
         """
         inverse = inversion_weight(eps, self.floor)
         corrected = weights * inverse.weight
@@ -193,6 +195,32 @@ class InversionFilling:
             if self.replicas is not None and keys is not None:
                 fill_replicas(self.replicas[name], method, entries, keys, corrected)
 
+    def correct_replicas(
+        self, name: str, entries: Entries, replicas: Mapping[str, Array], weights: Array
+    ) -> None:
+        """Fill one observable of the selected events, corrected by every replica of the methods.
+
+        Parameters
+        ----------
+        name : str
+            Observable.
+        entries : Entries
+            Its entries of the selected events.
+        replicas : mapping of str to ndarray of float64, shape (n_selected, n_replicas)
+            Efficiency of each event in all replicas, by label of the method.
+        weights : ndarray of float64, shape (n_entries,)
+            Event weight of each entry.
+        """
+        for method, values in replicas.items():
+            filled = self.efficiency_replicas.setdefault(method, {})
+            if name not in filled:
+                axes = replica_axis(values.shape[1]), *self._observables[name].axes
+                filled[name] = hist.Hist(*axes, storage=hist.storage.Double())
+            view = filled[name].view(flow=True)
+            for number, column in enumerate(values.T):
+                corrected = weights / np.maximum(column[entries.event], self.floor)
+                view[number] += entries.sums(corrected)
+
     def output(
         self,
         *,
@@ -233,6 +261,7 @@ class InversionFilling:
             horvitz_thompson=self.horvitz_thompson,
             exact=self.exact,
             replicas=self.replicas,
+            efficiency_replicas=self.efficiency_replicas,
             efficiencies=self.efficiencies,
             clipped=self.clipped,
             clipped_weight=self.clipped_weight,

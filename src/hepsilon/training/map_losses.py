@@ -13,10 +13,10 @@ from hepsilon.config.task import Task
 from hepsilon.data.training_columns import TrainingColumns
 from hepsilon.efficiencies.factorised import FactorisedMap, track_axes
 from hepsilon.efficiencies.map import EfficiencyMap
+from hepsilon.efficiencies.network import logits_of
 from hepsilon.training.loss import event_losses
 from hepsilon.training.preparation import Sides
 from hepsilon.training.resampling import Resampling
-from hepsilon.efficiencies.network import logits_of
 from hepsilon.training.validation import EventLosses
 
 __all__ = ["losses_of_map"]
