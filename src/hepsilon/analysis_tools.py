@@ -20,6 +20,7 @@ from hepsilon.errors import InputError
 from hepsilon.weights.bins import BELOW_ONE, PerWorkingPoint, ScaleFactors, TagBins
 from hepsilon.weights.conditions import Condition, as_condition
 from hepsilon.weights.tagging import probability
+from hepsilon.weights.variations import EfficiencyVariations
 
 __all__ = [
     "TruthTag",
@@ -32,6 +33,8 @@ __all__ = [
 
 EFFICIENCY = "efficiency"
 """Name of the variation by the spread of an efficiency's replicas."""
+PREFIX = "eff"
+"""Start of the names of variations by few directions of the replicas."""
 
 
 @dataclass(frozen=True)
@@ -174,6 +177,8 @@ def add_truth_tag(
     jets: slice | ak.Array | None = slice(0, 2),
     scale_factors: PerWorkingPoint | ScaleFactors | None = None,
     replicas: ak.Array | None = None,
+    variations: EfficiencyVariations | None = None,
+    categories: ak.Array | None = None,
     working_points: Sequence[str] | None = None,
     direct: ak.Array | None = None,
     tagged: ak.Array | None = None,
@@ -197,10 +202,15 @@ def add_truth_tag(
     scale_factors : ak.Array, mapping of str to ak.Array, or ScaleFactors, optional
         Ratios of data to simulation. Each of their variations becomes one of the weight,
         ``NAME_variation``.
-    replicas : ak.Array of float64, shape (n_events, jets, n_replicas), optional
-        Replicas of the efficiency of one working point, such as ``efficiency.replicas(jets)``.
-        Their spread becomes the variation ``NAME_efficiency`` (see
-        :func:`shifted_efficiencies`).
+    replicas : ak.Array of float64, shape of eps and (n_replicas,), optional
+        Replicas of the efficiency, such as ``efficiency.replicas(jets)``. Of one working point
+        their spread becomes the variation ``NAME_efficiency`` (see :func:`shifted_efficiencies`).
+    variations : EfficiencyVariations, optional
+        Few directions of the replicas, of any number of working points: each becomes a variation
+        ``NAME_eff_0``, or of one category ``NAME_eff_b_0``, and what is left ``NAME_eff_rest``, in
+        place of ``NAME_efficiency``.
+    categories : jagged ak.Array of int, optional
+        Category of every jet, where the variations are by category.
     working_points : sequence of str, optional
         Names of the working points, from the loosest to the tightest.
     direct : jagged ak.Array of bool, optional
@@ -218,7 +228,7 @@ def add_truth_tag(
     InputError
         If the arguments are not valid for :func:`hepsilon.truth_tag_weight`, coffea's ``Weights``
         could not carry the result (see :func:`add_weight`), or replicas go with several working
-        points.
+        points and no variations.
 
     Examples
     --------
@@ -257,16 +267,44 @@ def add_truth_tag(
         )
         return up, down
 
-    variations = {
+    weighted = {
         key: varied(pair, "scale_factors")
         for key, pair in (factors.varied() if factors else {}).items()
     }
-    if replicas is not None:
-        if isinstance(eps, Mapping) or EFFICIENCY in variations:
-            raise InputError("replicas need one working point, and their variation a free name")
-        variations[EFFICIENCY] = varied(shifted_efficiencies(eps, replicas), "eps")
-    names = add_weight(weights, name, nominal, variations)
+    shifted = _shifted(eps, replicas, variations, categories)
+    taken = sorted(set(shifted) & set(weighted))
+    if taken:
+        raise InputError(f"{taken}: names of variations of the efficiency and of scale factors")
+    weighted |= {key: varied(pair, "eps") for key, pair in shifted.items()}
+    names = add_weight(weights, name, nominal, weighted)
     return TruthTag(nominal, nominal != 0.0, names, bins.n_above_one)
+
+
+def _shifted(
+    eps: PerWorkingPoint,
+    replicas: ak.Array | None,
+    variations: EfficiencyVariations | None,
+    categories: ak.Array | None,
+) -> dict[str, tuple[ak.Array, ak.Array]]:
+    """Efficiencies shifted up and down by their own uncertainty, by the name of the variation."""
+    if replicas is None:
+        if variations is not None or categories is not None:
+            raise InputError("variations need the replicas of the efficiency")
+        return {}
+    if isinstance(eps, Mapping):
+        raise InputError(
+            "replicas go with one array of efficiencies; expected eps of the shape (events, jets, "
+            "working points), as an efficiency gives it, received a mapping"
+        )
+    if variations is None:
+        if eps.ndim > 2:
+            raise InputError(
+                "replicas of several working points need variations: "
+                "EfficiencyVariations.of(eps, replicas)"
+            )
+        return {EFFICIENCY: shifted_efficiencies(eps, replicas)}
+    found = variations.shifted(eps, replicas, categories=categories)
+    return {f"{PREFIX}_{key}": pair for key, pair in found.items()}
 
 
 def tag_cutflow(

@@ -59,7 +59,7 @@ def test_logits_are_the_same(gnn, elsewhere):
 
 def test_efficiencies_of_working_points_are_the_same(points_network, elsewhere):
     here = ak.to_numpy(ak.flatten(points_network.replicas(random_jets(COUNTS))))
-    assert here.shape == (26, 3, 2)
+    assert here.shape == (26, 3, 20)
     np.testing.assert_allclose(logit(elsewhere["bins"]), logit(here), atol=1e-5)
 
 

@@ -59,7 +59,7 @@ def test_features_are_the_derivatives_of_the_logits(name: str) -> None:
         found = engine.with_features(offsets, nodes, 1)
         assert found is not None
         logits, features = found
-        np.testing.assert_array_equal(logits, engine.logits(offsets, nodes))
+        np.testing.assert_allclose(logits, engine.logits(offsets, nodes), rtol=1e-6)
         rng = np.random.default_rng(5)
         change = [rng.normal(0.0, 1e-3, v.shape).astype(np.float32) for v in last_weights(model)]
         for variable, step in zip(last_weights(model), change, strict=True):

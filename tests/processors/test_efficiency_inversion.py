@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from coffea import processor
 
-from hepsilon import ConfigError, InputError
+from hepsilon import ConfigError, InputError, load
 from hepsilon.closure import closure_report, run_closure, run_processor
 from hepsilon.closure.model import InversionEntry, InversionObservable, InversionOverall, Share
 from hepsilon.config import Cut, Fiducial, Passed, Task
@@ -217,15 +217,23 @@ def test_bins_close_on_their_own_sample(output, file):
     assert filled.any()
 
 
-def test_networks_are_applied_and_members_give_the_bias_of_the_inverse(sample, file, track_mlp):
-    output = invert(file, {"net": track_mlp})
+@pytest.mark.parametrize("kind", ["last-layer", "members"])
+def test_networks_are_applied_and_replicas_give_the_bias_of_the_inverse(
+    sample, file, track_mlp, kind
+):
+    """Draws are those of the mean; of the mean of two members the variance is half of theirs."""
+    network = load(track_mlp.path, replicas_from=kind)
+    output = invert(file, {"net": network})
     records = sample.tracks[sample.reco]
     eps = np.maximum(ak.to_numpy(track_mlp(records, out_of_domain="ignore")), 1e-3)
     total = one_method(output["observables"]["M"], "net").sum(flow=True).value
     assert total == pytest.approx(np.sum(1.0 / eps), rel=1e-6)
-    members = ak.to_numpy(track_mlp.replicas(records))
-    expected = np.sum(members.var(axis=1, ddof=1) / 2 / eps**3)
-    assert output["jensen"]["net"] == pytest.approx(expected, rel=1e-5)
+    drawn, number = ak.to_numpy(network.replicas(records)), {"last-layer": 1, "members": 2}[kind]
+    expected = np.sum(drawn.var(axis=1, ddof=1) / number / eps**3)
+    assert output["jensen"]["net"] == pytest.approx(expected, rel=1e-4)
+    moved = eps[:, None] + (drawn - eps[:, None]) / np.sqrt(number)
+    sums = output["efficiency_replicas"]["net"]["M"].values(flow=True).sum(axis=1)
+    np.testing.assert_allclose(sums, np.sum(1.0 / np.maximum(moved, 1e-3), axis=0), rtol=1e-4)
     assert output["out_of_domain"]["net"] == int(ak.sum(~track_mlp.in_domain(sample.tracks)))
 
 

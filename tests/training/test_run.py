@@ -308,7 +308,7 @@ def test_members_are_different_networks(ensemble):
 
 def test_nominal_is_the_mean_of_the_members(ensemble):
     jets = random_jets([2, 0, 3])
-    replicas = ensemble.replicas(jets)
+    replicas = load(ensemble.path, replicas_from="members").replicas(jets)
     np.testing.assert_allclose(
         ak.to_numpy(ak.flatten(ensemble(jets))), ak.to_numpy(ak.flatten(replicas)).mean(axis=1)
     )
@@ -404,7 +404,8 @@ def test_loss_out_of_fold_is_that_of_every_event_by_a_network_that_never_saw_it(
     error = losses.std() / np.sqrt(len(losses))
     assert card.out_of_fold.error == pytest.approx(error, rel=1e-4)
     # the efficiency is the mean
-    found = efficiency.evaluate(random_jets([2, 3]), out_of_domain="ignore")
+    members = load(efficiency.path, replicas_from="members")
+    found = members.evaluate(random_jets([2, 3]), out_of_domain="ignore")
     replicas = ak.to_numpy(ak.flatten(found.replicas, axis=1))
     np.testing.assert_allclose(ak.to_numpy(ak.flatten(found.eps)), replicas.mean(axis=1))
 

@@ -20,7 +20,7 @@ from hepsilon.closure.model import (
 from hepsilon.closure.parts import (
     axes_of,
     effective_sizes,
-    pull_of,
+    overall_of,
     share_of,
     truth_distance,
 )
@@ -73,12 +73,19 @@ def _observables(
             corrected.values(),
             generated.values(),
             output.variance(name, method),
+            _replicas(output, method.label, name),
         )
         naive, naive_ndf = naive_chi2(corrected, generated)
         observables[name] = InversionObservable(
             **comparison.plain(), naive_chi2=naive, naive_ndf=naive_ndf
         )
     return observables
+
+
+def _replicas(output: InversionOutput, label: str, name: str) -> Any:
+    """Corrected sums in all replicas of E; None of a method that has none."""
+    replicas = output.efficiency_replicas.get(label)
+    return None if replicas is None else replicas[name].values()
 
 
 def _total(histogram: Any, label: str) -> WeightedSum:
@@ -106,13 +113,13 @@ def _overall(output: InversionOutput, label: str) -> InversionOverall:
         return InversionOverall(**measured, expected=None, pull=None)
     generated = float(totals["weights"][GENERATED].value)
     variance = float(totals["exact"][label].variance)
-    bias = output.bias.get(label)
+    bias, replicas = output.bias.get(label), output.total_replicas.get(label)
+    values = None if replicas is None else replicas.values()
+    measured.pop("observed")
     return InversionOverall(
         **measured,
-        expected=generated,
-        pull=pull_of(observed, generated, variance),
+        **overall_of(observed, generated, variance, generated, values),
         relative_difference=observed / generated - 1.0 if generated else None,
-        relative_error=variance**0.5 / generated if generated else None,
         # without the noise of the responses, where the truth is known
         relative_bias=bias / generated if bias is not None and generated else None,
     )
@@ -136,6 +143,12 @@ def _truth_distance(output: InversionOutput, label: str) -> dict[str, TruthDista
     return None if distance is None else {ALL: distance}
 
 
+def _n_replicas(output: InversionOutput, label: str) -> int:
+    """Number of replicas of a method; 0 if its own uncertainty is not known."""
+    replicas = output.efficiency_replicas.get(label, {})
+    return int(next((h.axes["replica"].size for h in replicas.values()), 0))
+
+
 def _entry(output: InversionOutput, method: CorrectionMethod) -> InversionEntry:
     """Closure of one way to correct."""
     label = method.label
@@ -152,6 +165,7 @@ def _entry(output: InversionOutput, method: CorrectionMethod) -> InversionEntry:
         clipped=_clipped(output, label, overall.observed),
         out_of_domain=share_of(outside, outside, n_asked),
         effective_sample_size=effective_sizes(_totals(output, label)),
+        n_replicas=_n_replicas(output, label),
         **{name: value for name, value in optional.items() if value is not None},
     )
 

@@ -84,7 +84,7 @@ class MethodVerdict(ClosureRecord):
 
 
 class Verdict(ClosureRecord):
-    """Verdict on a sample; the p-values contain the statistical error of the sample alone.
+    """Verdict on a sample; p-values contain the error of the efficiency where it is known.
 
     Attributes
     ----------

@@ -57,15 +57,22 @@ class Overall(ClosureRecord):
     observed : float
         Sum that was observed (of inversion: corrected events).
     pull : float or None
-        (observed - expected) in units of its exact error; None where that is zero.
+        (observed - expected) in units of its error, that of the efficiency included where it is
+        known; None where that is zero.
     relative_error : float or None
-        Exact error of the difference over expected; None without expected sum.
+        Error of the difference over expected; None without expected sum.
+    efficiency_error : float or None
+        Part of ``relative_error`` that is the efficiency's own; left out where that is not known.
+    sample_pull : float or None
+        Pull by the statistical error of the sample alone; left out where it is all that is known.
     """
 
     expected: float | None
     observed: float
     pull: float | None
     relative_error: float | None = None
+    efficiency_error: float | None = None
+    sample_pull: float | None = None
 
 
 class InversionOverall(Overall):
@@ -91,14 +98,15 @@ class InversionOverall(Overall):
 
 
 class ObservableClosure(ClosureRecord):
-    """Comparison in the bins of one observable, by the exact statistic.
+    """Comparison in the bins of one observable, by the exact statistic and the efficiency's error.
 
     Attributes
     ----------
     edges : list of float, or two such lists
         Bin edges of each dimension.
     observed, expected, variance : list of float
-        Sums in every bin and the variance of their difference; nested for two dimensions.
+        Sums in every bin and the variance of their difference, the efficiency's own included where
+        it is known; nested for two dimensions.
     pull : list of float or None
         Difference in units of its error; None without variance.
     chi2 : float
@@ -107,6 +115,15 @@ class ObservableClosure(ClosureRecord):
         Number of these bins.
     p_value : float or None
         Chance of a larger chi2; None without bins.
+    efficiency_variance : list of float
+        Part of ``variance`` that is the efficiency's own. All that follow are left out where that
+        is not known.
+    efficiency_variance_of_sum : float
+        Variance of the sum of all bins by the efficiency's own error.
+    sample_chi2, sample_p_value : float or None
+        Numbers by the statistical error of the sample alone.
+    covariance : list of list of float
+        Covariance of the bins by the efficiency's own error; of one axis with at most 100 bins.
     """
 
     edges: Bins
@@ -117,6 +134,11 @@ class ObservableClosure(ClosureRecord):
     chi2: float
     ndf: Count
     p_value: float | None
+    efficiency_variance: Bins | None = None
+    efficiency_variance_of_sum: float | None = None
+    sample_chi2: float | None = None
+    sample_p_value: float | None = None
+    covariance: list[list[float]] | None = None
 
     @property
     def dimensions(self) -> int:
@@ -285,12 +307,16 @@ class InversionEntry(Entry):
     observables : dict of str to InversionObservable
         Comparisons by observable; none of measured events.
     jensen : float
-        Upward bias of 1/E of an ensemble that averaging its members leaves; left out for others.
+        Upward bias of the corrected total by the error of E, ``sum w Var(E) / E^3``; left out where
+        that error is not known. It is not subtracted.
+    n_replicas : int
+        Number of replicas of the efficiency; 0 if it does not know its own uncertainty.
     """
 
     overall: InversionOverall
     observables: dict[str, InversionObservable]
     jensen: float | None = None
+    n_replicas: Count = 0
 
 
 class AxisClosure(ClosureRecord):

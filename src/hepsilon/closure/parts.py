@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from hepsilon.arrays.statistics import effective_sample_size
+from hepsilon.arrays.types import Array
 from hepsilon.closure.model import AxisClosure, Share, TruthDistance
 from hepsilon.processors.outputs import Output
 
@@ -15,6 +16,7 @@ __all__ = [
     "axes_of",
     "effective_sizes",
     "number",
+    "overall_of",
     "pull_of",
     "share_of",
     "truth_distance",
@@ -42,6 +44,41 @@ def pull_of(observed: float, expected: float, variance: float) -> float | None:
         Pull, without a unit.
     """
     return (observed - expected) / variance**0.5 if variance > 0 else None
+
+
+def overall_of(
+    observed: float, expected: float, variance: float, scale: float, replicas: Array | None
+) -> dict[str, Any]:
+    """Numbers of the totals, with the efficiency's own error where it has replicas.
+
+    Parameters
+    ----------
+    observed, expected : float
+        Sums of weights.
+    variance : float
+        Variance of their difference if the efficiency is true.
+    scale : float
+        Sum that errors are relative to.
+    replicas : ndarray of float64, shape (n_replicas,), or None
+        The sum that the efficiency gives, in all replicas.
+
+    Returns
+    -------
+    dict of str to object
+        Fields of :class:`hepsilon.closure.model.Overall`.
+    """
+    own = 0.0 if replicas is None else float(np.var(replicas, ddof=1))
+    total = variance + own
+    numbers = {
+        "expected": expected,
+        "observed": observed,
+        "pull": pull_of(observed, expected, total),
+        "relative_error": total**0.5 / abs(scale) if scale and total >= 0 else None,
+    }
+    if replicas is not None:
+        numbers["efficiency_error"] = own**0.5 / abs(scale) if scale else None
+        numbers["sample_pull"] = pull_of(observed, expected, variance)
+    return numbers
 
 
 def share_of(count: int, part: float, total: float) -> Share:

@@ -18,6 +18,7 @@ from hepsilon.closure.model import (
 from hepsilon.closure.parts import (
     axes_of,
     effective_sizes,
+    overall_of,
     pull_of,
     share_of,
     truth_distance,
@@ -41,10 +42,9 @@ def _overall(output: TaggingOutput, method: str) -> Overall:
     """Sums over all objects, whatever their observables are."""
     totals: list[Any] = [output.totals[name] for name in (DIRECT, method)]
     observed, expected = (float(total.value) for total in totals)
-    variance = float(totals[1].variance)
-    pull = pull_of(observed, expected, variance)
-    error = variance**0.5 / abs(expected) if expected and variance >= 0 else None
-    return Overall(expected=expected, observed=observed, pull=pull, relative_error=error)
+    replicas = output.total_replicas.get(method)
+    values = None if replicas is None else replicas.values()
+    return Overall(**overall_of(observed, expected, float(totals[1].variance), expected, values))
 
 
 def _totals(output: TaggingOutput, method: str) -> dict[str, Any]:
@@ -89,8 +89,15 @@ def _observables(output: TaggingOutput, method: str) -> dict[str, ObservableClos
                 expected.values(),
                 variance.variances(),
                 (everything.values(), everything.variances()),
+                _replicas(output, method, name, category),
             ).record()
     return counts
+
+
+def _replicas(output: TaggingOutput, method: str, name: str, category: str) -> Any:
+    """Expected sums in all replicas; None of a method that has none."""
+    replicas = output.efficiency_replicas.get(method)
+    return None if replicas is None else part_of(replicas[name], category=category).values()
 
 
 def _tag_counts(output: TaggingOutput, method: str) -> dict[str, dict[str, TagCount]] | None:

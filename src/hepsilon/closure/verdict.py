@@ -3,7 +3,9 @@
 A difference fails an efficiency if it is clear and large. Clear: its p-value, adjusted for all that
 was looked at (total, observables, worst bin), is below the threshold. Large: its relative size
 exceeds what is tolerated. Only one of both is a warning, and so is a sample that could not have
-seen the tolerated bias. Files of the training fail.
+seen the tolerated bias. Files of the training fail. P-values contain the efficiency's own error
+where it is known; how large a difference is, and how many entries a bin holds, is asked of the
+sample alone.
 
 The p-values are combined after Simes (Biometrika 73 (1986) 751): the smallest of ``m p_(i) / i``
 over the m sorted ones. That holds for independent ones and for those that depend positively
@@ -40,6 +42,7 @@ ROUNDED = 1e-6
 SEVERITY: Final[tuple[Status, ...]] = ("pass", "warn", "fail")
 """From the best to the worst."""
 
+WITHOUT = "without the efficiency's own error"
 Finding = tuple[Status, str]
 
 
@@ -115,32 +118,39 @@ def _total(
         return None, None, None
     relative = (overall.observed - overall.expected) / abs(overall.expected)
     error = overall.relative_error or (relative / overall.pull if overall.pull else None)
-    text = f"total: {_differs(words, relative)} ({overall.pull:+.1f} standard deviations)"
+    alone = "" if overall.sample_pull is None else f", {overall.sample_pull:+.1f} {WITHOUT}"
+    text = f"total: {_differs(words, relative)} ({overall.pull:+.1f} standard deviations{alone})"
     chance = float(2 * norm.sf(abs(overall.pull)))
     evidence = Evidence(text, chance, abs(relative), thresholds.total)
     return evidence, relative, error and VISIBLE * error
 
 
-def _arrays(observable: ObservableClosure) -> tuple[Array, Array, Array]:
-    """Observed, expected and variance of all bins."""
+def _arrays(observable: ObservableClosure) -> tuple[Array, Array, Array, Array]:
+    """Observed, expected, and variances of all bins: by the sample, and by the efficiency."""
     parts = observable.observed, observable.expected, observable.variance
     observed, expected, variance = (np.asarray(part, np.float64) for part in parts)
-    return observed, expected, variance
+    known = observable.efficiency_variance
+    own = np.zeros_like(variance) if known is None else np.asarray(known, np.float64)
+    return observed, expected, np.maximum(variance - own, 0.0), own
 
 
 def _spread(name: str, observable: ObservableClosure, tolerance: float) -> Evidence | None:
     """Evidence of the chi2; its size is the mean bias over the bins, without their noise."""
     if observable.p_value is None or not observable.ndf:
         return None
-    _, expected, variance = _arrays(observable)
+    _, expected, variance, _ = _arrays(observable)
     seen = variance > 0
     information = float(np.sum(expected[seen] ** 2 / variance[seen]))
     if information < MIN_ENTRIES * observable.ndf:
         return None
-    size = (max(0.0, observable.chi2 - observable.ndf) / information) ** 0.5
+    by_sample = observable.chi2 if observable.sample_chi2 is None else observable.sample_chi2
+    size = (max(0.0, by_sample - observable.ndf) / information) ** 0.5
+    alone = (
+        "" if observable.sample_chi2 is None else f" ({by_sample / observable.ndf:.3g} {WITHOUT})"
+    )
     text = (
-        f"{name}: chi2/ndf = {observable.chi2 / observable.ndf:.3g} of {observable.ndf} bins, "
-        f"typically {_percent(size)} off"
+        f"{name}: chi2/ndf = {observable.chi2 / observable.ndf:.3g}{alone} of {observable.ndf} "
+        f"bins, typically {_percent(size)} off"
     )
     return Evidence(text, observable.p_value, size, tolerance)
 
@@ -152,11 +162,12 @@ def _bins(entry: Entry) -> Bins:
     for name, observable in entry.observables.items():
         arrays = _arrays(observable)
         at = [*np.ndindex(arrays[0].shape), ()]
-        observed, expected, variance = (np.append(a.ravel(), a.sum()) for a in arrays)
+        observed, expected, variance, own = (np.append(a.ravel(), a.sum()) for a in arrays)
+        own[-1] = observable.efficiency_variance_of_sum or 0.0  # bins move together
         enough = (variance > 0) & (expected**2 >= MIN_ENTRIES * variance)
         difference = (observed - expected)[enough]
         place += [(name, at[i]) for i in np.flatnonzero(enough)]
-        pulls.append(difference / np.sqrt(variance[enough]))
+        pulls.append(difference / np.sqrt((variance + own)[enough]))
         differences.append(difference / np.abs(expected[enough]))
     return Bins(place, np.concatenate(pulls), np.concatenate(differences))
 
@@ -211,10 +222,10 @@ def _impossible(
     """Differences where the efficiency leaves none to chance: it is zero or one there."""
     found: dict[str, float] = {}
     for name, observable in entry.observables.items():
-        observed, expected, variance = _arrays(observable)
+        observed, expected, variance, own = _arrays(observable)
         scale = np.maximum(np.abs(observed), np.abs(expected))
         difference = np.abs(observed - expected)
-        wrong = (variance == 0) & (difference > ROUNDED * scale)
+        wrong = (variance + own == 0) & (difference > ROUNDED * scale)
         if wrong.any():
             found[name] = float(difference[wrong].sum() / scale.sum())
     if found:

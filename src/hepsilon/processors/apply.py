@@ -130,9 +130,8 @@ class _Answers:
         )
         assert chunk.kept is not None
         selected, kept = kept_records(chunk.records, task)
-        found = self.efficiency.evaluate(
-            selected, out_of_domain="ignore", replicas=self.replicas != "none"
-        )
+        wanted = self.replicas if isinstance(self.replicas, int) else self.replicas != "none"
+        found = self.efficiency.evaluate(selected, out_of_domain="ignore", replicas=wanted)
         exists = np.zeros(chunk.n_read, bool)
         exists[chunk.kept] = True
         counts = None
@@ -210,17 +209,11 @@ class _Answers:
         """Replicas (objects, working points, replicas), as many as are asked for."""
         if found.replicas is None:
             raise ConfigError(
-                "the efficiency has no replicas: train several networks ([model] members = 5), or "
-                "ask for none"
+                "the efficiency has no replicas: train it again with this release, which keeps the "
+                "covariance of the last layer, or ask for none"
             )
         rows = self._rows(found.replicas)
-        drawn = rows.reshape(len(rows), len(self.names), rows.shape[-1])
-        n_drawn = drawn.shape[-1]
-        if not isinstance(self.replicas, int):
-            return drawn
-        if self.replicas > n_drawn:
-            raise ConfigError(f"the efficiency has {n_drawn} replicas, asked for {self.replicas}")
-        return drawn[..., : self.replicas]
+        return rows.reshape(len(rows), len(self.names), rows.shape[-1])
 
     def _tag_weights(self, found: Evaluation, kept: Array, size: int) -> dict[str, Array]:
         """Probability of every condition, of all events."""

@@ -80,19 +80,29 @@ class _Prediction:
     ----------
     eps : ndarray of float64, shape (n_events,)
         The efficiencies.
-    spread : ndarray of float64, shape (n_events,), or None
-        Variance of the mean efficiency of an ensemble.
+    replicas : ndarray of float64, shape (n_events, n_replicas), or None
+        Replicas of an efficiency that knows its own uncertainty.
     n_outside : int or None
         Number of events out of domain, of an efficiency that knows its own.
+    networks : int
+        Number of networks whose mean the efficiency is, where the replicas are these.
     """
 
     eps: Array
-    spread: Array | None = None
+    replicas: Array | None = None
     n_outside: int | None = None
+    networks: int = 1
+
+    @property
+    def spread(self) -> Array | None:
+        """Variance of the efficiency."""
+        if self.replicas is None:
+            return None
+        return np.asarray(self.replicas.var(axis=1, ddof=1) / self.networks)
 
     def take(self, events: Array | slice) -> _Prediction:
-        spread = None if self.spread is None else self.spread[events]
-        return _Prediction(self.eps[events], spread, self.n_outside)
+        replicas = None if self.replicas is None else self.replicas[events]
+        return _Prediction(self.eps[events], replicas, self.n_outside, self.networks)
 
 
 def _reference(observables: Sequence[TrackObservable]) -> str:
@@ -127,6 +137,9 @@ class EfficiencyInversion(processor.ProcessorABC):  # type: ignore[misc]
         Explicit cutoff for E -> 0 (see :func:`hepsilon.inversion_weight`).
     replicas : int, default 0
         Number of bootstrap replicas.
+    efficiency_replicas : bool or int, default True
+        Whether to fill the replicas of efficiencies that know their own uncertainty, or how many
+        of them (see :meth:`hepsilon.Efficiency.evaluate`).
     reconstructed : str, optional
         Collection of reconstructed objects, of the selected events.
     measured : bool, default False
@@ -148,6 +161,7 @@ class EfficiencyInversion(processor.ProcessorABC):  # type: ignore[misc]
         observables: Sequence[TrackObservable] | None = None,
         floor: float = FLOOR,
         replicas: int = 0,
+        efficiency_replicas: bool | int = True,
         reconstructed: str | None = None,
         measured: bool = False,
         config: InputConfig | None = None,
@@ -165,6 +179,7 @@ class EfficiencyInversion(processor.ProcessorABC):  # type: ignore[misc]
                 f"expected a floor in (0, 1] and zero or more replicas, got {floor}, {replicas}"
             )
         self.task, self.floor, self.replicas = task, floor, replicas
+        self.efficiency_replicas = efficiency_replicas
         self.observables = tuple(track_observables() if observables is None else observables)
         _reference(self.observables)
         self.efficiencies = dict(efficiencies)
@@ -312,9 +327,8 @@ class EfficiencyInversion(processor.ProcessorABC):  # type: ignore[misc]
         predictions = {}
         for name, efficiency in self.learned.items():
             label = CorrectionMethod(name, reconstructed).label
-            # the members' spread is asked for once: with the generated momenta
-            replicas = isinstance(efficiency, NetworkEfficiency) and not reconstructed
-            predictions[label] = _predict(label, efficiency, sample.records, replicas=replicas)
+            wanted = self.efficiency_replicas
+            predictions[label] = _predict(label, efficiency, sample.records, replicas=wanted)
         return predictions
 
     def _fill(
@@ -328,6 +342,8 @@ class EfficiencyInversion(processor.ProcessorABC):  # type: ignore[misc]
         eps = {label: prediction.eps for label, prediction in predictions.items()}
         chosen = sample.take(sample.selected)
         eps_chosen = self._count(filling, chosen, predictions, sample.selected)
+        drawn = _replicas(predictions, sample.selected)
+        filling.total_of_replicas(drawn, chosen.weights)
         records = in_gev(sample.records, self.task.unit)
         all_eps = eps | self._of_events(observables, records)
         filling.total(all_eps, sample.weights, sample.selected)
@@ -347,6 +363,7 @@ class EfficiencyInversion(processor.ProcessorABC):  # type: ignore[misc]
             filling.select(name, entries, weights)
             prediction = _of_entries(entries, eps_chosen) | self._of_bins(name, entries)
             filling.correct(name, entries, prediction, weights, chosen.keys)
+            filling.correct_replicas(name, entries, drawn, weights)
 
     def _fill_reconstructed(
         self,
@@ -359,12 +376,15 @@ class EfficiencyInversion(processor.ProcessorABC):  # type: ignore[misc]
         eps = self._count(filling, sample, predictions, slice(None))
         for label, values in eps.items():
             filling.total_of(label, values, sample.weights)
+        drawn = _replicas(predictions, slice(None))
+        filling.total_of_replicas(drawn, sample.weights)
         records = in_gev(sample.records, self.task.unit)
         for observable in observables:
             entries = Entries.of(observable, records)
             weights = sample.weights[entries.event]
             of_entries = _of_entries(entries, eps)
             filling.correct(observable.name, entries, of_entries, weights, sample.keys)
+            filling.correct_replicas(observable.name, entries, drawn, weights)
 
     def _count(
         self,
@@ -404,16 +424,31 @@ def _of_entries(entries: Entries, eps: Mapping[str, Array]) -> dict[str, Array]:
     return {label: column[entries.event] for label, column in eps.items()}
 
 
+def _replicas(predictions: Mapping[str, _Prediction], selected: Array | slice) -> dict[str, Array]:
+    """Replicas of the selected events, by label of the methods that have some.
+
+    Networks whose mean is the efficiency are brought as close to it as their mean is to itself.
+    """
+    found = {}
+    for label, prediction in predictions.items():
+        chosen = prediction.take(selected)
+        if chosen.replicas is not None:
+            moved = (chosen.replicas - chosen.eps[:, None]) / np.sqrt(chosen.networks)
+            found[label] = chosen.eps[:, None] + moved
+    return found
+
+
 def _predict(
-    label: str, efficiency: SupportsEfficiency, records: ak.Array, *, replicas: bool
+    label: str, efficiency: SupportsEfficiency, records: ak.Array, *, replicas: bool | int
 ) -> _Prediction:
     """One efficiency of all events, checked."""
     if not isinstance(efficiency, SupportsEvaluation):
         return _Prediction(checked_events(efficiency(records), len(records), label))
     evaluated = efficiency.evaluate(records, out_of_domain="ignore", replicas=replicas)
     eps = checked_events(evaluated.eps, len(records), label)
-    spread = None
-    if evaluated.replicas is not None and isinstance(efficiency, NetworkEfficiency):
-        card, members = efficiency.card, ak.to_numpy(evaluated.replicas)
-        spread = members.var(axis=1, ddof=1) / len(card.networks[card.nominal])
-    return _Prediction(eps, spread, int(ak.sum(~evaluated.in_domain)))
+    rows, networks = None, 1
+    if evaluated.replicas is not None and len(ak.to_numpy(evaluated.replicas).T) > 1:
+        rows = np.asarray(ak.to_numpy(evaluated.replicas), np.float64)
+        if isinstance(efficiency, NetworkEfficiency) and not efficiency.draws_last_layer:
+            networks = efficiency.card.averaged
+    return _Prediction(eps, rows, int(ak.sum(~evaluated.in_domain)), networks)

@@ -11,7 +11,7 @@ import numpy as np
 
 from hepsilon.arrays.types import Array, Offsets
 from hepsilon.histograms.categories import CategorisedEntries, book_categories
-from hepsilon.histograms.methods import ALL, DIRECT
+from hepsilon.histograms.methods import ALL, DIRECT, replica_axis
 from hepsilon.processors.outputs import Histogram
 from hepsilon.processors.selections import Selections, TagProbabilities
 from hepsilon.processors.units import OBJECTS, Unit
@@ -88,6 +88,16 @@ class TagSample:
             p, _ = OBJECTS.probabilities(method, self.selections)
             variance = np.sum(weights**2 * p * (1.0 - p))
             histogram[name] = [np.sum(weights * p), variance]
+        return histogram
+
+    def total_replicas(self, method: str) -> Histogram:
+        """Sums of weights of all objects in every replica of one method."""
+        replicas = self.replicas[method]
+        histogram = hist.Hist(replica_axis(len(replicas)), storage=hist.storage.Double())
+        weights = OBJECTS.weights(self.weights, self.offsets, self.selections)
+        for number, replica in enumerate(replicas):
+            p, _ = OBJECTS.probabilities(replica, self.selections)
+            histogram[number] = np.sum(weights * p)
         return histogram
 
     def binomial(self, filled: ObservableEntries) -> Histogram:

@@ -70,6 +70,9 @@ class InversionFilling:
             self.totals["exact"] = _totals(corrected)
         method = hist.axis.StrCategory(corrected, name="method")
         bins = hist.axis.Regular(60, -4.0, 0.0, name="x", label=r"$\log_{10} E$")
+        self._observables = {o.name: o for o in observables}
+        self.efficiency_replicas: dict[str, Histograms] = {}
+        self.total_replicas: Histograms = {}
         self.efficiencies = hist.Hist(method, bins, storage=hist.storage.Double())
         label = r"$(E - E_{true}) / E_{true}$"
         self.truth = TruthHistograms.book([method], label) if has_truth else None
@@ -118,6 +121,24 @@ class InversionFilling:
         _add(self.totals["weights"], method, corrected, corrected**2)
         _add(self.totals["horvitz_thompson"], method, corrected, weights**2 * inverse.variance)
 
+    def total_of_replicas(self, replicas: Mapping[str, Array], weights: Array) -> None:
+        """Add up the selected events, corrected by every replica of the methods.
+
+        Parameters
+        ----------
+        replicas : mapping of str to ndarray of float64, shape (n_selected, n_replicas)
+            Efficiency of each event in all replicas, by label of the method.
+        weights : ndarray of float64, shape (n_selected,)
+            Weights of these events.
+        """
+        for method, values in replicas.items():
+            if method not in self.total_replicas:
+                axis = replica_axis(values.shape[1])
+                self.total_replicas[method] = hist.Hist(axis, storage=hist.storage.Double())
+            self.total_replicas[method].view()[:] += weights @ (
+                1.0 / np.maximum(values, self.floor)
+            )
+
     def count(self, method: str, eps: Array, weights: Array, spread: Array | None) -> None:
         """Count what the weights of selected events are like.
 
@@ -130,7 +151,7 @@ class InversionFilling:
         weights : ndarray of float64, shape (n_selected,)
             Weights of these events, not corrected.
         spread : ndarray of float64, shape (n_selected,), or None
-            Variance of the mean efficiency of an ensemble.
+            Variance of the efficiency, where it is known.
         """
         inverse = inversion_weight(eps, self.floor)
         corrected = weights * inverse.weight
@@ -235,6 +256,32 @@ class InversionFilling:
             if self.replicas is not None and keys is not None:
                 fill_replicas(self.replicas[name], method, entries, keys, corrected)
 
+    def correct_replicas(
+        self, name: str, entries: Entries, replicas: Mapping[str, Array], weights: Array
+    ) -> None:
+        """Fill one observable of the selected events, corrected by every replica of the methods.
+
+        Parameters
+        ----------
+        name : str
+            Observable.
+        entries : Entries
+            Its entries of the selected events.
+        replicas : mapping of str to ndarray of float64, shape (n_selected, n_replicas)
+            Efficiency of each event in all replicas, by label of the method.
+        weights : ndarray of float64, shape (n_entries,)
+            Event weight of each entry.
+        """
+        for method, values in replicas.items():
+            filled = self.efficiency_replicas.setdefault(method, {})
+            if name not in filled:
+                axes: list[Any] = [replica_axis(values.shape[1]), *self._observables[name].axes]
+                filled[name] = hist.Hist(*axes, storage=hist.storage.Double())
+            view = filled[name].view(flow=True)
+            for number, column in enumerate(values.T):
+                corrected = weights / np.maximum(column[entries.event], self.floor)
+                view[number] += entries.sums(corrected)
+
     def output(
         self,
         *,
@@ -276,6 +323,8 @@ class InversionFilling:
             horvitz_thompson=self.horvitz_thompson,
             exact=self.exact,
             replicas=self.replicas,
+            efficiency_replicas=self.efficiency_replicas,
+            total_replicas=self.total_replicas,
             efficiencies=self.efficiencies,
             clipped=self.clipped,
             clipped_weight=self.clipped_weight,

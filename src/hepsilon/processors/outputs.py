@@ -212,7 +212,10 @@ class TaggingOutput(Output):
         variance of (direct - expected) if p is the true probability.
     efficiency_replicas : dict of str to dict of str to Hist
         Method, then name: histograms with the axis ``replica`` in place of ``method``, of methods
-        that know their own uncertainty (members of an ensemble, draws from a map's posterior).
+        that know their own uncertainty (draws of a network's last layer or from a map's posterior,
+        members of an ensemble).
+    total_replicas : dict of str to Hist
+        By method ``totals`` in all replicas, with the axis ``replica``.
     profiles : dict of str to Hist
         Mean and spread of the efficiency per method in bins of each observable of objects, every
         object counted once; the pictures of efficiencies show the weighted ``observables``.
@@ -222,11 +225,12 @@ class TaggingOutput(Output):
     totals: Histogram
     binomial: Histograms
     efficiency_replicas: dict[str, Histograms]
+    total_replicas: Histograms = field(default_factory=dict)
     profiles: Histograms
 
     @property
     def histograms(self) -> Mapping[str, Any]:
-        names = ("observables", "binomial", "efficiency_replicas", "profiles")
+        names = ("observables", "binomial", "efficiency_replicas", "total_replicas", "profiles")
         return {name: self[name] for name in names}
 
 
@@ -274,6 +278,11 @@ class InversionOutput(Output):
         the variance of (corrected - generated) if E is true. None for measured events.
     replicas : dict of str to Hist or None
         Histograms with one more axis, ``replica``, of bootstrap replicas. None if not asked for.
+    efficiency_replicas : dict of str to dict of str to Hist
+        Method, then name: sums of w / E with the axis ``replica`` in place of ``method``, one for
+        each replica of E, of methods that know their own uncertainty.
+    total_replicas : dict of str to Hist
+        Sums of w / E over all selected events in each replica of E, by method.
     efficiencies : Hist
         Distribution of log10 E of the selected events by method: what the weights are like.
     clipped : dict of str to int
@@ -281,8 +290,8 @@ class InversionOutput(Output):
     clipped_weight : dict of str to float
         Sum of the weights of these events, by method.
     jensen : dict of str to float
-        Sum over the selected events of ``w Var(E) / E^3`` by ensemble: the upward bias of 1/E that
-        averaging the members leaves; Var(E) is that of their mean.
+        Sum over the selected events of ``w Var(E) / E^3`` by method: the upward bias of 1/E by the
+        error of E, of methods that know it; of an ensemble Var(E) is that of the mean.
     bias : dict of str to float
         ``sum w (E_true / E - 1)`` over all generated events by method: the bias of the corrected
         total without the noise of the responses.
@@ -303,6 +312,8 @@ class InversionOutput(Output):
     horvitz_thompson: Histograms
     exact: Histograms | None = None
     replicas: Histograms | None = None
+    efficiency_replicas: dict[str, Histograms] = field(default_factory=dict)
+    total_replicas: Histograms = field(default_factory=dict)
     efficiencies: Histogram
     clipped: dict[str, int]
     clipped_weight: dict[str, float]
@@ -321,7 +332,8 @@ class InversionOutput(Output):
 
     @property
     def histograms(self) -> Mapping[str, Any]:
-        names = ("totals", "observables", "horvitz_thompson", "exact", "replicas", "efficiencies")
+        names = ["totals", "observables", "horvitz_thompson", "exact", "replicas"]
+        names += ["efficiency_replicas", "total_replicas", "efficiencies"]
         return {name: self[name] for name in names if name in self}
 
     def variance(self, name: str, method: CorrectionMethod) -> Array:

@@ -88,8 +88,9 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
         Name or number of the working point that counts.
     conditions : mapping of str to Condition, optional
         Further conditions on events, by name.
-    replicas : bool, default True
-        Whether to fill the replicas of efficiencies that know their own uncertainty.
+    replicas : bool or int, default True
+        Whether to fill the replicas of efficiencies that know their own uncertainty, or how many
+        of them (see :meth:`hepsilon.Efficiency.evaluate`).
     config : InputConfig, optional
         Places of the columns in events without collections.
 
@@ -108,7 +109,7 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
         n_tags: int = 2,
         working_point: int | str = 0,
         conditions: Mapping[str, Condition] | None = None,
-        replicas: bool = True,
+        replicas: bool | int = True,
         config: InputConfig | None = None,
     ) -> None:
         if task.of_events:
@@ -185,6 +186,7 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
                 name: {key: sample.efficiency_replicas(name, e) for key, e in entries.items()}
                 for name in sample.replicas
             },
+            total_replicas={name: sample.total_replicas(name) for name in sample.replicas},
             **({} if truth is None else vars(truth)),
         )
         return {metadata(events)["dataset"]: output}

@@ -1,4 +1,4 @@
-"""Uncertainties: bootstrap replicas and their covariance."""
+"""Uncertainties: bootstrap replicas, the covariance of last layers, and covariances of bins."""
 
 import lazy_loader
 

@@ -4,10 +4,12 @@ from .conditions import Condition, at_least, exactly
 from .inversion import FLOOR, InversionWeight, inversion_weight
 from .scale_factors import TagScaleFactors
 from .tagging import direct_tag_weight, joint_probability, probability, truth_tag_weight
+from .variations import EfficiencyVariations
 
 __all__ = [
     "FLOOR",
     "Condition",
+    "EfficiencyVariations",
     "InversionWeight",
     "ScaleFactors",
     "TagAssignments",
