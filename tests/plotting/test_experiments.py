@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import matplotlib
+import matplotlib.pyplot as plt
 import pytest
 from matplotlib.figure import Figure
 
@@ -19,6 +20,7 @@ def drawn(look: Look, kind: str, n_panels: int = 1) -> Figure:
         figure.axes[0].set_title("20 events", loc="right")
     look.finish(Plot(figure, kind))
     figure.canvas.draw()
+    assert not plt.get_fignums()
     return figure
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import matplotlib
+import matplotlib.pyplot as plt
 import mplhep
 from matplotlib.font_manager import FontProperties
 
@@ -88,6 +89,7 @@ class Look:
         axes.set_title("", loc="right")
         if title and legend is not None:
             legend.set_title(title, prop=FontProperties(size=9))
+        before = set(plt.get_fignums())
         getattr(mplhep, self.experiment).label(
             self.label,
             ax=axes,
@@ -97,6 +99,8 @@ class Look:
             loc=0,
             fontsize=12,
         )
+        for number in set(plt.get_fignums()) - before:  # mplhep asks pyplot for an axis of its own
+            plt.close(number)
 
     @property
     def _text(self) -> str:
