@@ -18,7 +18,7 @@ from hepsilon.config import Cut, Fiducial, InputConfig, Passed, Task
 from hepsilon.demo.samples import sample_path
 from hepsilon.histograms.tracks import track_observables
 from hepsilon.plotting import plot_cross_section
-from hepsilon.plotting.inversion import inversion_figures
+from hepsilon.plotting import closure_figures
 from hepsilon.processors import EfficiencyInversion, InversionOutput
 from hepsilon.processors.executors import add_executor_options, executor
 from hepsilon.report import save_figure
@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> InversionOutput:
             files, processor, TASK, COLUMNS, executor=chosen, chunksize=args.chunksize
         )
     args.out.mkdir(parents=True, exist_ok=True)
-    for name, figure in inversion_figures(output).items():
+    for name, figure in closure_figures(output).items():
         save_figure(figure, args.out / f"{name}.png")
     save_figure(plot_cross_section(output, "M", args.luminosity, "pb"), args.out / "section.png")
     corrected = output.observables["M"][{"method": "detector"}].sum(flow=True).value
