@@ -269,7 +269,7 @@ class NetworkEfficiency(Saved[NetworkCard], Efficiency):
             return logits
         inputs = tree_inputs(self.task, refinement.partners, offsets, nodes)
         added = self._trees()(inputs, refinement.outputs)
-        return logits + np.tile(added, logits.shape[1] // refinement.outputs)
+        return np.asarray(logits + np.tile(added, logits.shape[1] // refinement.outputs))
 
     def of_members(self, offsets: Offsets, nodes: Nodes) -> Array:
         """Efficiencies of every object, or event, from every network.

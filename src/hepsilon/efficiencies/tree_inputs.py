@@ -137,7 +137,7 @@ def _before(nodes: Array, i: int, j: int) -> bool:
 def _distance(d_eta: float, d_phi: float) -> float:
     turns = np.floor(d_phi / (2.0 * np.pi) + 0.5)
     wrapped = d_phi - 2.0 * np.pi * turns
-    return np.float32(np.sqrt(d_eta * d_eta + wrapped * wrapped))
+    return float(np.float32(np.sqrt(d_eta * d_eta + wrapped * wrapped)))
 
 
 @njit
@@ -170,13 +170,13 @@ def _of_events(task: Task, offsets: Offsets, nodes: Nodes) -> Array:
     if not n_events:
         return np.zeros((0, len(input_names(task, True))), np.float32)
     found = []
-    for column in np.float32(values).T:
+    for column in values.astype(np.float32).T:
         smallest, largest = (f.reduceat(column, starts) for f in (np.minimum, np.maximum))
         ordered = np.lexsort((column, np.repeat(np.arange(n_events), counts)))
         mean = np.add.reduceat(column[ordered].astype(np.float64), starts) / counts
         found += [smallest, largest, mean]
     if _angles(columns):
-        distances, _ = _two_nearest(offsets, *_eta_phi(columns, values), np.float32(values))
+        distances, _ = _two_nearest(offsets, *_eta_phi(columns, values), values.astype(np.float32))
         found.append(np.minimum.reduceat(distances[:, 0], starts))
     few = _few(task)
     if not few:

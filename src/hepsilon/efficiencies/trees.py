@@ -212,5 +212,6 @@ class Trees:
         """
         out = np.zeros((len(inputs), n_outputs))
         rows = np.ascontiguousarray(inputs, np.float32)
-        _sum_of_trees(rows, *self.arrays.values(), out)
+        nodes = self.feature, self.threshold, self.left, self.right, self.value
+        _sum_of_trees(rows, *nodes, self.roots, self.outputs, out)
         return out

@@ -86,7 +86,9 @@ def _append(model: Any, efficiency: NetworkEfficiency, trees: Trees) -> None:
         node.input[:] = ["networks" if name == "logits" else name for name in node.input]
     nodes = _Nodes()
     inputs = _inputs(nodes, list(efficiency.task.features), refinement.partners)
-    added = nodes.add("TreeEnsembleRegressor", inputs, domain=DOMAIN, **_ensemble(trees))
+    added = nodes.add(
+        "TreeEnsembleRegressor", inputs, domain=DOMAIN, **_ensemble(trees, refinement.outputs)
+    )
     copies = architecture.working_points * len(efficiency.card.networks) // refinement.outputs
     if copies > 1:
         added = nodes.add("Concat", *[added] * copies, axis=1)
@@ -186,7 +188,7 @@ def _distances(nodes: _Nodes, names: list[str]) -> str:
     return nodes.add("Cast", nodes.add("Sqrt", nodes.add("Add", *squares)), to=TensorProto.FLOAT)
 
 
-def _ensemble(trees: Trees) -> dict[str, Any]:
+def _ensemble(trees: Trees, n_outputs: int) -> dict[str, Any]:
     """Attributes of ``TreeEnsembleRegressor``; nodes are numbered within their tree."""
     table: dict[str, list[Any]] = {
         key: []
@@ -218,7 +220,7 @@ def _ensemble(trees: Trees) -> dict[str, Any]:
                 table["target_nodeids"].append(number[node])
                 table["target_ids"].append(int(output))
                 table["target_weights"].append(float(trees.value[node]))
-    return {**table, "n_targets": int(np.max(trees.outputs)) + 1}
+    return {**table, "n_targets": n_outputs}
 
 
 def _check(efficiency: NetworkEfficiency, graph: bytes) -> None:
