@@ -17,8 +17,7 @@ from hepsilon.closure import run_processor
 from hepsilon.config import Cut, Fiducial, InputConfig, Passed, Task
 from hepsilon.demo.samples import sample_path
 from hepsilon.histograms.tracks import track_observables
-from hepsilon.plotting import plot_cross_section
-from hepsilon.plotting import closure_figures
+from hepsilon.plotting import closure_figures, plot_cross_section
 from hepsilon.processors import EfficiencyInversion, InversionOutput
 from hepsilon.processors.executors import add_executor_options, executor
 from hepsilon.report import save_figure
