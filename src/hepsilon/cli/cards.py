@@ -126,7 +126,7 @@ def _selection_rows(selection: Any) -> list[list[str]]:
 def _card_rows(card: Any) -> list[list[str]]:
     """Rows for people: one feature, one file, one member a line."""
     special = {"features", "files", "members", "edges", "sample", "selection", "out_of_fold"}
-    special |= {"importance"}
+    special |= {"importance", "last_layer"}
     others = {k: v for k, v in plain(card).items() if k not in special}
     rows = [[f"task {name}", str(value)] for name, value in others.pop("task").items()]
     rows += [[f"feature {f.name}", _feature_text(f)] for f in card.features.features]
@@ -144,6 +144,9 @@ def _card_rows(card: Any) -> list[list[str]]:
     if (found := getattr(card, "out_of_fold", None)) is not None:
         text = f"{found.loss:.5f} +- {found.error:.5f} of {found.n_events:,} events"
         rows.append(["out-of-fold loss", text])
+    if (layer := getattr(card, "last_layer", None)) is not None:
+        text = f"{100 * layer.total_error:.3g} % of the total, by the covariance of the last layer"
+        rows.append(["uncertainty", f"{text} from {layer.n_events:,} events"])
     rows += [[f"importance {i.feature}", str(i)] for i in getattr(card, "importance", ())]
     if getattr(card, "selection", None) is not None:
         rows += _selection_rows(card.selection)

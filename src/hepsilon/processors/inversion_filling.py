@@ -214,7 +214,7 @@ class InversionFilling:
         for method, values in replicas.items():
             filled = self.efficiency_replicas.setdefault(method, {})
             if name not in filled:
-                axes = replica_axis(values.shape[1]), *self._observables[name].axes
+                axes: list[Any] = [replica_axis(values.shape[1]), *self._observables[name].axes]
                 filled[name] = hist.Hist(*axes, storage=hist.storage.Double())
             view = filled[name].view(flow=True)
             for number, column in enumerate(values.T):
