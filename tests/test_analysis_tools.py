@@ -27,6 +27,7 @@ from hepsilon.analysis_tools import (
     tag_cutflow,
 )
 from hepsilon.arrays.columns import unflatten
+from hepsilon.weights import EfficiencyVariations
 from tests.helpers import strategies as sts
 from tests.helpers import tag_reference as ref
 
@@ -458,16 +459,40 @@ def test_what_is_no_efficiency_is_not_shifted(bad: float) -> None:
         shifted_efficiencies(eps, REPLICAS)
 
 
-def test_replicas_need_one_working_point_and_a_free_name() -> None:
-    expected = "replicas need one working point, and their variation a free name"
-    with pytest.raises(InputError, match=expected):
+def test_replicas_need_one_array_and_a_free_name() -> None:
+    with pytest.raises(InputError, match="replicas go with one array of efficiencies"):
         add_truth_tag(generated(), "btag", {"M": EPS}, 1, replicas=REPLICAS)
     taken = ScaleFactors(SF, {"efficiency": (UP, DOWN)})
-    with pytest.raises(InputError, match=expected):
+    with pytest.raises(InputError, match=r"\['efficiency'\]: names of variations"):
         add_truth_tag(generated(), "btag", EPS, 1, scale_factors=taken, replicas=REPLICAS)
     two = ak.Array([[[0.5, 0.2]], [], [], []])
-    with pytest.raises(InputError, match="eps: expected one number per object"):
+    with pytest.raises(InputError, match="several working points need variations"):
         add_truth_tag(generated(), "btag", two, 1, replicas=two)
+    with pytest.raises(InputError, match="variations need the replicas"):
+        add_truth_tag(generated(), "btag", EPS, 1, categories=EPS)
+
+
+def test_few_directions_become_variations_of_several_working_points() -> None:
+    """By flavour; each is the weight of the shifted efficiencies, and the nominal one stays."""
+    eps = ak.concatenate([EPS[..., None], 0.4 * EPS[..., None]], axis=2)
+    offsets = np.array([0, 3, 3, 4, 6])
+    steps = np.random.default_rng(1).normal(0.0, 0.01, (6, 1, 9))
+    drawn = unflatten(ak.to_numpy(ak.flatten(eps))[..., None] + steps * [[1.0], [0.4]], offsets)
+    flavour = ak.Array([[5, 0, 5], [], [0], [5, 4]])
+    options = {"categories": flavour}
+    names = {"b": 5, "light": (4, 0)}
+    variations = EfficiencyVariations.of(eps, drawn, names=names, at_most=1, **options)
+    weights, condition = generated(), at_least(1, 0) & at_least(1, 1)
+    tag = add_truth_tag(
+        weights, "btag", eps, condition, replicas=drawn, variations=variations, **options
+    )
+    expected = ("b_0", "b_rest", "light_0", "light_rest")
+    assert tag.variations == tuple(f"btag_eff_{name}" for name in expected)
+    np.testing.assert_allclose(tag.weight, truth_tag_weight(eps, condition))
+    for name, pair in variations.shifted(eps, drawn, **options).items():
+        for side, shifted in zip(("Up", "Down"), pair, strict=True):
+            found = weights.weight(f"btag_eff_{name}{side}")
+            np.testing.assert_allclose(found, GENERATOR * truth_tag_weight(shifted, condition))
 
 
 def test_shifts_of_no_jets() -> None:

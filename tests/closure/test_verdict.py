@@ -276,7 +276,7 @@ def test_page_begins_with_the_verdict_in_words_and_colour() -> None:
     first = text.split("<h1>Closure of a.root</h1>")[1].split("<h2>")[0]
     assert '<p>Verdict: <strong class="fail">fail<' in first.split("<ul>")[0]
     assert "<b>&lt;map&gt; (baseline) on a.root</b>: total: observed 10 % more" in first
-    assert "statistical error of this sample alone" in first
+    assert "statistical error of the sample and, where it is known, that of the efficiency" in first
     ((status, sentence),) = verdict_sentences(judged)
     assert status == "fail"
     assert sentence.startswith("<map> (baseline) on a.root: total: observed 10 % more")

@@ -94,6 +94,17 @@ def test_what_does_not_vary_has_variations_without_effect() -> None:
         np.testing.assert_allclose(flat(down), flat(eps), rtol=1e-12)
 
 
+def test_no_objects_have_no_variations_to_find_but_are_shifted() -> None:
+    eps, drawn, _ = toy()
+    variations = EfficiencyVariations.of(eps, drawn)
+    for part in (slice(0, 0), slice(1, 2)):
+        found = variations.shifted(eps[part], drawn[part])
+        assert tuple(found) == variations.names
+        assert all(up.tolist() == eps[part].tolist() for up, _ in found.values())
+    with pytest.raises(InputError, match="some objects"):
+        EfficiencyVariations.of(eps[:0], drawn[:0])
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -176,11 +176,11 @@ def card_rows(card: Any) -> list[list[str]]:
     return [row for rows in card_groups(card).values() for row in rows]
 
 
-LEARNING = ("model", "architecture", "training", "last_layer", "onnx", "bfloat16")
+LEARNING = ("model", "architecture", "training", "onnx", "bfloat16")
 """Parts of a card about the networks."""
 SHOWN = {"task", "features", "files", "members", "edges", "sample", "selection", "out_of_fold"}
 SHOWN |= {"importance", "unused", "residuals", "refinement", "regions", "n_events", "n_objects"}
-SHOWN |= {"passed_rate", "kind", "format", "version", "content"}
+SHOWN |= {"passed_rate", "kind", "format", "version", "content", "last_layer"}
 """Parts that have rows of their own, or say nothing to people."""
 
 
@@ -247,6 +247,9 @@ def _learning_rows(card: Any) -> list[list[str]]:
     if (found := getattr(card, "out_of_fold", None)) is not None:
         text = f"{found.loss:.5f} +- {found.error:.5f} of {found.n_events:,} events"
         rows.append(["out-of-fold loss", text])
+    if (layer := getattr(card, "last_layer", None)) is not None:
+        text = f"{100 * layer.total_error:.3g} % of the total, by the covariance of the last layer"
+        rows.append(["uncertainty", f"{text} from {layer.n_events:,} events"])
     rows += [[f"importance {i.feature}", str(i)] for i in getattr(card, "importance", ())]
     rows += [[f"not a feature: {u.field}", str(u)] for u in getattr(card, "unused", ())]
     if getattr(card, "selection", None) is not None:

@@ -18,7 +18,8 @@ __all__ = ["inversion_cells", "inversion_sections", "mean_chi2"]
 AGREEMENT = (
     "chi2 / ndf by the exact statistic: corrected minus generated, with the variance "
     "sum w^2 (1 - E) / E over the generated events, which is one on "
-    "average for the true efficiency. yield, pull: relative difference of the total, "
+    "average for the true efficiency; the efficiency's own error is included where it is known "
+    "(in brackets without). yield, pull: relative difference of the total, "
     "and in units of its error; 1D, 2D: means over all observables in one and in two "
     "dimensions; KL: mean Kullback-Leibler divergence of the truth from the "
     "efficiency per event."
@@ -29,9 +30,8 @@ RECONSTRUCTED_TEXT = (
 )
 TOTALS = (
     "HT: Horvitz-Thompson, the error given the generated events. bias: that of the "
-    "total without the noise of the responses, where the truth is known. Jensen: what "
-    "averaging the members of an ensemble leaves of the upward bias of 1/E, from "
-    "their spread."
+    "total without the noise of the responses, where the truth is known. Jensen: the upward "
+    "bias of 1/E by the error of E, where that is known; it is not subtracted."
 )
 NAIVE = (
     "naive: the statistic of the reference code, which takes the corrected and the "

@@ -68,8 +68,11 @@ def ratio_text(chi2: float, ndf: int) -> str:
 
 
 def chi2_text(observable: ObservableClosure) -> str:
-    """chi2 / ndf of one observable by the exact statistic."""
-    return ratio_text(observable.chi2, observable.ndf)
+    """chi2 / ndf of one observable; in brackets without the efficiency's own error."""
+    text = ratio_text(observable.chi2, observable.ndf)
+    if observable.sample_chi2 is None or not observable.ndf:
+        return text
+    return f"{text} ({ratio_text(observable.sample_chi2, observable.ndf)})"
 
 
 def divergence_text(entry: Entry) -> str:

@@ -97,6 +97,7 @@ def thresholds_text(thresholds: VerdictConfig) -> str:
         f"A difference is clear with a p-value below {t.p_value:g}, adjusted for all that is "
         f"looked at, and large above {100 * t.total:g} % in the total or {100 * t.bin:g} % in a "
         "bin: clear and large fails, one of both warns. The p-values contain the statistical "
-        "error of this sample alone, not that of the efficiency. Tolerated outside of the domain: "
+        "error of the sample and, where it is known, that of the efficiency. Tolerated outside of "
+        "the domain: "
         f"{100 * t.out_of_domain:g} %, below the floor: {100 * t.clipped:g} % of the weight."
     )

@@ -57,7 +57,7 @@ def _columns(eps: ak.Array, replicas: ak.Array) -> tuple[Array, Array, Array]:
     if not np.array_equal(offsets_of(replicas), offsets):
         raise InputError("replicas: expected those of the objects of eps, received others")
     flattened = np.asarray(ak.to_numpy(ak.flatten(replicas, axis=1)), np.float64)
-    points = rows.shape[1] if len(rows) else int(np.prod(flattened.shape[1:-1]))
+    points = rows.shape[1]
     expected = (len(rows), points) if points > 1 else (len(rows),)
     if flattened.shape[:-1] not in {expected, (len(rows), points)} or flattened.shape[-1] < 2:
         raise InputError(
@@ -158,6 +158,8 @@ class EfficiencyVariations:
                 f"expected a share in (0, 1] and one direction or more, received share={share!r}, "
                 f"at_most={at_most!r}"
             )
+        if offsets_of(eps)[-1] == 0:
+            raise InputError("expected some objects to find variations from, received none")
         offsets, values, drawn = _columns(eps, replicas)
         codes = _codes(categories, offsets, names is not None)
         given = {"": ()} if names is None else {n: np.atleast_1d(c) for n, c in names.items()}
@@ -205,6 +207,8 @@ class EfficiencyVariations:
         InputError
             For values outside [0, 1], or other numbers of objects, replicas or categories.
         """
+        if offsets_of(eps)[-1] == 0:  # how many replicas there are, nobody knows
+            return dict.fromkeys(self.names, (eps, eps))
         offsets, values, drawn = _columns(eps, replicas)
         codes = _codes(categories, offsets, bool(self.codes))
         n_replicas = drawn.shape[-1]

@@ -131,9 +131,10 @@ class Server:
                 return {"config": server.config} if protocol == "grpc" else server.config
 
             async def infer(self, model_name, model_version, inputs, outputs):
-                assert outputs == ["logits"]
-                logits = await server.infer({i.name: i.array for i in inputs})
-                return SimpleNamespace(as_numpy={"logits": logits}.get)
+                assert outputs in (["logits"], ["logits", "features"])
+                arrays = {i.name: i.array for i in inputs}
+                found = {"logits": await server.infer(arrays), "features": arrays["x"][:, :3]}
+                return SimpleNamespace(as_numpy={name: found[name] for name in outputs}.get)
 
         return Client
 
@@ -172,6 +173,37 @@ def test_every_object_gets_its_logits_in_order(serve, url, outputs):
     assert server.name == ("jets", "1")
     assert {"x": (2, 4), "senders": (2, 1)} in server.requests  # alone in their events
     assert 1 < server.most_running <= remote.IN_FLIGHT
+
+
+def with_output(width):
+    """Metadata of a model that gives what its last layers see."""
+    found = metadata()
+    found["outputs"].append({"name": "features", "datatype": "FP32", "shape": ["-1", str(width)]})
+    return found
+
+
+def test_features_come_with_the_logits(serve):
+    server = serve()
+    server.metadata = with_output(3)
+    engine = server.engine(features=3)
+    logits, features = engine.with_features(OFFSETS, NODES, 1)
+    np.testing.assert_allclose(logits, expected(1), atol=1e-6)
+    np.testing.assert_array_equal(features, NODES[:, :3])
+    np.testing.assert_allclose(engine.logits(OFFSETS, NODES), expected(1), atol=1e-6)
+
+
+def test_networks_without_a_covariance_have_no_features(serve):
+    assert serve().engine().with_features(OFFSETS, NODES, 1) is None
+
+
+@pytest.mark.parametrize("found", [metadata(), with_output(7)], ids=["none", "others"])
+def test_a_model_without_features_is_refused_for_replicas_only(serve, found):
+    server = serve()
+    server.metadata = found
+    engine = server.engine(features=3)
+    np.testing.assert_allclose(engine.logits(OFFSETS, NODES), expected(1), atol=1e-6)
+    with pytest.raises(RemoteError, match=r"no output 'features' for replicas; export it again"):
+        engine.with_features(OFFSETS, NODES, 1)
 
 
 def test_networks_without_edges_take_rows_only(serve):
