@@ -12,8 +12,8 @@ __all__ = ["tagging_cells", "tagging_sections"]
 AGREEMENT = (
     "chi2 / ndf by the exact statistic: observed minus expected, with the variance "
     "sum w^2 p (1 - p), which is one on average for the true efficiency; the efficiency's own "
-    "error is included where it is known (in brackets without). yield: pull of the total; KL: mean Kullback-Leibler divergence of the "
-    "truth from the efficiency per object."
+    "error is included where it is known (in brackets without). yield: pull of the total; "
+    "KL: mean Kullback-Leibler divergence of the truth from the efficiency per object."
 )
 STATISTICS = (
     "Effective number of events, (sum w)^2 / variance, of all bins together: "
