@@ -8,6 +8,8 @@ mean Kullback-Leibler divergence of the true from the predicted efficiency, the 
 and chi2/ndf, as expectations over the responses; for b jets the bias in sixths of delta R to the
 nearest jet. ``--null N`` measures false alarms instead: responses drawn from the true efficiency,
 which then is the network, N times; how often trees are kept, and how often an input is significant.
+``--calibration`` fits an offset and a slope of the logit of E to the training events instead, by
+maximum likelihood: what a calibration by E alone would be worth for the inversion.
 Networks and samples are kept in ``--work`` and used again; results are written after each.
 """
 
@@ -23,10 +25,10 @@ from typing import Any
 
 import numpy as np
 from detector_samples import SETUPS, Setup
-from detectors import TEST_SEED, kept, measure, train
+from detectors import TEST_SEED, kept, measure, measure_events, train
 from rich.console import Console
 from rich.table import Table
-from scipy.special import logit
+from scipy.special import expit, logit
 
 import hepsilon
 from hepsilon.data.features import fit_features
@@ -38,6 +40,7 @@ from hepsilon.efficiencies.engines.keras import start_backend
 from hepsilon.efficiencies.network import REFINEMENT, NetworkEfficiency
 from hepsilon.efficiencies.tree_inputs import input_names, tree_inputs
 from hepsilon.networks.build import build_model
+from hepsilon.processors import bernoulli_divergence
 from hepsilon.report import write_text
 from hepsilon.training import refinement_trees
 from hepsilon.training.kept import Kept
@@ -150,6 +153,48 @@ def null(name: str, n_draws: int, n_events: int, signed: bool, work: Path) -> di
     }
 
 
+def affine(logits: Any, passed: Any) -> Any:
+    """Offset and slope of a logit by maximum likelihood."""
+    columns, found = np.stack([np.ones_like(logits), logits]), np.array([0.0, 1.0])
+    for _ in range(20):
+        eps = expit(found @ columns)
+        curvature = (columns * (eps * (1.0 - eps))) @ columns.T
+        found = found + np.linalg.solve(curvature, columns @ (passed - eps))
+    return found
+
+
+def calibration(name: str, seed: int, scale: float, work: Path) -> dict[str, Any]:
+    """Measure E of events before and after its logit is calibrated."""
+    setup = SETUPS[name]
+    network, sample = network_of(setup, name, "product", seed, scale, work)
+
+    def logits(columns: TrainingColumns) -> Any:
+        return logit(network._predict(columns.offsets, columns.nodes, False)[0])
+
+    own, columns = logits(sample.columns), sample.columns
+    eps, passed = expit(own), columns.passed[columns.offsets[:-1]]
+    numbers, tests = affine(own, passed), {}
+    for kind, n_events in setup.tests.items():
+        test = kept(work, name, kind, round(scale * n_events), TEST_SEED)
+        own = logits(test.columns)
+        tests[kind] = {}
+        for label, (offset, slope) in {"before": (0.0, 1.0), "after": numbers}.items():
+            found = expit(offset + slope * own)
+            divergence = 1e4 * bernoulli_divergence(test.true, found)
+            tests[kind][label] = {
+                "kl": float(divergence.mean()),
+                **measure_events(setup, test, found),
+            }
+    return {
+        "sample": name,
+        "seed": seed,
+        "calibration": numbers.tolist(),
+        "training_total": float(np.mean(passed / eps) - 1.0),
+        "training_error": float(np.sqrt(np.sum((1.0 - eps) / eps)) / len(eps)),
+        "tests": tests,
+    }
+
+
 HEADER = [
     "sample",
     "model",
@@ -169,9 +214,12 @@ def rows(results: dict[str, Any]) -> list[list[str]]:
     for found in results.values():
         if "tests" not in found:
             continue
-        card = found["refinement"]
-        gain = f"{-1e4 * card['gain']:+.1f} ± {1e4 * card['error']:.1f}" + " kept" * card["kept"]
-        first = [found["sample"], found["model"], str(found["seed"]), gain]
+        gain = "calibration"
+        if (card := found.get("refinement")) is not None:
+            gain = (
+                f"{-1e4 * card['gain']:+.1f} ± {1e4 * card['error']:.1f}" + " kept" * card["kept"]
+            )
+        first = [found["sample"], found.get("model", "product"), str(found["seed"]), gain]
         for kind, test in found["tests"].items():
             pair = test["before"], test["after"]
             cells = [" → ".join(f"{t['kl']:.1f}" for t in pair)]
@@ -196,6 +244,7 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     parser.add_argument("--scale", type=float, default=1.0, help="of all numbers of events")
     parser.add_argument("--null", type=int, metavar="N", help="measure false alarms instead")
+    parser.add_argument("--calibration", action="store_true", help="of E alone, instead")
     args = parser.parse_args()
     logging.getLogger("hepsilon").setLevel(logging.ERROR)
     args.work.mkdir(parents=True, exist_ok=True)
@@ -214,7 +263,11 @@ def main() -> None:
                         note(key, null(name, args.null, n_events, signed, args.work))
                         print(results[key], flush=True)
             continue
-        for model in args.models:
+        for seed in args.seeds if args.calibration else ():
+            if f"calibration {name} {seed}" not in results:
+                found = calibration(name, seed, args.scale, args.work)
+                note(f"calibration {name} {seed}", found)
+        for model in () if args.calibration else args.models:
             if (model == "product") != SETUPS[name].task.of_events:
                 continue
             for seed in args.seeds:

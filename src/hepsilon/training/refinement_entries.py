@@ -96,7 +96,18 @@ class Entries:
 
     @classmethod
     def joined(cls, parts: Sequence[Self]) -> Self:
-        """Put the events of several parts one after the other."""
+        """Put the events of several parts one after the other.
+
+        Parameters
+        ----------
+        parts : sequence of Entries
+            At least one.
+
+        Returns
+        -------
+        Entries
+            All of them.
+        """
         starts = np.cumsum([0, *(part.n_events for part in parts)])
         events = [p.events + start for p, start in zip(parts, starts, strict=False)]
         names = "inputs", "logits", "passed", "weights", "keys"
@@ -105,7 +116,20 @@ class Entries:
 
 
 def leading(columns: TrainingColumns, most_objects: int) -> TrainingColumns:
-    """First events, of no more than so many objects, but at least one event."""
+    """Take the first events, of no more than so many objects, but at least one event.
+
+    Parameters
+    ----------
+    columns : TrainingColumns
+        Events.
+    most_objects : int
+        Largest number of objects.
+
+    Returns
+    -------
+    TrainingColumns
+        Views of them.
+    """
     stop = int(np.searchsorted(columns.offsets, most_objects, side="right")) - 1
     return columns.between(0, min(max(stop, 1), columns.n_events))
 
