@@ -94,13 +94,14 @@ def measured(efficiency: Any, samples: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def experiment(seed: int, n_events: int, samples: dict[str, Any]) -> dict[str, Any]:
+def experiment(seed: int, n_events: int, members: int, samples: dict[str, Any]) -> dict[str, Any]:
     """Train on one sample and measure."""
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_jets(folder / "train.root", n_events, seed=seed)
-        config = hepsilon.Config(task=toy_task(), model=ModelConfig(architecture="gnn"))
+        model = ModelConfig(architecture="gnn", members=members)
+        config = hepsilon.Config(task=toy_task(), model=model)
         columns = read_columns([folder / "train.root"], config)
         fitted = hepsilon.EfficiencyMap.fit(config.task, columns, warn=False)
         trained = hepsilon.train(config, columns, folder / "gnn.hepsilon", progress=False)
@@ -164,6 +165,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("hepsilon-coverage"))
     parser.add_argument("--experiments", type=int, default=100)
     parser.add_argument("--events", type=int, default=5000, help="events of a training")
+    parser.add_argument("--members", type=int, default=1, help="networks of a training")
     args = parser.parse_args()
     samples: dict[str, Any] = {}
     args.work.mkdir(parents=True, exist_ok=True)
@@ -180,13 +182,14 @@ def main() -> None:
         }
         for name, (jets, groups) in samples.items()
     }
-    empty = {"events": args.events, "experiments": {}}
+    empty = {"events": args.events, "members": args.members, "experiments": {}}
     results: dict[str, Any] = json.loads(args.out.read_text()) if args.out.exists() else empty
-    if results["events"] != args.events:
-        raise SystemExit(f"{args.out} is of trainings with {results['events']} events")
+    there = results["events"], results["members"]
+    if there != (args.events, args.members):
+        raise SystemExit(f"{args.out} is of trainings with (events, members) = {there}")
     for seed in range(1, args.experiments + 1):
         if str(seed) not in results["experiments"]:
-            results["experiments"][str(seed)] = experiment(seed, args.events, samples)
+            results["experiments"][str(seed)] = experiment(seed, args.events, args.members, samples)
             results["summary"] = summary(results["experiments"], truths)
             args.out.parent.mkdir(parents=True, exist_ok=True)
             write_text(args.out, json.dumps(results) + "\n")

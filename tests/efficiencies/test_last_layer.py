@@ -113,7 +113,7 @@ def test_the_spread_is_that_of_the_covariance_and_of_the_members(
     logits, features = several._of_engine(offsets, nodes, features=True)
     factor = several.last_layer().factor.astype(float)[:, 0] / 3.0
     seen = features.reshape(len(features), 3, -1)
-    moved = np.einsum("nmi,mid->nd", seen, factor[:, :-1]) + factor[:, -1].sum(axis=0)
+    moved = np.einsum("nmi,mik->nk", seen, factor[:, :-1]) + factor[:, -1].sum(axis=0)
     members = logits[:, 0]
     expected = np.sqrt(np.sum(moved**2, axis=1) + members.var(axis=1, ddof=1) / 3.0)
     drawn = rows(several.replicas(JETS, n_replicas=4000))

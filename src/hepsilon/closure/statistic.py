@@ -183,8 +183,13 @@ def _compare(
         efficiency_variance_of_sum=float(np.var(flat.sum(axis=1), ddof=1)),
         sample_chi2=by_sample,
         sample_p_value=chance(by_sample),
-        covariance=replica_covariance(replicas) if kept else None,
+        covariance=_six_digits(replica_covariance(replicas)) if kept else None,
     )
+
+
+def _six_digits(numbers: Array) -> Array:
+    """Numbers as far as few replicas know them: most of ``closure.json`` are covariances."""
+    return np.array([float(f"{number:.6g}") for number in numbers.ravel()]).reshape(numbers.shape)
 
 
 def _enough_variance(held: Array) -> bool:
