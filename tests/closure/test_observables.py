@@ -129,7 +129,7 @@ def test_forward_detector_fills_all_histograms(
     assert max(share for axis in report.axes.values() for share in axis.outside) <= 0.01
     write_closure(tmp_path, output, report)
     page = (tmp_path / "report.html").read_text()
-    assert "Observables that were left out: M (no field &#x27;mass&#x27;)" in page
+    assert "Observables that were left out: M (no field &#39;mass&#39;)" in page
     assert "[observables.eta]" in page
     content = json.loads((tmp_path / "closure.json").read_text())
     assert content["left_out"]["M"] == "no field 'mass'"
@@ -429,12 +429,14 @@ def test_two_dimensions_of_jets(energetic: Path, tmp_path: Path) -> None:
     assert (tmp_path / "pulls_eta_phi.png").exists()
 
 
-EXAMPLES = sorted((Path(__file__).parents[2] / "training").glob("*.toml"))
+TRAINING = Path(__file__).parents[2] / "training"
+EXAMPLES = [p for p in sorted(TRAINING.glob("*.toml")) if "# [observables" in p.read_text()]
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)
 def test_commented_examples_are_valid(path: Path) -> None:
     text = path.read_text()
+    assert len(EXAMPLES) >= 4
     assert not hepsilon.load_config(path).observables
     start = text.index("# [observables")
     lines = text[start:].splitlines()

@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from hepsilon.cli.output import facts, plain, say, table
+from hepsilon.cli.output import facts, plain, say, shown, table
 from hepsilon.efficiencies.card_text import candidate_cells, card_groups, region_cells, region_text
 from hepsilon.errors import ConfigError
 
@@ -37,7 +37,7 @@ def info(args: argparse.Namespace) -> Any:
     if args.json:
         return plain(efficiency.card)
     groups = card_groups(efficiency.card).items()
-    return [Text(str(args.path)), *(facts(title, rows) for title, rows in groups)]
+    return [Text(shown(str(args.path))), *(facts(title, rows) for title, rows in groups)]
 
 
 def selection_table(selection: Any) -> Table:

@@ -105,7 +105,7 @@ def facts(title: str, rows: list[list[str]]) -> Table:
     result.add_column(overflow="fold")
     result.add_column(overflow="fold")
     for name, value in rows:
-        result.add_row(Text(name), Text(value))
+        result.add_row(Text(shown(name)), Text(shown(value)))
     return result
 
 

@@ -90,13 +90,13 @@ class Damages:
         each = [f"{name}: {bad} of {size} values" for name, (bad, size) in self.counts.items()]
         elements = [name for name in self.counts if split_element(name)[1] is not None]
         lacking = (
-            f'; where an event has no such object, declare it by missing = {{ "{elements[0]}" = '
-            f'["nan"] }} under [task], or select events: event_selection = [{{ field = '
-            f'"{elements[0]}", min = ... }}]'
+            f'; where an event has no such object, declare it by missing = {{ "{name}" = ["nan"] }} '
+            f'under [task], or select events: event_selection = [{{ field = "{name}", min = ... }}]'
+            for name in elements[:1]
         )
         return InputError(
             f"{place}: numbers are NaN, infinite or missing in {', '.join(each)}; mend the file, "
-            'or skip these events by damaged = "skip" under [input]' + (lacking if elements else "")
+            'or skip these events by damaged = "skip" under [input]' + "".join(lacking)
         )
 
 
