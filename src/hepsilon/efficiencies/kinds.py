@@ -165,7 +165,7 @@ def _installed(kind: str, path: str | Path) -> type[Any] | None:
     except Exception as error:  # whatever the import of that package raises
         raise ArtifactError(
             f"{path}: the entry point {_described(point)} cannot be imported: {error!r}"
-        ) from error
+        ) from None
     if not isinstance(cls, type) or not callable(getattr(cls, "opened", None)):
         raise ArtifactError(
             f"{path}: the entry point {_described(point)} is {cls!r}; expected a class with the "

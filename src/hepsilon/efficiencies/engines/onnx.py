@@ -17,7 +17,7 @@ import numpy as np
 from hepsilon._system.extras import is_installed
 from hepsilon._system.resources import threaded, usable_cpus
 from hepsilon.arrays.types import Array, Nodes, Offsets
-from hepsilon.errors import ConfigError
+from hepsilon.errors import ArtifactError, ConfigError
 from hepsilon.networks.graphs import Neighbours, neighbour_batches, row_batches
 
 __all__ = ["OnnxEngine", "bfloat16_in_hardware", "onnxruntime", "openvino"]
@@ -75,7 +75,13 @@ class OnnxEngine:
             inputs = {"x": batch.x}
             if self._has_edges:
                 inputs["senders"] = batch.senders
-            out[batch.index] = self._session(inputs)
+            found = self._session(inputs)
+            if found.shape != (len(batch.index), self._outputs):
+                raise ArtifactError(
+                    f"the graph gives the shape {found.shape}, expected "
+                    f"{(len(batch.index), self._outputs)}: it is not that of these networks"
+                )
+            out[batch.index] = found
 
         for _ in threaded(run, self._batches(offsets, nodes), usable_cpus()):
             pass
