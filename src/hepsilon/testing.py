@@ -115,9 +115,10 @@ def check_efficiency(
                 check(_Subject(efficiency, ak.copy(records), tolerance))
             except Exception as error:
                 how = str(error) if isinstance(error, ContractError) else f"it raised {error!r}"
+                cause = None if isinstance(error, OSError) else error
                 raise ContractError(
                     f"{efficiency!r} breaks the contract {name!r}: {how}"
-                ) from error
+                ) from cause
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import pickle
 import zipfile
@@ -16,15 +18,18 @@ from hepsilon._system.files import sha256
 from hepsilon.config import Passed, validate
 from hepsilon.data.features import Feature, FeatureSpec
 from hepsilon.data.identity import file_identity
+from hepsilon.efficiencies import packing
 from hepsilon.efficiencies.artifact import (
     ArtifactCard,
     SourceFile,
+    identified_card,
     read_arrays,
     read_blob,
     read_card,
     versions,
     write_artifact,
 )
+from hepsilon.efficiencies.packing import LIMITS, Limits
 from hepsilon.errors import HepsilonError
 
 Array = npt.NDArray[Any]
@@ -51,8 +56,13 @@ def path(tmp_path: Path) -> Path:
     return write_artifact(tmp_path / "model.hepsilon", CARD, ARRAYS)
 
 
+def card_of(path: Path) -> ArtifactCard:
+    card: ArtifactCard = validate(ArtifactCard, read_card(path), str(path), ArtifactError)
+    return card
+
+
 def arrays_of(path: Path) -> dict[str, dict[str, Array]]:
-    return read_arrays(path, CARD, sha256(path))
+    return read_arrays(path, card_of(path), sha256(path))
 
 
 def rewrite(path: Path, changes: Mapping[str, bytes | None]) -> Path:
@@ -66,6 +76,12 @@ def rewrite(path: Path, changes: Mapping[str, bytes | None]) -> Path:
     return path
 
 
+def noted(path: Path, name: str, content: bytes) -> Path:
+    """Change an entry, and its hash in the card: what a stranger can do."""
+    known = {**read_card(path)["content"], name: hashlib.sha256(content).hexdigest()}
+    return with_card(rewrite(path, {name: content}), content=known)
+
+
 def with_card(path: Path, **changes: Any) -> Path:
     return rewrite(path, {"card.json": json.dumps(read_card(path) | changes).encode()})
 
@@ -74,7 +90,12 @@ def with_card(path: Path, **changes: Any) -> Path:
 
 
 def test_the_card_survives_the_round_trip(path: Path) -> None:
-    assert validate(ArtifactCard, read_card(path), "card", ArtifactError) == CARD
+    card = card_of(path)
+    assert card.model_copy(update={"content": {}}) == CARD
+    with zipfile.ZipFile(path) as archive:
+        rest = [name for name in archive.namelist() if name != "card.json"]
+        found = {name: hashlib.sha256(archive.read(name)).hexdigest() for name in rest}
+    assert card.content == found
 
 
 def test_the_arrays_survive_the_round_trip(path: Path) -> None:
@@ -251,7 +272,7 @@ class Trap:
 def test_pickled_arrays_are_refused_and_never_unpickled(path: Path, tmp_path: Path) -> None:
     trap, npy = tmp_path / "sprung", tmp_path / "trap.npy"
     np.save(npy, np.array([Trap(trap)], object), allow_pickle=True)
-    rewrite(path, {"member0/kernel.npy": npy.read_bytes()})
+    noted(path, "member0/kernel.npy", npy.read_bytes())
     with pytest.raises(ArtifactError, match=r"is damaged.*Object arrays cannot be loaded"):
         arrays_of(path)
     assert not trap.exists()
@@ -259,7 +280,7 @@ def test_pickled_arrays_are_refused_and_never_unpickled(path: Path, tmp_path: Pa
 
 @pytest.mark.parametrize("content", [b"", b"\x93NUMPY", b"no array"])
 def test_arrays_that_are_no_arrays_are_refused(path: Path, content: bytes) -> None:
-    rewrite(path, {"member0/kernel.npy": content})
+    noted(path, "member0/kernel.npy", content)
     with pytest.raises(ArtifactError, match="is damaged"):
         arrays_of(path)
 
@@ -273,10 +294,8 @@ def test_truncated_files_are_refused(path: Path) -> None:
 
 
 def read_everything(path: Path) -> tuple[Any, Any]:
-    card: ArtifactCard = validate(ArtifactCard, read_card(path), str(path), ArtifactError)
+    card = card_of(path)
     groups = read_arrays(path, card, sha256(path))
-    if {g: set(members) for g, members in groups.items()} != {g: set(m) for g, m in ARRAYS.items()}:
-        raise ArtifactError("an entry is lost")  # what the loaders of networks and maps check
     return card, {g: {n: a.tolist() for n, a in members.items()} for g, members in groups.items()}
 
 
@@ -333,7 +352,7 @@ def test_blobs_of_other_names_are_refused(path: Path, name: str) -> None:
 
 def test_blobs_that_are_missing_damaged_or_changed_are_refused(tmp_path: Path) -> None:
     path = with_blob(tmp_path / "model")
-    card, before = CARD.model_copy(update={"blobs": ("model.onnx",)}), sha256(path)
+    card, before = card_of(path), sha256(path)
     content = bytearray(path.read_bytes())
     content[content.index(bytes(range(20, 40)))] ^= 0xFF
     path.write_bytes(content)
@@ -342,6 +361,188 @@ def test_blobs_that_are_missing_damaged_or_changed_are_refused(tmp_path: Path) -
     with pytest.raises(ArtifactError, match=r"is damaged.*CRC"):
         read_blob(path, card, "model.onnx", sha256(path))
     with_blob(path)
+    rewrite(path, {"model.onnx": b"another graph"})
+    with pytest.raises(ArtifactError, match=r"model\.onnx is not the content that its card"):
+        read_blob(path, card, "model.onnx", sha256(path))
+    with_blob(path)
     rewrite(path, {"model.onnx": None})
     with pytest.raises(ArtifactError, match="is damaged"):
         read_blob(path, card, "model.onnx", sha256(path))
+
+
+# what strangers can write
+
+
+NPY = np.lib.format
+
+
+def npy(array: Array) -> bytes:
+    buffer = io.BytesIO()
+    NPY.write_array(buffer, array, allow_pickle=False)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("dtype", ["<f2", ">f8", ">f4", ">i4", "<c8", "<U3", "S3", "<M8[s]"])
+def test_types_that_are_not_stored_are_refused(path: Path, dtype: str) -> None:
+    array = np.zeros(3, dtype)
+    with pytest.raises(ArtifactError, match="expected booleans, integers, float32 or float64"):
+        arrays_of(noted(path, "member0/bias.npy", npy(array)))
+    arrays = ARRAYS | {"member0": ARRAYS["member0"] | {"bias": array}}
+    with pytest.raises(ArtifactError, match="expected booleans"):
+        write_artifact(path.with_name("other"), CARD, arrays)
+    assert not path.with_name("other").exists()
+
+
+@pytest.mark.parametrize("shape", [(10**15,), (2, 10**12), (4,), (2,), (3, 0)])
+def test_arrays_of_another_size_than_their_header_are_refused(
+    path: Path, shape: tuple[int, ...]
+) -> None:
+    """Before anything of that size is made."""
+    buffer = io.BytesIO()
+    header = {"descr": "<f8", "fortran_order": False, "shape": shape}
+    NPY.write_array_header_1_0(buffer, header)  # type: ignore[no-untyped-call]
+    with pytest.raises(ArtifactError, match="has 24 bytes"):
+        arrays_of(noted(path, "member0/bias.npy", buffer.getvalue() + bytes(24)))
+
+
+def test_content_that_is_not_what_the_card_describes_is_refused(path: Path) -> None:
+    rewrite(path, {"member0/bias.npy": npy(np.ones(3))})
+    with pytest.raises(
+        ArtifactError, match=r"bias\.npy is not the content that its card describes"
+    ):
+        arrays_of(path)
+    rewrite(path, {"member0/bias.npy": None})
+    with pytest.raises(ArtifactError, match=r"is damaged: it lacks member0/bias\.npy"):
+        arrays_of(path)
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("name", ["card.json", "member0/bias.npy"])
+def test_a_name_that_stands_twice_is_refused(path: Path, name: str) -> None:
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(name, archive.read(name))
+    for read in (read_card, arrays_of, load):
+        with pytest.raises(ArtifactError, match=f"{name}' stands in the file more than once"):
+            read(path)
+
+
+def packed(path: Path, name: str, size: int) -> Path:
+    """A file with an entry of so many zeros."""
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive, archive.open(name, "w") as e:
+        for _ in range(size >> 20):
+            e.write(bytes(1 << 20))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "size"), [("member0/more.npy", LIMITS.content + (1 << 20)), ("other", 512 << 20)]
+)
+def test_bombs_are_refused_before_they_are_unpacked(
+    path: Path, monkeypatch: pytest.MonkeyPatch, name: str, size: int
+) -> None:
+    packed(path, name, size)
+    assert path.stat().st_size < 1 << 20
+    monkeypatch.setattr(zipfile.ZipFile, "read", pytest.fail)
+    for read in (read_card, load):
+        with pytest.raises(ArtifactError, match=r"would unpack to \d+ bytes"):
+            read(path)
+
+
+def test_a_card_of_many_bytes_is_refused_before_it_is_unpacked(path: Path) -> None:
+    rewrite(path, {"card.json": None})
+    with pytest.raises(ArtifactError, match=rf"{LIMITS.card} are read"):
+        read_card(packed(path, "card.json", LIMITS.card + (1 << 20)))
+
+
+def test_a_large_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "large"
+    with path.open("wb") as file:
+        file.truncate(LIMITS.file + 1)  # without taking room
+    with pytest.raises(ArtifactError, match="bytes, more than"):
+        read_card(path)
+
+
+def test_a_long_list_of_content_is_refused_before_it_is_read(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packing, "LIMITS", Limits(directory=300))
+    with pytest.raises(ArtifactError, match="its list of content is longer"):
+        read_card(path)
+
+
+@pytest.mark.parametrize("error", [PermissionError("no"), OSError(5, "I/O error"), TimeoutError()])
+def test_errors_of_the_disk_are_ours_and_have_no_cause(
+    path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError
+) -> None:
+    """coffea would drop the chunk for an OSError, and for one that is the cause of another."""
+
+    def fail(self: Path) -> bytes:
+        raise error
+
+    card, digest = card_of(path), sha256(path)
+    monkeypatch.setattr(Path, "read_bytes", fail)
+    for read in (read_card, load, lambda path: read_arrays(path, card, digest)):
+        with pytest.raises(ArtifactError, match="cannot be read") as caught:
+            read(path)
+        assert caught.value.__cause__ is None
+
+
+def test_the_card_and_the_hash_are_those_of_one_content(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the file is replaced while it is read."""
+    before, original = sha256(path), Path.read_bytes
+
+    def replaced(self: Path) -> bytes:
+        content = original(self)
+        write_artifact(self, CARD.model_copy(update={"n_events": 11}), ARRAYS)
+        return content
+
+    monkeypatch.setattr(Path, "read_bytes", replaced)
+    card, digest = identified_card(path)
+    assert (card["n_events"], digest) == (10, before)
+    assert sha256(path) != before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"low": None},
+        {"low": 700.0},
+        {"std": 0.0},
+        {"std": -1.0},
+        {"missing_share": 2.0},
+        {"kind": "categorical"},
+        {"kind": "categorical", "categories": [4, 4]},
+    ],
+)
+def test_features_that_make_no_sense_are_refused(path: Path, change: dict[str, Any]) -> None:
+    features = read_card(path)["features"]
+    features["features"][0] |= change
+    with pytest.raises(ArtifactError, match="'pt' has no range, or no categories"):
+        card_of(with_card(path, features=features))
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        {"low": 3, "high": 2},
+        {"low": -1, "high": 2},
+        {"low": 0, "high": 10**12},
+        {"low": 0, "high": 10**12, "seen": [0, 10**12]},
+        {"low": 0, "high": 2, "seen": [0, 1]},
+        {"low": 0, "high": 2, "seen": [0, 2, 1, 2]},
+    ],
+)
+def test_numbers_of_objects_that_make_no_sense_are_refused(
+    path: Path, numbers: dict[str, Any]
+) -> None:
+    features = read_card(path)["features"] | {"multiplicity": numbers}
+    with pytest.raises(ArtifactError, match="multiplicity: expected a range"):
+        card_of(with_card(path, features=features))
+
+
+@pytest.mark.parametrize("card", [{"n_events": -1}, {"n_objects": -5}])
+def test_numbers_of_a_sample_are_not_negative(path: Path, card: dict[str, Any]) -> None:
+    with pytest.raises(ArtifactError, match="numbers of a sample"):
+        card_of(with_card(path, **card))

@@ -378,9 +378,52 @@ def test_maps_with_other_arrays_are_refused(
 ) -> None:
     low, high = two_bins.interval()
     arrays = {"value": two_bins.values(), "low": low, "high": high, "n_effective": low}
-    path = write_artifact(tmp_path / "map", two_bins.card, {"map": arrays | {name: array}})
     with pytest.raises(ArtifactError):
-        load(path)
+        load(write_artifact(tmp_path / "map", two_bins.card, {"map": arrays | {name: array}}))
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("value", lambda a: a + 1.0),
+        ("value", lambda a: -a),
+        ("value", lambda a: a * 0.0),
+        ("low", lambda a: a - 1.0),
+        ("low", lambda a: a + 0.9),
+        ("high", lambda a: a + 1.0),
+        ("n_effective", lambda a: a - 2.0),
+    ],
+)
+def test_maps_whose_numbers_make_no_sense_are_refused(
+    two_bins: EfficiencyMap, tmp_path: Path, name: str, change: Any
+) -> None:
+    arrays = {key: array.copy() for key, array in two_bins._arrays.items()}
+    arrays[name] = change(arrays[name])
+    with pytest.raises(ArtifactError, match=r"expected efficiencies in \(0, 1\)"):
+        load(write_artifact(tmp_path / "map", two_bins.card, {"map": arrays}))
+
+
+def test_efficiencies_that_rise_along_the_working_points_are_refused(tmp_path: Path) -> None:
+    arrays = POINTS._arrays | {"value": POINTS.values()[..., ::-1]}
+    with pytest.raises(ArtifactError, match="that fall along the working points"):
+        load(write_artifact(tmp_path / "map", POINTS.card, {"map": arrays}))
+
+
+@pytest.mark.parametrize("edges", [(100.0, 50.0, 20.0), (20.0, 20.0, 100.0), (20.0,), ()])
+def test_edges_that_do_not_increase_are_refused(
+    two_bins: EfficiencyMap, tmp_path: Path, edges: tuple[float, ...]
+) -> None:
+    name = next(iter(two_bins.card.edges))
+    card = two_bins.card.model_copy(update={"edges": two_bins.card.edges | {name: edges}})
+    with pytest.raises(ArtifactError, match=rf"edges\.{name}"):
+        load(write_artifact(tmp_path / "map", card, {"map": two_bins._arrays}))
+
+
+def test_edges_of_other_features_are_refused(two_bins: EfficiencyMap, tmp_path: Path) -> None:
+    edges = {f"{name}2": each for name, each in two_bins.card.edges.items()}
+    card = two_bins.card.model_copy(update={"edges": edges})
+    with pytest.raises(ArtifactError, match="expected edges of"):
+        load(write_artifact(tmp_path / "map", card, {"map": two_bins._arrays}))
 
 
 def test_a_map_without_arrays_is_refused(two_bins: EfficiencyMap, tmp_path: Path) -> None:

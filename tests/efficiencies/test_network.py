@@ -278,8 +278,10 @@ def test_network_is_loaded_once_per_process(ensemble, jets, loads):
 
 def test_card_is_read_once_per_process(ensemble, fresh_cache, monkeypatch):
     reads = []
-    original = artifact.read_card
-    monkeypatch.setattr(inference, "read_card", lambda path: reads.append(path) or original(path))
+    original = artifact.identified_card
+    monkeypatch.setattr(
+        inference, "identified_card", lambda path: reads.append(path) or original(path)
+    )
     pickled = pickle.dumps(ensemble)
     for _ in range(5):
         assert pickle.loads(pickled).card == ensemble.card

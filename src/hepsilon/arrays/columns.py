@@ -101,7 +101,9 @@ def offsets_of(array: ak.Array) -> Array:
     return offsets
 
 
-def flat(array: ak.Array, dtype: npt.DTypeLike = np.float64, *, name: str = "array") -> Array:
+def flat(
+    array: ak.Array, dtype: npt.DTypeLike | None = np.float64, *, name: str = "array"
+) -> Array:
     """Contiguous flat content of a jagged array of numbers, in the events' order.
 
     The result may share memory with the array: do not write into it.
@@ -110,8 +112,8 @@ def flat(array: ak.Array, dtype: npt.DTypeLike = np.float64, *, name: str = "arr
     ----------
     array : ak.Array, shape (n_events, objects)
         Jagged array with one number per object.
-    dtype : dtype, default np.float64
-        Type of the result. Cast flavours (uint8 in NanoAOD v12) to a signed type.
+    dtype : dtype or None, default np.float64
+        Type of the result; None as it is. Cast flavours (uint8 in NanoAOD v12) to a signed type.
     name : str, default "array"
         Name of the numbers, for the error.
 

@@ -90,8 +90,9 @@ class Damages:
         each = [f"{name}: {bad} of {size} values" for name, (bad, size) in self.counts.items()]
         elements = [name for name in self.counts if split_element(name)[1] is not None]
         lacking = (
-            f'; where an event has no such object, declare it by missing = {{ "{name}" = ["nan"] }} '
-            f'under [task], or select events: event_selection = [{{ field = "{name}", min = ... }}]'
+            "; where an event has no such object, declare it by missing = "
+            f'{{ "{name}" = ["nan"] }} under [task], or select events: '
+            f'event_selection = [{{ field = "{name}", min = ... }}]'
             for name in elements[:1]
         )
         return InputError(

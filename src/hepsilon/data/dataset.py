@@ -49,7 +49,8 @@ def part_columns(chunk: EventChunk, task: Task) -> PartColumns:
     InputError
         If columns are missing or not finite.
     """
-    records, events, inside = select(chunk.records, task), chunk.events, slice(None)
+    records, events = select(chunk.records, task), chunk.events
+    inside: Array | slice = slice(None)
     if task.of_events:
         check_number(records, task)
     if task.fiducial is not None:

@@ -134,11 +134,11 @@ class Failures:
 
     def any(self, size: int) -> Array:
         """True for each of ``size`` objects that a sound number drops."""
-        return np.logical_or.reduce([np.zeros(size, bool), *self.failed])
+        return np.asarray(np.logical_or.reduce([np.zeros(size, bool), *self.failed]))
 
     def undecided(self, size: int) -> Array:
         """True for each of ``size`` objects that have a number without an answer."""
-        return np.logical_or.reduce([np.zeros(size, bool), *self.unsound])
+        return np.asarray(np.logical_or.reduce([np.zeros(size, bool), *self.unsound]))
 
     def check(self, among: Array) -> None:
         """Refuse numbers without an answer where they decide.
@@ -223,7 +223,7 @@ def counted_objects(records: ak.Array, task: Task) -> Array:
 
 def _any_object(objects: Array, offsets: Offsets) -> Array:
     """True for each event with such an object."""
-    return np.diff(np.concatenate([[0], np.cumsum(objects)])[offsets]) > 0
+    return np.asarray(np.diff(np.concatenate([[0], np.cumsum(objects)])[offsets]) > 0)
 
 
 def inside_fiducial(records: ak.Array, task: Task) -> Array:

@@ -96,7 +96,7 @@ def _disk(folder: Path | None) -> Iterator[None]:
         raise TrainingError(
             f"the events do not fit in memory and cannot be sorted in {place}: {error}; sorting "
             "needs twice the size of the columns there: free space, or name another folder"
-        ) from error
+        ) from None
 
 
 class Spool:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import platform
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, TypedDict, TypeVar
+from typing import Annotated, Any, Literal, Self, TypedDict, TypeVar
 
-import numpy as np
-from pydantic import Field
+from pydantic import AfterValidator, Field, model_validator
 
 from hepsilon._system.files import atomic_path, sha256
 from hepsilon.arrays.types import Array
@@ -21,15 +22,18 @@ from hepsilon.config.file import InputConfig
 from hepsilon.config.observables import ObservableConfig
 from hepsilon.config.records import Record, validate
 from hepsilon.config.task import Task
-from hepsilon.data.features import FeatureSpec
+from hepsilon.data.features import Feature, FeatureSpec
 from hepsilon.data.identity import file_identity
 from hepsilon.data.sources import Files, find_sources
 from hepsilon.data.summary import SampleSummary
-from hepsilon.errors import ArtifactError
+from hepsilon.efficiencies.packing import LIMITS, array_of, check_directory, content_of
+from hepsilon.errors import ArtifactError, InputError
 
 __all__ = [
     "ArtifactCard",
+    "BinEdges",
     "SourceFile",
+    "identified_card",
     "provenance",
     "read_arrays",
     "read_artifact",
@@ -41,6 +45,8 @@ __all__ = [
 
 FORMAT_VERSION = 1
 CARD = "card.json"
+MOST_OBJECTS = 1_000_000
+"""Largest number of objects in an event that a card may speak of."""
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the same content gives the same bytes
 
 
@@ -87,7 +93,10 @@ class SourceFile(Record):
             If it cannot be read.
         """
         identity, size = file_identity(path)
-        digest = sha256(path) if content_hash else None
+        try:
+            digest = sha256(path) if content_hash else None
+        except OSError as error:
+            raise InputError(f"cannot read {path}: {error}") from None
         return cls(name=Path(path).name, identity=identity, size=size, sha256=digest)
 
     @classmethod
@@ -158,6 +167,8 @@ class ArtifactCard(Record):
         Where the columns were in these files; None where that is not known.
     observables : dict of str to ObservableConfig
         Observables of closures, where the configuration names some.
+    content : dict of str to str
+        SHA-256 of everything else in the file, by its name; noted when it is written.
     """
 
     format: Literal["hepsilon"] = "hepsilon"
@@ -175,8 +186,50 @@ class ArtifactCard(Record):
     sample: SampleSummary | None = None
     input: InputConfig | None = None
     observables: dict[str, ObservableConfig] = Field(default={})
+    content: dict[str, str] = Field(default={})
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        """Refuse what fits the schema, but describes no sample."""
+        names = self.features.names
+        if len(set(names)) < len(names) or min(self.n_events, self.n_objects) < 0:
+            raise ValueError("expected features of different names, and numbers of a sample")
+        for each in self.features.features:
+            _check_feature(each)
+        numbers = self.features.multiplicity
+        if numbers is not None and not (
+            0 <= numbers.low <= numbers.high <= MOST_OBJECTS
+            and all(a < b for a, b in pairwise(numbers.seen))
+            and numbers.seen[:1] in ((), (numbers.low,))
+            and numbers.seen[-1:] in ((), (numbers.high,))
+        ):
+            raise ValueError("features.multiplicity: expected a range of numbers of objects")
+        return self
 
 
+def _check_feature(feature: Feature) -> None:
+    """Refuse a feature without a range or categories, or whose moments scale nothing."""
+    if feature.kind == "categorical":
+        known = len(set(feature.categories)) == len(feature.categories) > 0
+    elif feature.kind == "numeric":
+        low, high = feature.low, feature.high
+        known = low is not None and high is not None and low <= high
+    else:
+        known = True
+    if not known or not feature.std > 0.0 or not 0.0 <= feature.missing_share <= 1.0:
+        raise ValueError(
+            f"features: {feature.name!r} has no range, or no categories, that a sample can cover"
+        )
+
+
+def _increasing(edges: tuple[float, ...]) -> tuple[float, ...]:
+    if any(a >= b for a, b in pairwise(edges)):
+        raise ValueError("expected increasing bin edges")
+    return edges
+
+
+BinEdges = Annotated[tuple[float, ...], Field(min_length=2), AfterValidator(_increasing)]
+"""Edges of the bins of one axis."""
 CardT = TypeVar("CardT", bound=ArtifactCard)
 
 
@@ -237,7 +290,7 @@ def write_artifact(
     Raises
     ------
     ArtifactError
-        If the card names other groups or blobs.
+        If the card names other groups or blobs, or arrays are no plain numbers.
     """
     blobs = blobs or {}
     if (tuple(arrays), tuple(blobs)) != (card.arrays, card.blobs):
@@ -245,25 +298,82 @@ def write_artifact(
             f"expected the arrays {card.arrays} and the blobs {card.blobs}, "
             f"received {tuple(arrays)} and {tuple(blobs)}"
         )
+    content = {
+        f"{group}/{name}.npy": content_of(array)
+        for group, members in arrays.items()
+        for name, array in members.items()
+    }
+    content |= blobs
+    hashes = {name: hashlib.sha256(each).hexdigest() for name, each in content.items()}
+    card = card.model_copy(update={"content": hashes})
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         _write(archive, CARD, card.model_dump_json(indent=1, by_alias=True).encode())
-        for group, members in arrays.items():
-            for name, array in members.items():
-                buffer = io.BytesIO()
-                np.lib.format.write_array(buffer, np.ascontiguousarray(array), allow_pickle=False)
-                _write(archive, f"{group}/{name}.npy", buffer.getvalue())
-        for name, content in blobs.items():
-            _write(archive, name, content)
+        for name, each in content.items():
+            _write(archive, name, each)
     return Path(path)
 
 
-def _open(path: Path) -> zipfile.ZipFile:
-    if not path.is_file():
-        raise ArtifactError(f"no model or map file {str(path)!r}") from None
+@dataclass(frozen=True)
+class _Snapshot:
+    """Content of a file that was read once: its hash and its card are those of one content."""
+
+    path: Path
+    hash: str
+    archive: zipfile.ZipFile
+
+    def content(self, name: str) -> bytes:
+        try:
+            return self.archive.read(name)
+        except Exception as error:  # zipfile and zlib raise many kinds for damaged content
+            raise ArtifactError(f"{self.path} is damaged: {error!r}") from None
+
+    def checked(self, name: str, card: ArtifactCard) -> bytes:
+        """Content that has the hash that the card notes."""
+        content = self.content(name)
+        if hashlib.sha256(content).hexdigest() != card.content.get(name):
+            raise ArtifactError(
+                f"{self.path} is damaged: {name} is not the content that its card describes"
+            )
+        return content
+
+
+def _snapshot(path: str | Path, expected: str | None = None) -> _Snapshot:
+    """Read a file, which must have the expected hash, and check its size and its names."""
+    path = Path(path)
     try:
-        return zipfile.ZipFile(path)
+        if not path.is_file():
+            raise ArtifactError(f"no model or map file {str(path)!r}")
+        size = path.stat().st_size
+        if size > LIMITS.file:
+            raise ArtifactError(f"{path} has {size} bytes, more than {LIMITS.file}; it is refused")
+        content = path.read_bytes()
+    except (OSError, ValueError) as error:  # an OSError would make coffea drop the chunk
+        raise ArtifactError(f"{path} cannot be read: {error}") from None
+    digest = hashlib.sha256(content).hexdigest()
+    if expected is not None and digest != expected:
+        raise ArtifactError(f"{path} changed since it was loaded (hash {expected[:12]})")
+    try:
+        check_directory(content)
+        archive = zipfile.ZipFile(io.BytesIO(content))
     except Exception as error:
         raise ArtifactError(f"{path} is not a hepsilon file: {error}") from None
+    _check_entries(path, archive, len(content))
+    return _Snapshot(path, digest, archive)
+
+
+def _check_entries(path: Path, archive: zipfile.ZipFile, size: int) -> None:
+    """Refuse names that stand twice, and content that is larger than the limits."""
+    names = archive.namelist()
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ArtifactError(f"{path}: {twice!r} stands in the file more than once; it is refused")
+    sizes = {info.filename: info.file_size for info in archive.infolist()}
+    total, most = sum(sizes.values()), max(LIMITS.content, LIMITS.ratio * size)
+    if total > most or sizes.get(CARD, 0) > LIMITS.card:
+        raise ArtifactError(
+            f"{path} would unpack to {total} bytes, {sizes.get(CARD, 0)} of them its card; at most "
+            f"{most} and {LIMITS.card} are read"
+        )
 
 
 def read_card(path: str | Path) -> dict[str, Any]:
@@ -284,18 +394,45 @@ def read_card(path: str | Path) -> dict[str, Any]:
     ArtifactError
         If the file is missing, is not a hepsilon file, or is of another version.
     """
-    path = Path(path)
-    with _open(path) as archive:
-        try:
-            card = json.loads(archive.read(CARD))
-        except Exception:
-            raise ArtifactError(f"{path} is not a hepsilon file: no valid {CARD}") from None
+    return identified_card(path)[0]
+
+
+def identified_card(path: str | Path) -> tuple[dict[str, Any], str]:
+    """Read the card as plain data, and the hash of the very content that it stands in.
+
+    Parameters
+    ----------
+    path : str or Path
+        The artifact.
+
+    Returns
+    -------
+    card : dict of str to object
+        Content of ``card.json``.
+    file_hash : str
+        SHA-256 of the file.
+
+    Raises
+    ------
+    ArtifactError
+        As for :func:`read_card`.
+    """
+    snapshot = _snapshot(path)
+    return _card(snapshot), snapshot.hash
+
+
+def _card(snapshot: _Snapshot) -> dict[str, Any]:
+    path = snapshot.path
+    try:
+        card = json.loads(snapshot.archive.read(CARD))
+    except Exception:
+        raise ArtifactError(f"{path} is not a hepsilon file: no valid {CARD}") from None
     if not isinstance(card, dict) or card.get("format") != "hepsilon":
         raise ArtifactError(f"{path} is not a hepsilon file: its card says no format 'hepsilon'")
     if card.get("version") != FORMAT_VERSION:
         raise ArtifactError(
             f"{path}: expected format version {FORMAT_VERSION}, received "
-            f"{card.get('version')!r}; it was written by another release of hepsilon"
+            f"{card.get('version')!r:.50}; it was written by another release of hepsilon"
         )
     return card
 
@@ -324,34 +461,27 @@ def read_arrays(
     ArtifactError
         If the file changed, is damaged, or holds anything the card does not name.
     """
-    path = Path(path)
+    return _arrays(_snapshot(path, expected_hash), card)
+
+
+def _arrays(snapshot: _Snapshot, card: ArtifactCard) -> dict[str, dict[str, Array]]:
+    path = snapshot.path
     groups: dict[str, dict[str, Array]] = {group: {} for group in card.arrays}
-    with _unchanged(path, expected_hash) as archive:
+    names = snapshot.archive.namelist()
+    if missing := sorted(set(card.content) - set(names)):
+        raise ArtifactError(f"{path} is damaged: it lacks {missing[0]}")
+    for entry in names:
+        group, _, name = entry.partition("/")
+        if entry == CARD or entry in card.blobs:
+            continue
+        if group not in groups or not name.endswith(".npy") or "/" in name:
+            raise ArtifactError(f"{path}: unknown content {entry!r}; the file is refused")
+        content = snapshot.checked(entry, card)
         try:
-            for entry in archive.namelist():
-                group, _, name = entry.partition("/")
-                if entry == CARD or entry in card.blobs:
-                    continue
-                if group not in groups or not name.endswith(".npy") or "/" in name:
-                    raise ArtifactError(f"{path}: unknown content {entry!r}; the file is refused")
-                array = np.lib.format.read_array(
-                    io.BytesIO(archive.read(entry)), allow_pickle=False
-                )
-                groups[group][name.removesuffix(".npy")] = array
-        except ArtifactError:
-            raise
-        except Exception as error:  # zipfile and zlib raise many kinds for damaged content
-            raise ArtifactError(f"{path} is damaged: {error!r}") from None
+            groups[group][name.removesuffix(".npy")] = array_of(content)
+        except Exception as error:  # numpy raises many kinds for what is no array
+            raise ArtifactError(f"{path} is damaged: {entry}: {error!r}") from None
     return groups
-
-
-@contextmanager
-def _unchanged(path: Path, expected_hash: str) -> Iterator[zipfile.ZipFile]:
-    """Open the file, which must have that hash."""
-    with _open(path) as archive:
-        if sha256(path) != expected_hash:
-            raise ArtifactError(f"{path} changed since it was loaded (hash {expected_hash[:12]})")
-        yield archive
 
 
 def read_blob(path: str | Path, card: ArtifactCard, name: str, expected_hash: str) -> bytes:
@@ -380,11 +510,7 @@ def read_blob(path: str | Path, card: ArtifactCard, name: str, expected_hash: st
     """
     if name not in card.blobs:
         raise ArtifactError(f"{path} holds no {name}; it has {[*card.arrays, *card.blobs]}")
-    with _unchanged(Path(path), expected_hash) as archive:
-        try:
-            return archive.read(name)
-        except Exception as error:
-            raise ArtifactError(f"{path} is damaged: {error!r}") from None
+    return _snapshot(path, expected_hash).checked(name, card)
 
 
 def read_artifact(
@@ -404,7 +530,7 @@ def read_artifact(
     Returns
     -------
     card : ArtifactCard
-        The card, of the type ``record``.
+        The card, of the type ``record``, without the hashes of the content, which were checked.
     arrays : dict of str to ndarray
         Arrays by name.
     file_hash : str
@@ -415,12 +541,12 @@ def read_artifact(
     ArtifactError
         If it is missing, damaged or of another kind.
     """
-    card: CardT = validate(record, read_card(path), str(path), ArtifactError)
-    file_hash = sha256(path)
-    arrays = read_arrays(path, card, file_hash)
+    snapshot = _snapshot(path)
+    card: CardT = validate(record, _card(snapshot), str(path), ArtifactError)
+    arrays = _arrays(snapshot, card)
     if list(arrays) != [group]:
         raise ArtifactError(f"{path}: expected the arrays {[group]}, received {list(arrays)}")
-    return card, arrays[group], file_hash
+    return card.model_copy(update={"content": {}}), arrays[group], snapshot.hash
 
 
 class Provenance(TypedDict):

@@ -12,7 +12,7 @@ from hepsilon.arrays.types import Array
 from hepsilon.config.task import Task
 from hepsilon.data.features import FeatureSpec
 from hepsilon.data.summary import SampleSummary
-from hepsilon.efficiencies.artifact import ArtifactCard, SourceFile, versions
+from hepsilon.efficiencies.artifact import ArtifactCard, BinEdges, SourceFile, versions
 from hepsilon.efficiencies.saved import SavedArrays
 from hepsilon.errors import ArtifactError, ConfigError, InputError
 from hepsilon.histograms.entries import Entries
@@ -31,7 +31,7 @@ class BinByBinCard(ArtifactCard):
     """
 
     kind: Literal["bin-by-bin"] = "bin-by-bin"
-    edges: dict[str, tuple[tuple[float, ...], ...]]
+    edges: dict[str, tuple[BinEdges, ...]]
 
 
 class BinByBin(SavedArrays[BinByBinCard]):

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import hashlib
+from collections.abc import Iterable
+from itertools import pairwise
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
 
 from hepsilon.config.learning import ModelConfig, Recipe
 from hepsilon.config.records import Record
 from hepsilon.efficiencies.artifact import ArtifactCard
 from hepsilon.efficiencies.refinement_cards import RefinementCard, RegionCard, ResidualsCard
+from hepsilon.errors import ArtifactError
 from hepsilon.networks.architecture import Architecture
 
 __all__ = [
@@ -22,6 +28,16 @@ __all__ = [
     "PrecisionCard",
     "SelectionCard",
 ]
+
+
+MOST_NETWORKS, MOST_LAYERS, MOST_UNITS = 10_000, 100, 100_000
+"""Limits of networks that a card may describe."""
+SMALLEST_SHARE = 16
+"""Weights of neighbouring layers of full width, per weight that a network has at least."""
+
+
+def _ints(values: Iterable[Any]) -> list[int]:
+    return [value for value in values if isinstance(value, int)]
 
 
 class EpochCard(Record):
@@ -56,8 +72,14 @@ class MemberCard(Record):
         All epochs.
     """
 
-    best_epoch: int
-    history: tuple[EpochCard, ...]
+    best_epoch: Annotated[int, Field(ge=1)]
+    history: Annotated[tuple[EpochCard, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _has_best(self) -> Self:
+        if self.best_epoch > len(self.history):
+            raise ValueError(f"epoch {self.best_epoch} of {len(self.history)} cannot be the best")
+        return self
 
     @property
     def best_is_last(self) -> bool:
@@ -232,6 +254,10 @@ class ParityCard(Record):
 
     Attributes
     ----------
+    graph : str
+        SHA-256 of the graph that was compared.
+    weights : str
+        Hash of the weights that it was compared with (:attr:`NetworkCard.weights_hash`).
     runtime : str
         Package that evaluated the graph.
     version : str
@@ -244,6 +270,8 @@ class ParityCard(Record):
         Largest difference of an efficiency.
     """
 
+    graph: str
+    weights: str
     runtime: str
     version: str
     opset: int
@@ -355,6 +383,61 @@ class NetworkCard(ArtifactCard):
     onnx: ParityCard | None = None
     bfloat16: PrecisionCard | None = None
     last_layer: LastLayerCard | None = None
+
+    @model_validator(mode="after")
+    def _is_network(self) -> Self:
+        """Refuse what fits the schema, but describes no network."""
+        architecture, task, names = self.architecture, self.task, self.features.names
+        if names != task.features:
+            raise ValueError(f"expected the features {task.features}, received {names}")
+        points = len(task.passed.working_points)
+        if (architecture.level, architecture.working_points) != (task.level, points):
+            raise ValueError("architecture: expected the level and the working points of the task")
+        if not 1 <= len(self.networks) <= MOST_NETWORKS:
+            raise ValueError(f"arrays: expected 1 to {MOST_NETWORKS} networks")
+        if len(self.members) not in (0, len(self.networks)):
+            raise ValueError(f"members: expected {len(self.networks)}, as many as networks")
+        for name, value in architecture:
+            sizes = value if isinstance(value, tuple) else (value,)
+            if len(sizes) > MOST_LAYERS or any(
+                not 0 <= size <= MOST_UNITS for size in _ints(sizes)
+            ):
+                raise ValueError(
+                    f"architecture.{name}: expected at most {MOST_LAYERS} layers of {MOST_UNITS}"
+                )
+            if isinstance(value, tuple) and 0 in value:
+                raise ValueError(f"architecture.{name}: expected layers of at least 1")
+        if self.onnx is not None and self.content and self.blobs:
+            compared = self.onnx.graph, self.onnx.weights
+            if compared != (self.content.get("model.onnx"), self.weights_hash):
+                raise ValueError("model.onnx is not the graph that was compared with the weights")
+        return self
+
+    @property
+    def weights_hash(self) -> str:
+        """Hash of the weights of all networks, from those of the content of the file."""
+        hashes = [f"{k} {v}" for k, v in sorted(self.content.items()) if k.startswith("member-")]
+        return hashlib.sha256("\n".join(hashes).encode()).hexdigest()
+
+    def check_stored(self, stored: int) -> None:
+        """Refuse layers that need far more weights than are stored, before any is made.
+
+        Parameters
+        ----------
+        stored : int
+            Number of weights of one network in the file.
+
+        Raises
+        ------
+        ArtifactError
+            If no network with such layers has so few weights.
+        """
+        stacks = [value for _, value in self.architecture if isinstance(value, tuple)]
+        needed = sum(a * b for stack in stacks for a, b in pairwise(_ints(stack)))
+        if needed > SMALLEST_SHARE * stored:
+            raise ArtifactError(
+                f"the card describes layers of about {needed} weights, but {stored} are stored"
+            )
 
     @property
     def networks(self) -> tuple[str, ...]:

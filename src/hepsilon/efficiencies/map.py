@@ -19,7 +19,7 @@ from hepsilon.data.features import Feature, FeatureSpec, Multiplicity, check_cat
 from hepsilon.data.summary import check_sample
 from hepsilon.data.training_columns import TrainingColumns
 from hepsilon.data.units import edges_in_gev
-from hepsilon.efficiencies.artifact import ArtifactCard, SourceFile, versions
+from hepsilon.efficiencies.artifact import ArtifactCard, BinEdges, SourceFile, versions
 from hepsilon.efficiencies.base import N_REPLICAS, Efficiency
 from hepsilon.efficiencies.saved import SavedArrays
 from hepsilon.errors import ArtifactError, ConfigError, TrainingError
@@ -45,7 +45,7 @@ class MapCard(ArtifactCard):
     """
 
     kind: Literal["map"] = "map"
-    edges: dict[str, tuple[float, ...]]
+    edges: dict[str, BinEdges]
     unphysical: int
     n_outside: int
 
@@ -90,6 +90,9 @@ class EfficiencyMap(SavedArrays[MapCard], Efficiency):
     record, group = MapCard, "map"
 
     def _check(self) -> None:
+        binned = [f.name for f in self.features.features if f.kind != "categorical"]
+        if binned != list(self.card.edges):
+            raise ArtifactError(f"expected edges of {binned}, received {list(self.card.edges)}")
         shape = _shape(self.features, self.card.edges)
         if set(self._arrays) != {"value", "low", "high", "n_effective"}:
             raise ArtifactError(f"unknown arrays of a map: {sorted(self._arrays)}")
@@ -99,6 +102,14 @@ class EfficiencyMap(SavedArrays[MapCard], Efficiency):
             numbers = array.dtype.kind == "f" and array.shape == expected
             if not numbers or not np.isfinite(array).all():
                 raise ArtifactError(f"{name}: expected finite numbers of shape {expected}")
+        value, low, high = (self._arrays[name] for name in ("value", "low", "high"))
+        inside = (value > 0.0) & (value < 1.0) & (low >= 0.0) & (low <= high) & (high <= 1.0)
+        falling = points == 1 or bool((np.diff(value, axis=-1) <= 0.0).all())
+        if not inside.all() or not falling or (self._arrays["n_effective"] < 0.0).any():
+            raise ArtifactError(
+                "expected efficiencies in (0, 1) that fall along the working points, intervals in "
+                "[0, 1], and effective numbers that are not negative"
+            )
 
     @classmethod
     def fit(

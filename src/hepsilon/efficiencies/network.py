@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import RLock
@@ -10,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import expit, softmax
 
-from hepsilon._system.files import find_file, sha256
+from hepsilon._system.files import find_file
 from hepsilon.arrays.fields import partners_of
 from hepsilon.arrays.kernels import bins_between
 from hepsilon.arrays.types import Array, Nodes, Offsets
 from hepsilon.config.records import validate
-from hepsilon.efficiencies.artifact import read_arrays, read_card
+from hepsilon.efficiencies.artifact import identified_card, read_arrays
 from hepsilon.efficiencies.base import Efficiency
 from hepsilon.efficiencies.cards import NetworkCard
 from hepsilon.efficiencies.engines.choice import Evaluator, check, make_engine
@@ -24,9 +25,11 @@ from hepsilon.efficiencies.last_layer import LAST_LAYER, LastLayer
 from hepsilon.efficiencies.saved import Saved
 from hepsilon.efficiencies.tree_inputs import tree_inputs
 from hepsilon.efficiencies.trees import Trees
-from hepsilon.errors import ArtifactError, ConfigError, InputError
+from hepsilon.errors import ArtifactError, ConfigError, HepsilonError, InputError
 
 __all__ = ["REFINEMENT", "NetworkEfficiency", "logits_of", "to_probability"]
+
+logger = logging.getLogger("hepsilon")
 
 # Module level, so that a worker loads a model once, however many handles it unpickles.
 _ENGINES: dict[tuple[str, str, str | None, str], Evaluator] = {}
@@ -179,10 +182,11 @@ class NetworkEfficiency(Saved[NetworkCard], Efficiency):
             does not have.
         """
         check(backend, precision)
-        card = validate(NetworkCard, read_card(path), str(path), ArtifactError)
+        data, file_hash = identified_card(path)
+        card = validate(NetworkCard, data, str(path), ArtifactError)
         _check_replicas(path, card, replicas_from)
         options = backend, device, precision, replicas_from
-        return cls(str(Path(path).resolve()), sha256(path), card, *options)
+        return cls(str(Path(path).resolve()), file_hash, card, *options)
 
     @classmethod
     def opened(cls, path: str | Path, options: Options) -> NetworkEfficiency:
@@ -242,15 +246,25 @@ class NetworkEfficiency(Saved[NetworkCard], Efficiency):
         key = self.hash, self.backend, self.device, self.precision
         with _LOCK:
             if key not in _ENGINES:
-                _ENGINES[key] = make_engine(
-                    find_file(self.path, self.hash),
-                    self.card,
-                    self.hash,
-                    backend=self.backend,
-                    device=self.device,
-                    precision=self.precision,
-                )
+                _ENGINES[key] = self._started()
             return _ENGINES[key]
+
+    def _started(self) -> Evaluator:
+        """Engine of the networks; whatever a library does with a bad file is said in our words."""
+        try:
+            return make_engine(
+                find_file(self.path, self.hash),
+                self.card,
+                self.hash,
+                backend=self.backend,
+                device=self.device,
+                precision=self.precision,
+            )
+        except HepsilonError:
+            raise
+        except Exception as error:  # not as its cause: coffea would drop the chunk for an OSError
+            logger.debug("%s", self.path, exc_info=True)
+            raise ArtifactError(f"{self.path}: its networks cannot be made: {error!r}") from None
 
     def _trees(self) -> Trees:
         """Trees of the refinement, which a process reads once."""

@@ -204,6 +204,8 @@ def add_graph(efficiency: NetworkEfficiency, out: str | Path) -> NetworkEfficien
             f"efficiency; expected at most {PARITY:.0e}. It was not written"
         )
     parity = ParityCard(
+        graph=candidate.card.content[ONNX],
+        weights=candidate.card.weights_hash,
         runtime="onnxruntime",
         version=version("onnxruntime"),
         opset=OPSET,

@@ -171,7 +171,8 @@ def _quantiles(values: Array) -> tuple[Array, list[str]]:
     """Number of the bin of every value, and the names of the bins."""
     absent = is_missing(values)
     present = values[~absent]
-    edges = np.unique(np.quantile(present, np.linspace(0.0, 1.0, BINS + 1))) if len(present) else []
+    levels = np.linspace(0.0, 1.0, BINS + 1)
+    edges = np.unique(np.quantile(present, levels)) if len(present) else np.empty(0)
     distinct = np.unique(present)
     if len(distinct) <= BINS:
         number = np.searchsorted(distinct, values)

@@ -9,10 +9,13 @@ import sys
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+
 from hepsilon._system.extras import how_to_install, is_installed
 from hepsilon.arrays.types import Array, Nodes, Offsets
 from hepsilon.efficiencies.artifact import read_arrays, read_blob
 from hepsilon.efficiencies.cards import NetworkCard
+from hepsilon.efficiencies.engines.graph_check import checked_graph
 from hepsilon.efficiencies.engines.keras import Engine, on_gpu, start_backend
 from hepsilon.efficiencies.engines.onnx import (
     OnnxEngine,
@@ -217,7 +220,7 @@ def make_engine(
             f"tf2onnx are installed: hepsilon export {quoted} --format hepsilon --out {quoted}"
         )
     read_arrays(path, card, expected_hash)  # refuses a file with content that nobody knows
-    graph = read_blob(path, card, ONNX, expected_hash)
+    graph = checked_graph(read_blob(path, card, ONNX, expected_hash), path)
     if backend == "openvino":
         return OnnxEngine(openvino(graph, precision), outputs, has_edges, card.hidden)
     return OnnxEngine(onnxruntime(graph, _gpu_number(device)), outputs, has_edges, card.hidden)
@@ -248,13 +251,35 @@ def _keras_engine(
             f"{keras_backend()!r} in this process; set KERAS_BACKEND={backend} before it starts"
         )
     start_backend()
+    check_stored(path, card, expected_hash)
     architecture = card.architecture
     try:
         model = build_model(architecture, card.features, seed=None, precision=precision)
     except ConfigError as error:  # of an architecture that this process does not know
-        raise ArtifactError(f"{path}: {error}") from error
+        raise ArtifactError(f"{path}: {error}") from None
     members = read_weights(path, card, expected_hash, model)
     return Engine(model, members, device, precision, has_edges=architecture.has_edges)
+
+
+def check_stored(path: str, card: NetworkCard, expected_hash: str) -> None:
+    """Refuse an artifact whose card describes far larger networks than it holds.
+
+    Parameters
+    ----------
+    path : str
+        The artifact.
+    card : NetworkCard
+        Card of the artifact.
+    expected_hash : str
+        SHA-256 of the file when its card was read.
+
+    Raises
+    ------
+    ArtifactError
+        With the numbers of weights.
+    """
+    arrays = read_arrays(path, card, expected_hash)
+    card.check_stored(min(sum(a.size for a in arrays[name].values()) for name in card.networks))
 
 
 def read_weights(path: str, card: NetworkCard, expected_hash: str, model: Any) -> list[list[Array]]:
@@ -296,5 +321,7 @@ def read_weights(path: str, card: NetworkCard, expected_hash: str, model: Any) -
                 raise ArtifactError(
                     f"{path}: {variable} has the shape {array.shape}, expected {shape}"
                 )
+            if array.dtype.kind != "f" or not np.isfinite(array).all():
+                raise ArtifactError(f"{path}: {variable} has weights that are no finite numbers")
         members.append(weights)
     return members

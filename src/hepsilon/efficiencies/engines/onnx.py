@@ -17,7 +17,7 @@ import numpy as np
 from hepsilon._system.extras import is_installed
 from hepsilon._system.resources import threaded, usable_cpus
 from hepsilon.arrays.types import Array, Nodes, Offsets
-from hepsilon.errors import ConfigError
+from hepsilon.errors import ArtifactError, ConfigError
 from hepsilon.networks.graphs import Neighbours, neighbour_batches, row_batches
 
 __all__ = ["OnnxEngine", "bfloat16_in_hardware", "onnxruntime", "openvino"]
@@ -114,6 +114,12 @@ class OnnxEngine:
             if self._has_edges:
                 inputs["senders"] = batch.senders
             for array, found in zip(arrays, self._session(inputs, len(arrays)), strict=True):
+                expected = len(batch.index), *array.shape[1:]
+                if found.shape != expected:
+                    raise ArtifactError(
+                        f"the graph gives the shape {found.shape}, expected {expected}: it is not "
+                        "that of these networks"
+                    )
                 array[batch.index] = found
 
         for _ in threaded(run, self._batches(offsets, nodes), usable_cpus()):

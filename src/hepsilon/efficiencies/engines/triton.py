@@ -276,7 +276,8 @@ class _Session:
                 return await asyncio.wait_for(call, engine.timeout)
             except Exception as error:  # whatever a network and its libraries can do
                 if attempt == engine.retries or not self._may_pass(error):
-                    raise RemoteError(self._explain(error, attempt + 1)) from error
+                    # not as its cause: coffea would drop the chunk for an OSError
+                    raise RemoteError(self._explain(error, attempt + 1)) from None
             delay = min(FIRST_DELAY * 2.0**attempt, LONGEST_DELAY)
             await engine._sleep(delay * self._rng.uniform(0.5, 1.0))
         raise AssertionError  # the last attempt returns or raises
@@ -315,7 +316,7 @@ def _client_library(protocol: str) -> tuple[Any, tuple[type[Exception], ...]]:
         raise ConfigError(
             f"tritonclient with {protocol} is needed for a Triton server ({error}): "
             "pip install 'hepsilon[triton]'"
-        ) from error
+        ) from None
     return api, lost
 
 
