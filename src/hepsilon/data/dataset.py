@@ -14,6 +14,7 @@ from hepsilon.arrays.checks import check_finite
 from hepsilon.arrays.columns import flat
 from hepsilon.arrays.fields import field
 from hepsilon.arrays.keys import SPLIT_SALT, event_key
+from hepsilon.arrays.types import Array
 from hepsilon.config.file import Config
 from hepsilon.config.task import Task
 from hepsilon.data.events import EventChunk

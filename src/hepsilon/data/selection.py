@@ -218,7 +218,7 @@ def counted_objects(records: ak.Array, task: Task) -> Array:
     if not region:
         return kept
     outside = Failures.of(records, region, task).any(size) & kept & ~selection.undecided(size)
-    return kept & np.repeat(~_any_object(outside, offsets), np.diff(offsets))
+    return np.asarray(kept & np.repeat(~_any_object(outside, offsets), np.diff(offsets)))
 
 
 def _any_object(objects: Array, offsets: Offsets) -> Array:
