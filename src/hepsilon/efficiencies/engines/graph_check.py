@@ -19,7 +19,8 @@ Max Min Mul Neg Not Or Pow Range Reciprocal ReduceMax ReduceMin ReduceSum Relu R
 Sigmoid Sign Sin Sinh Slice Softplus Sqrt Squeeze Sub Tanh Unsqueeze
 Ceil Clip Cosh Elu Erf Expand Flatten Floor Gelu Gemm GreaterOrEqual HardSigmoid HardSwish
 GatherElements Identity LayerNormalization LeakyRelu LessOrEqual LogSoftmax Mean Mish PRelu ReduceL2
-ReduceLogSumExp ReduceMean ReduceProd ReduceSumSquare Selu Softmax Softsign Split Sum Tan Tile TopK Transpose Where
+ReduceLogSumExp ReduceMean ReduceProd ReduceSumSquare Selu Softmax Softsign Split Sum Tan Tile TopK
+Transpose Where
 """
 OPERATORS = frozenset(_NAMES.split())
 """Operators of the graphs that hepsilon makes, and others that architectures may need: functions of
