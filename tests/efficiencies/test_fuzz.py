@@ -21,10 +21,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hepsilon import ArtifactError, EfficiencyMap, HepsilonError, InputError, load
-from hepsilon.cli.cards import _card_rows
 from hepsilon.config import MapConfig
 from hepsilon.data.dataset import load_columns
 from hepsilon.data.events import EventChunk
+from hepsilon.efficiencies.card_text import card_rows
 from hepsilon.efficiencies.loading import load_correction
 from hepsilon.efficiencies.network import NetworkEfficiency
 from hepsilon.export.onnx import OPSET
@@ -170,7 +170,7 @@ def test_changed_cards_of_networks(
         efficiency = load_correction(write(folder / "changed", known_network, card))
     except HepsilonError:
         return
-    _card_rows(efficiency.card)
+    card_rows(efficiency.card)
 
 
 # cards of networks that fit the schema and describe no network
