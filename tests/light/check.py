@@ -19,7 +19,7 @@ from time import perf_counter
 from typing import Any
 
 HEAVY = (
-    *("jax", "keras", "onnx", "particle", "phasespace", "skhep_testdata", "tensorflow"),
+    *("jax", "keras", "lightgbm", "onnx", "particle", "phasespace", "skhep_testdata", "tensorflow"),
     *("tensorflow_probability", "tf2onnx", "torch"),
 )
 """What no extra has brought."""

@@ -64,3 +64,10 @@ def test_regions_whose_weights_cancel_are_left_out():
     zero = replace(new, weights=np.where(new.eps[:, 0] < 0.4, 0.0, 1.0))
     assert all(r.low >= 0.4 for r in regions(old, zero, ("a", "b")) if r.high < 1.0)
     assert not any(r.variable == MOMENTUM for r in regions(old, zero, ("a", "b")))
+
+
+def test_a_part_of_the_training_events_stands_for_all():
+    old, new = events(7), events(8)
+    all_of_them, half = regions(old, new, NAMES)[0], regions(old, new, NAMES, 0.5)[0]
+    assert half.n_training == 2 * all_of_them.n_training
+    assert half.training_error == pytest.approx(all_of_them.training_error / np.sqrt(2.0))

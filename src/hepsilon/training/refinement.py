@@ -82,8 +82,10 @@ def find(kept: Kept, sides: Sides, refine: bool, seed: int) -> Findings:
     names = input_names(task, partners=True)
     found = Findings(residuals(unseen, names, None if task.of_events else own.spec, seed))
     if task.of_events:
-        seen = unseen if folds else entries_of(kept, leading(sides[0], MOST_OBJECTS), True)
-        found = replace(found, regions=regions(seen, unseen, names))
+        first = leading(sides[0], TESTED)
+        seen = unseen if folds else entries_of(kept, first, partners=True)
+        share = first.n_events / sides[0].n_events
+        found = replace(found, regions=regions(seen, unseen, names, share))
     return _refined(kept, sides, seed, found) if refine else found
 
 

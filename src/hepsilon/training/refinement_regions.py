@@ -25,7 +25,9 @@ QUANTILES = 5
 MOMENTUM = "pt smallest"
 
 
-def regions(training: Entries, validation: Entries, names: Sequence[str]) -> tuple[RegionCard, ...]:
+def regions(
+    training: Entries, validation: Entries, names: Sequence[str], share: float = 1.0
+) -> tuple[RegionCard, ...]:
     """Sum 1/E of the events that passed, in regions of E and of the smallest pt.
 
     Parameters
@@ -36,6 +38,8 @@ def regions(training: Entries, validation: Entries, names: Sequence[str]) -> tup
         Events that the networks were not trained on.
     names : sequence of str
         Names of the inputs of the entries.
+    share : float, default 1.0
+        Share of the training events that ``training`` has; numbers and errors are those of all.
 
     Returns
     -------
@@ -43,13 +47,13 @@ def regions(training: Entries, validation: Entries, names: Sequence[str]) -> tup
         Those with events; the first one has all events.
     """
     eps = training.eps[:, 0], validation.eps[:, 0]
-    found = _in_regions("E", eps, (0.0, 1.0), training, validation)
-    found += _in_regions("E", eps, EFFICIENCIES, training, validation)
+    found = _in_regions("E", eps, (0.0, 1.0), training, validation, share)
+    found += _in_regions("E", eps, EFFICIENCIES, training, validation, share)
     if MOMENTUM in names:
         column = list(names).index(MOMENTUM)
         values = training.inputs[:, column], validation.inputs[:, column]
         edges = np.unique(np.quantile(values[0], np.linspace(0.0, 1.0, QUANTILES + 1)))
-        found += _in_regions(MOMENTUM, values, edges, training, validation)
+        found += _in_regions(MOMENTUM, values, edges, training, validation, share)
     return tuple(found)
 
 
@@ -59,6 +63,7 @@ def _in_regions(
     edges: Sequence[float] | Array,
     training: Entries,
     validation: Entries,
+    share: float,
 ) -> list[RegionCard]:
     inner = np.asarray(edges, np.float64)[1:-1]
     place = [np.searchsorted(inner, x, side="right") for x in values]
@@ -69,6 +74,7 @@ def _in_regions(
         total = float(np.sum(training.weights[old]))
         if not available > 0.0 or not total > 0.0:
             continue
+        spread = _error(training.weights[old], training.eps[old, 0])
         weights, eps = validation.weights[new], validation.eps[new, 0]
         found.append(
             RegionCard(
@@ -78,9 +84,9 @@ def _in_regions(
                 available=available,
                 expected=float(np.sum(weights * (validation.passed[new] > 0) / eps)),
                 error=_error(weights, eps),
-                training_error=_error(training.weights[old], training.eps[old, 0]) / total,
+                training_error=float(spread * np.sqrt(share) / total),
                 n_events=len(new),
-                n_training=len(old),
+                n_training=round(len(old) / share),
             )
         )
     return found
