@@ -233,17 +233,25 @@ def report(output, toy_map, gnn, toy_file):
 
 
 OBSERVABLE_KEYS = {"edges", "observed", "expected", "variance", "pull", "chi2", "ndf", "p_value"}
+OWN_ERROR = {"efficiency_variance", "efficiency_variance_of_sum", "sample_chi2", "sample_p_value"}
+OWN_ERROR |= {"covariance"}
+"""Of efficiencies that have replicas."""
 
 
 def test_report_has_the_keys_of_the_contract(report):
     assert {"task", "efficiency", "files", "versions", "model_hash"} <= set(report)
     assert list(report["efficiency"]) == ["truth", "map", "gnn", "half"]
-    for entry in report["efficiency"].values():
+    for name, entry in report["efficiency"].items():
+        own = OWN_ERROR if name in {"map", "gnn"} else set()
         assert {"expected", "observed", "pull"} <= set(entry["overall"])
+        assert ("sample_pull" in entry["overall"]) == bool(own)
+        assert {"efficiency_variance" in c for c in entry["tag_counts"]["all"].values()} == {
+            bool(own)
+        }
         wanted = {"observables", "clipped", "out_of_domain", "effective_sample_size"}
         assert wanted | {"tag_counts", "statistics_gain", "n_replicas"} <= set(entry)
         for found in entry["observables"].values():
-            assert set(found) == OBSERVABLE_KEYS
+            assert set(found) == OBSERVABLE_KEYS | own
             n = len(found["edges"]) - 1
             assert all(len(found[k]) == n for k in ("observed", "expected", "variance", "pull"))
 

@@ -237,15 +237,19 @@ class TagCount(ClosureRecord):
     Attributes
     ----------
     observed, expected, variance : float
-        Sums of weights, and the variance of their difference.
+        Sums of weights, and the variance of their difference, the efficiency's own included where
+        it is known.
     pull : float or None
         Difference in units of its error; None without variance.
+    efficiency_variance : float
+        Part of ``variance`` that is the efficiency's own; left out where that is not known.
     """
 
     observed: float
     expected: float
     variance: float
     pull: float | None
+    efficiency_variance: float | None = None
 
 
 class Entry(ClosureRecord):

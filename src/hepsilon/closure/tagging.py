@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hepsilon.closure.gain import n_replicas, statistics_gain
+from hepsilon.closure.gain import efficiency_variance, n_replicas, statistics_gain
 from hepsilon.closure.model import (
     ObservableClosure,
     Overall,
@@ -106,17 +106,21 @@ def _tag_counts(output: TaggingOutput, method: str) -> dict[str, dict[str, TagCo
         return None
     filled, binomial = output.observables[TAG_COUNTS], output.binomial[TAG_COUNTS]
 
-    def count(category: str, tags: str) -> TagCount:
+    known = method in output.efficiency_replicas
+
+    def count(category: str, number: int, tags: str) -> TagCount:
         cell = {"category": category, "tags": tags}
         observed, expected = (
             float(part_of(filled, method=m, **cell).value) for m in (DIRECT, method)
         )
-        variance = float(part_of(binomial, method=method, **cell).variance)
+        spread = float(efficiency_variance(output, method, TAG_COUNTS, category)[number])
+        variance = float(part_of(binomial, method=method, **cell).variance) + spread
         pull = pull_of(observed, expected, variance)
-        return TagCount(observed=observed, expected=expected, variance=variance, pull=pull)
+        own = {"efficiency_variance": spread} if known else {}
+        return TagCount(observed=observed, expected=expected, variance=variance, pull=pull, **own)
 
     return {
-        category: {tags: count(category, tags) for tags in filled.axes["tags"]}
+        category: {tags: count(category, i, tags) for i, tags in enumerate(filled.axes["tags"])}
         for category in filled.axes["category"]
     }
 
