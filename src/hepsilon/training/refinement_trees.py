@@ -237,7 +237,7 @@ def _add(table: dict[str, list[Any]], node: dict[str, Any]) -> int:
     """Append a node and all behind it; its number."""
     number = len(table["feature"])
     inner = "split_feature" in node
-    row = {"feature": -1, "threshold": 0.0, "left": -1, "right": -1, "value": 0.0}
+    row: dict[str, Any] = {"feature": -1, "threshold": 0.0, "left": -1, "right": -1, "value": 0.0}
     if inner:
         row |= {"feature": node["split_feature"], "threshold": _below(node["threshold"])}
     else:
