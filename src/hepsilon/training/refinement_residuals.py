@@ -170,15 +170,14 @@ def _bins(
 def _quantiles(values: Array) -> tuple[Array, list[str]]:
     """Number of the bin of every value, and the names of the bins."""
     absent = is_missing(values)
-    present = values[~absent]
-    levels = np.linspace(0.0, 1.0, BINS + 1)
-    edges = np.unique(np.quantile(present, levels)) if len(present) else np.empty(0)
-    distinct = np.unique(present)
+    distinct = np.unique(values[~absent])
     if len(distinct) <= BINS:
         number = np.searchsorted(distinct, values)
         texts = [f"{value:.4g}" for value in distinct]
     else:
-        number = np.searchsorted(np.asarray(edges)[1:-1], values, side="right")
+        shares = np.linspace(0.0, 1.0, BINS + 1)
+        edges: Array = np.unique(np.quantile(values[~absent], shares))
+        number = np.searchsorted(edges[1:-1], values, side="right")
         texts = [f"{a:.4g} to {b:.4g}" for a, b in pairwise(edges)]
     return np.where(absent, len(texts), number), [*texts, "missing"]
 
