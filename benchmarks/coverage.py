@@ -78,6 +78,11 @@ def sums(values: Any, group: Any) -> Any:
     return found.reshape(size, *values.shape[1:])
 
 
+def six_digits(values: Any) -> list[float]:
+    """Numbers as they are written."""
+    return [float(f"{value:.6g}") for value in values]
+
+
 def measured(efficiency: Any, samples: dict[str, Any]) -> dict[str, Any]:
     """Predicted sums and their standard deviations in all bins of all samples."""
     found: dict[str, Any] = {}
@@ -86,8 +91,8 @@ def measured(efficiency: Any, samples: dict[str, Any]) -> dict[str, Any]:
         eps, drawn = (ak.to_numpy(ak.flatten(x)) for x in (answer.eps, answer.replicas))
         found[name] = {
             kind: {
-                "value": sums(eps, group).tolist(),
-                "error": sums(drawn, group).std(axis=-1, ddof=1).tolist(),
+                "value": six_digits(sums(eps, group)),
+                "error": six_digits(sums(drawn, group).std(axis=-1, ddof=1)),
             }
             for kind, group in groups.items()
         }
