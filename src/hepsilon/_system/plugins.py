@@ -59,7 +59,7 @@ class Plugin:
         except Exception as error:  # whatever the import of that package raises
             raise kind(
                 f"{place}the entry point {_described(point)} cannot be imported: {error!r}"
-            ) from error
+            ) from None  # coffea would take an error of a file behind it for a damaged file
 
     def __str__(self) -> str:
         """The entry points, as their packages have them."""

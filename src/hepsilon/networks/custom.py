@@ -224,7 +224,7 @@ def custom_logits(custom: Custom, inputs: NetworkInputs, seed: int | None) -> An
         raise ConfigError(
             f"the architecture {custom.name!r} ({own.place}) cannot be built with "
             f"{dict(custom.parameters)}: {error!r}"
-        ) from error
+        ) from None  # coffea would take an error of a file behind it for a damaged file
     shape = getattr(logits, "shape", None)
     if shape is None or tuple(shape) != (None, inputs.outputs):
         raise ConfigError(

@@ -165,9 +165,9 @@ def test_shapes_are_few_for_any_number_of_events(engine, monkeypatch):
     """Every shape is one XLA compilation."""
     shapes = set()
 
-    def spy(graph, members):
+    def spy(graph, members, call):
         shapes.add((len(graph.x), len(graph.receivers)))
-        return np.zeros((len(graph.x), 1))
+        return [[np.zeros((len(graph.x), 1))]]
 
     monkeypatch.setattr(engine, "_run", spy)
     rng = np.random.default_rng(1)
@@ -233,9 +233,9 @@ def test_shapes_of_rows_are_few_too(monkeypatch):
     model = prepare(SMALL.model_copy(update={"blocks": ()}))
     engine, shapes = Engine(model), set()
 
-    def spy(graph, members):
+    def spy(graph, members, call):
         shapes.add((len(graph.x), len(graph.receivers)))
-        return np.zeros((len(graph.x), 1))
+        return [[np.zeros((len(graph.x), 1))]]
 
     monkeypatch.setattr(engine, "_run", spy)
     for size in (*range(1, 300, 7), 1000, 5000, 20_000, 70_000):
