@@ -23,6 +23,7 @@ from hepsilon.data.layout import Layout
 from hepsilon.data.missing import MISSING
 from hepsilon.data.numbers import event_mask
 from hepsilon.data.units import is_angle, is_momentum
+from hepsilon.efficiencies.factorised import with_axes
 from tests.helpers.field import events, flat, write_tree
 
 
@@ -153,6 +154,24 @@ def test_they_are_features_of_every_object(tmp_path: Path, kind: str, level: str
         assert found.passed.sum() == counts[columns["HLT_x"]].sum()
 
 
+def test_missing_momenta_say_nothing_of_the_unit(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    columns = sample()
+    columns["Muon"] = columns["Muon"][:, :0]
+    columns["Muon"] = ak.concatenate([columns["Muon"][:5], sample()["Muon"][5:]])
+    read_columns([write(tmp_path, "tree", columns)], Config(task=task()))
+    assert "half of the objects" not in caplog.text
+
+
+def test_a_factorised_map_reads_its_axes_alone() -> None:
+    own = task(level="event", passed=Passed(field="HLT_x"))
+    axes = {"pt": {"edges": [20.0, 60.0, 1e4]}}
+    config = Config.model_validate({"task": own, "map": {"axes": axes}})
+    found = Task.model_validate(with_axes(config).task.model_dump())
+    assert (found.features, found.missing) == (("pt",), {})
+
+
 def test_momenta_are_converted_and_missing_ones_stay(tmp_path: Path) -> None:
     path = write(tmp_path, "tree", sample(1000.0))
     found = read_columns([path], Config(task=task(unit="MeV")))
@@ -274,12 +293,9 @@ def test_events_of_any_schema_answer(
     np.testing.assert_array_equal(ak.flatten(found.eps), ak.flatten(expected))
 
 
-@pytest.mark.parametrize("schema", [NanoAODSchema, BaseSchema], ids=["nanoaod", "base"])
-def test_a_graph_of_dask_reads_the_lists(
-    efficiency: EfficiencyMap, nanoaod_path: Path, schema: Any
-) -> None:
+def test_a_graph_of_dask_reads_the_lists(efficiency: EfficiencyMap, nanoaod_path: Path) -> None:
     dak = pytest.importorskip("dask_awkward")
-    given = events_of(nanoaod_path, schema, "dask")
+    given = events_of(nanoaod_path, NanoAODSchema, "dask")
     found = dak.map_partitions(lambda chunk: efficiency.evaluate(chunk).eps, given)
     (columns,) = dak.report_necessary_columns(found).values()
     assert {"Muon_pt", "Jet_pt", "Jet_eta", "PV_npvs"} <= set(columns)

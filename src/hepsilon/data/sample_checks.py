@@ -11,6 +11,7 @@ from hepsilon.arrays.repeats import repeats_text
 from hepsilon.arrays.types import Array
 from hepsilon.config.file import Config
 from hepsilon.config.task import Task
+from hepsilon.data.missing import is_missing
 from hepsilon.data.training_columns import BLOCK_OBJECTS, FileResponse, TrainingColumns
 from hepsilon.data.units import is_momentum
 from hepsilon.errors import InputError
@@ -65,7 +66,10 @@ def _warn_of_unit(columns: TrainingColumns, task: Task) -> None:
     sample = columns.nodes[:BLOCK_OBJECTS]
     for number, name in enumerate(task.features):
         if is_momentum(name) and not name.endswith("mass"):
-            typical = float(np.median(np.abs(sample[:, number])))
+            values = sample[~is_missing(sample[:, number]), number]
+            if not len(values):
+                continue  # a feature that is always missing is refused elsewhere
+            typical = float(np.median(np.abs(values)))
             low, high = TYPICAL_MOMENTUM
             if not low <= typical <= high:
                 other = "MeV" if typical > high else "GeV"

@@ -61,7 +61,9 @@ def with_axes(config: Config) -> Config:
         Configuration to read the columns of :meth:`FactorisedMap.fit` with.
     """
     axes = config.map if "map" in config.model_fields_set else track_axes(config.task.unit)
-    task = config.task.model_copy(update={"features": tuple(axes.axes), "categorical": {}})
+    missing = {name: own for name, own in config.task.missing.items() if name in axes.axes}
+    update = {"features": tuple(axes.axes), "categorical": {}, "missing": missing}
+    task = config.task.model_copy(update=update)
     return config.model_copy(update={"task": task, "map": axes})
 
 
