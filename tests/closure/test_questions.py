@@ -144,3 +144,8 @@ def test_report_says_which_architectures_were_compared(toy_map, toy_file):
     other = report.model_copy(update={"compared": {"net": "mlp 0.4429, <gnn> 0.4282 (kept)"}})
     text = "net was chosen by its validation loss: mlp 0.4429, &lt;gnn&gt; 0.4282 (kept)"
     assert text in page(other)
+    assert report.found_in_training == {}
+    found = {"net": ["residuals: nothing significant", "E 0 to <1>: expected / available 0.99"]}
+    shown = page(report.model_copy(update={"found_in_training": found}))
+    assert "Found in training</h2>" in shown
+    assert "net: E 0 to &lt;1&gt;: expected / available 0.99" in shown
