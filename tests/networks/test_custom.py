@@ -74,7 +74,7 @@ def test_parameters_are_data_with_defaults() -> None:
 @pytest.mark.parametrize(
     ("model", "text"),
     [
-        ({"parameters": {"width_": 3}}, "has no such parameter; did you mean 'width'"),
+        ({"parameters": {"widths": 3}}, "has no such parameter; did you mean 'width'"),
         ({"parameters": {"width": 3.0}}, r"type int, like 6, received 3\.0"),
         ({"parameters": {"width": True}}, "type int, like 6, received True"),
         ({"parameters": {"activation": 1}}, "type str, like 'silu', received 1"),
