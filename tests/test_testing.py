@@ -18,8 +18,8 @@ import hepsilon.testing
 from hepsilon import Efficiency, FieldEfficiency, HepsilonError, InputError, Task
 from hepsilon.config import Cut, Passed
 from hepsilon.data.features import Feature, FeatureSpec, Multiplicity
-from hepsilon.efficiencies.base import Evaluation, SupportsEvaluation
 from hepsilon.efficiencies.network import NetworkEfficiency
+from hepsilon.efficiencies.protocol import Evaluation, SupportsEvaluation
 from hepsilon.testing import CONTRACTS, ContractError, check_efficiency
 from tests.helpers.toys import half, random_jets
 from tests.helpers.track_toys import random_tracks

@@ -20,7 +20,7 @@ from hepsilon.arrays.columns import offsets_of
 from hepsilon.arrays.types import Array
 from hepsilon.config.task import Task
 from hepsilon.data.features import FeatureSpec
-from hepsilon.efficiencies.base import SupportsEfficiency
+from hepsilon.efficiencies.protocol import SupportsEfficiency
 from hepsilon.errors import HepsilonError, InputError, OutOfDomainWarning
 
 __all__ = ["CONTRACTS", "ContractError", "check_efficiency"]
@@ -40,7 +40,7 @@ def check_efficiency(
 
     In the manner of scikit-learn's ``check_estimator``. A plain function of the records is checked
     as one; of what has ``evaluate``, its replicas and its domain are checked, too (see
-    :class:`hepsilon.efficiencies.base.SupportsEvaluation`). The contracts, by name:
+    :class:`hepsilon.efficiencies.protocol.SupportsEvaluation`). The contracts, by name:
 
     shape
         One number for each object, jagged like the records, or one for each event; several working

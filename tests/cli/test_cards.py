@@ -13,7 +13,8 @@ from hepsilon.cli import parser
 from hepsilon.cli.cards import findings_tables, importance_table, selection_table
 from hepsilon.cli.output import judged, say, table
 from hepsilon.closure.questions import compared, found_in_training
-from hepsilon.efficiencies.artifact import SourceFile, read_arrays, write_artifact
+from hepsilon.efficiencies.artifact import read_arrays, write_artifact
+from hepsilon.efficiencies.card import SourceFile
 from hepsilon.efficiencies.card_text import card_rows
 from hepsilon.efficiencies.cards import CandidateCard, ImportanceCard, LossCard, SelectionCard
 from hepsilon.efficiencies.refinement_cards import (

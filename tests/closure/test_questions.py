@@ -13,7 +13,7 @@ from hepsilon import EfficiencyMap, Task
 from hepsilon.closure import closure_report, run_closure
 from hepsilon.closure.questions import differences, task_differences, trained_on, warnings_of
 from hepsilon.config import Cut, Fiducial, Passed
-from hepsilon.efficiencies.artifact import SourceFile
+from hepsilon.efficiencies.card import SourceFile
 from hepsilon.histograms import JET_OBSERVABLES
 from hepsilon.report.page import page
 from hepsilon.simulation import write_jets

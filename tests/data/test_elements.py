@@ -307,7 +307,7 @@ def test_a_graph_of_dask_reads_the_lists(efficiency: EfficiencyMap, nanoaod_path
 
 
 def test_a_missing_angle_is_a_case_of_its_own() -> None:
-    from hepsilon.networks.layers import FeatureEncoder
+    from hepsilon.networks.feature_layers import FeatureEncoder
 
     angle = Feature(name="Muon_phi[0]", kind="angle", missing=("nan",), missing_share=0.2)
     x = np.array([[0.5], [MISSING], [-3.0]], np.float32)

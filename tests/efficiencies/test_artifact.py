@@ -20,15 +20,13 @@ from hepsilon.data.features import Feature, FeatureSpec
 from hepsilon.data.identity import file_identity
 from hepsilon.efficiencies import packing
 from hepsilon.efficiencies.artifact import (
-    ArtifactCard,
-    SourceFile,
     identified_card,
     read_arrays,
     read_blob,
     read_card,
-    versions,
     write_artifact,
 )
+from hepsilon.efficiencies.card import ArtifactCard, SourceFile, versions
 from hepsilon.efficiencies.packing import LIMITS, Limits
 from hepsilon.errors import HepsilonError
 

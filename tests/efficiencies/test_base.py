@@ -13,7 +13,7 @@ from hepsilon import DomainError, Efficiency, FieldEfficiency, InputError, OutOf
 from hepsilon.arrays.checks import checked
 from hepsilon.config import Passed
 from hepsilon.data.features import Feature, FeatureSpec
-from hepsilon.efficiencies.base import SupportsEfficiency
+from hepsilon.efficiencies.protocol import SupportsEfficiency
 from tests.helpers import strategies as sts
 from tests.helpers.toys import rows
 

@@ -16,8 +16,8 @@ import hepsilon.efficiencies.kinds
 from hepsilon import ArtifactError, Efficiency, EfficiencyMap, load, load_correction
 from hepsilon.arrays.types import Array
 from hepsilon.efficiencies import kinds
-from hepsilon.efficiencies.artifact import ArtifactCard, versions
 from hepsilon.efficiencies.bin_by_bin import BinByBin
+from hepsilon.efficiencies.card import ArtifactCard, versions
 from hepsilon.efficiencies.kinds import Options, register_kind
 from hepsilon.efficiencies.network import NetworkEfficiency
 from hepsilon.efficiencies.saved import Saved, SavedArrays

@@ -26,7 +26,8 @@ from hepsilon.config import BinAxis, MapConfig, Passed
 from hepsilon.data.features import feature_matrix
 from hepsilon.data.selection import passed
 from hepsilon.data.training_columns import TrainingColumns
-from hepsilon.efficiencies.artifact import SourceFile, write_artifact
+from hepsilon.efficiencies.artifact import write_artifact
+from hepsilon.efficiencies.card import SourceFile
 from hepsilon.plotting import plot_map
 from tests.helpers import strategies as sts
 from tests.helpers.toys import rows

@@ -26,6 +26,7 @@ HEAVY = (
 
 KERAS_LAYERS = (
     "event_layers",
+    "feature_layers",
     "fusion",
     "last_layer",
     "layers",

@@ -12,9 +12,9 @@ keras = pytest.importorskip("keras")
 
 from keras import ops  # noqa: E402
 
+from hepsilon.networks.feature_layers import FeatureEncoder  # noqa: E402
 from hepsilon.networks.graphs import gather  # noqa: E402
 from hepsilon.networks.layers import (  # noqa: E402
-    FeatureEncoder,
     FirstPairLayer,
     GNBlock,
     Initializers,

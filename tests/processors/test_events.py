@@ -9,7 +9,7 @@ import pytest
 from hepsilon import ConfigError, InputError, truth_tag_weight
 from hepsilon.closure import run_closure
 from hepsilon.config import Cut, InputConfig
-from hepsilon.efficiencies.base import Evaluation
+from hepsilon.efficiencies.protocol import Evaluation
 from hepsilon.histograms import JET_OBSERVABLES
 from hepsilon.histograms.methods import ALL
 from hepsilon.processors import TruthTagging, bernoulli_divergence, collection

@@ -13,7 +13,8 @@ from hepsilon.arrays.keys import fold_numbers, key_uniform
 from hepsilon.config import Config, ModelConfig
 from hepsilon.data.dataset import read_columns
 from hepsilon.data.summary import summarise
-from hepsilon.efficiencies.artifact import SourceFile, read_arrays
+from hepsilon.efficiencies.artifact import read_arrays
+from hepsilon.efficiencies.card import SourceFile
 from hepsilon.efficiencies.cards import EpochCard, MemberCard
 from hepsilon.efficiencies.engines.keras import Engine
 from hepsilon.efficiencies.network import NetworkEfficiency

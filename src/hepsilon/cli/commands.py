@@ -183,7 +183,7 @@ def make_map(args: argparse.Namespace) -> Any:
 
 def _source_files(args: argparse.Namespace) -> tuple[Any, ...]:
     """Files of a sample, as they are noted in the card."""
-    from hepsilon.efficiencies.artifact import SourceFile
+    from hepsilon.efficiencies.card import SourceFile
 
     return SourceFile.of_all(args.files, content_hash=args.hash_files)
 

@@ -26,7 +26,7 @@ from hepsilon.closure.parts import (
 )
 from hepsilon.closure.statistic import compare_inversion
 from hepsilon.config.task import Task
-from hepsilon.efficiencies.artifact import provenance
+from hepsilon.efficiencies.card import provenance
 from hepsilon.histograms.methods import ALL, GENERATED, SELECTED, TRUTH, one_method
 from hepsilon.processors.efficiency_inversion import Correction
 from hepsilon.processors.outputs import CorrectionMethod, InversionOutput

@@ -8,7 +8,7 @@ from typing import Any
 
 from hepsilon.config.task import Cut, Fiducial, Task
 from hepsilon.data.sources import Files, Source
-from hepsilon.efficiencies.artifact import SourceFile
+from hepsilon.efficiencies.card import SourceFile
 from hepsilon.errors import InputError
 
 __all__ = [

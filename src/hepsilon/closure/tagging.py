@@ -25,7 +25,7 @@ from hepsilon.closure.parts import (
 )
 from hepsilon.closure.statistic import compare
 from hepsilon.config.task import Task
-from hepsilon.efficiencies.artifact import provenance
+from hepsilon.efficiencies.card import provenance
 from hepsilon.histograms.methods import ALL, DIRECT, TAG_COUNTS, TRUTH, part_of
 from hepsilon.processors.efficiency_inversion import Correction
 from hepsilon.processors.outputs import Histogram, TaggingOutput

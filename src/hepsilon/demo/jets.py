@@ -23,9 +23,10 @@ from hepsilon.config.task import Cut, Passed, Task
 from hepsilon.data.dataset import read_columns
 from hepsilon.demo.samples import sample_path
 from hepsilon.demo.tracks import track_reports
-from hepsilon.efficiencies.base import Efficiency, SupportsEfficiency
+from hepsilon.efficiencies.base import Efficiency
 from hepsilon.efficiencies.map import EfficiencyMap
 from hepsilon.efficiencies.network import NetworkEfficiency
+from hepsilon.efficiencies.protocol import SupportsEfficiency
 from hepsilon.errors import InputError
 from hepsilon.plotting.models import plot_history, plot_map, plot_simulated_efficiency
 from hepsilon.plotting.style import save_figure

@@ -12,7 +12,7 @@ from hepsilon.arrays.types import Array
 from hepsilon.config.task import Task
 from hepsilon.data.features import FeatureSpec
 from hepsilon.data.summary import SampleSummary
-from hepsilon.efficiencies.artifact import ArtifactCard, BinEdges, SourceFile, versions
+from hepsilon.efficiencies.card import ArtifactCard, BinEdges, SourceFile, versions
 from hepsilon.efficiencies.saved import SavedArrays
 from hepsilon.errors import ArtifactError, ConfigError, InputError
 from hepsilon.histograms.entries import Entries

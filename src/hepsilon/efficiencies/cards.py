@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from hepsilon.config.learning import ModelConfig, Recipe
 from hepsilon.config.records import Record
-from hepsilon.efficiencies.artifact import ArtifactCard
+from hepsilon.efficiencies.card import ArtifactCard
 from hepsilon.efficiencies.refinement_cards import RefinementCard, RegionCard, ResidualsCard
 from hepsilon.errors import ArtifactError
 from hepsilon.networks.architecture import Architecture

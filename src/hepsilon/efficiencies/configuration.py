@@ -7,7 +7,7 @@ from typing import Any
 from hepsilon.config.file import Branch, Config, InputConfig
 from hepsilon.config.task import Task
 from hepsilon.data.units import IN_GEV, is_momentum
-from hepsilon.efficiencies.artifact import ArtifactCard
+from hepsilon.efficiencies.card import ArtifactCard
 from hepsilon.errors import ConfigError
 
 __all__ = ["config_of_card"]

@@ -15,8 +15,8 @@ from hepsilon.data.features import Feature, FeatureSpec
 from hepsilon.data.summary import check_sample
 from hepsilon.data.training_columns import TrainingColumns
 from hepsilon.data.units import IN_GEV, Unit, edges_in_gev
-from hepsilon.efficiencies.artifact import ArtifactCard, SourceFile, versions
 from hepsilon.efficiencies.base import Efficiency
+from hepsilon.efficiencies.card import ArtifactCard, SourceFile, versions
 from hepsilon.efficiencies.map import check_axes
 from hepsilon.efficiencies.saved import SavedArrays
 from hepsilon.errors import ArtifactError, ConfigError

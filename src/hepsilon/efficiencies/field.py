@@ -11,8 +11,8 @@ from hepsilon.arrays.checks import checked
 from hepsilon.arrays.columns import offsets_of, shortened, unflatten
 from hepsilon.config.file import InputConfig
 from hepsilon.config.task import Task
-from hepsilon.efficiencies.base import Evaluation, OutOfDomain, check_policy
 from hepsilon.efficiencies.inputs import Given, given_objects
+from hepsilon.efficiencies.protocol import Evaluation, OutOfDomain, check_policy
 from hepsilon.errors import InputError
 
 __all__ = ["FieldEfficiency"]
@@ -21,7 +21,7 @@ __all__ = ["FieldEfficiency"]
 class FieldEfficiency:
     """A field of the records taken as efficiency of each object, such as the simulated truth.
 
-    It keeps to :class:`hepsilon.efficiencies.base.SupportsEvaluation`: everything is in its
+    It keeps to :class:`hepsilon.efficiencies.protocol.SupportsEvaluation`: everything is in its
     domain, and it has no replicas.
 
     Parameters

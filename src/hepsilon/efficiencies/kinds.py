@@ -95,7 +95,7 @@ def register_kind(kind: str) -> Callable[[ClassT], ClassT]:
     >>> from typing import Literal
     >>> import numpy as np
     >>> from hepsilon import Efficiency
-    >>> from hepsilon.efficiencies.artifact import ArtifactCard
+    >>> from hepsilon.efficiencies.card import ArtifactCard
     >>> from hepsilon.efficiencies.kinds import register_kind
     >>> from hepsilon.efficiencies.saved import SavedArrays
     >>> class FlatCard(ArtifactCard):

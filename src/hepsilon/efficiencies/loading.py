@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from hepsilon.efficiencies.artifact import read_card
-from hepsilon.efficiencies.base import Efficiency, SupportsEfficiency
+from hepsilon.efficiencies.base import Efficiency
 from hepsilon.efficiencies.kinds import PRECISION_BOUND, Options, class_of_kind
+from hepsilon.efficiencies.protocol import SupportsEfficiency
 from hepsilon.errors import ArtifactError
 
 if TYPE_CHECKING:

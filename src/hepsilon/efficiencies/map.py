@@ -19,8 +19,8 @@ from hepsilon.data.features import Feature, FeatureSpec, Multiplicity, check_cat
 from hepsilon.data.summary import check_sample
 from hepsilon.data.training_columns import TrainingColumns
 from hepsilon.data.units import edges_in_gev
-from hepsilon.efficiencies.artifact import ArtifactCard, BinEdges, SourceFile, versions
 from hepsilon.efficiencies.base import N_REPLICAS, Efficiency
+from hepsilon.efficiencies.card import ArtifactCard, BinEdges, SourceFile, versions
 from hepsilon.efficiencies.saved import SavedArrays
 from hepsilon.errors import ArtifactError, ConfigError, TrainingError
 

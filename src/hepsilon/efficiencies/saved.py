@@ -11,7 +11,8 @@ from hepsilon.arrays.types import Array
 from hepsilon.config.file import Config, InputConfig
 from hepsilon.config.task import Task
 from hepsilon.data.features import FeatureSpec
-from hepsilon.efficiencies.artifact import ArtifactCard, read_artifact, write_artifact
+from hepsilon.efficiencies.artifact import read_artifact, write_artifact
+from hepsilon.efficiencies.card import ArtifactCard
 from hepsilon.efficiencies.kinds import Options
 
 __all__ = ["Saved", "SavedArrays"]

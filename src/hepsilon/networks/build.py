@@ -56,6 +56,7 @@ def build_model(
     import keras
 
     from hepsilon.networks import layers
+    from hepsilon.networks.feature_layers import FeatureEncoder
 
     if not architecture.scales:
         spec = spec.unscaled()
@@ -75,7 +76,7 @@ def build_model(
         logit = _head(architecture, init, _event(architecture, spec, tracks))
     else:
         repeated = spec.repeated(architecture.objects or 1)
-        encoder = layers.FeatureEncoder(repeated, architecture.periodic_angles, name="features")
+        encoder = FeatureEncoder(repeated, architecture.periodic_angles, name="features")
         logit = _head(architecture, init, encoder(x))
     inputs = {"x": x, "receivers": receivers, "senders": senders}
     if neighbours:
@@ -191,6 +192,7 @@ def _graph(
 
     from hepsilon.networks import layers
     from hepsilon.networks import track_layers as tracks
+    from hepsilon.networks.feature_layers import FeatureEncoder
 
     if architecture.harmonics:
         options = architecture.harmonics, architecture.polar, architecture.bendings
@@ -198,7 +200,7 @@ def _graph(
         encoded = keras.layers.Concatenate(name="encoded")([plain, waves])
         names: tuple[str, ...] = ("eta", "phi")
     else:
-        encoded = layers.FeatureEncoder(spec, architecture.periodic_angles, name="features")(x)
+        encoded = FeatureEncoder(spec, architecture.periodic_angles, name="features")(x)
         angles, names = x, spec.names
     pair = None
     if architecture.pair_features:

@@ -92,7 +92,7 @@ class NetworkInputs:
 
         A tensor (rows, inputs); of several objects in a row one after the other.
         """
-        from hepsilon.networks.layers import FeatureEncoder
+        from hepsilon.networks.feature_layers import FeatureEncoder
 
         repeated = self.features.repeated(self.objects or 1)
         return FeatureEncoder(repeated, True, name="features")(self.x)

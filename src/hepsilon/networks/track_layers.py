@@ -12,11 +12,10 @@ from keras import ops
 
 from hepsilon.data.features import FeatureSpec
 from hepsilon.errors import ConfigError
+from hepsilon.networks.feature_layers import encoded, periodic
 from hepsilon.networks.layers import (
     Initializers,
     at_senders,
-    encoded,
-    periodic,
     run,
     separation,
     sum_over_partners,

@@ -25,8 +25,9 @@ from hepsilon.data.objects import collection
 from hepsilon.data.parts import Part, Skipped, Wanted, split_files
 from hepsilon.data.reading import read_events
 from hepsilon.data.sources import Files, Source, find_sources
-from hepsilon.efficiencies.base import Efficiency, Evaluation
+from hepsilon.efficiencies.base import Efficiency
 from hepsilon.efficiencies.inputs import kept_records
+from hepsilon.efficiencies.protocol import Evaluation
 from hepsilon.errors import ConfigError, InputError
 from hepsilon.processors.friend_files import ENDINGS, Columns, FriendFile, friend_file
 from hepsilon.weights.condition_text import parse_condition

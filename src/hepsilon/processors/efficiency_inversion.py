@@ -21,9 +21,9 @@ from hepsilon.data.objects import collection
 from hepsilon.data.parts import Wanted
 from hepsilon.data.selection import inside_fiducial, ordered, passed, select
 from hepsilon.data.units import in_gev
-from hepsilon.efficiencies.base import SupportsEfficiency, SupportsEvaluation
 from hepsilon.efficiencies.bin_by_bin import BinByBin
 from hepsilon.efficiencies.network import NetworkEfficiency
+from hepsilon.efficiencies.protocol import SupportsEfficiency, SupportsEvaluation
 from hepsilon.errors import ConfigError
 from hepsilon.histograms.entries import Entries
 from hepsilon.histograms.methods import GENERATED, SELECTED, TRUTH

@@ -23,8 +23,8 @@ from hepsilon.data.numbers import metadata
 from hepsilon.data.parts import Wanted
 from hepsilon.data.selection import passed, select
 from hepsilon.data.units import in_gev
-from hepsilon.efficiencies.base import SupportsEfficiency, SupportsEvaluation
 from hepsilon.efficiencies.field import FieldEfficiency
+from hepsilon.efficiencies.protocol import SupportsEfficiency, SupportsEvaluation
 from hepsilon.errors import ConfigError, InputError
 from hepsilon.histograms.categories import CategorisedEntries, category_names, fill_rows
 from hepsilon.histograms.entries import Entries

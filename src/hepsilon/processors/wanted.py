@@ -13,8 +13,8 @@ from hepsilon.config.task import Task
 from hepsilon.data.features import FeatureSpec
 from hepsilon.data.layout import Layout
 from hepsilon.data.parts import Wanted
-from hepsilon.efficiencies.base import SupportsEfficiency
 from hepsilon.efficiencies.field import FieldEfficiency
+from hepsilon.efficiencies.protocol import SupportsEfficiency
 from hepsilon.errors import InputError
 
 __all__ = ["explained", "wanted_columns", "wanted_fields"]

@@ -20,8 +20,9 @@ from hepsilon.data.features import fit_features
 from hepsilon.data.sources import Files, find_sources
 from hepsilon.data.summary import SampleSummary, check_sample, check_weights, summarise
 from hepsilon.data.training_columns import TrainingColumns
-from hepsilon.efficiencies.artifact import SourceFile, versions, write_artifact
+from hepsilon.efficiencies.artifact import write_artifact
 from hepsilon.efficiencies.artifact_edits import SAMPLE
+from hepsilon.efficiencies.card import SourceFile, versions
 from hepsilon.efficiencies.cards import (
     EpochCard,
     ImportanceCard,
