@@ -57,7 +57,7 @@ def features_of(logit: Any) -> Any | None:
     if isinstance(layer, ProductEfficiency | Gate):
         return layer.output[1]
     if isinstance(layer, EventProduct):
-        nodes, *edges = layer.input  # graphs of neighbours have senders only
+        nodes, *edges = layer.input  # Keras leaves out receivers that are None
         receivers, senders = edges if len(edges) == 2 else (None, *edges)
         hidden = features_of(nodes)
         if hidden is None or nodes.shape[-1] != 1:
