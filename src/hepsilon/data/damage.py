@@ -78,16 +78,18 @@ class Damages:
     def error(self, place: str) -> InputError:
         """The error that names every field."""
         each = [f"{name}: {bad} of {size} values" for name, (bad, size) in self.counts.items()]
-        elements = [name for name in self.counts if split_element(name)[1] is not None]
-        lacking = (
-            f'; where an event has no such object, declare it by missing = {{ "{elements[0]}" = '
-            f'["nan"] }} under [task], or select events: event_selection = [{{ field = '
-            f'"{elements[0]}", min = ... }}]'
-        )
-        return InputError(
+        text = (
             f"{place}: numbers are NaN, infinite or missing in {', '.join(each)}; mend the file, "
-            'or skip these events by damaged = "skip" under [input]' + (lacking if elements else "")
+            'or skip these events by damaged = "skip" under [input]'
         )
+        for name in self.counts:
+            if split_element(name)[1] is not None:
+                text += (
+                    "; where an event has no such object, declare it by missing = "
+                    f'{{ "{name}" = ["nan"] }} under [task], or select events by a cut on {name}'
+                )
+                break
+        return InputError(text)
 
 
 def inputs_here(name: str, names: frozenset[str]) -> list[str]:
