@@ -15,7 +15,9 @@ from typing import Any
 import pytest
 
 import hepsilon
+from hepsilon.arrays.fields import GROUPS
 from hepsilon.cli.parser import build_parser
+from hepsilon.config import architectures
 from hepsilon.efficiencies.kinds import ENTRY_POINTS
 
 ROOT = Path(__file__).parents[1]
@@ -124,7 +126,8 @@ def test_names_exist(page: Path) -> None:
     names = set(re.findall(r"(?<![\w./-])hepsilon(?:\.[A-Za-z_]\w*)+", text))
     for block in blocks(text, "python"):
         names |= set(imported(block))
-    for name in sorted(names - {ENTRY_POINTS}):  # a group of names, and none itself
+    groups = {ENTRY_POINTS, architectures.ENTRY_POINTS, *GROUPS}  # of names, and none themselves
+    for name in sorted(names - groups):
         assert resolve(name) is not None, name
 
 
