@@ -35,12 +35,16 @@ class EpochCard(Record):
         Loss per event on the validation events.
     seconds : float
         Duration, s.
+    error : float
+        Statistical error of the difference of the validation loss to that of the epoch that was
+        kept before; zero for the first epoch.
     """
 
     epoch: int
     loss: float
     validation_loss: float
     seconds: float
+    error: float = 0.0
 
 
 class MemberCard(Record):
@@ -258,6 +262,8 @@ class NetworkCard(ArtifactCard):
         Comparison that chose the architecture; None where the configuration named it.
     importance : tuple of ImportanceCard
         Importance of every feature, from the largest.
+    capacity : str or None
+        What the size of the sample has changed in the training, and why; None if nothing.
     onnx : ParityCard or None
         Agreement of ``model.onnx``; None where the artifact has none.
     bfloat16 : PrecisionCard or None
@@ -273,6 +279,7 @@ class NetworkCard(ArtifactCard):
     out_of_fold: LossCard | None = None
     selection: SelectionCard | None = None
     importance: tuple[ImportanceCard, ...] = ()
+    capacity: str | None = None
     onnx: ParityCard | None = None
     bfloat16: PrecisionCard | None = None
 

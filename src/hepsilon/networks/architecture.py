@@ -53,6 +53,9 @@ class Architecture(Record):
         those that its factors get; empty for the plain product.
     scales : bool
         Whether features with long tails enter on their scale, and pairs by how close they are.
+    rates : bool
+        Whether a table of the first categorical feature is added to the output: it starts at the
+        rates of the categories and does not decay.
     """
 
     blocks: tuple[int, ...]
@@ -70,6 +73,7 @@ class Architecture(Record):
     waves: int = 0
     general: tuple[int, ...] = ()
     scales: bool = True
+    rates: bool = False
 
 
 PRESETS: dict[tuple[str, str], Architecture] = {
@@ -102,6 +106,7 @@ PRESETS: dict[tuple[str, str], Architecture] = {
         activation="silu",
         pair_features=False,
         periodic_angles=True,
+        rates=True,
     ),
     ("product", "fast"): Architecture(
         blocks=(),
@@ -174,7 +179,7 @@ def _of_events(config: ModelConfig, preset: Architecture, task: Task) -> dict[st
         if preset.product:
             raise ConfigError('the product architecture is for level = "event" only')
         return {}
-    update: dict[str, Any] = {"level": "event"}
+    update: dict[str, Any] = {"level": "event", "rates": False}  # categories are those of objects
     if not preset.blocks:
         if task.objects is None:
             raise ConfigError(

@@ -68,6 +68,9 @@ def build_model(
         repeated = spec.repeated(architecture.objects or 1)
         encoder = layers.FeatureEncoder(repeated, architecture.periodic_angles, name="features")
         logit = _head(architecture, init, encoder(x))
+    if architecture.rates and spec.category is not None:
+        rates = layers.Rates(spec, architecture.working_points, name="rates")(x)
+        logit = keras.layers.Add(name="sum")([logit, rates])
     inputs = {"x": x, "receivers": receivers, "senders": senders}
     if neighbours:
         inputs = {"x": x, "senders": senders} if architecture.blocks else {"x": x}

@@ -20,6 +20,7 @@ __all__ = [
     "GNBlock",
     "Initializers",
     "PairFeatures",
+    "Rates",
     "at_senders",
     "closeness",
     "encoded",
@@ -314,6 +315,34 @@ class FeatureEncoder(keras.layers.Layer):  # type: ignore[misc]
             else:
                 columns.append(encoded(value, feature))
         return ops.concatenate(columns, axis=1)
+
+
+class Rates(keras.layers.Layer):  # type: ignore[misc]
+    """Table of the first categorical feature: what is added to the logits of each category.
+
+    A category that is not known adds nothing.
+
+    Parameters
+    ----------
+    spec : FeatureSpec
+        Features in the order of the input's columns, one of them categorical.
+    working_points : int
+        Number of logits.
+    **kwargs
+        Options of a Keras layer, such as ``name``.
+    """
+
+    def __init__(self, spec: FeatureSpec, working_points: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.column, self.working_points = spec.category, working_points
+        self.feature = spec.features[self.column]
+
+    def build(self, input_shape: Any) -> None:
+        shape = len(self.feature.categories), self.working_points
+        self.table = self.add_weight(shape=shape, initializer="zeros", name="table")
+
+    def call(self, x: Any) -> Any:
+        return ops.matmul(encoded(x[:, self.column : self.column + 1], self.feature), self.table)
 
 
 def separation(d_eta: Any, d_phi: Any) -> tuple[Any, Any, Any]:
