@@ -334,6 +334,8 @@ class Rates(keras.layers.Layer):  # type: ignore[misc]
 
     def __init__(self, spec: FeatureSpec, working_points: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        if spec.category is None:
+            raise ValueError("expected a categorical feature")
         self.column, self.working_points = spec.category, working_points
         self.feature = spec.features[self.column]
 

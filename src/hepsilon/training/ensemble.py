@@ -122,7 +122,8 @@ class _Ensemble:
             error = self._error(members[i], own)
             epoch = Epoch(number, means[i], validated, perf_counter() - start, error)
             members[i].finish_epoch(epoch, kept[i])
-            if members[i].fit.best_epoch == number:
+            fit = members[i].fit
+            if fit is not None and fit.best_epoch == number:
                 self.kept[members[i].number] = own
             done.append((members[i], epoch))
         return done

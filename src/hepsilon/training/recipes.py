@@ -74,7 +74,7 @@ def recipe(
         Number of training events. It decides the size of a batch, which has at least 32 events.
     worth : float, optional
         What the sample is worth (see :mod:`hepsilon.training.capacity`), which changes the preset
-        "fast"; None for a large one.
+        "fast" of graph networks; None for a large one.
 
     Returns
     -------
@@ -84,6 +84,7 @@ def recipe(
     preset = _PRESETS["product" if model.architecture == "product" else model.preset]
     batch = max(32, min(preset.largest_batch, n_events // preset.steps))
     values = preset.values
-    if worth is not None and model.preset != "paper":
+    # stronger decay helps graph networks alone (docs/measurements.md)
+    if worth is not None and (model.architecture, model.preset) == ("gnn", "fast"):
         values = scaled(values, worth)
     return Recipe(**{"batch_events": batch, **values, **training.model_dump(exclude_none=True)})
