@@ -125,9 +125,19 @@ def test_training_stops_early(diverging):
     assert len(diverging.history) - diverging.best_epoch == 3
 
 
-def test_best_epoch_is_the_one_with_the_smallest_validation_loss(diverging):
-    validation = [epoch.validation_loss for epoch in diverging.history]
-    assert diverging.best_epoch == 1 + int(np.argmin(validation))
+@pytest.mark.parametrize("name", ["diverging", "uninterrupted"])
+def test_best_epoch_is_the_last_one_within_an_error_of_the_smallest_loss(name, request):
+    fitted = request.getfixturevalue(name)
+    losses = [epoch.validation_loss for epoch in fitted.history]
+    within = [
+        epoch.epoch
+        for epoch in fitted.history
+        if epoch.validation_loss <= min(losses[: epoch.epoch]) + epoch.error
+    ]
+    assert fitted.best_epoch == within[-1]
+    errors = [epoch.error for epoch in fitted.history]
+    assert errors[0] == 0.0
+    assert all(error > 0.0 for error in errors[1:])
 
 
 @pytest.mark.parametrize("name", ["diverging", "uninterrupted"])

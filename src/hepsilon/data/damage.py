@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from dataclasses import field as attribute
 
@@ -41,7 +42,13 @@ class Damages:
         self._note(name, wrong, wrong)
 
     def of_objects(
-        self, name: str, values: ak.Array, *, infinite: bool = True, nan: bool = True
+        self,
+        name: str,
+        values: ak.Array,
+        counted: Callable[[], Array],
+        *,
+        infinite: bool = True,
+        nan: bool = True,
     ) -> None:
         """Note the numbers of objects that are infinite, and NaN or missing, unless allowed.
 
@@ -51,6 +58,8 @@ class Damages:
             Name of the field.
         values : ak.Array of float, shape (n_events, objects)
             The field of all objects.
+        counted : callable
+            Gives True for each object whose numbers matter; it is asked where some are wrong.
         infinite : bool, default True
             Whether infinite numbers are damage.
         nan : bool, default True
@@ -66,6 +75,7 @@ class Damages:
         if nan:
             wrong |= np.isnan(content)
         if wrong.any():
+            wrong &= counted()
             of_event = np.zeros(self.n_events, bool)
             of_event[np.repeat(np.arange(self.n_events), np.diff(offsets))[wrong]] = True
             self._note(name, wrong, of_event)
@@ -78,18 +88,17 @@ class Damages:
     def error(self, place: str) -> InputError:
         """The error that names every field."""
         each = [f"{name}: {bad} of {size} values" for name, (bad, size) in self.counts.items()]
-        text = (
-            f"{place}: numbers are NaN, infinite or missing in {', '.join(each)}; mend the file, "
-            'or skip these events by damaged = "skip" under [input]'
+        elements = [name for name in self.counts if split_element(name)[1] is not None]
+        lacking = (
+            "; where an event has no such object, declare it by missing = "
+            f'{{ "{name}" = ["nan"] }} under [task], or select events: '
+            f'event_selection = [{{ field = "{name}", min = ... }}]'
+            for name in elements[:1]
         )
-        for name in self.counts:
-            if split_element(name)[1] is not None:
-                text += (
-                    "; where an event has no such object, declare it by missing = "
-                    f'{{ "{name}" = ["nan"] }} under [task], or select events by a cut on {name}'
-                )
-                break
-        return InputError(text)
+        return InputError(
+            f"{place}: numbers are NaN, infinite or missing in {', '.join(each)}; mend the file, "
+            'or skip these events by damaged = "skip" under [input]' + "".join(lacking)
+        )
 
 
 def inputs_here(name: str, names: frozenset[str]) -> list[str]:

@@ -154,6 +154,12 @@ class FeatureSpec(Record):
         """Names in the order of the columns."""
         return tuple(feature.name for feature in self.features)
 
+    @property
+    def category(self) -> int | None:
+        """Column of the first categorical feature; None without one."""
+        kinds = [feature.kind for feature in self.features]
+        return kinds.index("categorical") if "categorical" in kinds else None
+
     def problem(self, fields: Iterable[str] = ()) -> str | None:
         """Say which field cannot be computed in this process as in the training.
 

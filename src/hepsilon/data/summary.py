@@ -54,6 +54,8 @@ class CategorySummary(Record):
         ``(sum w)^2 / sum w^2``: number of equal weights that is worth as much.
     passed_effective : tuple of float
         The effective number of those that passed, for each working point.
+    failed_effective : tuple of float
+        The effective number of those that did not pass, for each working point.
     largest_share : float
         Largest share of one event in the sum of absolute weights.
     n_dominant : int or None
@@ -66,6 +68,7 @@ class CategorySummary(Record):
     sum_of_weights: float
     n_effective: float
     passed_effective: tuple[float, ...]
+    failed_effective: tuple[float, ...]
     largest_share: float
     n_dominant: int | None
 
@@ -119,6 +122,9 @@ class _Sums:
     def summary(self, category: str) -> CategorySummary:
         """The numbers as a record."""
         effective = effective_sample_size(self.weights, self.squares).tolist()
+        failed = effective_sample_size(
+            self.weights[0] - self.weights[1:], self.squares[0] - self.squares[1:]
+        )
         shares = self.heaviest[::-1] / (self.absolute or 1.0)
         half = np.flatnonzero(np.cumsum(shares) >= 0.5)
         return CategorySummary(
@@ -128,6 +134,7 @@ class _Sums:
             sum_of_weights=float(self.weights[0]),
             n_effective=effective[0],
             passed_effective=tuple(effective[1:]),
+            failed_effective=tuple(failed.tolist()),
             largest_share=float(shares[0]) if len(shares) else 0.0,
             n_dominant=int(half[0]) + 1 if len(half) else None,
         )

@@ -176,7 +176,7 @@ def card_rows(card: Any) -> list[list[str]]:
     return [row for rows in card_groups(card).values() for row in rows]
 
 
-LEARNING = ("model", "architecture", "training", "onnx", "bfloat16")
+LEARNING = ("model", "architecture", "training", "capacity", "onnx", "bfloat16")
 """Parts of a card about the networks."""
 SHOWN = {"task", "features", "files", "members", "edges", "sample", "selection", "out_of_fold"}
 SHOWN |= {"importance", "unused", "residuals", "refinement", "regions", "n_events", "n_objects"}

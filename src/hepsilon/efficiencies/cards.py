@@ -53,12 +53,16 @@ class EpochCard(Record):
         Loss per event on the validation events.
     seconds : float
         Duration, s.
+    error : float
+        Statistical error of the difference of the validation loss to that of the epoch that was
+        kept before; zero for the first epoch.
     """
 
     epoch: int
     loss: float
     validation_loss: float
     seconds: float
+    error: float = 0.0
 
 
 class MemberCard(Record):
@@ -358,6 +362,8 @@ class NetworkCard(ArtifactCard):
         Boosted trees behind the networks; None where they were not asked for.
     regions : tuple of RegionCard
         Of a task of events, expected against available events by region.
+    capacity : str or None
+        What the size of the sample has changed in the training, and why; None if nothing.
     onnx : ParityCard or None
         Agreement of ``model.onnx``; None where the artifact has none.
     bfloat16 : PrecisionCard or None
@@ -380,6 +386,7 @@ class NetworkCard(ArtifactCard):
     residuals: ResidualsCard | None = None
     refinement: RefinementCard | None = None
     regions: tuple[RegionCard, ...] = ()
+    capacity: str | None = None
     onnx: ParityCard | None = None
     bfloat16: PrecisionCard | None = None
     last_layer: LastLayerCard | None = None

@@ -56,6 +56,9 @@ class Architecture(Record, OfLevel):
         those that its factors get; empty for the plain product.
     scales : bool
         Whether features with long tails enter on their scale, and pairs by how close they are.
+    rates : bool
+        Whether a table of the first categorical feature is added to the output: it starts at the
+        rates of the categories and does not decay.
     custom : Custom or None
         Architecture of a user's own, whose function builds the network in place of all widths.
     """
@@ -75,6 +78,7 @@ class Architecture(Record, OfLevel):
     waves: int = 0
     general: tuple[int, ...] = ()
     scales: bool = True
+    rates: bool = False
     custom: Custom | None = None
 
     @property
@@ -113,6 +117,7 @@ PRESETS: dict[tuple[str, str], Architecture] = {
         activation="silu",
         pair_features=False,
         periodic_angles=True,
+        rates=True,
     ),
     ("product", "fast"): Architecture(
         blocks=(),
@@ -226,7 +231,7 @@ def _of_events(config: ModelConfig, preset: Architecture, task: Task) -> dict[st
         if preset.product:
             raise ConfigError('the product architecture is for level = "event" only')
         return {}
-    update: dict[str, Any] = {"level": "event"}
+    update: dict[str, Any] = {"level": "event", "rates": False}  # categories are those of objects
     if not preset.blocks:
         if task.objects is None:
             raise ConfigError(

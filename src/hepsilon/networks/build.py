@@ -56,7 +56,7 @@ def build_model(
     import keras
 
     from hepsilon.networks import layers
-    from hepsilon.networks.feature_layers import FeatureEncoder
+    from hepsilon.networks.feature_layers import FeatureEncoder, Rates
 
     if not architecture.scales:
         spec = spec.unscaled()
@@ -78,6 +78,9 @@ def build_model(
         repeated = spec.repeated(architecture.objects or 1)
         encoder = FeatureEncoder(repeated, architecture.periodic_angles, name="features")
         logit = _head(architecture, init, encoder(x))
+    if architecture.rates and spec.category is not None:
+        rates, _ = Rates(spec, architecture.working_points, name="rates")(x)
+        logit = keras.layers.Add(name="sum")([logit, rates])
     inputs = {"x": x, "receivers": receivers, "senders": senders}
     if neighbours:
         inputs = {"x": x, "senders": senders} if architecture.has_edges else {"x": x}

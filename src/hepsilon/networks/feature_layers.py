@@ -10,7 +10,7 @@ from keras import ops
 from hepsilon.data.features import Feature, FeatureSpec
 from hepsilon.data.missing import MISSING
 
-__all__ = ["FeatureEncoder", "encoded", "periodic", "standardised"]
+__all__ = ["FeatureEncoder", "Rates", "encoded", "periodic", "standardised"]
 
 
 def encoded(value: Any, feature: Feature) -> Any:
@@ -120,3 +120,35 @@ class FeatureEncoder(keras.layers.Layer):  # type: ignore[misc]
             else:
                 columns.append(encoded(value, feature))
         return ops.concatenate(columns, axis=1)
+
+
+class Rates(keras.layers.Layer):  # type: ignore[misc]
+    """Table of the first categorical feature: what is added to the logits of each category.
+
+    A category that is not known adds nothing. Beside the logits it gives the categories one-hot,
+    the derivative of the logits by the table.
+
+    Parameters
+    ----------
+    spec : FeatureSpec
+        Features in the order of the input's columns, one of them categorical.
+    working_points : int
+        Number of logits.
+    **kwargs
+        Options of a Keras layer, such as ``name``.
+    """
+
+    def __init__(self, spec: FeatureSpec, working_points: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if spec.category is None:
+            raise ValueError("expected a categorical feature")
+        self.column, self.working_points = spec.category, working_points
+        self.feature = spec.features[self.column]
+
+    def build(self, input_shape: Any) -> None:
+        shape = len(self.feature.categories), self.working_points
+        self.table = self.add_weight(shape=shape, initializer="zeros", name="table")
+
+    def call(self, x: Any) -> tuple[Any, Any]:
+        categories = encoded(x[:, self.column : self.column + 1], self.feature)
+        return ops.matmul(categories, self.table), categories

@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from hepsilon.networks.event_layers import Gate
+from hepsilon.networks.feature_layers import Rates
 from hepsilon.networks.layers import at_senders, sum_over_partners
 from hepsilon.networks.track_layers import EventProduct, ProductEfficiency, slope, slope_of_event
 
@@ -54,7 +55,7 @@ def features_of(logit: Any) -> Any | None:
     layer = logit._keras_history.operation
     if isinstance(layer, keras.layers.Dense):
         return layer.input if layer.activation is keras.activations.linear else None
-    if isinstance(layer, ProductEfficiency | Gate):
+    if isinstance(layer, ProductEfficiency | Gate | Rates):
         return layer.output[1]
     if isinstance(layer, EventProduct):
         nodes, *edges = layer.input  # Keras leaves out receivers that are None

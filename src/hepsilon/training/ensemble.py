@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -24,11 +23,15 @@ from hepsilon.training.batches import Batches, BatchPart, Shape
 from hepsilon.training.gradients import Gradients
 from hepsilon.training.member import Member
 from hepsilon.training.resampling import Resampling
-from hepsilon.training.start import starting_logits
+from hepsilon.training.start import starting_points
 from hepsilon.training.state import Epoch, Fit
-from hepsilon.training.validation import losses_of_networks
+from hepsilon.training.validation import EventLosses, losses_of_networks
 
 __all__ = ["fit_member", "fit_members"]
+
+FEWEST_TO_COMPARE = 200
+"""Validation events from which the error of a difference is known: with fewer an epoch that is far
+from the best one may be within it."""
 
 logger = logging.getLogger("hepsilon")
 
@@ -70,16 +73,14 @@ class _Ensemble:
         model = build_model(architecture, spec, seed=None, precision=recipe.precision)
         self.gradients = Gradients(model, recipe, jit=gpu or recipe.precision == "float32")
         steps = recipe.epochs * self.steps
-        starts = {number: self._start(architecture, number) for number in states}
+        starts = starting_points(
+            self.train, architecture, spec, recipe.mu, resampling, list(states)
+        )
+        self.kept: dict[int, EventLosses] = {}
         self.members = [
-            Member(number, architecture, spec, recipe, steps, starts[number], state)
-            for number, state in states.items()
+            Member(number, architecture, spec, recipe, steps, start, state)
+            for (number, state), start in zip(states.items(), starts, strict=True)
         ]
-
-    def _start(self, architecture: Architecture, number: int) -> Array:
-        """Logits that a member starts at, from the events that it sees."""
-        counts_of = partial(self.resampling.counts, network=number)
-        return starting_logits(self.train, architecture, self.recipe.mu, counts_of)
 
     def batches(self, epoch: int, members: Sequence[Member]) -> Batches:
         """The batches of an epoch: all members see equal events in equal order."""
@@ -124,10 +125,28 @@ class _Ensemble:
         done = []
         for i, own in enumerate(found):
             validated = _check_loss(own.mean, number)
-            epoch = Epoch(number, means[i], validated, perf_counter() - start)
+            error = self._error(members[i], own)
+            epoch = Epoch(number, means[i], validated, perf_counter() - start, error)
             members[i].finish_epoch(epoch, kept[i])
+            fit = members[i].fit
+            if fit is not None and fit.best_epoch == number:
+                self.kept[members[i].number] = own
             done.append((members[i], epoch))
         return done
+
+    def _error(self, member: Member, losses: EventLosses) -> float:
+        """Statistical error of the difference to the epoch that a member has kept so far."""
+        if member.fit is None or self.validation.n_events < FEWEST_TO_COMPARE:
+            return 0.0
+        if member.number not in self.kept:  # of a training that goes on
+            (self.kept[member.number],) = losses_of_networks(
+                self.engine,
+                [(member.number, member.fit.weights)],
+                self.validation,
+                self.resampling,
+                self.recipe.mu,
+            )
+        return (losses - self.kept[member.number]).error
 
 
 def fit_members(

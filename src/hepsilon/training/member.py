@@ -14,7 +14,7 @@ from hepsilon.data.features import FeatureSpec
 from hepsilon.networks.architecture import Architecture
 from hepsilon.networks.build import build_model
 from hepsilon.training.gradients import compile_step
-from hepsilon.training.start import start_at
+from hepsilon.training.start import Start, start_at
 from hepsilon.training.state import Epoch, Fit, State, to_numpy
 from hepsilon.training.vectors import Vectors
 
@@ -85,8 +85,8 @@ class Member:
         Complete configuration of the training.
     steps : int
         Number of optimizer steps of the whole training.
-    start : ndarray of float, shape (working_points,)
-        Logits that the network starts at (see :mod:`hepsilon.training.start`).
+    start : Start
+        Rates that the network starts at (see :mod:`hepsilon.training.start`).
     state : Path or None
         File that holds the member's state after every epoch; where it exists, the training goes on
         from it.
@@ -108,7 +108,7 @@ class Member:
         spec: FeatureSpec,
         recipe: Recipe,
         steps: int,
-        start: Array,
+        start: Start,
         state: Path | None,
     ) -> None:
         import keras
@@ -164,7 +164,9 @@ class Member:
         return self._vectors.split(averaged)
 
     def finish_epoch(self, epoch: Epoch, weights: list[Array]) -> None:
-        """Note an epoch, keep its weights if it is the best one so far, and save the state.
+        """Note an epoch, keep its weights if none before was better, and save the state.
+
+        An epoch before was better if its loss is smaller by more than the error of the difference.
 
         Parameters
         ----------
@@ -177,7 +179,8 @@ class Member:
             self.fit = Fit(weights, [epoch], epoch.epoch)
         else:
             history = [*self.fit.history, epoch]
-            if epoch.validation_loss < min(e.validation_loss for e in self.fit.history):
+            smallest = min(e.validation_loss for e in self.fit.history)
+            if epoch.validation_loss - smallest <= epoch.error:
                 self.fit = Fit(weights, history, epoch.epoch)
             else:
                 self.fit = Fit(self.fit.weights, history, self.fit.best_epoch)

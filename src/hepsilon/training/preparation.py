@@ -13,6 +13,7 @@ from hepsilon.data.training_columns import TrainingColumns
 from hepsilon.efficiencies.engines.keras import Engine
 from hepsilon.networks.architecture import Architecture, resolve
 from hepsilon.networks.build import build_model
+from hepsilon.training.capacity import explanation
 from hepsilon.training.recipes import recipe
 from hepsilon.training.resampling import Resampling
 
@@ -39,6 +40,8 @@ class Prepared:
         Events to train and to validate on, as the networks take them; with folds both are all.
     resampling : Resampling
         Which of them each network sees.
+    capacity : str or None
+        What the size of the sample has changed, and why (see :mod:`hepsilon.training.capacity`).
     """
 
     config: Config
@@ -47,6 +50,7 @@ class Prepared:
     spec: FeatureSpec
     sides: Sides
     resampling: Resampling
+    capacity: str | None = None
 
     @cached_property
     def engine(self) -> Engine:
@@ -55,7 +59,7 @@ class Prepared:
         return Engine(model, has_edges=self.architecture.has_edges)
 
 
-def prepare(config: Config, spec: FeatureSpec, sides: Sides) -> Prepared:
+def prepare(config: Config, spec: FeatureSpec, sides: Sides, worth: float) -> Prepared:
     """Complete a configuration that names its architecture.
 
     Parameters
@@ -66,6 +70,8 @@ def prepare(config: Config, spec: FeatureSpec, sides: Sides) -> Prepared:
         Features of the objects and their scaling.
     sides : tuple of two TrainingColumns
         Events to train and to validate on; with folds both are all events.
+    worth : float
+        What the sample is worth (see :func:`hepsilon.training.capacity.worth`).
 
     Returns
     -------
@@ -77,7 +83,8 @@ def prepare(config: Config, spec: FeatureSpec, sides: Sides) -> Prepared:
     ConfigError
         If the architecture does not fit the task.
     """
-    full = recipe(config.model, config.training, sides[0].n_events)
+    chosen = config.model, config.training, sides[0].n_events
+    usual, full = recipe(*chosen), recipe(*chosen, worth)
     architecture = resolve(config.model, config.task)
     if architecture.has_edges or partners_of(spec.names):  # the answer depends on the partners
         spec = spec.model_copy(update={"multiplicity": Multiplicity.of(sides[0].offsets)})
@@ -90,4 +97,5 @@ def prepare(config: Config, spec: FeatureSpec, sides: Sides) -> Prepared:
         spec,
         sides,
         Resampling.of(config.model, full.seed),
+        explanation(worth, usual, full),
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hepsilon.config.learning import ModelConfig, Recipe, TrainingConfig
+from hepsilon.training.capacity import scaled
 
 __all__ = ["recipe"]
 
@@ -58,7 +59,9 @@ _PRESETS = {
 }
 
 
-def recipe(model: ModelConfig, training: TrainingConfig, n_events: int) -> Recipe:
+def recipe(
+    model: ModelConfig, training: TrainingConfig, n_events: int, worth: float | None = None
+) -> Recipe:
     """Complete a training configuration with the preset's values where it leaves them open.
 
     Parameters
@@ -69,6 +72,9 @@ def recipe(model: ModelConfig, training: TrainingConfig, n_events: int) -> Recip
         Values that the user has set; None where the preset decides.
     n_events : int
         Number of training events. It decides the size of a batch, which has at least 32 events.
+    worth : float, optional
+        What the sample is worth (see :mod:`hepsilon.training.capacity`), which changes the preset
+        "fast" of graph networks; None for a large one.
 
     Returns
     -------
@@ -77,5 +83,8 @@ def recipe(model: ModelConfig, training: TrainingConfig, n_events: int) -> Recip
     """
     preset = _PRESETS["product" if model.architecture == "product" else model.preset]
     batch = max(32, min(preset.largest_batch, n_events // preset.steps))
-    defaults = {"batch_events": batch, **preset.values}
-    return Recipe(**{**defaults, **training.model_dump(exclude_none=True)})
+    values = preset.values
+    # stronger decay helps graph networks alone (docs/measurements.md)
+    if worth is not None and (model.architecture, model.preset) == ("gnn", "fast"):
+        values = scaled(values, worth)
+    return Recipe(**{"batch_events": batch, **values, **training.model_dump(exclude_none=True)})

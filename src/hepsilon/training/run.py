@@ -54,7 +54,7 @@ __all__ = ["TrainingResult", "train"]
 
 logger = logging.getLogger("hepsilon")
 SAMPLE_EVENTS = 2000
-STATE_FORMAT = 3
+STATE_FORMAT = 4
 """Version of the files that hold the states of members; other versions are not continued."""
 
 
@@ -182,6 +182,7 @@ def _card(
         residuals=findings.residuals,
         refinement=findings.refinement,
         regions=findings.regions,
+        capacity=prepared.capacity,
         sample=summary,
         input=config.input,
         observables=config.observables,
@@ -321,6 +322,8 @@ def _train(
     if config.model.architecture == "auto":
         selection = compare(candidates, config, sides, folder, progress)
         prepared = candidates.prepared[selection.chosen]
+    if prepared.capacity is not None:
+        logger.info(prepared.capacity)
     fits = _fit(prepared, folder, progress)
     kept = Kept(prepared, fits)
     if selection is not None:

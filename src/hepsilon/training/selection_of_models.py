@@ -24,9 +24,11 @@ from hepsilon.config.architectures import BUILT_IN
 from hepsilon.config.file import Config
 from hepsilon.config.learning import Recipe
 from hepsilon.data.features import FeatureSpec
+from hepsilon.data.summary import summarise
 from hepsilon.data.training_columns import TrainingColumns
 from hepsilon.efficiencies.cards import CandidateCard, SelectionCard
 from hepsilon.errors import ConfigError, HepsilonError, TrainingError
+from hepsilon.training.capacity import worth
 from hepsilon.training.ensemble import fit_members
 from hepsilon.training.kept import Kept
 from hepsilon.training.map_losses import losses_of_map
@@ -85,14 +87,16 @@ class Candidates:
             If none fits the task.
         """
         named = config.model.architecture
+        known = worth(summarise(sides[0], config.task))
         if named != "auto":
-            return cls({named: prepare(config, spec, sides)}, {})
+            return cls({named: prepare(config, spec, sides, known)}, {})
         prepared, left_out = {}, {}
         names = config.model.candidates or (NETWORKS if config.task.of_events else OF_OBJECTS)
         for name in names:
             model = config.model.model_copy(update={"architecture": name, "candidates": None})
             try:
-                prepared[name] = prepare(config.model_copy(update={"model": model}), spec, sides)
+                own = config.model_copy(update={"model": model})
+                prepared[name] = prepare(own, spec, sides, known)
             except ConfigError as error:
                 left_out[name] = str(error)
         if not prepared:

@@ -46,17 +46,24 @@ class Epoch:
         Loss of the validation events after the epoch, without penalties.
     seconds : float
         Duration of training and validation, for all members together [s].
+    error : float
+        Statistical error of the difference of the validation loss to that of the epoch that was
+        kept before, event by event; zero for the first epoch.
     """
 
     epoch: int
     loss: float
     validation_loss: float
     seconds: float
+    error: float = 0.0
 
 
 @dataclass(frozen=True)
 class Fit:
-    """The network of the best epoch.
+    """The network of the best epoch: the last one within an error of the smallest loss.
+
+    The learning rate falls to its end, so of epochs that the validation events cannot tell apart
+    the later one has less noise. With less than 200 validation events it is the best one.
 
     Attributes
     ----------
@@ -65,7 +72,7 @@ class Fit:
     history : list of Epoch
         Losses of every epoch so far.
     best_epoch : int
-        Number of the epoch with the smallest validation loss, from 1.
+        Number of the epoch that was kept, from 1.
     """
 
     weights: list[Array]
