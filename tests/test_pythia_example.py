@@ -109,7 +109,8 @@ def test_comparison_goes_on_where_it_was(tmp_path: Path) -> None:
     assert len(chi2) == 9
     assert f"| map | {np.mean([x / n for x, n in chi2.values() if n]):.2f} |" in printed
     before = out.stat().st_mtime_ns
-    assert run("compare.py", TTBAR, *options) == printed
+    tables = printed[printed.index("zjets.root, working point") :]
+    assert run("compare.py", TTBAR, *options).endswith(tables)
     assert out.stat().st_mtime_ns == before
 
 

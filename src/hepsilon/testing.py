@@ -27,6 +27,9 @@ __all__ = ["CONTRACTS", "ContractError", "check_efficiency"]
 
 ROUND_OFF = 2e-6
 """Largest difference of an efficiency between float32 sums over the same objects."""
+DRAWN = 10.0
+"""Factor for replicas: a draw of a last layer adds its change times inputs of float32, and the
+change may be larger than the layer itself where a sample knows little."""
 
 
 class ContractError(HepsilonError, AssertionError):
@@ -214,9 +217,10 @@ def _close(evaluation: _Answer, expected: _Answer, tolerance: float) -> None:
             continue
         _require(a.shape == b.shape, f"{name}: expected the shape {b.shape}, received {a.shape}")
         largest = float(np.abs(a - b).max(initial=0.0))
+        allowed = tolerance * (DRAWN if name == "replicas" else 1.0)
         _require(
-            largest <= tolerance,
-            f"the {name} differ by up to {largest:.2g}, which is more than {tolerance:g}",
+            largest <= allowed,
+            f"the {name} differ by up to {largest:.2g}, which is more than {allowed:g}",
         )
 
 

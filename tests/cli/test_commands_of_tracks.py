@@ -52,7 +52,7 @@ def folder(tmp_path_factory):
 def test_info_describes_the_baselines(run, folder, name):
     code, out, _ = run("info", folder / f"{name}.hepsilon")
     assert code == 0
-    assert "task level" in out
+    assert "all objects of an event" in out
     assert "bins" in out
     code, out, _ = run("info", "--json", folder / f"{name}.hepsilon")
     kind = load_correction(folder / f"{name}.hepsilon").card.kind

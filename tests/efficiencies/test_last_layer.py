@@ -55,7 +55,11 @@ def changed(efficiency: NetworkEfficiency, replica: int, out: Path) -> NetworkEf
     arrays = read_arrays(efficiency.path, efficiency.card, efficiency.hash)
     for member, change in enumerate(step):
         weights = arrays[f"member-{member}"]
-        weights["logit.kernel"] = weights["logit.kernel"] + change[:, :-1].T.astype(np.float32)
+        width = len(weights["logit.kernel"])  # behind it the categories of the table of rates
+        kernel, table = np.split(change[:, :-1].T.astype(np.float32), [width])
+        weights["logit.kernel"] = weights["logit.kernel"] + kernel
+        if len(table):
+            weights["rates.table"] = weights["rates.table"] + table
         weights["logit.bias"] = weights["logit.bias"] + change[:, -1].astype(np.float32)
     return NetworkEfficiency.load(write_artifact(out, efficiency.card, arrays))
 

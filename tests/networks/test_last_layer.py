@@ -26,7 +26,8 @@ def last_weights(model: keras.Model) -> list[Any]:
     """Kernels and biases of the last layers, in the order of the columns of the features."""
     by_path = {variable.path: variable for variable in model.trainable_variables}
     if "logit/kernel" in by_path:
-        return [by_path["logit/kernel"], by_path["logit/bias"]]
+        names = ("logit/kernel", "rates/table", "logit/bias")
+        return [by_path[name] for name in names if name in by_path]
     number = max(int(path.split("/")[1][-1]) for path in by_path if path.startswith("product/tr"))
     names = [
         f"product/{name}_{number}/{kind}"

@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 import uproot
 
-from hepsilon import ConfigError, EfficiencyMap, InputError, at_least, truth_tag_weight
+from hepsilon import (
+    ConfigError,
+    EfficiencyMap,
+    HepsilonError,
+    InputError,
+    at_least,
+    truth_tag_weight,
+)
 from hepsilon.analysis_tools import shifted_efficiencies
 from hepsilon.config import Cut, InputConfig, MapConfig
 from hepsilon.data.dataset import read_columns
@@ -228,7 +235,7 @@ def test_an_input_is_never_overwritten(toy_map, events, tmp_path):
     a = written(tmp_path / "a.root", part_of(events, 0, 10))
     before = a.read_bytes()
     for out in (a, tmp_path):
-        with pytest.raises(InputError, match="is not overwritten"):
+        with pytest.raises(HepsilonError, match="is not overwritten"):
             applied(toy_map, a, out)
     assert a.read_bytes() == before
 

@@ -15,8 +15,9 @@ from hepsilon.efficiencies.engines.keras import Engine
 from hepsilon.efficiencies.network import to_probability
 from hepsilon.networks.architecture import resolve
 from hepsilon.networks.build import build_model
-from hepsilon.training import Epoch, Fit, fit_member, recipe
+from hepsilon.training import Epoch, Fit, ensemble, fit_member, recipe
 from hepsilon.training.batches import Batches, Shape
+from hepsilon.training.ensemble import FEWEST_TO_COMPARE
 from hepsilon.training.gradients import Gradients
 from hepsilon.training.loss import cross_entropy
 from hepsilon.training.vectors import Vectors
@@ -126,7 +127,7 @@ def test_training_stops_early(diverging):
 
 
 @pytest.mark.parametrize("name", ["diverging", "uninterrupted"])
-def test_best_epoch_is_the_last_one_within_an_error_of_the_smallest_loss(name, request):
+def test_best_epoch_is_the_last_one_within_an_error_of_the_smallest_loss(name, sides, request):
     fitted = request.getfixturevalue(name)
     losses = [epoch.validation_loss for epoch in fitted.history]
     within = [
@@ -135,7 +136,13 @@ def test_best_epoch_is_the_last_one_within_an_error_of_the_smallest_loss(name, r
         if epoch.validation_loss <= min(losses[: epoch.epoch]) + epoch.error
     ]
     assert fitted.best_epoch == within[-1]
-    errors = [epoch.error for epoch in fitted.history]
+    few = sides[1].n_events < FEWEST_TO_COMPARE
+    assert all((epoch.error == 0.0) == few for epoch in fitted.history[1:])
+
+
+def test_errors_of_differences_are_known_with_enough_validation_events(sides, monkeypatch):
+    monkeypatch.setattr(ensemble, "FEWEST_TO_COMPARE", 0)
+    errors = [epoch.error for epoch in fit(sides).history]
     assert errors[0] == 0.0
     assert all(error > 0.0 for error in errors[1:])
 

@@ -196,6 +196,8 @@ def captured(monkeypatch, config: Config, data, out):
 
     def fit_members(*arguments, **options):
         calls.append((*arguments, options))
+        folder = out.with_name(f"{out.name}.partial")
+        (folder / "member-9.npz").write_bytes(b"a state, or the folder would not stay")
         raise ReachedError
 
     monkeypatch.setattr(run, "fit_members", fit_members)

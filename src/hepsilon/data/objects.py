@@ -74,7 +74,9 @@ def collection(
             f"expected a collection {layout.collection!r} or columns {layout.collection}_*, "
             f"received {shortened(ak.fields(events), layout.collection)}"
         )
-    return _completed(_defined(_records(events, columns, layout, config), task))
+    asked = {*task.object_fields} - {task.passed.field}  # an evaluation reads no response
+    needed = frozenset(asked if fields is None else columns)
+    return _completed(_defined(_records(events, columns, layout, config, needed), task))
 
 
 def _defined(records: ak.Array, task: Task) -> ak.Array:
@@ -121,20 +123,32 @@ def _with_numbers(records: ak.Array, events: ak.Array, task: Task, layout: Layou
 
 
 def _records(
-    events: ak.Array, columns: Mapping[str, Column], layout: Layout, config: InputConfig
+    events: ak.Array,
+    columns: Mapping[str, Column],
+    layout: Layout,
+    config: InputConfig,
+    needed: frozenset[str],
 ) -> ak.Array:
-    """Jagged records from columns of flat events."""
+    """Jagged records from columns of flat events.
+
+    Columns that nobody needs are left out where a graph of dask has not read them.
+    """
     place = place_of(events)
     jagged: dict[str, ak.Array | list[ak.Array]] = {}
     shared: dict[str, ak.Array | float] = {}
     for name, column in columns.items():
         if isinstance(column, float):
             shared[name] = column
-        elif isinstance(column, tuple):
-            jagged[name] = [per_event(column_of(events, c), c, place) for c in column]
-        else:
-            array = _without_missing(column_of(events, column), column, place)
-            (shared if array.ndim == 1 else jagged)[name] = array
+            continue
+        try:
+            if isinstance(column, tuple):
+                jagged[name] = [per_event(column_of(events, c), c, place) for c in column]
+            else:
+                array = _without_missing(column_of(events, column), column, place)
+                (shared if array.ndim == 1 else jagged)[name] = array
+        except (RuntimeError, TypeError):  # awkward's placeholder of a column that was not read
+            if name in needed:
+                raise
     if not jagged:
         raise _no_objects(place, list(columns), config)
     try:
@@ -169,7 +183,11 @@ def _check_counter(events: ak.Array, records: ak.Array, layout: Layout, place: s
     if counter is None or counter not in ak.fields(events) or events[counter].ndim != 1:
         return
     counts = np.diff(offsets_of(records))
-    wrong = int(np.count_nonzero(np.asarray(ak.to_numpy(events[counter])) != counts))
+    try:
+        told = np.asarray(ak.to_numpy(events[counter]))
+    except (RuntimeError, TypeError):  # awkward's placeholder of a column that was not read
+        return
+    wrong = int(np.count_nonzero(told != counts))
     if wrong:
         raise InputError(
             f"{place}: {counter} disagrees with the number of {layout.collection} objects in "

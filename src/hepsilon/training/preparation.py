@@ -59,7 +59,9 @@ class Prepared:
         return Engine(model, has_edges=self.architecture.has_edges)
 
 
-def prepare(config: Config, spec: FeatureSpec, sides: Sides, worth: float) -> Prepared:
+def prepare(
+    config: Config, spec: FeatureSpec, sides: Sides, worth: float | None = None
+) -> Prepared:
     """Complete a configuration that names its architecture.
 
     Parameters
@@ -70,7 +72,7 @@ def prepare(config: Config, spec: FeatureSpec, sides: Sides, worth: float) -> Pr
         Features of the objects and their scaling.
     sides : tuple of two TrainingColumns
         Events to train and to validate on; with folds both are all events.
-    worth : float
+    worth : float, optional
         What the sample is worth (see :func:`hepsilon.training.capacity.worth`).
 
     Returns
@@ -97,5 +99,5 @@ def prepare(config: Config, spec: FeatureSpec, sides: Sides, worth: float) -> Pr
         spec,
         sides,
         Resampling.of(config.model, full.seed),
-        explanation(worth, usual, full),
+        None if worth is None else explanation(worth, usual, full),
     )

@@ -133,7 +133,7 @@ class State:
 
     def _read(self, path: Path) -> tuple[list[Array], Fit]:
         """Values of all variables, and the best epoch, of the same training."""
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             meta = json.loads(str(file["meta"]))
             if meta["training"] != self.training:
                 raise ValueError("it is the state of another training")
