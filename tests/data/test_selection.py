@@ -39,7 +39,7 @@ def test_missing_and_nan_values_have_no_answer(jets: ak.Array) -> None:
     quality = ak.mask(ak.where(jets.pt > 100.0, np.nan, jets.pt), jets.pt > 40.0)
     records = ak.with_field(jets, quality, "quality")
     wrong = ak.sum((jets.pt > 100.0) | (jets.pt <= 40.0))
-    with pytest.raises(InputError, match=f"quality: {wrong} values are NaN or missing"):
+    with pytest.raises(InputError, match=f"quality: {wrong} values are NaN, infinite or missing"):
         select(records, task_of("pt", selection=(Cut(field="quality", min=-1e9),)))
 
 
