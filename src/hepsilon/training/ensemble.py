@@ -76,6 +76,10 @@ class _Ensemble:
         starts = starting_points(
             self.train, architecture, spec, recipe.mu, resampling, list(states)
         )
+        # 1 / E of events does not forgive what late epochs do to the tails, which no loss sees
+        self.may_be_later = (
+            not architecture.of_events and self.validation.n_events >= FEWEST_TO_COMPARE
+        )
         self.kept: dict[int, EventLosses] = {}
         self.members = [
             Member(number, architecture, spec, recipe, steps, start, state)
@@ -136,7 +140,7 @@ class _Ensemble:
 
     def _error(self, member: Member, losses: EventLosses) -> float:
         """Statistical error of the difference to the epoch that a member has kept so far."""
-        if member.fit is None or self.validation.n_events < FEWEST_TO_COMPARE:
+        if member.fit is None or not self.may_be_later:
             return 0.0
         if member.number not in self.kept:  # of a training that goes on
             (self.kept[member.number],) = losses_of_networks(

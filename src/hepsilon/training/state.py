@@ -63,7 +63,8 @@ class Fit:
     """The network of the best epoch: the last one within an error of the smallest loss.
 
     The learning rate falls to its end, so of epochs that the validation events cannot tell apart
-    the later one has less noise. With less than 200 validation events it is the best one.
+    the later one has less noise. With less than 200 validation events, and in
+    tasks of events, it is the best one.
 
     Attributes
     ----------
