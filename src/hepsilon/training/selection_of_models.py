@@ -127,7 +127,7 @@ class _Result:
 
     @classmethod
     def load(cls, path: Path) -> _Result:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             losses = EventLosses(file["losses"], file["weights"])
             epochs = int(file["epochs"]) or None
             return cls(losses, float(file["seconds"]), int(file["parameters"]), epochs)
