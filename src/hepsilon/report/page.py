@@ -20,7 +20,7 @@ from hepsilon.report.content import Picture, Section, Table
 from hepsilon.report.tables import presentation, summary_rows
 from hepsilon.report.verdict import sample_text, thresholds_text, verdict_items
 
-__all__ = ["EfficiencyPart", "Origin", "page", "png_url", "provenance_rows", "render"]
+__all__ = ["EfficiencyPart", "Origin", "origin_rows", "page", "png_url", "render"]
 
 TEMPLATES = files("hepsilon.report") / "templates"
 
@@ -102,8 +102,8 @@ def _repeats(closure: Closure) -> list[str]:
     return [f"warning: {repeats_text(repeated.count, closure.n_selected)}"]
 
 
-def provenance_rows(closure: Closure, origin: Origin) -> list[list[str]]:
-    """Date, command, artifacts and versions.
+def origin_rows(closure: Closure, origin: Origin) -> list[list[str]]:
+    """Date, command and versions, which all closures of one command have in common.
 
     Parameters
     ----------
@@ -119,14 +119,14 @@ def provenance_rows(closure: Closure, origin: Origin) -> list[list[str]]:
     """
     rows = [["date", f"{origin.date:%Y-%m-%d %H:%M} UTC"]]
     rows += [["command", origin.command]] if origin.command else []
-    for name, digest in closure.model_hash.items():
-        rows.append([f"efficiency {name}", digest or "not from a file"])
     return rows + [[f"version of {name}", text] for name, text in closure.versions.items()]
 
 
 def _provenance(closure: Closure, origin: Origin) -> Section:
     """Everything that made the closure, and its files."""
-    rows = provenance_rows(closure, origin)
+    rows = origin_rows(closure, origin)
+    for name, digest in closure.model_hash.items():
+        rows.append([f"efficiency {name}", digest or "not from a file"])
     rows += [["events", f"{closure.n_events:,}"]]
     rows += [["file", name] for name in closure.files]
     return Section("Provenance", table=Table(["", "value"], rows))

@@ -11,7 +11,7 @@ from hepsilon._system.files import write_text
 from hepsilon.closure.model import Closure
 from hepsilon.closure.universality import MethodAgreement, Universality, universality
 from hepsilon.report.content import Section, Table
-from hepsilon.report.page import Origin, provenance_rows, render
+from hepsilon.report.page import Origin, origin_rows, render
 from hepsilon.report.tables import presentation
 from hepsilon.report.text import percent_text, ratio_text, signed_text
 from hepsilon.report.verdict import verdict_items
@@ -84,7 +84,7 @@ def samples_page(closures: Mapping[str, Closure], origin: Origin | None = None) 
         }
         for name, closure in closures.items()
     ]
-    origin_rows = provenance_rows(next(iter(closures.values())), origin or Origin())
+    made = origin_rows(next(iter(closures.values())), origin or Origin())
     return render(
         "samples.html",
         title=f"Closure of {len(closures)} samples",
@@ -92,7 +92,7 @@ def samples_page(closures: Mapping[str, Closure], origin: Origin | None = None) 
         samples=samples,
         sections=[
             *_agreements(closures),
-            Section("Provenance", table=Table(["", "value"], origin_rows)),
+            Section("Provenance", table=Table(["", "value"], made)),
         ],
     )
 

@@ -78,10 +78,9 @@ def _draw(
     with progress_bar("plots", len(plots)) as advance:
         for name, plot in plots.items():
             look.finish(plot)
-            for suffix in formats:
-                save_figure(plot.figure, folder / f"{name}.{suffix}")
+            written = {f: save_figure(plot.figure, folder / f"{name}.{f}") for f in formats}
             title, caption = title_of(report, plot), caption_of(report, plot)
-            data = png_url(png(plot.figure))
+            data = png_url(written.get("png") or png(plot.figure))
             shown = Picture(name, title, caption, data, plot.observable, plot.category, plot.wide)
             pictures.append(shown)
             advance()
