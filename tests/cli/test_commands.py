@@ -193,6 +193,20 @@ def test_closure_warns_of_the_training_sample_and_of_another_question(
     assert json.loads(out)["trained_on"] == {}
 
 
+def test_closure_refuses_looks_and_folders_before_any_work(run, folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("hepsilon.closure.run_closure", None)  # calling it would fail otherwise
+    model, sample = folder / "map.hepsilon", f"two={folder / 'toy.root'}"
+    arguments = "closure", model, "--sample", f"one={folder / 'toy.root'}", "--sample", sample
+    code, _, err = run(*arguments, "--out", tmp_path, "--label", "Preliminary")
+    assert code == 2
+    assert "['label'] are for plots in the style of" in err
+    (tmp_path / "two").write_text("a file")
+    code, _, err = run(*arguments, "--out", tmp_path)
+    assert code == 2
+    assert "two is a file; expected a folder" in err
+    assert not (tmp_path / "one").exists()
+
+
 def test_hash_of_files_is_noted_on_request(run, folder, tmp_path):
     arguments = folder / "config.toml", folder / "toy.root", "--out", tmp_path / "m"
     code, out, _ = run("map", *arguments, "--hash-files", "--json")

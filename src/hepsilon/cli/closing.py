@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hepsilon._system.outputs import check_folder
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from hepsilon.closure.model import Closure
     from hepsilon.config.file import Config
     from hepsilon.config.task import Task
+    from hepsilon.plotting.experiments import Look
     from hepsilon.report.page import Origin
 
 __all__ = ["closure"]
@@ -24,6 +27,7 @@ __all__ = ["closure"]
 def closure(args: argparse.Namespace) -> Any:
     """Compare efficiencies with what was observed: closure.json, report and pictures."""
     from hepsilon.closure.verdict import SEVERITY
+    from hepsilon.plotting.experiments import Look
     from hepsilon.report.page import Origin
     from hepsilon.report.samples import universality_rows, write_samples
     from hepsilon.report.tables import summary_rows
@@ -34,16 +38,21 @@ def closure(args: argparse.Namespace) -> Any:
         args.usage_error("expected either files or --sample NAME=FILES")
     if len(samples) < len(args.sample or ()):
         raise ConfigError("two samples have the same name")
+    look = Look(args.style, args.label, args.energy, args.luminosity)
+    for out in (args.out, *(args.out / name for name in samples)):
+        check_folder(out)
     origin = Origin(args.command_line)
-    if not samples:
-        reports, found = {"": _close(args, args.files, args.out, origin)}, None
-    else:
-        reports = {}
-        for name, files in samples.items():
-            say(f"sample {name}")
-            reports[name] = _close(args, [files], args.out / name, origin)
-        found = write_samples(args.out, reports, origin)
-        say(f"wrote {args.out}/index.html and universality.json")
+    close = partial(_close, args, *_question(args), look=look, origin=origin)
+    with executor_of(args) as executor:
+        if not samples:
+            reports, found = {"": close(executor, args.files, args.out)}, None
+        else:
+            reports = {}
+            for name, files in samples.items():
+                say(f"sample {name}")
+                reports[name] = close(executor, [files], args.out / name)
+            found = write_samples(args.out, reports, origin)
+            say(f"wrote {args.out}/index.html and universality.json")
     statuses = [report.verdict.status for report in reports.values() if report.verdict]
     worst = max(statuses, key=SEVERITY.index)
     if args.fail_on and SEVERITY.index(worst) >= SEVERITY.index(args.fail_on):
@@ -58,47 +67,49 @@ def closure(args: argparse.Namespace) -> Any:
     return [*sentences, table("closure chi2/ndf", *summary_rows(reports[""]))]
 
 
-def _close(args: argparse.Namespace, files: list[str], out: Path, origin: Origin) -> Closure:
+def _close(
+    args: argparse.Namespace,
+    config: Config,
+    efficiencies: dict[str, Any],
+    executor: Any,
+    files: list[str],
+    out: Path,
+    *,
+    look: Look,
+    origin: Origin,
+) -> Closure:
     """Closure of one sample, written into a folder."""
     from hepsilon.closure import closure_report, run_closure
     from hepsilon.closure.questions import differences, trained_on, warnings_of
-    from hepsilon.plotting.experiments import Look
     from hepsilon.processors.outputs import InversionOutput
     from hepsilon.report.writer import write_closure
 
-    check_folder(out)
-    config, efficiencies = _question(args, files)
+    if is_artifact(args.config):
+        config = _without_missing_truth(config, files)
     for warning in warnings_of(
         differences(efficiencies, config.task), trained_on(efficiencies, files)
     ):
         say(warning)
     options = _options(args, config.task)
-    with executor_of(args) as executor:
-        output = run_closure(
-            files,
-            config.task,
-            efficiencies,
-            config=config.input,
-            observables=config.observables,
-            executor=executor,
-            max_events=args.max_events,
-            **options,
-        )
+    output = run_closure(
+        files,
+        config.task,
+        efficiencies,
+        config=config.input,
+        observables=config.observables,
+        executor=executor,
+        max_events=args.max_events,
+        **options,
+    )
     report = closure_report(output, config.task, efficiencies, files, config.verdict)
     formats = args.format or ["png"]
-    look = Look(
-        args.style,
-        args.label,
-        args.energy,
-        args.luminosity,
-        data=isinstance(output, InversionOutput) and output.exact is None,
-    )
+    look = replace(look, data=isinstance(output, InversionOutput) and output.exact is None)
     write_closure(out, output, report, efficiencies, formats=formats, look=look, origin=origin)
     say(f"wrote {out}/closure.json, report.html and pictures")
     return report
 
 
-def _question(args: argparse.Namespace, files: list[str]) -> tuple[Config, dict[str, Any]]:
+def _question(args: argparse.Namespace) -> tuple[Config, dict[str, Any]]:
     """Configuration, and the efficiencies by name; a first argument may be both."""
     from hepsilon.config.file import load_config
     from hepsilon.efficiencies.configuration import config_of_card
@@ -116,8 +127,7 @@ def _question(args: argparse.Namespace, files: list[str]) -> tuple[Config, dict[
     if len(efficiencies) < len(named):
         raise ConfigError("two efficiencies have the same name")
     if is_artifact(args.config):
-        config = config_of_card(efficiencies[args.config.stem].card)
-        return _without_missing_truth(config, files), efficiencies
+        return config_of_card(efficiencies[args.config.stem].card), efficiencies
     return load_config(args.config), efficiencies
 
 
