@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from hepsilon import ArtifactError, ConfigError, EfficiencyMap, InputError, OutOfDomainWarning
+from hepsilon.config import Passed
 from hepsilon.efficiencies.correction import CorrectionEfficiency
 from hepsilon.export import corrections, formats
 from tests.helpers.tag_toys import POINTS_TASK, points_jets
@@ -147,6 +148,24 @@ def test_foreign_files_need_a_task_and_names(tmp_path: Path) -> None:
         efficiency(ak.Array([[{"pt": 10.0}]]), out_of_domain="ignore")
     with pytest.raises(ConfigError, match=r"expected a correction of \['eff'\], received 'x'"):
         CorrectionEfficiency(path, TASK, name="x", **given)
+
+
+def test_foreign_files_of_several_working_points_name_the_point(tmp_path: Path) -> None:
+    path = foreign(tmp_path / "foreign.json")
+    points = Passed(field="score", above=(0.2, 0.6))
+    task = TASK.model_copy(update={"passed": points})
+    given: dict[str, Any] = {"fixed": {"key": "central"}, "fields": {"JetPt": "pt"}}
+    with pytest.raises(ConfigError, match="the correction no open input working_point"):
+        CorrectionEfficiency(path, task, **given)
+
+
+def test_scale_factors_are_no_efficiencies(tmp_path: Path) -> None:
+    path = foreign(tmp_path / "foreign.json")
+    path.write_text(path.read_text().replace("0.8", "1.02"))
+    given: dict[str, Any] = {"fixed": {"key": "central"}, "fields": {"JetPt": "pt"}}
+    efficiency = CorrectionEfficiency(path, TASK, **given)
+    with pytest.raises(InputError, match=r"eff: 1 of 2 values are NaN or outside \[0, 1\]"):
+        efficiency(ak.Array([[{"pt": 50.0}, {"pt": 200.0}]]), out_of_domain="raise")
 
 
 def test_damaged_tasks_are_refused(file: Path, tmp_path: Path) -> None:

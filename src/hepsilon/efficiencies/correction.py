@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from hepsilon.arrays.checks import probabilities
 from hepsilon.arrays.fields import partners_of
 from hepsilon.arrays.types import Array, Nodes, Offsets
 from hepsilon.config.records import validate
@@ -24,10 +25,14 @@ __all__ = ["MARK", "CorrectionEfficiency"]
 
 MARK = "hepsilon: "
 """Begins the line of a file's description that holds the task as JSON."""
+POINT = "working_point"
+"""Input that names the working point, where a task has several."""
 
 
 class CorrectionEfficiency(Efficiency):
     """Efficiency that a correction of a correctionlib file gives.
+
+    Inputs are looked up in GeV and rad, as all features are.
 
     Parameters
     ----------
@@ -48,7 +53,8 @@ class CorrectionEfficiency(Efficiency):
     ArtifactError
         If the file cannot be read, or is not one of correctionlib.
     ConfigError
-        If there is no task, several corrections, or an input that is neither fixed nor a feature.
+        If there is no task, several corrections, an input that is neither fixed nor a feature, or
+        no open ``working_point`` for a task with several.
     """
 
     def __init__(
@@ -68,9 +74,15 @@ class CorrectionEfficiency(Efficiency):
         self._fixed = dict(fixed or ({} if task else {"systematic": "nominal"}))
         known = fields or {}
         inputs = {i: known.get(i, i) for i in corrections[self._name].inputs}
-        self._points = [str(p) for p in self.task.passed.working_points]
-        points = {"working_point"} if len(self._points) > 1 else set()
-        features = {i: f for i, f in inputs.items() if i not in self._fixed and i not in points}
+        points = [str(p) for p in self.task.passed.working_points]
+        if len(points) > 1 and (POINT not in inputs or POINT in self._fixed):
+            raise ConfigError(
+                f"{path}: the task has the working points {points}, and the correction no open "
+                f"input {POINT}: give a task with one of them"
+            )
+        self._points = points if len(points) > 1 else []
+        own = {*self._fixed, *([POINT] if self._points else [])}
+        features = {i: f for i, f in inputs.items() if i not in own}
         wrong = [f for f in features.values() if f not in self.task.features]
         if wrong:
             raise ConfigError(
@@ -97,12 +109,10 @@ class CorrectionEfficiency(Efficiency):
 
     def _predict(self, offsets: Offsets, nodes: Nodes, replicas: int) -> tuple[Array, Array | None]:
         correction = opened(*self._file).corrections[self._name]
-        several = len(self._points) > 1 and "working_point" in correction.inputs
-        values = [
-            self._evaluate(correction, nodes, {"working_point": point} if several else {})
-            for point in (self._points if several else [""])
-        ]
-        return (np.stack(values, axis=1) if several else values[0]), None
+        if not self._points:
+            return self._evaluate(correction, nodes, {}), None
+        values = [self._evaluate(correction, nodes, {POINT: point}) for point in self._points]
+        return np.stack(values, axis=1), None
 
     def _evaluate(self, correction: Correction, nodes: Nodes, chosen: dict[str, Any]) -> Array:
         given = self._fixed | chosen
@@ -111,9 +121,10 @@ class CorrectionEfficiency(Efficiency):
             for i, kind in correction.inputs.items()
         ]
         try:
-            return np.broadcast_to(np.asarray(correction.evaluate(*arguments)), len(nodes))
+            values = np.broadcast_to(np.asarray(correction.evaluate(*arguments)), len(nodes))
         except (IndexError, RuntimeError, ValueError) as error:
             raise InputError(f"{self._file[0]}: {self._name} has no value: {error}") from None
+        return probabilities(values, f"{self._file[0]}: {self._name}")
 
 
 def _column(values: Array, kind: str) -> Array:
