@@ -13,6 +13,7 @@ from scipy.special import expit
 from scipy.stats import chi2, kstest
 
 from hepsilon import train
+from hepsilon.config import Cut, Fiducial, Passed, Task
 from hepsilon.training.candidates import ANSWERS, FALSE_ALARM, score_test, unused_fields
 from tests.helpers.field import config, numbers, write_tree
 
@@ -137,6 +138,46 @@ def test_a_training_names_what_it_lacks(
     assert found.p_value < FALSE_ALARM
     assert found.n_tests == 4  # phi, width, area, noise
     assert "width is no feature, but explains what is left" in caplog.text
+
+
+def test_events_outside_the_fiducial_region_are_left_out(tmp_path: Path) -> None:
+    """Two tracks pass together by the sum of their widths, which are no features."""
+    rng, n = np.random.default_rng(6), 6000
+    names = "pt", "eta", "width"
+    pt, eta, width = (rng.uniform(low, high, (n, 2)) for low, high in ((1, 9), (-3, 3), (0, 1)))
+    passes = rng.uniform(size=n) < expit(3.0 * (width.sum(axis=1) - 1.0))
+    tracks = {
+        k: ak.Array(v.astype(np.float32)) for k, v in zip(names, (pt, eta, width), strict=True)
+    }
+    tracks = {k: ak.from_regular(v) for k, v in tracks.items()}
+    file = write_tree(
+        tmp_path / "tracks.root", {**numbers(n), "Track": ak.zip(tracks), "detected": passes}
+    )
+    own = settings("pt", "eta")
+    event = {
+        "level": "event",
+        "collection": "Track",
+        "objects": 2,
+        "order_by": "pt",
+        "passed": Passed(field="detected"),
+        "fiducial": Fiducial(cuts=(Cut(field="eta", min=-2.5, max=2.5),), outside="drop"),
+    }
+    task = Task.model_validate(own.task.model_dump(include={"features"}) | event)
+    own = own.model_copy(update={"task": task, "observables": {}})
+    card = train(own, [file], tmp_path / "m.hepsilon", progress=False).efficiency.card
+    assert [each.field for each in card.unused] == ["width"]
+
+
+def test_columns_of_any_kind_do_not_cost_a_training(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise TypeError("cannot be converted")
+
+    monkeypatch.setattr("hepsilon.training.run.unused_fields", fail)
+    train(settings("pt", "eta"), [file], tmp_path / "m.hepsilon", progress=False)
+    assert "could not be tested: cannot be converted" in caplog.text
+    assert (tmp_path / "m.hepsilon").is_file()
 
 
 def test_nothing_is_named_where_all_is_known(file: Path, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from scipy.special import expit, logit
 from scipy.stats import chi2, norm
 
 from hepsilon.arrays.columns import flat
+from hepsilon.arrays.keys import key_uniform
 from hepsilon.arrays.types import Array
 from hepsilon.config.file import Config
 from hepsilon.config.task import Task
@@ -30,12 +31,12 @@ from hepsilon.data.events import EventChunk
 from hepsilon.data.missing import is_missing
 from hepsilon.data.parts import Skipped, Wanted, split_files
 from hepsilon.data.reading import part_chunk, read_events
-from hepsilon.data.selection import ordered, select
+from hepsilon.data.selection import fiducial_events, ordered, select
 from hepsilon.data.sources import Files
 from hepsilon.data.training_columns import TrainingColumns
 from hepsilon.efficiencies.cards import UnusedCard
-from hepsilon.efficiencies.network import to_probability
 from hepsilon.training.kept import Kept
+from hepsilon.training.refinement_entries import entries_of
 
 __all__ = ["score_test", "unused_fields"]
 
@@ -156,18 +157,17 @@ def unused_fields(kept: Kept, files: Files, config: Config) -> tuple[UnusedCard,
     task, spec = config.task, kept.prepared.spec
     n_features = len(spec.features)
     own = replace(columns, nodes=np.ascontiguousarray(columns.nodes[:, :n_features]))
-    eps = _efficiencies(kept, own)
+    entries = entries_of(kept, own, partners=False)
+    eps, weights = entries.eps, entries.event_weights
     table = columns.nodes.astype(np.float64)
     table[is_missing(columns.nodes)] = np.nan
-    passed, weights = columns.passed, np.repeat(columns.weights, np.diff(columns.offsets))
     if task.of_events:
-        first = columns.offsets[:-1]
-        table = np.add.reduceat(table, first, axis=0) / np.diff(columns.offsets)[:, None]
-        passed, weights = passed[first], columns.weights
+        counts = np.diff(columns.offsets)[:, None]
+        table = np.add.reduceat(table, columns.offsets[:-1], axis=0) / counts
     known = list(table[:, :n_features].T)
     best: dict[str, tuple[float, float, int]] = {}
     for point in range(eps.shape[1]):
-        response = (passed > point + 0.5).astype(np.float64)
+        response = (entries.passed > point).astype(np.float64)
         fitted = _fitted(response, eps[:, point], weights, known)
         for name, values in zip(names, table[:, n_features:].T, strict=True):
             statistic, ndf = _tested(response, weights, *fitted, _in_bins(values))
@@ -189,39 +189,22 @@ def unused_fields(kept: Kept, files: Files, config: Config) -> tuple[UnusedCard,
     return tuple(sorted(cards, key=lambda card: -card.significance))
 
 
-def _efficiencies(kept: Kept, columns: TrainingColumns) -> Array:
-    """Efficiencies (entries, working points) of the networks that were not trained on them."""
-    own = kept.prepared
-    architecture, single = own.architecture, own.resampling.kind != "none"
-    networks = [fit.weights for fit in (kept.fits[:1] if single else kept.fits)]
-    if architecture.objects is not None:
-        columns = columns.joined(architecture.objects)
-    own.engine.set_members(networks)
-    logits = own.engine.logits(columns.offsets, columns.nodes)
-    if architecture.level == "event":
-        logits = logits[columns.offsets[:-1]]  # all nodes of an event say the same
-    points = architecture.working_points
-    parts = np.split(logits, len(networks), axis=1)
-    eps = [to_probability(x[:, 0] if points == 1 else x, own.recipe.mu) for x in parts]
-    mean = np.mean(eps, axis=0)
-    return np.asarray(mean[:, None] if points == 1 else mean)
-
-
 def _columns(kept: Kept, files: Files, config: Config) -> tuple[list[str], TrainingColumns]:
     """Names of the fields, and events of the validation with features and these as nodes."""
     task, names, found, n_entries = config.task, None, [], 0
     for chunk in _chunks(files, config):
-        records = ordered(select(chunk.records, task), task)
+        records = select(chunk.records, task)
+        if task.fiducial is not None:
+            records = records[fiducial_events(records, task)]
+        records = ordered(records, task)
         if names is None:
             names = [n for n in ak.fields(records) if _may_explain(records, n, task)]
         if not names:
             break
-        columns = part_columns(replace(chunk, records=chunk.records), task).columns
+        columns = part_columns(chunk, task).columns
         extra = [flat(ak.values_astype(records[n], np.float32), np.float32) for n in names]
-        if len(extra[0]) != len(columns.nodes):
-            break  # events outside the fiducial region were dropped: rows do not match
         nodes = np.concatenate([columns.nodes, np.stack(extra, axis=1)], axis=1)
-        columns = _validated(kept, replace(columns, nodes=nodes), config)
+        columns = _unseen(kept, replace(columns, nodes=nodes), config)
         found.append(columns)
         n_entries += columns.n_events if task.of_events else len(columns.nodes)
         if n_entries >= MOST_ENTRIES:
@@ -254,14 +237,11 @@ def _may_explain(records: ak.Array, name: str, task: Task) -> bool:
     return np.dtype(getattr(form, "primitive", None) or "O").kind in "biuf"
 
 
-def _validated(kept: Kept, columns: TrainingColumns, config: Config) -> TrainingColumns:
-    """Events that no network of the efficiency was trained on (see :meth:`.Kept.validation`)."""
+def _unseen(kept: Kept, columns: TrainingColumns, config: Config) -> TrainingColumns:
+    """Events that a network of the efficiency was not trained on; with folds that is all."""
     if kept.prepared.resampling.folds:
-        return kept.validation(columns)
-    from hepsilon.arrays.keys import key_uniform
-
-    own = key_uniform(columns.keys) < config.training.validation
-    return columns.take(np.flatnonzero(own))
+        return columns
+    return columns.take(np.flatnonzero(key_uniform(columns.keys) < config.training.validation))
 
 
 def _joined(parts: list[TrainingColumns]) -> TrainingColumns:

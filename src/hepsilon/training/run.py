@@ -128,6 +128,18 @@ def _sample(validation: TrainingColumns) -> dict[str, Array]:
     return {name: np.array(getattr(events, name)) for name in ("offsets", "nodes", "weights")}
 
 
+def _unused(kept: Kept, data: Files, config: Config) -> tuple[UnusedCard, ...]:
+    """Fields that explain something; what hinders the test must not cost a finished training."""
+    try:
+        found = unused_fields(kept, data, config)
+    except Exception as error:  # files hold columns of any kind, and were read long ago
+        logger.warning("other fields of the files could not be tested: %s", error)
+        return ()
+    for each in found:
+        logger.warning("%s is no feature, but explains what is left: %s", each.field, each)
+    return found
+
+
 def _with_graph(efficiency: NetworkEfficiency) -> NetworkEfficiency:
     """Add an ONNX graph to an artifact where it can be made; without one Keras evaluates it."""
     try:
@@ -329,9 +341,7 @@ def _train(
     if selection is not None:
         selection = against_map(selection, kept, sides[1], folder)
     importance = feature_importance(kept, sides[1], config.training.seed)
-    unused = () if data is None else unused_fields(kept, data, config)
-    for each in unused:
-        logger.warning("%s is no feature, but explains what is left: %s", each.field, each)
+    unused = () if data is None else _unused(kept, data, config)
     findings = find(kept, sides, config.training.refine, config.training.seed)
     card = _card(kept, columns, files, summary, selection, importance, unused, findings)
     arrays = [*(_weights(prepared, fit) for fit in fits), _sample(sides[1])]
