@@ -120,6 +120,19 @@ def test_working_points_have_names_or_numbers(passed: Passed, names: tuple[int |
 
 
 @pytest.mark.parametrize(
+    ("passed", "text"),
+    [
+        (Passed(field="tag"), "tag"),
+        (Passed(field="tag", names=("tagged",)), "tag (tagged)"),
+        (Passed(field="tag", above=(0.1, 0.3)), "tag > 0.1, tag > 0.3"),
+        (Passed(field="tag", above=(0.1, 0.3), names=("L", "T")), "tag > 0.1 (L), tag > 0.3 (T)"),
+    ],
+)
+def test_responses_are_written_as_on_paper(passed: Passed, text: str) -> None:
+    assert str(passed) == text
+
+
+@pytest.mark.parametrize(
     ("truth", "fields"), [(None, ()), ("eps", ("eps",)), (["l", "m", "t"], ("l", "m", "t"))]
 )
 def test_truth_has_one_field_for_each_working_point(truth: Any, fields: tuple[str, ...]) -> None:

@@ -87,6 +87,12 @@ class Passed(Record):
         """Names of the working points, or their numbers where they have none."""
         return self.names or tuple(range(len(self.above or (0,))))
 
+    def __str__(self) -> str:
+        """The response as it is written on paper, such as ``score > 0.5 (L), score > 0.9 (T)``."""
+        cuts = [f"{self.field} > {cut:g}" for cut in self.above or ()] or [self.field]
+        names = [f" ({name})" for name in self.names] if self.names else [""] * len(cuts)
+        return ", ".join(map("".join, zip(cuts, names, strict=True)))
+
 
 class Fiducial(Record):
     """Region in which every object of an event must be, in the training and in the measurement.
