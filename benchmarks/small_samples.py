@@ -77,17 +77,19 @@ def divergences(sample: Sample, eps: Array) -> dict[str, float]:
 
 
 def train(sample: Sample, model: str, seed: int, out: Path) -> tuple[Any, dict[str, Any]]:
-    """Train with the defaults; ``-x5`` behind an architecture stands for five folds."""
+    """Train with the defaults; ``-x5`` stands for five folds, ``-wd0.3`` for a weight decay."""
     if model == "map":
         return hepsilon.EfficiencyMap.fit(JETS, sample.columns), {}
-    architecture, _, members = model.partition("-x")
+    name, _, decay = model.partition("-wd")
+    architecture, _, members = name.partition("-x")
     chosen: dict[str, Any] = {"architecture": architecture}
     if members:
         chosen |= {"members": int(members), "resampling": "folds"}
+    own = {"weight_decay": float(decay)} if decay else {}
     config = hepsilon.Config(
         task=JETS,
         model=ModelConfig.model_validate(chosen),
-        training=TrainingConfig(seed=seed),
+        training=TrainingConfig.model_validate({"seed": seed} | own),
     )
     result = hepsilon.train(config, sample.columns, out, progress=False)
     card = result.efficiency.card
