@@ -1,0 +1,493 @@
+"""Write the tables of numbers in the pages, from the results in benchmarks/results.
+
+python benchmarks/pages.py            # writes what has changed
+python benchmarks/pages.py --check    # says what would change, and writes nothing
+
+A table stands in a page between two comments, which a reader does not see:
+
+    <!-- numbers: fidelity -->
+    <!-- end of numbers -->
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
+BLOCK = re.compile(r"<!-- numbers: ([\w-]+) -->\n(.*?)<!-- end of numbers -->\n", re.DOTALL)
+
+TABLES: dict[str, Callable[[], str]] = {}
+"""Functions that give the Markdown of a table, by the name that pages use."""
+
+
+def table(function: Callable[[], str]) -> Callable[[], str]:
+    """Register a function as a table; its name in pages has dashes."""
+    TABLES[function.__name__.replace("_", "-")] = function
+    return function
+
+
+def read(name: str) -> Any:
+    """Content of a file of results."""
+    return json.loads((RESULTS / f"{name}.json").read_text())
+
+
+def markdown(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """Table in Markdown."""
+    lines = [list(head), *(list(row) for row in rows)]
+    lines.insert(1, ["---"] * len(lines[0]))
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+
+
+def digits(value: float, number: int = 3) -> str:
+    """Value rounded to a number of significant digits, with commas between thousands."""
+    rounded = float(f"{value:.{number}g}")
+    if rounded == int(rounded):
+        whole = f"{int(rounded):,}"
+        missing = number - len(whole.replace(",", "").lstrip("-"))
+        return f"{whole}.{'0' * missing}" if missing > 0 else whole
+    places = max(0, number - 1 - _exponent(rounded))
+    return f"{rounded:,.{places}f}"
+
+
+def _exponent(value: float) -> int:
+    return int(f"{value:e}".split("e")[1])
+
+
+def percent(value: float, places: int = 1, *, sign: bool = False) -> str:
+    """Share in percent."""
+    text = f"{100 * value:{'+' if sign else ''}.{places}f} %"
+    return text.replace("-0.00 ", "0.00 ").replace("-0.0 ", "0.0 ")
+
+
+# Fidelity
+
+
+@table
+def fidelity() -> str:
+    """Divergence of all models on both samples, and what the map has over it."""
+    results = read("fidelity")
+    maps = results["map"]
+    rows = []
+    for name, model in results.items():
+        row = [name]
+        for sample in ("test", "alternative"):
+            found = model[sample]["all"]
+            row += [f"{found:.1f}", f"{maps[sample]['all'] / found:.1f}"]
+            if sample == "test":
+                row += [f"{model[sample][flavour]:.1f}" for flavour in ("b", "c", "light")]
+        rows.append([*row, f"{model['train_s']:,.0f} s"])
+    head = ["", "test", "map / this", "b", "c", "light", "alternative", "map / this", "training"]
+    return markdown(head, rows)
+
+
+CHOICES = {
+    "pair features": ("no pair features", "gnn"),
+    "averaged weights (EMA)": ("no averaged weights", "gnn"),
+    "weight decay": ("no weight decay", "gnn"),
+    "learning rate 4e-3 instead of 1e-3": ("learning rate 1e-3", "gnn"),
+    "300 steps an epoch instead of batches of 5000": ("batch of 5000", "gnn"),
+    "batches of 300 instead of 512": ("batch of 512", "gnn"),
+    "ensemble of 5 instead of one network": ("gnn", "ensemble of 5"),
+}
+
+
+@table
+def fidelity_choices() -> str:
+    """Factor by which the divergence grows without a choice."""
+    results = read("fidelity")
+    rows = [
+        [
+            choice,
+            *(
+                f"{results[without][sample]['all'] / results[as_it_is][sample]['all']:.2f}"
+                for sample in ("test", "alternative")
+            ),
+        ]
+        for choice, (without, as_it_is) in CHOICES.items()
+    ]
+    return markdown(["choice", "test", "alternative"], rows)
+
+
+SUMMARY = {
+    "map": "(pt, eta) map per flavour",
+    "mlp": "per-jet network",
+    "paper network, 8 epochs": "paper's graph network, 8 epochs",
+    "gnn": "default graph network",
+    "ensemble of 5": "ensemble of five",
+}
+
+
+@table
+def fidelity_summary() -> str:
+    """Divergence of the models that a reader compares first."""
+    results = read("fidelity")
+    rows = [
+        [text, *(f"{results[name][sample]['all']:.1f}" for sample in ("test", "alternative"))]
+        for name, text in SUMMARY.items()
+    ]
+    return markdown(["", "independent sample", "alternative sample"], rows)
+
+
+# Efficiency inversion
+
+SAMPLES = {"phasespace": "phase space", "rho": "rho", "pomeron": "pomeron", "tensor": "tensor"}
+METHODS = {
+    "truth": ("true E", None),
+    "bin-by-bin": ("bin by bin", "bin-by-bin"),
+    "factorised": ("factorised", "factorised"),
+    "product": ("product", "product"),
+    "product x 5": ("product, ensemble of 5", "product x 5"),
+    "gnn": ("gnn, 6 epochs", "gnn"),
+    "paper": ("paper (5 x 100 tanh)", "paper"),
+}
+
+
+def closure_cell(found: dict[str, Any]) -> str:
+    """Closure of one method on one sample in a line."""
+    overall = found["overall"]
+    text = ", ".join(digits(found[f"chi2_ndf_{dimension}"]) for dimension in ("1d", "2d"))
+    text += f"; {percent(overall['relative_difference'], 2, sign=True)}"
+    if overall["relative_bias"] is not None:
+        text += f" ({percent(overall['relative_bias'], 2, sign=True)})"
+    if found["divergence"] is not None:
+        divergence = 1e4 * found["divergence"]
+        text += f"; {divergence:,.{1 if divergence < 100 else 0}f}"
+    return text
+
+
+@table
+def inversion() -> str:
+    """Closure of all methods on all amplitudes."""
+    results = read("inversion")
+    rows = []
+    for name, (text, training) in METHODS.items():
+        cells = [closure_cell(results["closure"][sample]["efficiency"][name]) for sample in SAMPLES]
+        seconds = f"{results['training'][training]['seconds']:,.0f} s" if training else ""
+        rows.append([text, *cells, seconds])
+    return markdown(["", *SAMPLES.values(), "training"], rows)
+
+
+@table
+def inversion_summary() -> str:
+    """Total and chi2 of one dimension, of the methods that a reader compares first."""
+    closure = read("inversion")["closure"]
+    chosen = {
+        "bin-by-bin": "bin-by-bin correction",
+        "factorised": "factorised map e(t1) e(t2)",
+        "paper": "paper's network",
+        "product x 5": "default network, ensemble of five",
+    }
+    rows = []
+    for name, text in chosen.items():
+        cells = []
+        for sample in ("rho", "pomeron", "tensor"):
+            found = closure[sample]["efficiency"][name]
+            total = percent(found["overall"]["relative_difference"], 1, sign=True)
+            cells.append(f"{total}, {digits(found['chi2_ndf_1d'], 3)}")
+        rows.append([text, *cells])
+    return markdown(["", "rho", "pomeron continuum", "tensor"], rows)
+
+
+VARIANTS = {
+    "no bending of tracks": "no bending of tracks",
+    "no harmonics": "no harmonics of the angles",
+    "batches of 5000": "batches of 5000 instead of 300 (900 steps an epoch)",
+    "learning rate 1e-3": "learning rate 1e-3 instead of 6e-3",
+    "weight decay 0.1": "weight decay 0.1 instead of none",
+    "no averaged weights": "no averaged weights",
+    "64 wide": "64 wide instead of 32",
+    "twice the epochs": "twice the epochs",
+    "as it is": "as it is",
+}
+
+
+@table
+def inversion_variants() -> str:
+    """Divergence of shorter trainings without one choice each."""
+    found = read("inversion")["variants"]
+    rows = [
+        [text, *(digits(found[name][sample]) for sample in ("phasespace", "rho"))]
+        for name, text in VARIANTS.items()
+    ]
+    return markdown(["", "phase space", "rho"], rows)
+
+
+@table
+def inversion_added() -> str:
+    """Cost of the networks beside the plain product."""
+    found = read("inversion-variants")["variants"]
+    texts = {
+        "plain product": "plain product",
+        "as it is": "as it is: with the added networks, weight decay 0.1",
+        "no weight decay": "no weight decay",
+        "weight decay 0.4": "weight decay 0.4",
+    }
+    rows = [
+        [
+            text,
+            *(f"{found[name][sample]:.1f}" for sample in ("phasespace", "rho")),
+            f"{found[name]['seconds']:.0f}",
+        ]
+        for name, text in texts.items()
+    ]
+    return markdown(["", "phase space", "rho", "seconds"], rows)
+
+
+# Speed
+
+
+def speed(name: str) -> dict[str, Any]:
+    """Numbers of one benchmark of speed, by its name without ``test_``."""
+    found = {entry["name"]: entry["extra_info"] for entry in read("speed")["benchmarks"]}
+    return found[f"test_{name}"]
+
+
+@table
+def speed_backends() -> str:
+    """Rates of the paper's network beside coffea."""
+    rows = []
+    for backend, note in (("tensorflow", ""), ("onnxruntime", ' ("auto")'), ("openvino", "")):
+        found = speed(f"paper_network_beside_coffea[{backend}]")
+        rows.append(
+            [
+                f"{backend}{note}",
+                digits(found["events_per_s"]),
+                f"{found['times coffea, padded to 6']:.1f}",
+                f"{found['times coffea, padded to 15']:.0f}",
+                percent(found["share_of_roof"], 0),
+            ]
+        )
+    head = ["backend", "events/s", "times coffea, padded to 6", "padded to 15", "share of the roof"]
+    return markdown(head, rows)
+
+
+@table
+def speed_networks() -> str:
+    """Rates of the default networks."""
+    names = {
+        "default_networks[default GNN]": "default GNN",
+        "default_networks[default MLP]": "default MLP",
+        "networks_of_events[paper MLP]": "two tracks: paper's MLP (6 -> 5 x 100, tanh)",
+        "networks_of_events[default MLP]": "two tracks: default MLP",
+        "networks_of_events[product]": "two tracks: product",
+        "networks_of_events[GNN]": "two tracks: GNN",
+    }
+    rows = []
+    for name, text in names.items():
+        found = speed(name)
+        times = [digits(found[f"times {other}"], 2) for other in ("tensorflow", "openvino")]
+        rows.append([text, digits(found["events_per_s"]), *times])
+    return markdown(['network, "auto"', "events/s", "times tensorflow", "times openvino"], rows)
+
+
+@table
+def speed_multiplicity() -> str:
+    """Rates by the number of objects in every event."""
+    numbers = (2, 4, 6, 8, 10, 12, 15)
+    rows = []
+    for kind in ("default GNN", "paper GNN"):
+        rates = (speed(f"cost_of_multiplicity[{kind}-{n}]")["events_per_s"] for n in numbers)
+        rows.append([f"{kind}, events/s", *(digits(rate) for rate in rates)])
+    return markdown(["objects in every event", *map(str, numbers)], rows)
+
+
+@table
+def speed_analyses() -> str:
+    """Rates of whole analyses with each efficiency."""
+    rows = []
+    runs = [speed("three_lines"), speed("full_comparison")]
+    for name in ("", "true efficiency", "map", "default GNN", "paper GNN"):
+        row = [name or "without efficiencies"]
+        for run in runs:
+            rate = run.get(f"{name} events_per_s".strip())
+            row += [digits(rate), digits(run.get(f"times {name}", 1.0), 2)] if rate else ["", ""]
+        rows.append(row)
+    times = "times slower"
+    head = ["", "three lines, events/s", times, "full comparison, events/s", times]
+    return markdown(head, rows)
+
+
+@table
+def speed_stages() -> str:
+    """Shares of the time of whole analyses."""
+    stages = {
+        "reading": "reading",
+        "columns and features": "columns, features",
+        "inference": "inference",
+        "observables": "observables",
+        "weights": "weights",
+        "filling": "filling",
+        "coffea": "coffea",
+    }
+    rows = []
+    for way in ("three lines", "full comparison"):
+        for efficiency in ("map", "default GNN"):
+            found = speed(f"where_the_time_goes[{efficiency}-{way}]")
+            shares = (percent(found[stage], 0) if stage in found else "" for stage in stages)
+            rows.append([f"{way}, {efficiency}", *shares])
+    return markdown(["", *stages.values()], rows)
+
+
+# Truth tagging
+
+
+@table
+def tagging_speed() -> str:
+    """Seconds of the weights of a million events."""
+    seconds = read("tagging")["speed"]["seconds"]
+    names = {
+        "exactly 2": "`truth_tag_weight`, exactly 2",
+        "exactly 2: awkward combinations": "awkward: `ak.prod` and `ak.combinations`",
+        "exactly 2: explicit enumeration": "NumPy: sum over the 15 explicit assignments",
+        "at least 2": "at least 2",
+        "exactly 2 with scale factors": "exactly 2, with scale factors",
+        "2+ at M and 1+ at T of three": "at least 2 at M and 1 at T, three working points",
+        "sample_tags, exactly 2": "`sample_tags`, exactly 2",
+        "enumerate_tags, exactly 2": "`enumerate_tags`, exactly 2 (15 million assignments)",
+    }
+    rows = [
+        [text, f"{seconds[name]:.3f}", digits(seconds[name] / seconds["exactly 2"], 2)]
+        for name, text in names.items()
+    ]
+    return markdown(["", "seconds", 'against "exactly 2"'], rows)
+
+
+@table
+def tagging_accuracy() -> str:
+    """Relative errors of probabilities for twelve jets against rational arithmetic."""
+    found = {
+        (entry["eps"], entry["at_least"]): entry
+        for entry in read("tagging")["accuracy"]
+        if entry["jets"] == 12
+    }
+    rows = []
+    for eps in dict.fromkeys(eps for eps, _ in found):
+        row = [f"{eps:.0e}".replace("e-0", "e-") if eps < 0.1 else f"{eps:g}"]
+        for kind in ("hepsilon", "one_minus_the_others"):
+            errors = (found[eps, n][kind] for n in (1, 2, 3))
+            row += [f"{e:.0f}" if e > 1 else f"{e:.0e}".replace("e-0", "e-") for e in errors]
+        rows.append(row)
+    head = ["eps about", "n = 1", "n = 2", "n = 3", "1 - sum: n = 1", "n = 2", "n = 3"]
+    return markdown(head, rows)
+
+
+@table
+def tag_counts() -> str:
+    """Expected over observed events with numbers of tags."""
+    results = read("tag_counts")
+    columns = {
+        "map": ("test", "map"),
+        "network": ("test", "gnn"),
+        "true efficiency": ("test", "truth"),
+        "map, alternative": ("alternative", "map"),
+        "network, alternative": ("alternative", "gnn"),
+    }
+    rows = []
+    for tags in ("0 tags", "1 tag", "2 tags", "2+ tags", "3+ tags"):
+        row = [tags.replace("+", " or more").removesuffix(" tags").removesuffix(" tag")]
+        for sample, method in columns.values():
+            found = results[sample]["efficiency"][method]["tag_counts"]["all"][tags]
+            if not found["observed"]:
+                row.append("two jets only")
+                continue
+            difference = found["expected"] / found["observed"] - 1
+            row.append(f"{percent(difference, 2, sign=True)} ({found['pull']:+.1f})")
+        rows.append(row)
+    return markdown(["tags", *columns], rows)
+
+
+@table
+def tagging_gain() -> str:
+    """Effective events of two tags in the leading pair, by flavours."""
+    efficiency = read("tag_counts")["test"]["efficiency"]
+    rows = []
+    for pair in ("all", "b-b", "b-c", "b-light", "c-c", "c-light", "light-light"):
+        key = "pair_mass" if pair == "all" else f"pair_mass|{pair}"
+        gains = {name: found["statistics_gain"][key] for name, found in efficiency.items()}
+        row = [pair, f"{gains['map']['direct']:,.0f}"]
+        for name in ("map", "gnn"):
+            row.append(f"{gains[name]['truth_tagged']:,.0f} ({gains[name]['weights_only']:,.0f})")
+        rows.append([*row, f"{gains['truth']['truth_tagged']:,.0f}"])
+    return markdown(["", "direct tagging", "map", "network", "true efficiency"], rows)
+
+
+# Uncertainty
+
+
+@table
+def coverage() -> str:
+    """Shares of differences within the 68 and 95 % bands."""
+    single, three = read("coverage")["summary"], read("coverage_members")["summary"]
+    columns = [
+        (summary, kind, reference)
+        for summary, kind in ((single, "map"), (single, "network"), (three, "network"))
+        for reference in ("truth", "mean")
+    ]
+    rows = []
+    for sample in ("test", "alternative"):
+        for quantity in ("efficiencies", "pt bins", "delta R bins", "totals"):
+            cells = []
+            for summary, kind, reference in columns:
+                found = summary[f"{kind} | {sample} | {quantity}"]
+                shares = (percent(found[band][reference], 0) for band in ("68 %", "95 %"))
+                cells.append(", ".join(shares))
+            rows.append([f"{sample}, {quantity}", *cells])
+    names = ("map", "network", "three networks")
+    return markdown(["", *(f"{name}, {ref}" for name in names for ref in ("truth", "mean"))], rows)
+
+
+@table
+def replicas() -> str:
+    """Time with replicas over that without."""
+    found = read("replicas")
+    names = {"gnn": "default graph network", "mlp": "default plain network"}
+    rows = [
+        [text, *(f"{found[name][f'{n} replicas, cpu ratio']:.2f}" for n in (20, 100))]
+        for name, text in names.items()
+    ]
+    return markdown(["", "20 replicas", "100 replicas"], rows)
+
+
+def renewed(page: str) -> str:
+    """Text of a page with its tables made again.
+
+    Raises
+    ------
+    KeyError
+        If the page names a table that there is not.
+    """
+
+    def again(match: re.Match[str]) -> str:
+        name = match[1]
+        return f"<!-- numbers: {name} -->\n\n{TABLES[name]()}\n<!-- end of numbers -->\n"
+
+    return BLOCK.sub(again, page)
+
+
+def main() -> int:
+    """Renew the pages, or say which ones are old."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--check", action="store_true", help="write nothing; 1 if a page is old")
+    check = parser.parse_args().check
+    old = []
+    for page in PAGES:
+        text = page.read_text()
+        if (new := renewed(text)) != text:
+            old.append(page)
+            if not check:
+                page.write_text(new)
+    for page in old:
+        print(f"{page.relative_to(ROOT)}: {'old' if check else 'written'}")
+    return int(check and bool(old))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
