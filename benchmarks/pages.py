@@ -413,8 +413,10 @@ def tagging_gain() -> str:
         key = "pair_mass" if pair == "all" else f"pair_mass|{pair}"
         gains = {name: found["statistics_gain"][key] for name, found in efficiency.items()}
         row = [pair, f"{gains['map']['direct']:,.0f}"]
-        for name in ("map", "gnn"):
-            row.append(f"{gains[name]['truth_tagged']:,.0f} ({gains[name]['weights_only']:,.0f})")
+        row += [
+            f"{gains[name]['truth_tagged']:,.0f} ({gains[name]['weights_only']:,.0f})"
+            for name in ("map", "gnn")
+        ]
         rows.append([*row, f"{gains['truth']['truth_tagged']:,.0f}"])
     return markdown(["", "direct tagging", "map", "network", "true efficiency"], rows)
 

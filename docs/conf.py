@@ -22,6 +22,7 @@ extensions = [
     "sphinx_copybutton",
     "api_pages",
     "mathml",
+    "notebooks",
 ]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 exclude_patterns = ["_ext"]
