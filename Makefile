@@ -7,7 +7,7 @@ LOWEST := $(VENV)-lowest
 PYTEST := -m pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint light lowest docs fidelity speed clean
+.PHONY: help demo test lint light lowest docs notebooks fidelity speed clean
 .PRECIOUS: %/bin/python
 
 help: ## show this list
@@ -51,6 +51,9 @@ lowest: | $(LOWEST)/bin/python ## test the oldest versions that pyproject.toml d
 
 docs: $(VENV)/.with-docs ## build the documentation; a warning is an error
 	$(BIN)/sphinx-build -W --keep-going -b html docs build/docs
+
+notebooks: $(VENV)/.with-test ## the documentation with the outputs of the notebooks (they need open data)
+	HEPSILON_NOTEBOOKS=run $(BIN)/sphinx-build -W --keep-going -b html docs build/docs
 
 fidelity: $(VENV)/.with-test ## how close maps and networks come to the truth (about an hour)
 	$(BIN)/python benchmarks/fidelity.py --out benchmarks/results/fidelity.json
