@@ -121,6 +121,12 @@ def test_lost_paths_are_found(tmp_path: Path) -> None:
 
 
 @each_page
+def test_it_names_no_machine(page: Path) -> None:
+    found = re.findall(r"/(?:home|root|tmp|work)/\S*|\S*pypi\.org\S*", page.read_text())
+    assert found == []
+
+
+@each_page
 def test_names_exist(page: Path) -> None:
     text = page.read_text()
     names = set(re.findall(r"(?<![\w./-])hepsilon(?:\.[A-Za-z_]\w*)+", text))

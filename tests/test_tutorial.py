@@ -33,7 +33,8 @@ def run_commands(text: str) -> list[str]:
     """Run the lines of a shell block that call hepsilon, with fewer events; give their names."""
     from hepsilon.cli.parser import main
 
-    lines = [line for line in text.splitlines() if line.startswith("hepsilon ")]
+    joined = re.sub(r"\\\n\s*", "", text)
+    lines = [line for line in joined.splitlines() if line.startswith("hepsilon ")]
     for line in lines:
         small = re.sub(r"-n \d+", f"-n {EVENTS}", line)
         assert main(shlex.split(small)[1:]) == 0, line
