@@ -1,6 +1,6 @@
 """Every block of the tutorial and of the README runs, in the order in which a reader copies them.
 
-Only sizes differ from the page: fewer events, a smaller network and one epoch.
+Only sizes differ from the page: fewer events, a smaller network, one epoch and two observables.
 """
 
 from __future__ import annotations
@@ -19,7 +19,15 @@ ROOT = Path(__file__).parents[1]
 TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text()
 README = (ROOT / "README.md").read_text()
 EVENTS = "1500"
-SMALL = "width = 8\nblocks = 1\n\n[training]\nepochs = 1\n"
+SMALL = """width = 8
+blocks = 1
+
+[training]
+epochs = 1
+
+[observables.pt]
+[observables.delta_r]
+"""
 
 pytestmark = pytest.mark.filterwarnings("ignore::hepsilon.errors.OutOfDomainWarning")
 
