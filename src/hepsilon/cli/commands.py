@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
@@ -22,6 +23,9 @@ from hepsilon.cli.inputs import check_out, executor_of, training_columns
 from hepsilon.cli.output import plain, say, table
 from hepsilon.cli.starting import init
 from hepsilon.errors import ConfigError
+
+if TYPE_CHECKING:
+    from hepsilon.efficiencies.base import Efficiency
 
 __all__ = [
     "apply",
@@ -51,7 +55,7 @@ def demo(args: argparse.Namespace) -> Any:
     return [table(title, *content) for title, content in result.tables.items()]
 
 
-TRACK_OPTIONS = ("amplitude", "final_state")
+TRACK_OPTIONS = ("amplitude", "final_state", "chosen_by")
 SPECTRUM = ("mass_shape", "mass_range", "pt_shape", "pt_scale", "rapidity_max")
 
 
@@ -77,6 +81,8 @@ def simulate(args: argparse.Namespace) -> None:
             spectrum["mass_range"] = tuple(spectrum["mass_range"])
         options["amplitude"] = dataclasses.replace(amplitude, **spectrum)
         options["final_state"] = args.final_state or "pipi"
+        if args.chosen_by is not None:
+            options["chosen_by"] = _of_events(args.chosen_by)
     write = write_tracks if args.kind == "tracks" else write_jets
     try:
         with progress_bar(f"simulating {args.kind}", args.events) as advance:
@@ -84,6 +90,16 @@ def simulate(args: argparse.Namespace) -> None:
     except ValueError as error:  # what no choice of the command line forbids
         raise ConfigError(str(error)) from None
     say(f"wrote {args.events} events to {args.out}")
+
+
+def _of_events(path: Path) -> Efficiency:
+    """Efficiency of events, which may choose simulated events."""
+    from hepsilon.efficiencies.loading import load
+
+    efficiency = load(path)
+    if not efficiency.task.of_events:
+        raise ConfigError(f"{path}: expected an efficiency of events, received one of objects")
+    return efficiency
 
 
 def convert(args: argparse.Namespace) -> None:
