@@ -98,4 +98,5 @@ def _systematic(candidates: Array, scores: Array, n_events: int, rng: np.random.
     order = rng.permutation(len(candidates))
     bounds = np.cumsum(scores[order])
     points = (np.arange(n_events) + rng.uniform()) / n_events * bounds[-1]
-    return candidates[order[np.searchsorted(bounds, points, side="right")]]
+    drawn: Array = candidates[order[np.searchsorted(bounds, points, side="right")]]
+    return drawn

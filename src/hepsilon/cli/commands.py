@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -23,9 +25,6 @@ from hepsilon.cli.inputs import check_out, executor_of, training_columns
 from hepsilon.cli.output import plain, say, table
 from hepsilon.cli.starting import init
 from hepsilon.errors import ConfigError
-
-if TYPE_CHECKING:
-    from hepsilon.efficiencies.base import Efficiency
 
 __all__ = [
     "apply",
@@ -82,7 +81,7 @@ def simulate(args: argparse.Namespace) -> None:
         options["amplitude"] = dataclasses.replace(amplitude, **spectrum)
         options["final_state"] = args.final_state or "pipi"
         if args.chosen_by is not None:
-            options["chosen_by"] = _of_events(args.chosen_by)
+            options["chosen_by"] = _chooser(args.chosen_by)
     write = write_tracks if args.kind == "tracks" else write_jets
     try:
         with progress_bar(f"simulating {args.kind}", args.events) as advance:
@@ -92,14 +91,14 @@ def simulate(args: argparse.Namespace) -> None:
     say(f"wrote {args.events} events to {args.out}")
 
 
-def _of_events(path: Path) -> Efficiency:
-    """Efficiency of events, which may choose simulated events."""
+def _chooser(path: Path) -> Callable[[Any], Any]:
+    """Efficiency of events that chooses simulated events: also outside its domain, for a choice."""
     from hepsilon.efficiencies.loading import load
 
     efficiency = load(path)
     if not efficiency.task.of_events:
         raise ConfigError(f"{path}: expected an efficiency of events, received one of objects")
-    return efficiency
+    return partial(efficiency, out_of_domain="ignore")
 
 
 def convert(args: argparse.Namespace) -> None:
