@@ -28,9 +28,11 @@ def closure(args: argparse.Namespace) -> Any:
     """Compare efficiencies with what was observed: closure.json, report and pictures."""
     from hepsilon.closure.verdict import SEVERITY
     from hepsilon.plotting.experiments import Look
+    from hepsilon.report.calibration import calibration_rows
     from hepsilon.report.page import Origin
     from hepsilon.report.samples import universality_rows, write_samples
     from hepsilon.report.tables import summary_rows
+    from hepsilon.report.two_sample import two_sample_rows
     from hepsilon.report.verdict import verdict_sentences
 
     samples = dict(args.sample or ())
@@ -64,7 +66,15 @@ def closure(args: argparse.Namespace) -> Any:
     if found:
         rows = universality_rows(found)
         return [*sentences, table("closure chi2/ndf", rows.header, rows.rows)]
-    return [*sentences, table("closure chi2/ndf", *summary_rows(reports[""]))]
+    calibration = calibration_rows(reports[""], every=False)
+    tables = [table("closure chi2/ndf", *summary_rows(reports[""]))]
+    if calibration is not None:
+        title = "calibration error without noise [%] (p-value)"
+        tables.append(table(title, calibration.header, calibration.rows))
+    tested = two_sample_rows(reports[""])
+    if tested is not None:
+        tables.append(table("two-sample test", tested.header, tested.rows))
+    return [*sentences, *tables]
 
 
 def _close(
@@ -79,7 +89,7 @@ def _close(
     origin: Origin,
 ) -> Closure:
     """Closure of one sample, written into a folder."""
-    from hepsilon.closure import closure_report, run_closure
+    from hepsilon.closure import closure_report, run_closure, two_sample_tests
     from hepsilon.closure.questions import differences, trained_on, warnings_of
     from hepsilon.processors.outputs import InversionOutput
     from hepsilon.report.writer import write_closure
@@ -101,7 +111,18 @@ def _close(
         max_events=args.max_events,
         **options,
     )
-    report = closure_report(output, config.task, efficiencies, files, config.verdict)
+    tests = None
+    if args.two_sample:
+        tests = two_sample_tests(
+            files,
+            config.task,
+            efficiencies,
+            config=config.input,
+            working_point=options.get("working_point", 0),
+        )
+    report = closure_report(
+        output, config.task, efficiencies, files, config.verdict, two_sample=tests
+    )
     formats = args.format or ["png"]
     look = replace(look, data=isinstance(output, InversionOutput) and output.exact is None)
     write_closure(out, output, report, efficiencies, formats=formats, look=look, origin=origin)

@@ -307,6 +307,11 @@ def _closure_command(parsers: Any) -> None:
     look.add_argument("--energy", type=float, metavar="TEV", help="centre-of-mass energy [TeV]")
     look.add_argument("--luminosity", type=float, metavar="FB", help="luminosity [1/fb]")
     command.add_argument(
+        "--two-sample",
+        action="store_true",
+        help="let boosted trees look for what the efficiencies do not know; takes a minute or more",
+    )
+    command.add_argument(
         "--fail-on",
         choices=["fail", "warn"],
         help="end with the exit code 3 for this verdict, or a worse one (never)",

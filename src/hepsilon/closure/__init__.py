@@ -23,6 +23,8 @@ from hepsilon.closure.statistic import (
     compare,
     compare_inversion,
 )
+from hepsilon.closure.two_sample import two_sample_tests
+from hepsilon.closure.two_sample_record import TwoSample
 from hepsilon.closure.use_cases import use_case
 from hepsilon.closure.verdict import judge
 from hepsilon.config.file import InputConfig
@@ -54,6 +56,7 @@ __all__ = [
     "run_closure",
     "run_processor",
     "trained_on",
+    "two_sample_tests",
 ]
 
 
@@ -143,6 +146,8 @@ def closure_report(
     efficiencies: Mapping[str, Correction],
     files: Files,
     thresholds: VerdictConfig | None = None,
+    *,
+    two_sample: Mapping[str, TwoSample] | None = None,
 ) -> Closure:
     """Compare what efficiencies predict with what was observed.
 
@@ -158,6 +163,8 @@ def closure_report(
         Files of the sample (see :func:`hepsilon.data.sources.find_sources`).
     thresholds : VerdictConfig, optional
         Thresholds of the verdict, the section ``[verdict]`` of a configuration.
+    two_sample : mapping of str to TwoSample, optional
+        Results of :func:`two_sample_tests` by method.
 
     Returns
     -------
@@ -166,12 +173,18 @@ def closure_report(
     """
     paths = file_names(files)
     closure = use_case(task).close(output, task, efficiencies, paths)
-    checks = {
+    checks: dict[str, Any] = {
         "differences": differences(efficiencies, task),
         "trained_on": trained_on(efficiencies, files),
         "baselines": baselines(efficiencies),
         "compared": compared(efficiencies),
         "found_in_training": found_in_training(efficiencies),
+    }
+    checks["efficiency"] = {
+        name: entry.model_copy(update={"two_sample": two_sample[name]})
+        if two_sample and name in two_sample
+        else entry
+        for name, entry in closure.efficiency.items()
     }
     closure = closure.model_copy(update=checks)
     return closure.model_copy(update={"verdict": judge(closure, thresholds)})

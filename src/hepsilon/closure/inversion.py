@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from hist.accumulators import WeightedSum
 
+from hepsilon.closure.calibration import calibration_of
 from hepsilon.closure.model import (
     InversionClosure,
     InversionEntry,
@@ -158,6 +159,7 @@ def _entry(output: InversionOutput, method: CorrectionMethod) -> InversionEntry:
     optional: dict[str, Any] = {
         "jensen": output.jensen.get(label),
         "truth": _truth_distance(output, label),
+        "calibration": calibration_of(output, label),
     }
     return InversionEntry(
         overall=overall,

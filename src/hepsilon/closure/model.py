@@ -11,9 +11,11 @@ from typing import Annotated, Any
 from pydantic import Field, PlainSerializer
 from pydantic.json_schema import models_json_schema
 
-from hepsilon.closure import judgement
+from hepsilon.closure import judgement, reliability, two_sample_record
 from hepsilon.closure.judgement import Verdict
 from hepsilon.closure.record import ClosureRecord
+from hepsilon.closure.reliability import Calibration
+from hepsilon.closure.two_sample_record import TwoSample
 from hepsilon.config.task import Task
 
 __all__ = [
@@ -269,6 +271,12 @@ class Entry(ClosureRecord):
         ``(sum w)^2 / sum w^2`` of every observable's entries.
     truth : dict of str to TruthDistance
         Distance to the truth, of ``all`` and by category; left out where it is not known.
+    calibration : Calibration
+        Predicted against observed shares; left out of measured events, and of methods with
+        reconstructed momenta.
+    two_sample : TwoSample
+        Search of boosted trees for what the efficiency does not know; left out where that was not
+        asked for.
     """
 
     overall: Overall
@@ -277,6 +285,8 @@ class Entry(ClosureRecord):
     out_of_domain: Share
     effective_sample_size: dict[str, float]
     truth: dict[str, TruthDistance] | None = None
+    calibration: Calibration | None = None
+    two_sample: TwoSample | None = None
 
 
 class TaggingEntry(Entry):
@@ -461,7 +471,8 @@ def closure_schema() -> dict[str, Any]:
     references, schema = models_json_schema([(model, "validation") for model in models])
     for name, part in schema["$defs"].items():
         text = part.pop("description", "")
-        if name in {*__all__, *judgement.__all__}:
+        described = judgement.__all__ + reliability.__all__ + two_sample_record.__all__
+        if name in {*__all__, *described}:
             part["description"] = text.splitlines()[0]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hepsilon.closure.calibration import calibration_of
 from hepsilon.closure.gain import efficiency_variance, n_replicas, statistics_gain
 from hepsilon.closure.model import (
     ObservableClosure,
@@ -131,6 +132,7 @@ def _entry(output: TaggingOutput, method: str) -> TaggingEntry:
     optional: dict[str, Any] = {
         "tag_counts": _tag_counts(output, method),
         "truth": _truth_distances(output, method),
+        "calibration": calibration_of(output, method),
     }
     return TaggingEntry(
         overall=_overall(output, method),

@@ -25,6 +25,7 @@ from scipy.stats import false_discovery_control, norm
 from hepsilon.arrays.types import Array
 from hepsilon.closure.judgement import MethodVerdict, Role, Status, Verdict, WorstBin
 from hepsilon.closure.model import Closure, Entry, InversionClosure, ObservableClosure
+from hepsilon.closure.two_sample_record import TwoSample
 from hepsilon.config.verdict import VerdictConfig
 from hepsilon.histograms.methods import TRUTH
 from hepsilon.processors.outputs import RECONSTRUCTED
@@ -276,6 +277,18 @@ def _remarks(
     ):
         if share > most:
             yield "warn", f"{_percent(share)} {what}, more than the tolerated {_percent(most)}"
+    trees = entry.two_sample
+    if trees is not None and trees.p_value <= thresholds.two_sample:
+        yield "warn", _known_by_trees(trees)
+
+
+def _known_by_trees(trees: TwoSample) -> str:
+    """Sentence about trees that tell what passed from what is expected."""
+    first = ", ".join(list(trees.features)[:2])
+    return (
+        f"boosted trees tell what passed from what is expected (area {trees.auc:.4f}, "
+        f"p = {trees.p_value:.2g}), mostly by {first}"
+    )
 
 
 def _precision(

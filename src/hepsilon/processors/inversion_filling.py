@@ -12,8 +12,9 @@ from hepsilon.arrays.repeats import KeySample
 from hepsilon.arrays.statistics import bernoulli_divergence
 from hepsilon.arrays.types import Array
 from hepsilon.histograms.entries import Entries, EntryCounts, book_methods
-from hepsilon.histograms.methods import GENERATED, SELECTED, replica_axis
+from hepsilon.histograms.methods import ALL, GENERATED, SELECTED, replica_axis
 from hepsilon.histograms.tracks import TrackObservable
+from hepsilon.processors.calibration import book_calibration, fill_calibration
 from hepsilon.processors.outputs import (
     CorrectionMethod,
     Histograms,
@@ -76,6 +77,7 @@ class InversionFilling:
         self.efficiencies = hist.Hist(method, bins, storage=hist.storage.Double())
         label = r"$(E - E_{true}) / E_{true}$"
         self.truth = TruthHistograms.book([method], label) if has_truth else None
+        self.calibration = None if measured else book_calibration(corrected, [ALL])
         self.entry_counts: dict[str, EntryCounts] = {}
         self.clipped: dict[str, int] = {}
         self.clipped_weight: dict[str, float] = {}
@@ -103,6 +105,9 @@ class InversionFilling:
             if self.exact is not None:
                 bounded = np.maximum(values, self.floor)
                 _add(self.totals["exact"], method, weights, weights**2 * (1.0 - bounded) / bounded)
+            if self.calibration is not None:
+                rows = np.zeros(len(values), np.int64)
+                fill_calibration(self.calibration, method, rows, values, selected, weights)
 
     def total_of(self, method: str, eps: Array, weights: Array) -> None:
         """Add up the selected events, corrected by one method.
@@ -338,6 +343,7 @@ class InversionFilling:
             n_limited=n_limited,
             event_keys=event_keys,
             reference=reference,
+            calibration=self.calibration,
             entry_counts=self.entry_counts,
             left_out=left_out,
             methods=self.methods,

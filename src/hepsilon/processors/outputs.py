@@ -117,6 +117,9 @@ class Output(Mapping[str, Any]):
         Numbers of entries of every observable: all, NaN, and outside of the axes.
     left_out : dict of str to str
         What the records lack for the observables that were not filled, by their name.
+    calibration : Hist or None
+        Sums by predicted efficiency (see :mod:`hepsilon.processors.calibration`), with the axes
+        ``method``, ``category``, ``part`` and ``x``. None for measured events.
     """
 
     n_events: int
@@ -129,6 +132,7 @@ class Output(Mapping[str, Any]):
     n_limited: int = 0
     entry_counts: dict[str, EntryCounts] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict, metadata={"constant": True})
+    calibration: Histogram | None = None
 
     @property
     def truth(self) -> TruthHistograms | None:
@@ -230,8 +234,9 @@ class TaggingOutput(Output):
 
     @property
     def histograms(self) -> Mapping[str, Any]:
-        names = ("observables", "binomial", "efficiency_replicas", "total_replicas", "profiles")
-        return {name: self[name] for name in names}
+        names = ["observables", "binomial", "efficiency_replicas", "total_replicas", "profiles"]
+        names += ["calibration"]
+        return {name: self[name] for name in names if name in self}
 
 
 @dataclass(frozen=True)
@@ -333,7 +338,7 @@ class InversionOutput(Output):
     @property
     def histograms(self) -> Mapping[str, Any]:
         names = ["totals", "observables", "horvitz_thompson", "exact", "replicas"]
-        names += ["efficiency_replicas", "total_replicas", "efficiencies"]
+        names += ["efficiency_replicas", "total_replicas", "efficiencies", "calibration"]
         return {name: self[name] for name in names if name in self}
 
     def variance(self, name: str, method: CorrectionMethod) -> Array:

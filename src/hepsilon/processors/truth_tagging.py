@@ -31,9 +31,10 @@ from hepsilon.histograms.entries import Entries
 from hepsilon.histograms.jets import JET_OBSERVABLES
 from hepsilon.histograms.methods import ALL, DIRECT, OTHER, TAG_COUNTS, TRUTH
 from hepsilon.histograms.observables import AnyObservable, Observable
+from hepsilon.processors.calibration import book_calibration, fill_calibration
 from hepsilon.processors.filling import ObservableEntries, TagSample
 from hepsilon.processors.observables import available_observables, warn_of_entries
-from hepsilon.processors.outputs import Histograms, TaggingOutput, TruthHistograms
+from hepsilon.processors.outputs import Histogram, Histograms, TaggingOutput, TruthHistograms
 from hepsilon.processors.selections import Selections, TagProbabilities
 from hepsilon.processors.units import CONDITIONS, EVENTS, OBJECTS, UNITS, Unit
 from hepsilon.processors.wanted import wanted_columns, wanted_fields
@@ -174,6 +175,7 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
                 k: p.n_outside for k, p in predictions.items() if p.n_outside is not None
             },
             profiles=self._profiles(records, observables, sample.methods),
+            calibration=self._calibration(records, sample),
             left_out=left_out,
             entry_counts={
                 name: counts
@@ -304,6 +306,19 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
                     eps = method.objects[:, self.selections.working_point]
                     fill_rows(profile, name, categories + 1, values, sample=eps)
         return histograms
+
+    def _calibration(self, records: ak.Array, sample: TagSample) -> Histogram:
+        """Sums of all objects by the efficiency that each method gives them."""
+        point = self.selections.working_point
+        names = [name for name in sample.methods if name != DIRECT]
+        histogram = book_calibration(names, [OTHER, *category_names(self.values)])
+        rows = self._categories(records, OBJECTS)[0] + 1
+        weights = OBJECTS.weights(sample.weights, sample.offsets, self.selections)
+        tagged = sample.methods[DIRECT].objects[:, point]
+        for name in names:
+            eps = sample.methods[name].objects[:, point]
+            fill_calibration(histogram, name, rows, eps, tagged, weights)
+        return histogram
 
     def _method_axes(self, methods: Iterable[str]) -> list[Any]:
         return [

@@ -16,8 +16,10 @@ from hepsilon.arrays.repeats import repeats_text
 from hepsilon.closure.model import Closure, InversionClosure
 from hepsilon.closure.questions import warnings_of
 from hepsilon.report.axes import axes_sections
+from hepsilon.report.calibration import calibration_sections
 from hepsilon.report.content import Picture, Section, Table
 from hepsilon.report.tables import presentation, summary_rows
+from hepsilon.report.two_sample import two_sample_sections
 from hepsilon.report.verdict import sample_text, thresholds_text, verdict_items
 
 __all__ = ["EfficiencyPart", "Origin", "origin_rows", "page", "png_url", "render"]
@@ -182,6 +184,8 @@ def page(
         ],
         sections=[
             *presentation(closure).sections(closure, summary),
+            *calibration_sections(closure),
+            *two_sample_sections(closure),
             *axes_sections(closure),
             *_found(closure),
         ],
