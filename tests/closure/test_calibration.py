@@ -65,7 +65,7 @@ def test_truth_has_no_calibration_error_without_its_noise():
     for _ in range(200):
         eps, weights = rng.uniform(0.02, 0.98, 4000), rng.choice([1.0, 2.0, -0.5], 4000)
         error = errors_of(eps, rng.random(4000) < eps, weights).errors[EFFICIENCY]
-        assert error.n_bins == MOST_BINS
+        assert 8 <= error.n_bins <= MOST_BINS
         values.append(error.value)
         chances.append(error.p_value)
     mean, spread = np.mean(values), np.std(values, ddof=1)

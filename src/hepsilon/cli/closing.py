@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hepsilon._system.outputs import check_folder
 from hepsilon.cli.inputs import executor_of, is_artifact
-from hepsilon.cli.output import judged, say, table
+from hepsilon.cli.output import judged, plain, say, table
 from hepsilon.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from hepsilon.plotting.experiments import Look
     from hepsilon.report.page import Origin
 
-__all__ = ["closure"]
+__all__ = ["closure", "recalibrate"]
 
 
 def closure(args: argparse.Namespace) -> Any:
@@ -29,6 +29,7 @@ def closure(args: argparse.Namespace) -> Any:
     from hepsilon.closure.verdict import SEVERITY
     from hepsilon.plotting.experiments import Look
     from hepsilon.report.calibration import calibration_rows
+    from hepsilon.report.dependence import dependence_rows
     from hepsilon.report.page import Origin
     from hepsilon.report.samples import universality_rows, write_samples
     from hepsilon.report.tables import summary_rows
@@ -71,10 +72,35 @@ def closure(args: argparse.Namespace) -> Any:
     if calibration is not None:
         title = "calibration error without noise [%] (p-value)"
         tables.append(table(title, calibration.header, calibration.rows))
-    tested = two_sample_rows(reports[""])
-    if tested is not None:
-        tables.append(table("two-sample test", tested.header, tested.rows))
+    for title, found_rows in (
+        ("two-sample test", two_sample_rows(reports[""])),
+        ("dependence on the simulation", dependence_rows(reports[""])),
+    ):
+        if found_rows is not None:
+            tables.append(table(title, found_rows.header, found_rows.rows))
     return [*sentences, *tables]
+
+
+def recalibrate(args: argparse.Namespace) -> Any:
+    """Fit a monotone map of an efficiency's odds to other events, and write what has it."""
+    from hepsilon.closure.recalibration import recalibrate as fit
+
+    efficiency: Any = fit(args.path, args.files, args.out, max_events=args.max_events)
+    found = efficiency.card.recalibration
+    say(f"wrote {args.out}")
+    if args.json:
+        return plain(found)
+    rows = [
+        [
+            "all" if each.category is None else f"{found.feature} {each.category}",
+            f"{each.slope:.3f} +- {each.slope_error:.3f}",
+            *(f"{o:+.3f} +- {e:.3f}" for o, e in zip(each.offset, each.offset_error, strict=True)),
+        ]
+        for each in found.categories
+    ]
+    gain = f"{-found.gain:+.5f} +- {found.gain_error:.5f}"
+    title = f"loss {gain} on events not fitted to, of {found.n_events:,}"
+    return [table(title, ["", "slope", *["offset"] * found.working_points], rows)]
 
 
 def _close(
@@ -121,7 +147,13 @@ def _close(
             working_point=options.get("working_point", 0),
         )
     report = closure_report(
-        output, config.task, efficiencies, files, config.verdict, two_sample=tests
+        output,
+        config.task,
+        efficiencies,
+        files,
+        config.verdict,
+        two_sample=tests,
+        against=[name for name, _ in args.against or ()],
     )
     formats = args.format or ["png"]
     look = replace(look, data=isinstance(output, InversionOutput) and output.exact is None)
@@ -144,6 +176,7 @@ def _question(args: argparse.Namespace) -> tuple[Config, dict[str, Any]]:
             f"expected an efficiency to check: give its file in place of {args.config}, or "
             "--efficiency NAME=PATH"
         )
+    named += args.against or ()
     efficiencies: dict[str, Any] = {name: load_correction(path) for name, path in named}
     if len(efficiencies) < len(named):
         raise ConfigError("two efficiencies have the same name")

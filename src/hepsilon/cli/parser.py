@@ -43,11 +43,14 @@ EXAMPLES = {
         hepsilon map training/gnn.toml train.root --out map.hepsilon
         hepsilon map training/tracks.toml phasespace.root --out factorised.hepsilon
         hepsilon map training/tracks.toml phasespace.root --bin-by-bin --out bins.hepsilon""",
+    "recalibrate": """\
+        hepsilon recalibrate gnn.hepsilon data2026.root --out gnn-2026.hepsilon""",
     "closure": """\
         hepsilon closure gnn.hepsilon test.root --out closure
         hepsilon closure training/gnn.toml test.root \\
             --efficiency map=map.hepsilon --efficiency gnn=gnn.hepsilon --out closure
         hepsilon closure gnn.hepsilon --sample ttbar=tt.root --sample 'z=z/*.root' --out closures
+        hepsilon closure pythia.hepsilon test.root --against herwig.hepsilon --two-sample --out c
         hepsilon closure training/tracks.toml rho.root --efficiency net=tracks.hepsilon \\
             --efficiency bins=bins.hepsilon --reconstructed TrackReco --out closure-rho""",
     "apply": """\
@@ -96,6 +99,11 @@ def _named_path(text: str) -> tuple[str, Path]:
     if not (name and sign and path):
         raise argparse.ArgumentTypeError(f"expected NAME=PATH, received {text!r}")
     return name, Path(path)
+
+
+def _named_path_or_file(text: str) -> tuple[str, Path]:
+    """A path with a name; by default that of the file."""
+    return _named_path(text) if "=" in text else (Path(text).stem, Path(text))
 
 
 def _add_command(
@@ -259,6 +267,14 @@ def _commands_of_files(parsers: Any) -> None:
     _json_option(command)
 
 
+def _recalibrate_command(parsers: Any) -> None:
+    command = _add_command(parsers, "recalibrate", commands.recalibrate)
+    command.add_argument("path", type=Path, metavar="EFFICIENCY", help="model or map")
+    _files(command)
+    command.add_argument("--out", type=Path, required=True, help="model or map to write")
+    _json_option(command)
+
+
 def _closure_command(parsers: Any) -> None:
     command = _add_command(parsers, "closure", commands.closure)
     command.add_argument(
@@ -281,6 +297,13 @@ def _closure_command(parsers: Any) -> None:
         action="append",
         metavar="NAME=PATH",
         help="efficiency to check; may be given several times",
+    )
+    command.add_argument(
+        "--against",
+        type=_named_path_or_file,
+        action="append",
+        metavar="[NAME=]PATH",
+        help="efficiency from another simulation (generator, shower), to compare the others with",
     )
     command.set_defaults(usage_error=command.error)
     command.add_argument("--out", type=Path, required=True, help="folder to write")
@@ -374,6 +397,7 @@ def build_parser() -> argparse.ArgumentParser:
     _json_option(command)
 
     _closure_command(parsers)
+    _recalibrate_command(parsers)
     _apply_command(parsers)
     _commands_of_files(parsers)
     return parser

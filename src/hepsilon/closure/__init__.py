@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from hepsilon.closure.dependence import dependence_of
 from hepsilon.closure.model import Closure, InversionClosure, TaggingClosure, closure_schema
 from hepsilon.closure.observables import Chosen, choose_observables
 from hepsilon.closure.questions import (
@@ -16,6 +17,7 @@ from hepsilon.closure.questions import (
     found_in_training,
     trained_on,
 )
+from hepsilon.closure.recalibration import recalibrate
 from hepsilon.closure.statistic import (
     MIN_INFORMATION,
     MIN_VARIANCE,
@@ -33,10 +35,11 @@ from hepsilon.config.task import Task
 from hepsilon.config.verdict import VerdictConfig
 from hepsilon.data.parts import split_files
 from hepsilon.data.sources import Files, file_names
+from hepsilon.histograms.methods import TRUTH
 from hepsilon.histograms.observables import AnyObservable
 from hepsilon.processors.efficiency_inversion import Correction
 from hepsilon.processors.observables import warn_of_left_out
-from hepsilon.processors.outputs import InversionOutput, Output, TaggingOutput
+from hepsilon.processors.outputs import RECONSTRUCTED, InversionOutput, Output, TaggingOutput
 from hepsilon.processors.runner import run_processor
 from hepsilon.processors.wanted import explained
 
@@ -53,6 +56,7 @@ __all__ = [
     "compare_inversion",
     "differences",
     "judge",
+    "recalibrate",
     "run_closure",
     "run_processor",
     "trained_on",
@@ -148,6 +152,7 @@ def closure_report(
     thresholds: VerdictConfig | None = None,
     *,
     two_sample: Mapping[str, TwoSample] | None = None,
+    against: Sequence[str] = (),
 ) -> Closure:
     """Compare what efficiencies predict with what was observed.
 
@@ -165,6 +170,9 @@ def closure_report(
         Thresholds of the verdict, the section ``[verdict]`` of a configuration.
     two_sample : mapping of str to TwoSample, optional
         Results of :func:`two_sample_tests` by method.
+    against : sequence of str, optional
+        Names of the efficiencies that were learned from other simulations: they do not decide the
+        verdict, and the others are compared with them.
 
     Returns
     -------
@@ -180,11 +188,15 @@ def closure_report(
         "compared": compared(efficiencies),
         "found_in_training": found_in_training(efficiencies),
     }
-    checks["efficiency"] = {
-        name: entry.model_copy(update={"two_sample": two_sample[name]})
-        if two_sample and name in two_sample
-        else entry
-        for name, entry in closure.efficiency.items()
-    }
+    checks |= {"alternatives": list(against)} if against else {}
+    entries = dict(closure.efficiency)
+    for name, found in (two_sample or {}).items():
+        if name in entries:
+            entries[name] = entries[name].model_copy(update={"two_sample": found})
+    for name in entries if against else ():
+        if name.removesuffix(RECONSTRUCTED) not in (TRUTH, *against):
+            depends = {"dependence": dependence_of(output, name, against)}
+            entries[name] = entries[name].model_copy(update=depends)
+    checks["efficiency"] = entries
     closure = closure.model_copy(update=checks)
     return closure.model_copy(update={"verdict": judge(closure, thresholds)})

@@ -106,7 +106,8 @@ def read_entries(
     efficiencies: Mapping[str, Any],
     config: InputConfig,
     *,
-    most: int,
+    most: int | None = None,
+    max_events: int | None = None,
     replicas: bool = False,
 ) -> Entries:
     """Read the first entries of files, and evaluate efficiencies on them.
@@ -121,8 +122,10 @@ def read_entries(
         Efficiencies by name; bin-by-bin corrections, which know no single event, are left out.
     config : InputConfig
         Places of the columns.
-    most : int
+    most : int, optional
         Number of entries after which no more events are read.
+    max_events : int, optional
+        Number of events after which no more are read.
     replicas : bool, default False
         Whether replicas are wanted, of the efficiencies that have some.
 
@@ -139,9 +142,9 @@ def read_entries(
     asked = {n: e for n, e in efficiencies.items() if not isinstance(e, BinByBin)}
     parts: list[Entries] = []
     with explained(asked.values()):
-        for chunk in _chunks(files, task, asked, config):
+        for chunk in _chunks(files, task, asked, config, max_events):
             parts.append(_entries(chunk, task, asked, replicas))
-            if sum(map(len, parts)) >= most:
+            if most is not None and sum(map(len, parts)) >= most:
                 break
     if not sum(map(len, parts)):
         raise InputError("expected objects or events to compare with, the files hold none")
@@ -149,13 +152,21 @@ def read_entries(
 
 
 def _chunks(
-    files: Files, task: Task, efficiencies: Mapping[str, Any], config: InputConfig
+    files: Files,
+    task: Task,
+    efficiencies: Mapping[str, Any],
+    config: InputConfig,
+    max_events: int | None,
 ) -> Iterator[EventChunk]:
     wanted, skipped = wanted_columns(task, efficiencies.values(), ()), Skipped()
-    for part in split_files(files, task, config, wanted, step=EVENTS_AT_ONCE, skipped=skipped):
+    parts = split_files(
+        files, task, config, wanted, step=EVENTS_AT_ONCE, max_events=max_events, skipped=skipped
+    )
+    for part in parts:
         for events in read_events(part, task, config, wanted, skipped):
             fields = wanted_fields(events, task, config, wanted)
             yield event_chunk(events, task, config, fields=fields)
+    skipped.report()
 
 
 def _entries(

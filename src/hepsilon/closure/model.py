@@ -11,7 +11,8 @@ from typing import Annotated, Any
 from pydantic import Field, PlainSerializer
 from pydantic.json_schema import models_json_schema
 
-from hepsilon.closure import judgement, reliability, two_sample_record
+from hepsilon.closure import dependence, judgement, reliability, two_sample_record
+from hepsilon.closure.dependence import Dependence
 from hepsilon.closure.judgement import Verdict
 from hepsilon.closure.record import ClosureRecord
 from hepsilon.closure.reliability import Calibration
@@ -277,6 +278,9 @@ class Entry(ClosureRecord):
     two_sample : TwoSample
         Search of boosted trees for what the efficiency does not know; left out where that was not
         asked for.
+    dependence : dict of str to Dependence
+        Differences to the same sums by efficiencies from other simulations, by their name; left out
+        without such.
     """
 
     overall: Overall
@@ -287,6 +291,7 @@ class Entry(ClosureRecord):
     truth: dict[str, TruthDistance] | None = None
     calibration: Calibration | None = None
     two_sample: TwoSample | None = None
+    dependence: dict[str, Dependence] | None = None
 
 
 class TaggingEntry(Entry):
@@ -393,6 +398,8 @@ class Closure(ClosureRecord):
         those that were. Such a closure says nothing about other events.
     baselines : list of str
         Names of the efficiencies that are binned baselines: maps and bin-by-bin corrections.
+    alternatives : list of str
+        Names of the efficiencies from other simulations, which the others are compared with.
     verdict : Verdict or None
         Pass, warn or fail, with reasons (see :mod:`hepsilon.closure.verdict`).
     compared : dict of str to str
@@ -415,6 +422,7 @@ class Closure(ClosureRecord):
     differences: dict[str, list[str]] = Field(default_factory=dict)
     trained_on: dict[str, list[str]] = Field(default_factory=dict)
     baselines: list[str] = Field(default_factory=list)
+    alternatives: list[str] = Field(default_factory=list)
     verdict: Verdict | None = None
     compared: dict[str, str] = Field(default_factory=dict)
     found_in_training: dict[str, list[str]] = Field(default_factory=dict)
@@ -472,6 +480,7 @@ def closure_schema() -> dict[str, Any]:
     for name, part in schema["$defs"].items():
         text = part.pop("description", "")
         described = judgement.__all__ + reliability.__all__ + two_sample_record.__all__
+        described = [*described, *dependence.__all__]
         if name in {*__all__, *described}:
             part["description"] = text.splitlines()[0]
     return {

@@ -310,6 +310,8 @@ def _role(closure: Closure, label: str, name: str) -> Role:
         return "reference"
     if label != name:
         return "reconstructed"
+    if name in closure.alternatives:
+        return "alternative"
     return "baseline" if name in closure.baselines else "efficiency"
 
 
@@ -387,7 +389,8 @@ def judge(closure: Closure, thresholds: VerdictConfig | None = None) -> Verdict:
     -------
     Verdict
         Verdict on the sample and on every method. Efficiencies decide; baselines do where nothing
-        else was compared; methods with reconstructed momenta and the simulated truth are only told.
+        else was compared; methods with reconstructed momenta, efficiencies from other simulations
+        and the simulated truth are only told.
     """
     thresholds = thresholds or VerdictConfig()
     methods = {name: judge_method(closure, name, thresholds) for name in closure.efficiency}

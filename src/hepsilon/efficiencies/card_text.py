@@ -127,6 +127,9 @@ def _findings_rows(card: Any) -> list[list[str]]:
         rows.append(["residuals", str(residuals)])
     if (refinement := getattr(card, "refinement", None)) is not None:
         rows.append(["refinement", str(refinement)])
+    if getattr(card, "recalibration", None) is not None:
+        rows.append(["recalibration", str(card.recalibration)])
+        rows += [["recalibrated on", f"{f.name}, {_file_text(f)}"] for f in card.recalibrated_on]
     return rows + [[region_text(each), str(each)] for each in getattr(card, "regions", ())]
 
 
@@ -180,7 +183,16 @@ LEARNING = ("model", "architecture", "training", "capacity", "onnx", "bfloat16")
 """Parts of a card about the networks."""
 SHOWN = {"task", "features", "files", "members", "edges", "sample", "selection", "out_of_fold"}
 SHOWN |= {"importance", "unused", "residuals", "refinement", "regions", "n_events", "n_objects"}
-SHOWN |= {"passed_rate", "kind", "format", "version", "content", "last_layer"}
+SHOWN |= {
+    "recalibration",
+    "recalibrated_on",
+    "passed_rate",
+    "kind",
+    "format",
+    "version",
+    "content",
+    "last_layer",
+}
 """Parts that have rows of their own, or say nothing to people."""
 
 

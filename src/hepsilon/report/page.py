@@ -18,6 +18,7 @@ from hepsilon.closure.questions import warnings_of
 from hepsilon.report.axes import axes_sections
 from hepsilon.report.calibration import calibration_sections
 from hepsilon.report.content import Picture, Section, Table
+from hepsilon.report.dependence import dependence_sections
 from hepsilon.report.tables import presentation, summary_rows
 from hepsilon.report.two_sample import two_sample_sections
 from hepsilon.report.verdict import sample_text, thresholds_text, verdict_items
@@ -186,6 +187,7 @@ def page(
             *presentation(closure).sections(closure, summary),
             *calibration_sections(closure),
             *two_sample_sections(closure),
+            *dependence_sections(closure),
             *axes_sections(closure),
             *_found(closure),
         ],

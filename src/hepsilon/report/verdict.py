@@ -15,6 +15,7 @@ MANY_FILES = 3
 ROLES: dict[Role, str] = {
     "efficiency": "",
     "baseline": " (baseline)",
+    "alternative": " (another simulation)",
     "reconstructed": " (reconstructed momenta)",
     "reference": " (reference)",
 }
