@@ -74,7 +74,7 @@ def closure(args: argparse.Namespace) -> Any:
         tables.append(table(title, calibration.header, calibration.rows))
     for title, found_rows in (
         ("two-sample test", two_sample_rows(reports[""])),
-        ("dependence on the simulation", dependence_rows(reports[""])),
+        ("dependence on the simulation", dependence_rows(reports[""], bins=False)),
     ):
         if found_rows is not None:
             tables.append(table(title, found_rows.header, found_rows.rows))
@@ -115,7 +115,12 @@ def _close(
     origin: Origin,
 ) -> Closure:
     """Closure of one sample, written into a folder."""
-    from hepsilon.closure import closure_report, run_closure, two_sample_tests
+    from hepsilon.closure import (
+        closure_report,
+        run_closure,
+        shared_with_training,
+        two_sample_tests,
+    )
     from hepsilon.closure.questions import differences, trained_on, warnings_of
     from hepsilon.processors.outputs import InversionOutput
     from hepsilon.report.writer import write_closure
@@ -154,6 +159,7 @@ def _close(
         config.verdict,
         two_sample=tests,
         against=[name for name, _ in args.against or ()],
+        shared=shared_with_training(files, config.task, efficiencies, config.input),
     )
     formats = args.format or ["png"]
     look = replace(look, data=isinstance(output, InversionOutput) and output.exact is None)

@@ -17,6 +17,7 @@ from typing import Any
 from rich.console import Console
 from rich.logging import RichHandler
 
+from hepsilon._system.command import COMMAND
 from hepsilon._system.quiet import as_command
 from hepsilon._version import __version__
 from hepsilon.cli import commands
@@ -418,6 +419,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error("a name holds a null byte")
     args.command_line = shlex.join(["hepsilon", *(sys.argv[1:] if argv is None else argv)])
     as_command()
+    token = COMMAND.set(args.command_line)
     handler = RichHandler(console=Console(stderr=True), show_path=False, show_time=False)
     handler.setFormatter(_Formatter("%(message)s"))
     logging.basicConfig(handlers=[handler])  # of others, warnings only
@@ -432,6 +434,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (HepsilonError, OSError) as error:  # OSError: an output that cannot be written
         commands.say(f"hepsilon: error: {error}")
         return 2
+    finally:
+        COMMAND.reset(token)
     _show(result)
     exit_code: int = args.exit_code
     return exit_code

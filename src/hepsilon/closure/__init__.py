@@ -10,6 +10,7 @@ from typing import Any
 from hepsilon.closure.dependence import dependence_of
 from hepsilon.closure.model import Closure, InversionClosure, TaggingClosure, closure_schema
 from hepsilon.closure.observables import Chosen, choose_observables
+from hepsilon.closure.overlap import shared_with_training
 from hepsilon.closure.questions import (
     baselines,
     compared,
@@ -59,6 +60,7 @@ __all__ = [
     "recalibrate",
     "run_closure",
     "run_processor",
+    "shared_with_training",
     "trained_on",
     "two_sample_tests",
 ]
@@ -153,6 +155,7 @@ def closure_report(
     *,
     two_sample: Mapping[str, TwoSample] | None = None,
     against: Sequence[str] = (),
+    shared: Mapping[str, float] | None = None,
 ) -> Closure:
     """Compare what efficiencies predict with what was observed.
 
@@ -173,6 +176,8 @@ def closure_report(
     against : sequence of str, optional
         Names of the efficiencies that were learned from other simulations: they do not decide the
         verdict, and the others are compared with them.
+    shared : mapping of str to float, optional
+        Result of :func:`shared_with_training`.
 
     Returns
     -------
@@ -189,6 +194,8 @@ def closure_report(
         "found_in_training": found_in_training(efficiencies),
     }
     checks |= {"alternatives": list(against)} if against else {}
+    checks |= {"shared_with_training": dict(shared)} if shared else {}
+    checks |= {"file_entries": output.file_entries} if output.file_entries else {}
     entries = dict(closure.efficiency)
     for name, found in (two_sample or {}).items():
         if name in entries:

@@ -28,7 +28,7 @@ from hepsilon.errors import InputError
 from hepsilon.histograms.categories import category_names
 from hepsilon.processors.wanted import explained, wanted_columns, wanted_fields
 
-__all__ = ["Entries", "categories_of", "names_of", "read_entries"]
+__all__ = ["Entries", "categories_of", "names_of", "read_chunks_of", "read_entries"]
 
 EVENTS_AT_ONCE = 5_000
 
@@ -142,7 +142,7 @@ def read_entries(
     asked = {n: e for n, e in efficiencies.items() if not isinstance(e, BinByBin)}
     parts: list[Entries] = []
     with explained(asked.values()):
-        for chunk in _chunks(files, task, asked, config, max_events):
+        for chunk in read_chunks_of(files, task, asked, config, max_events):
             parts.append(_entries(chunk, task, asked, replicas))
             if most is not None and sum(map(len, parts)) >= most:
                 break
@@ -151,13 +151,33 @@ def read_entries(
     return Entries.joined(parts)
 
 
-def _chunks(
+def read_chunks_of(
     files: Files,
     task: Task,
     efficiencies: Mapping[str, Any],
     config: InputConfig,
-    max_events: int | None,
+    max_events: int | None = None,
 ) -> Iterator[EventChunk]:
+    """Read what a task and efficiencies need from files, chunk by chunk.
+
+    Parameters
+    ----------
+    files : str, Path, Source or iterable of these
+        The files.
+    task : Task
+        The question.
+    efficiencies : mapping of str to object
+        Efficiencies, which may need more fields.
+    config : InputConfig
+        Places of the columns.
+    max_events : int, optional
+        Number of events after which no more are read.
+
+    Yields
+    ------
+    EventChunk
+        Events in the order of the files.
+    """
     wanted, skipped = wanted_columns(task, efficiencies.values(), ()), Skipped()
     parts = split_files(
         files, task, config, wanted, step=EVENTS_AT_ONCE, max_events=max_events, skipped=skipped

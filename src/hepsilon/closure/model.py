@@ -173,10 +173,14 @@ class Share(ClosureRecord):
         Number of objects (tagging) or events (inversion).
     share : float
         Share of all of them; of clipped events that of the sum of weights.
+    weight : float
+        Of what is out of domain the share of the expected tags, or of the corrected events; left
+        out where it is not known.
     """
 
     count: Count
     share: float
+    weight: float | None = None
 
 
 class TruthDistance(ClosureRecord):
@@ -382,6 +386,8 @@ class Closure(ClosureRecord):
         Numbers of events and objects processed.
     files : list of str
         Names of the files of the sample.
+    file_entries : dict of str to int
+        Number of events that were read, by name of the file.
     versions : dict of str to str
         Versions of the software.
     model_hash : dict of str to str or None
@@ -396,6 +402,9 @@ class Closure(ClosureRecord):
     trained_on : dict of str to list of str
         By efficiency, the files of this sample that it was trained on, by their identity; only of
         those that were. Such a closure says nothing about other events.
+    shared_with_training : dict of str to float
+        By efficiency, the estimated share of the events that it was trained on, by their content,
+        whatever files they are in; only of those that share some.
     baselines : list of str
         Names of the efficiencies that are binned baselines: maps and bin-by-bin corrections.
     alternatives : list of str
@@ -415,12 +424,14 @@ class Closure(ClosureRecord):
     n_events: Count
     n_objects: Count
     files: list[str]
+    file_entries: dict[str, int] = Field(default_factory=dict)
     versions: dict[str, str]
     model_hash: dict[str, str | None]
     axes: dict[str, AxisClosure] = Field(default_factory=dict)
     left_out: dict[str, str] = Field(default_factory=dict)
     differences: dict[str, list[str]] = Field(default_factory=dict)
     trained_on: dict[str, list[str]] = Field(default_factory=dict)
+    shared_with_training: dict[str, float] = Field(default_factory=dict)
     baselines: list[str] = Field(default_factory=list)
     alternatives: list[str] = Field(default_factory=list)
     verdict: Verdict | None = None

@@ -268,11 +268,16 @@ def _remarks(
     if seen:
         text = f"trained on {len(seen)} of these files ({', '.join(seen)})"
         yield "fail", f"{text}: nothing is learned about other events"
+    elif share := closure.shared_with_training.get(name):
+        text = f"about {_percent(share)} of these events were in its training, in other files"
+        yield "fail" if share > thresholds.shared else "warn", text
     for text in closure.differences.get(name, ()):
         yield "warn", f"learned for {text}"
     outside, clipped = entry.out_of_domain.share, entry.clipped.share
+    moved = abs(entry.out_of_domain.weight or 0.0)
     for share, most, what in (
         (outside, thresholds.out_of_domain, "are outside the domain of the efficiency"),
+        (moved, thresholds.out_of_domain, "of the weight are from outside of its domain"),
         (clipped, thresholds.clipped, "of the weight are from efficiencies below the floor"),
     ):
         if share > most:

@@ -27,6 +27,7 @@ __all__ = [
     "FORMAT_VERSION",
     "ArtifactCard",
     "BinEdges",
+    "Made",
     "Provenance",
     "SourceFile",
     "provenance",
@@ -119,6 +120,21 @@ class SourceFile(Record):
         return known and self.size == other.size
 
 
+class Made(Record):
+    """Origin of an artifact that the command line wrote.
+
+    Attributes
+    ----------
+    command : str
+        The command.
+    date : str
+        Date, as ISO 8601 has it.
+    """
+
+    command: str
+    date: str
+
+
 class ArtifactCard(Record):
     """Description that every artifact carries; each kind adds its own fields.
 
@@ -161,6 +177,8 @@ class ArtifactCard(Record):
         Map of the odds of what the efficiency answers, where one was asked for.
     recalibrated_on : tuple of SourceFile
         Files that it was fitted to.
+    made : Made or None
+        Command and date; None of what was made from Python, which gives equal bytes every day.
     """
 
     format: Literal["hepsilon"] = "hepsilon"
@@ -181,6 +199,7 @@ class ArtifactCard(Record):
     content: dict[str, str] = Field(default={})
     recalibration: Recalibration | None = None
     recalibrated_on: tuple[SourceFile, ...] = ()
+    made: Made | None = None
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:

@@ -81,6 +81,7 @@ class InversionFilling:
         self.entry_counts: dict[str, EntryCounts] = {}
         self.clipped: dict[str, int] = {}
         self.clipped_weight: dict[str, float] = {}
+        self.outside_weight: dict[str, float] = {}
         self.jensen: dict[str, float] = {}
         self.bias: dict[str, float] = {}
 
@@ -144,7 +145,14 @@ class InversionFilling:
                 1.0 / np.maximum(values, self.floor)
             )
 
-    def count(self, method: str, eps: Array, weights: Array, spread: Array | None) -> None:
+    def count(
+        self,
+        method: str,
+        eps: Array,
+        weights: Array,
+        spread: Array | None,
+        outside: Array | None,
+    ) -> None:
         """Count what the weights of selected events are like.
 
         Parameters
@@ -157,11 +165,15 @@ class InversionFilling:
             Weights of these events, not corrected.
         spread : ndarray of float64, shape (n_selected,), or None
             Variance of the efficiency, where it is known.
+        outside : ndarray of bool, shape (n_selected,), or None
+            True for events out of domain, where it is known.
         """
         inverse = inversion_weight(eps, self.floor)
         corrected = weights * inverse.weight
         self.clipped[method] = inverse.n_clipped
         self.clipped_weight[method] = float(corrected[inverse.clipped].sum())
+        if outside is not None:
+            self.outside_weight[method] = float(corrected[outside].sum())
         logarithm = np.log10(np.maximum(eps, 1e-99))
         _fill(self.efficiencies, method, x=logarithm, weight=weights)
         if spread is not None:
@@ -333,6 +345,7 @@ class InversionFilling:
             efficiencies=self.efficiencies,
             clipped=self.clipped,
             clipped_weight=self.clipped_weight,
+            outside_weight=self.outside_weight,
             jensen=self.jensen,
             bias=self.bias,
             out_of_domain=out_of_domain,

@@ -22,9 +22,10 @@ TITLES: dict[Kind, str] = {
     "weights": "Efficiencies of the selected events",
 }
 CAPTIONS: dict[Kind, str] = {
+    "distribution": "Bands: the efficiency's own error, which the pulls contain.",
     "calibration": "Points: difference in bins of the predicted efficiency, with the error that it "
     "has if the efficiency is true; calibrated is zero.",
-    "efficiency": "Lines: mean of the efficiency in each bin; band: spread within the bin; points: "
+    "efficiency": "Lines: mean of the efficiency in each bin; bands: its own error; points: "
     "tagged share with its 68 % interval.",
     "gain": "Solid: with the uncertainty of the efficiency itself, dashed: without it. Below: gain "
     "over direct tagging.",

@@ -53,13 +53,15 @@ def _rows(closure: Closure) -> Iterator[tuple[str, str, Dependence]]:
             yield method, other, found
 
 
-def dependence_rows(closure: Closure) -> Table | None:
+def dependence_rows(closure: Closure, *, bins: bool = True) -> Table | None:
     """Table of the differences between efficiencies from two simulations.
 
     Parameters
     ----------
     closure : TaggingClosure or InversionClosure
         Content of ``closure.json``.
+    bins : bool, default True
+        Whether to name the bin that differs most.
 
     Returns
     -------
@@ -75,11 +77,12 @@ def dependence_rows(closure: Closure) -> Table | None:
             f"{other} / {method}",
             *(ratio_percent(each.totals.get(scope)) for scope in scopes),
             signed_text(each.totals[ALL].pull),
-            _largest(closure, method, each),
+            *([_largest(closure, method, each)] if bins else []),
         ]
         for method, other, each in found
     ]
-    return Table(["efficiencies", *scopes, "pull of all", "bin that differs most"], rows)
+    last = ["bin that differs most"] if bins else []
+    return Table(["efficiencies", *scopes, "pull of all", *last], rows)
 
 
 def dependence_sections(closure: Closure) -> list[Section]:

@@ -19,8 +19,8 @@ MEANING = (
     "much they lower the cross-entropy."
 )
 REGIONS = (
-    "Regions of {name}: passed over expected where the trees see most and least, and in the bins "
-    "of the most important features that deviate most. They were chosen among many."
+    "Passed over expected where the trees see most and least, and in bins of the most important "
+    "features that deviate most. They were chosen among many."
 )
 
 
@@ -83,18 +83,18 @@ def two_sample_sections(closure: Closure) -> list[Section]:
             *_chances(test),
             f"{test.response_auc:.4f}, {test.response_auc_with_trees:.4f}",
             f"{-test.loss_gain:+.2g} ± {test.loss_gain_error:.1g}",
-            _features(test, 4),
         ]
         for method, test in tests.items()
     ]
-    found = [Section("Two-sample test", [MEANING], Table([*header, "loss", "features"], rows))]
+    found = [Section("Two-sample test", [MEANING], Table([*header, "loss"], rows))]
     for method, test in tests.items():
         regions = Table(
             ["region", "share of the weight", "passed / expected", "pull"],
             [[r.text, f"{r.share:.1%}", _ratio(r), signed_text(r.pull)] for r in test.regions],
         )
         title = f"Regions of the two-sample test, {method}"
-        found.append(Section(title, [REGIONS.format(name=method)], regions))
+        texts = [f"Features that the trees use: {_features(test, 6)}.", REGIONS]
+        found.append(Section(title, texts, regions))
     return found
 
 
