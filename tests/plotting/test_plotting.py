@@ -51,11 +51,12 @@ def labels(axes) -> list[str]:
 
 
 @pytest.mark.parametrize("category", [ALL, "b", "light"])
-def test_observable_has_a_ratio_below(output, category):
-    main, ratio = draw(plot_observable(output, "pt", category)).axes
+def test_observable_has_ratios_and_pulls_below(output, category):
+    main, ratio, pull = draw(plot_observable(output, "pt", category)).axes
     assert {"direct tagging", "true efficiency", "map", "half"} == set(labels(main))
     assert "ratio to\ntrue" in ratio.get_ylabel()
-    assert ratio.get_xlabel() == "$p_T$ [GeV]"
+    assert pull.get_ylabel() == "pull"
+    assert pull.get_xlabel() == "$p_T$ [GeV]"
 
 
 def test_ratio_is_to_direct_tagging_where_the_truth_is_not_known():

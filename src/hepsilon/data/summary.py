@@ -72,7 +72,7 @@ class CategorySummary(Record):
     n_effective: float
     passed_effective: tuple[float, ...]
     failed_effective: tuple[float, ...]
-    rates: tuple[float | None, ...]
+    rates: tuple[float | None, ...] = ()
     largest_share: float
     n_dominant: int | None
 
