@@ -249,3 +249,18 @@ def test_command(run, saved, other_file, tmp_path):
     assert code == 0, errors
     error = json.loads(shown)["efficiency"]["new"]["calibration"]["errors"][EFFICIENCY]
     assert error["value"] < 4.0 * error["error"]
+
+
+def test_an_efficiency_that_says_nothing_is_only_shifted():
+    """Where the slope is zero within its error the offset is fitted alone."""
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        eps = rng.uniform(0.45, 0.55, (2000, 1))
+        passed = (rng.random(2000) < 0.7).astype(int)
+        (each,) = fit_recalibration(entries_of(eps, passed), "net", FLAT).categories
+        assert each.slope > 0.0
+        if each.slope_error == 0.0:
+            break
+    assert (each.slope, each.slope_error) == (1.0, 0.0)
+    mapped = recalibration_of(each)(eps, None)
+    assert mapped.mean() == pytest.approx(passed.mean(), abs=1e-3)

@@ -30,7 +30,7 @@ def test_files_are_named_with_their_events(closure, toy_file):
 
 def test_domain_is_a_section_of_methods_that_know_theirs(closure):
     (section,) = domain_sections(closure)
-    assert [row[0] for row in section.table.rows] == ["map"]
+    assert [row[0] for row in section.table.rows] == ["truth", "map"]
     assert closure.efficiency["half"].out_of_domain.weight is None
 
 
@@ -52,7 +52,7 @@ def test_maps_of_the_command_line_say_command_and_date(run, toy_file, tmp_path, 
     config = tmp_path / "map.toml"
     config.write_text(
         '[task]\nfeatures = ["pt", "eta", "hadronFlavour"]\n'
-        'passed = { field = "discriminant", above = 0.0 }\n'
+        'passed = { field = "discriminant", above = [0.0] }\n'
         "categorical = { hadronFlavour = [5, 4, 0] }\n"
     )
     out = tmp_path / "map.hepsilon"

@@ -39,6 +39,9 @@ FOLDS = 5
 FEWEST = 25.0
 """Effective number of entries, of those that passed as of those that did not, from which a category
 gets numbers of its own."""
+UPSIDE_DOWN = 3.0
+"""Errors by which a slope is below zero where an efficiency is refused; one that is nearer to zero
+is not known, and the efficiency only shifted."""
 NAME = "efficiency"
 
 
@@ -102,21 +105,25 @@ class _Sample:
         total += np.einsum("i,ija,ijk,ikb->ab", self.weights, jacobian, inner, jacobian)
         return total
 
-    def fitted(self) -> Array | None:
-        """Offsets and slope of the smallest loss; None where they cannot be known."""
+    def fitted(self, *, shift: bool = False) -> Array | None:
+        """Offsets and slope of the smallest loss; None where they cannot be known.
+
+        With ``shift`` the slope is one.
+        """
         if not self._enough():
             return None
+        free = np.append(np.ones(self.points), 0.0 if shift else 1.0)
         scale = float(np.abs(self.weights).sum())
         start = np.append(np.zeros(self.points), 1.0)
         found = minimize(
             lambda x: float(self.weights @ self.losses(x)) / scale,
             start,
-            jac=lambda x: self.scores(x).sum(axis=0) / scale,
+            jac=lambda x: free * self.scores(x).sum(axis=0) / scale,
             method="BFGS",
             options={"gtol": 1e-8},
         )
         numbers = np.asarray(found.x, np.float64)
-        flat = np.abs(self.scores(numbers).sum(axis=0)) / scale
+        flat = np.abs(free * self.scores(numbers).sum(axis=0)) / scale
         return numbers if np.isfinite(numbers).all() and flat.max() < 1e-5 else None
 
     def _enough(self) -> bool:
@@ -178,13 +185,19 @@ def fit_recalibration(entries: Entries, name: str, task: Task) -> Recalibration:
         numbers = sample.fitted()
         if numbers is None:
             continue
-        if not numbers[-1] > 0.0:
+        errors = sample.errors(numbers)
+        shift = not numbers[-1] > 0.0
+        if shift and numbers[-1] > -UPSIDE_DOWN * errors[-1]:
+            numbers = sample.fitted(shift=True)
+            if numbers is None:
+                continue
+            errors = np.append(sample.errors(numbers)[:-1], 0.0)
+        elif shift:
             what = "" if category is None else f" of the category {category}"
             raise InputError(
                 f"the fit{what} has the slope {numbers[-1]:.3g}: where the efficiency is larger, "
                 "fewer objects pass; it cannot be recalibrated, train another one"
             )
-        errors = sample.errors(numbers)
         found.append(
             CategoryCalibration(
                 category=category,
@@ -194,7 +207,7 @@ def fit_recalibration(entries: Entries, name: str, task: Task) -> Recalibration:
                 offset_error=tuple(map(float, errors[:-1])),
             )
         )
-        gain += _gain(sample, folds, len(gain))
+        gain += _gain(sample, folds, len(gain), shift)
     if not found:
         raise InputError(
             f"expected categories with {FEWEST:.0f} objects or more that passed, and as many that "
@@ -212,13 +225,13 @@ def fit_recalibration(entries: Entries, name: str, task: Task) -> Recalibration:
     )
 
 
-def _gain(sample: _Sample, folds: Array, n_events: int) -> Array:
+def _gain(sample: _Sample, folds: Array, n_events: int, shift: bool) -> Array:
     """By how much the loss of each event falls by maps that were not fitted to its fold."""
     before = np.append(np.zeros(sample.points), 1.0)
     gain = np.zeros(n_events)
     for fold in range(FOLDS):
         left_out = folds[sample.events] == fold
-        numbers = sample.take(np.flatnonzero(~left_out)).fitted()
+        numbers = sample.take(np.flatnonzero(~left_out)).fitted(shift=shift)
         if numbers is None:
             continue
         asked = sample.take(np.flatnonzero(left_out))

@@ -246,7 +246,9 @@ def _sample_rows(card: Any) -> list[list[str]]:
     rows = [["sample", f"{numbers}, {card.passed_rate:.3g} of them passed"]]
     for part in card.sample.categories if card.sample else ():
         points = card.sample.working_points if len(part.passed) > 1 else ("",)
-        passed = ", ".join(map(_passed_text, points, part.rates or (None,) * len(points), part.passed_effective))
+        passed = ", ".join(
+            map(_passed_text, points, part.rates or (None,) * len(points), part.passed_effective)
+        )
         text = f"{part.n:,} {card.sample.unit}, worth {part.n_effective:,.0f}"
         rows.append([f"sample {part.category}", f"{text} of equal weight; {passed}"])
     return rows
