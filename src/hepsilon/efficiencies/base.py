@@ -155,17 +155,20 @@ class Efficiency(ABC):
     def _answers(self, asked: Asked, replicas: int) -> tuple[Array, Array | None]:
         """Efficiencies and replicas, recalibrated where that was asked for."""
         eps, drawn = self._predict(asked.offsets, asked.nodes, replicas)
+        if drawn is not None:
+            drawn = self._recalibrated(asked, drawn, drawn.shape[-1:])
+        return self._recalibrated(asked, eps), drawn
+
+    def _recalibrated(self, asked: Asked, values: Array, last: tuple[int, ...] = ()) -> Array:
+        """Efficiencies, or replicas with their axis ``last``, with the odds of the artifact."""
         recalibration = self.recalibration
         if recalibration is None:
-            return eps, drawn
+            return values
         category = None
         if recalibration.feature is not None:
             category = asked.nodes[:, self.features.names.index(recalibration.feature)]
-        shape = (len(eps), recalibration.working_points)
-        if drawn is not None:
-            rows = drawn.reshape(*shape, drawn.shape[-1])
-            drawn = recalibration(rows, category).reshape(drawn.shape)
-        return recalibration(eps.reshape(shape), category).reshape(eps.shape), drawn
+        rows = values.reshape(len(values), recalibration.working_points, *last)
+        return recalibration(rows, category).reshape(values.shape)
 
     @property
     def input(self) -> InputConfig:
