@@ -19,7 +19,7 @@ from hepsilon.efficiencies.card import SourceFile
 from hepsilon.efficiencies.recalibration import CategoryCalibration, Recalibration
 from hepsilon.export.formats import export
 from hepsilon.simulation import write_jets
-from tests.helpers.toys import POINTS, task_of
+from tests.helpers.toys import POINTS, TASK, task_of
 
 FLAT = task_of("pt", "eta")
 
