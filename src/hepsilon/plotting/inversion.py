@@ -17,6 +17,7 @@ from hepsilon.plotting.plot import Plot
 from hepsilon.plotting.style import (
     LABELS,
     bin_width,
+    corner,
     filled_range,
     known_truth,
     label_grid,
@@ -88,7 +89,7 @@ def plot_corrected(output: InversionOutput, name: str) -> Figure:
     panels[0].set_ylim(bottom=0)
     panels[0].set_xlim(*filled_range(axis.edges, shown))
     panels[0].set_title(f"{output.n_selected:,} selected events", loc="right", fontsize=10)
-    panels[0].legend(fontsize=9)
+    panels[0].legend(fontsize=9, loc=corner(shown))
     if simulated:
         _comparisons(panels[1:], output, name)
     panels[-1].set_xlabel(axis.label)

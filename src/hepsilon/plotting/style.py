@@ -26,6 +26,7 @@ __all__ = [
     "COLOURS",
     "LABELS",
     "bin_width",
+    "corner",
     "filled_range",
     "known_truth",
     "label_grid",
@@ -238,6 +239,26 @@ def bin_width(axis: Any) -> tuple[Array, str]:
     if np.allclose(width, width[0]):
         return np.ones_like(width), "bin"
     return width, unit_of(axis.label) or "unit"
+
+
+def corner(values: Array) -> str:
+    """Choose the upper corner of a panel where its legend hides less.
+
+    Matplotlib's own search looks at every bin and band, and takes most of the time of a picture.
+
+    Parameters
+    ----------
+    values : ndarray of float64, shape (n_bins,)
+        Content of the bins.
+
+    Returns
+    -------
+    str
+        Place of a legend.
+    """
+    third = max(1, len(values) // 3)
+    low, high = (np.nan_to_num(part).sum() for part in (values[:third], values[-third:]))
+    return "upper left" if low < high else "upper right"
 
 
 def filled_range(edges: Array, values: Array) -> tuple[float, float]:

@@ -20,6 +20,7 @@ from hepsilon.plotting.plot import Plot
 from hepsilon.plotting.style import (
     LABELS,
     bin_width,
+    corner,
     filled_range,
     known_truth,
     label_grid,
@@ -84,7 +85,7 @@ def plot_observable(output: TaggingOutput, name: str, category: str = ALL) -> Fi
     main.set_ylabel(f"tagged entries / {unit}")
     main.set_ylim(bottom=0)
     main.set_xlim(*filled_range(edges, denominator + observed))
-    main.legend(fontsize=9)
+    main.legend(fontsize=9, loc=corner(direct.values()))
     ratio.set_ylim(0.7, 1.3)
     ratio.set_ylabel(f"ratio to\n{LABELS[reference]}")
     pull.set_xlabel(direct.axes["x"].label)
