@@ -281,7 +281,9 @@ class _Test:
             for _ in range(ROUNDS):
                 booster.update(fobj=derivatives)
             if len(fold.asked):
-                score[fold.asked] = booster.predict(self.entries.inputs[fold.asked], raw_score=True)
+                score[fold.asked] = booster.predict(
+                    self.entries.inputs[fold.asked], raw_score=True, num_threads=1
+                )
             gains += booster.feature_importance("gain")
         return score, gains
 
