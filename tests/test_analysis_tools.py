@@ -27,7 +27,7 @@ from hepsilon.analysis_tools import (
     tag_cutflow,
 )
 from hepsilon.arrays.columns import unflatten
-from hepsilon.weights import EfficiencyVariations
+from hepsilon.weights import EfficiencyVariations, mirrored_efficiencies
 from tests.helpers import strategies as sts
 from tests.helpers import tag_reference as ref
 
@@ -459,11 +459,28 @@ def test_what_is_no_efficiency_is_not_shifted(bad: float) -> None:
         shifted_efficiencies(eps, REPLICAS)
 
 
+def test_other_simulations_vary_the_weight() -> None:
+    weights, other = generated(), 0.9 * EPS
+    tag = add_truth_tag(weights, "btag", EPS, 1, replicas=REPLICAS, alternatives={"shower": other})
+    assert tag.variations == ("btag_efficiency", "btag_shower")
+    down = mirrored_efficiencies(EPS, other)[1]
+    for name, eps in (("Up", other), ("Down", down)):
+        expected = GENERATOR * truth_tag_weight(eps, 1)
+        np.testing.assert_allclose(weights.weight(f"btag_shower{name}"), expected, rtol=1e-13)
+
+
+def test_other_simulations_need_a_free_name_and_one_array() -> None:
+    with pytest.raises(InputError, match="two variations have the same name"):
+        add_truth_tag(generated(), "b", EPS, 1, replicas=REPLICAS, alternatives={"efficiency": EPS})
+    with pytest.raises(InputError, match="alternatives go with one array"):
+        add_truth_tag(generated(), "b", {"M": EPS}, 1, alternatives={"shower": EPS})
+
+
 def test_replicas_need_one_array_and_a_free_name() -> None:
     with pytest.raises(InputError, match="replicas go with one array of efficiencies"):
         add_truth_tag(generated(), "btag", {"M": EPS}, 1, replicas=REPLICAS)
     taken = ScaleFactors(SF, {"efficiency": (UP, DOWN)})
-    with pytest.raises(InputError, match=r"\['efficiency'\]: names of variations"):
+    with pytest.raises(InputError, match=r"\['efficiency'\]: two variations have the same name"):
         add_truth_tag(generated(), "btag", EPS, 1, scale_factors=taken, replicas=REPLICAS)
     two = ak.Array([[[0.5, 0.2]], [], [], []])
     with pytest.raises(InputError, match="several working points need variations"):

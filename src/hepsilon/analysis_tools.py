@@ -20,7 +20,7 @@ from hepsilon.errors import InputError
 from hepsilon.weights.bins import BELOW_ONE, PerWorkingPoint, ScaleFactors, TagBins
 from hepsilon.weights.conditions import Condition, as_condition
 from hepsilon.weights.tagging import probability
-from hepsilon.weights.variations import EfficiencyVariations
+from hepsilon.weights.variations import EfficiencyVariations, mirrored_efficiencies
 
 __all__ = [
     "TruthTag",
@@ -179,6 +179,7 @@ def add_truth_tag(
     replicas: ak.Array | None = None,
     variations: EfficiencyVariations | None = None,
     categories: ak.Array | None = None,
+    alternatives: Mapping[str, ak.Array] | None = None,
     working_points: Sequence[str] | None = None,
     direct: ak.Array | None = None,
     tagged: ak.Array | None = None,
@@ -211,6 +212,10 @@ def add_truth_tag(
         place of ``NAME_efficiency``.
     categories : jagged ak.Array of int, optional
         Category of every jet, where the variations are by category.
+    alternatives : mapping of str to ak.Array, shape of eps, optional
+        Efficiencies of the same jets from other generators or showers, by name: each becomes a
+        variation ``NAME_name``, up with the other one and down with its mirror image (see
+        :func:`hepsilon.weights.mirrored_efficiencies`).
     working_points : sequence of str, optional
         Names of the working points, from the loosest to the tightest.
     direct : jagged ak.Array of bool, optional
@@ -272,12 +277,29 @@ def add_truth_tag(
         for key, pair in (factors.varied() if factors else {}).items()
     }
     shifted = _shifted(eps, replicas, variations, categories)
-    taken = sorted(set(shifted) & set(weighted))
+    mirrored = _alternatives(eps, alternatives)
+    names = [*weighted, *shifted, *mirrored]
+    taken = sorted({name for name in names if names.count(name) > 1})
     if taken:
-        raise InputError(f"{taken}: names of variations of the efficiency and of scale factors")
+        raise InputError(f"{taken}: two variations have the same name; choose another")
+    shifted |= mirrored
     weighted |= {key: varied(pair, "eps") for key, pair in shifted.items()}
-    names = add_weight(weights, name, nominal, weighted)
-    return TruthTag(nominal, nominal != 0.0, names, bins.n_above_one)
+    added = add_weight(weights, name, nominal, weighted)
+    return TruthTag(nominal, nominal != 0.0, added, bins.n_above_one)
+
+
+def _alternatives(
+    eps: PerWorkingPoint, alternatives: Mapping[str, ak.Array] | None
+) -> dict[str, tuple[ak.Array, ak.Array]]:
+    """Efficiencies of other simulations and their mirror images, by name."""
+    if not alternatives:
+        return {}
+    if isinstance(eps, Mapping):
+        raise InputError(
+            "alternatives go with one array of efficiencies; expected eps of the shape (events, "
+            "jets, working points), as an efficiency gives it, received a mapping"
+        )
+    return {name: mirrored_efficiencies(eps, other) for name, other in alternatives.items()}
 
 
 def _shifted(

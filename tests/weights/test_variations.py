@@ -8,7 +8,7 @@ import pytest
 from scipy.special import expit
 
 from hepsilon import InputError
-from hepsilon.weights import EfficiencyVariations
+from hepsilon.weights import EfficiencyVariations, mirrored_efficiencies
 
 COUNTS = [2, 0, 3, 1] * 50
 N = sum(COUNTS)
@@ -130,3 +130,27 @@ def test_other_replicas_are_refused() -> None:
         variations.shifted(eps[:-2], drawn)
     with pytest.raises(InputError, match="two or more"):
         variations.shifted(eps, drawn[..., :1])
+
+
+@pytest.mark.parametrize("points", [1, 3])
+def test_mirror_image_has_the_odds_on_the_other_side(points: int) -> None:
+    eps, drawn, _ = toy(points)
+    other = drawn[..., 0]
+    up, down = mirrored_efficiencies(eps, other)
+    assert up is other
+    assert ak.all((down > 0.0) & (down < 1.0), axis=None)
+    back = mirrored_efficiencies(eps, down)[1]
+    np.testing.assert_allclose(flat(back), flat(other), rtol=1e-9)
+    if points > 1:
+        assert (np.diff(flat(down), axis=1) <= 0.0).all()
+
+
+def test_mirror_image_of_what_cannot_vary_stays() -> None:
+    eps = ak.Array([[0.0, 1.0, 0.5]])
+    assert mirrored_efficiencies(eps, eps)[1].to_list() == [[0.0, 1.0, 0.5]]
+
+
+def test_mirror_image_needs_the_same_objects() -> None:
+    eps, _, _ = toy()
+    with pytest.raises(InputError, match="expected one efficiency for each of"):
+        mirrored_efficiencies(eps, eps[::-1])

@@ -30,6 +30,7 @@ __all__ = [
     "fill_replicas",
     "fold_numbers",
     "key_uniform",
+    "mixed",
     "nth_uniform",
     "poisson_counts",
     "poisson_of",
@@ -67,8 +68,19 @@ POISSON = _poisson_thresholds()
 
 
 @njit
-def _mix(z: Any) -> Any:
-    """Finaliser of splitmix64 (Steele, Lea, Flood 2014): a bijection that mixes all bits."""
+def mixed(z: Any) -> Any:
+    """Finaliser of splitmix64 (Steele, Lea, Flood 2014): a bijection that mixes all bits.
+
+    Parameters
+    ----------
+    z : uint64
+        A number.
+
+    Returns
+    -------
+    uint64
+        Another one; numbers that differ in one bit have nothing in common.
+    """
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return z ^ (z >> np.uint64(31))
@@ -92,11 +104,11 @@ def event_key(run: Array, lumi: Array, event: Array, salt: int) -> Array:
     """
     out = np.empty(event.size, np.uint64)
     golden = np.uint64(0x9E3779B97F4A7C15)
-    start = _mix(np.uint64(salt) + golden)
+    start = mixed(np.uint64(salt) + golden)
     for i in range(event.size):
-        z = _mix((start ^ np.uint64(run[i])) + golden)
-        z = _mix((z ^ np.uint64(lumi[i])) + golden)
-        out[i] = _mix((z ^ np.uint64(event[i])) + golden)
+        z = mixed((start ^ np.uint64(run[i])) + golden)
+        z = mixed((z ^ np.uint64(lumi[i])) + golden)
+        out[i] = mixed((z ^ np.uint64(event[i])) + golden)
     return out
 
 
@@ -129,7 +141,7 @@ def key_uniform(key: Array) -> Array:
 @njit
 def _nth_bits(key: Any, n: int) -> Any:
     """The n-th of the 64-bit words that belong to a key (splitmix64)."""
-    return _mix(key + np.uint64(n + 1) * np.uint64(0x9E3779B97F4A7C15))
+    return mixed(key + np.uint64(n + 1) * np.uint64(0x9E3779B97F4A7C15))
 
 
 @njit

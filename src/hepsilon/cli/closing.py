@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hepsilon._system.outputs import check_folder
 from hepsilon.cli.inputs import executor_of, is_artifact
-from hepsilon.cli.output import judged, say, table
+from hepsilon.cli.output import judged, plain, say, table
 from hepsilon.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
@@ -21,16 +21,19 @@ if TYPE_CHECKING:
     from hepsilon.plotting.experiments import Look
     from hepsilon.report.page import Origin
 
-__all__ = ["closure"]
+__all__ = ["closure", "recalibrate"]
 
 
 def closure(args: argparse.Namespace) -> Any:
     """Compare efficiencies with what was observed: closure.json, report and pictures."""
     from hepsilon.closure.verdict import SEVERITY
     from hepsilon.plotting.experiments import Look
+    from hepsilon.report.calibration import calibration_rows
+    from hepsilon.report.dependence import dependence_rows
     from hepsilon.report.page import Origin
     from hepsilon.report.samples import universality_rows, write_samples
     from hepsilon.report.tables import summary_rows
+    from hepsilon.report.two_sample import two_sample_rows
     from hepsilon.report.verdict import verdict_sentences
 
     samples = dict(args.sample or ())
@@ -64,7 +67,40 @@ def closure(args: argparse.Namespace) -> Any:
     if found:
         rows = universality_rows(found)
         return [*sentences, table("closure chi2/ndf", rows.header, rows.rows)]
-    return [*sentences, table("closure chi2/ndf", *summary_rows(reports[""]))]
+    calibration = calibration_rows(reports[""], every=False)
+    tables = [table("closure chi2/ndf", *summary_rows(reports[""]))]
+    if calibration is not None:
+        title = "calibration error without noise [%] (p-value)"
+        tables.append(table(title, calibration.header, calibration.rows))
+    for title, found_rows in (
+        ("two-sample test", two_sample_rows(reports[""])),
+        ("dependence on the simulation", dependence_rows(reports[""], bins=False)),
+    ):
+        if found_rows is not None:
+            tables.append(table(title, found_rows.header, found_rows.rows))
+    return [*sentences, *tables]
+
+
+def recalibrate(args: argparse.Namespace) -> Any:
+    """Fit a monotone map of an efficiency's odds to other events, and write what has it."""
+    from hepsilon.closure.recalibration import recalibrate as fit
+
+    efficiency: Any = fit(args.path, args.files, args.out, max_events=args.max_events)
+    found = efficiency.card.recalibration
+    say(f"wrote {args.out}")
+    if args.json:
+        return plain(found)
+    rows = [
+        [
+            "all" if each.category is None else f"{found.feature} {each.category}",
+            f"{each.slope:.3f} +- {each.slope_error:.3f}",
+            *(f"{o:+.3f} +- {e:.3f}" for o, e in zip(each.offset, each.offset_error, strict=True)),
+        ]
+        for each in found.categories
+    ]
+    gain = f"{-found.gain:+.5f} +- {found.gain_error:.5f}"
+    title = f"loss {gain} on events not fitted to, of {found.n_events:,}"
+    return [table(title, ["", "slope", *["offset"] * found.working_points], rows)]
 
 
 def _close(
@@ -79,7 +115,12 @@ def _close(
     origin: Origin,
 ) -> Closure:
     """Closure of one sample, written into a folder."""
-    from hepsilon.closure import closure_report, run_closure
+    from hepsilon.closure import (
+        closure_report,
+        run_closure,
+        shared_with_training,
+        two_sample_tests,
+    )
     from hepsilon.closure.questions import differences, trained_on, warnings_of
     from hepsilon.processors.outputs import InversionOutput
     from hepsilon.report.writer import write_closure
@@ -101,7 +142,25 @@ def _close(
         max_events=args.max_events,
         **options,
     )
-    report = closure_report(output, config.task, efficiencies, files, config.verdict)
+    tests = None
+    if args.two_sample:
+        tests = two_sample_tests(
+            files,
+            config.task,
+            efficiencies,
+            config=config.input,
+            working_point=options.get("working_point", 0),
+        )
+    report = closure_report(
+        output,
+        config.task,
+        efficiencies,
+        files,
+        config.verdict,
+        two_sample=tests,
+        against=[name for name, _ in args.against or ()],
+        shared=shared_with_training(files, config.task, efficiencies, config.input),
+    )
     formats = args.format or ["png"]
     look = replace(look, data=isinstance(output, InversionOutput) and output.exact is None)
     write_closure(out, output, report, efficiencies, formats=formats, look=look, origin=origin)
@@ -123,6 +182,7 @@ def _question(args: argparse.Namespace) -> tuple[Config, dict[str, Any]]:
             f"expected an efficiency to check: give its file in place of {args.config}, or "
             "--efficiency NAME=PATH"
         )
+    named += args.against or ()
     efficiencies: dict[str, Any] = {name: load_correction(path) for name, path in named}
     if len(efficiencies) < len(named):
         raise ConfigError("two efficiencies have the same name")

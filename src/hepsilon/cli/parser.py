@@ -17,6 +17,7 @@ from typing import Any
 from rich.console import Console
 from rich.logging import RichHandler
 
+from hepsilon._system.command import COMMAND
 from hepsilon._system.quiet import as_command
 from hepsilon._version import __version__
 from hepsilon.cli import commands
@@ -44,11 +45,14 @@ EXAMPLES = {
         hepsilon map training/gnn.toml train.root --out map.hepsilon
         hepsilon map training/tracks.toml phasespace.root --out factorised.hepsilon
         hepsilon map training/tracks.toml phasespace.root --bin-by-bin --out bins.hepsilon""",
+    "recalibrate": """\
+        hepsilon recalibrate gnn.hepsilon data2026.root --out gnn-2026.hepsilon""",
     "closure": """\
         hepsilon closure gnn.hepsilon test.root --out closure
         hepsilon closure training/gnn.toml test.root \\
             --efficiency map=map.hepsilon --efficiency gnn=gnn.hepsilon --out closure
         hepsilon closure gnn.hepsilon --sample ttbar=tt.root --sample 'z=z/*.root' --out closures
+        hepsilon closure pythia.hepsilon test.root --against herwig.hepsilon --two-sample --out c
         hepsilon closure training/tracks.toml rho.root --efficiency net=tracks.hepsilon \\
             --efficiency bins=bins.hepsilon --reconstructed TrackReco --out closure-rho""",
     "apply": """\
@@ -97,6 +101,11 @@ def _named_path(text: str) -> tuple[str, Path]:
     if not (name and sign and path):
         raise argparse.ArgumentTypeError(f"expected NAME=PATH, received {text!r}")
     return name, Path(path)
+
+
+def _named_path_or_file(text: str) -> tuple[str, Path]:
+    """A path with a name; by default that of the file."""
+    return _named_path(text) if "=" in text else (Path(text).stem, Path(text))
 
 
 def _add_command(
@@ -266,6 +275,14 @@ def _commands_of_files(parsers: Any) -> None:
     _json_option(command)
 
 
+def _recalibrate_command(parsers: Any) -> None:
+    command = _add_command(parsers, "recalibrate", commands.recalibrate)
+    command.add_argument("path", type=Path, metavar="EFFICIENCY", help="model or map")
+    _files(command)
+    command.add_argument("--out", type=Path, required=True, help="model or map to write")
+    _json_option(command)
+
+
 def _closure_command(parsers: Any) -> None:
     command = _add_command(parsers, "closure", commands.closure)
     command.add_argument(
@@ -288,6 +305,13 @@ def _closure_command(parsers: Any) -> None:
         action="append",
         metavar="NAME=PATH",
         help="efficiency to check; may be given several times",
+    )
+    command.add_argument(
+        "--against",
+        type=_named_path_or_file,
+        action="append",
+        metavar="[NAME=]PATH",
+        help="efficiency from another simulation (generator, shower), to compare the others with",
     )
     command.set_defaults(usage_error=command.error)
     command.add_argument("--out", type=Path, required=True, help="folder to write")
@@ -313,6 +337,11 @@ def _closure_command(parsers: Any) -> None:
     look.add_argument("--label", default="", help="text behind its name, such as Preliminary")
     look.add_argument("--energy", type=float, metavar="TEV", help="centre-of-mass energy [TeV]")
     look.add_argument("--luminosity", type=float, metavar="FB", help="luminosity [1/fb]")
+    command.add_argument(
+        "--two-sample",
+        action="store_true",
+        help="let boosted trees look for what the efficiencies do not know; takes a minute or more",
+    )
     command.add_argument(
         "--fail-on",
         choices=["fail", "warn"],
@@ -376,6 +405,7 @@ def build_parser() -> argparse.ArgumentParser:
     _json_option(command)
 
     _closure_command(parsers)
+    _recalibrate_command(parsers)
     _apply_command(parsers)
     _commands_of_files(parsers)
     return parser
@@ -396,6 +426,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error("a name holds a null byte")
     args.command_line = shlex.join(["hepsilon", *(sys.argv[1:] if argv is None else argv)])
     as_command()
+    token = COMMAND.set(args.command_line)
     handler = RichHandler(console=Console(stderr=True), show_path=False, show_time=False)
     handler.setFormatter(_Formatter("%(message)s"))
     logging.basicConfig(handlers=[handler])  # of others, warnings only
@@ -410,6 +441,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (HepsilonError, OSError) as error:  # OSError: an output that cannot be written
         commands.say(f"hepsilon: error: {error}")
         return 2
+    finally:
+        COMMAND.reset(token)
     _show(result)
     exit_code: int = args.exit_code
     return exit_code

@@ -7,8 +7,10 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from hepsilon.closure.dependence import dependence_of
 from hepsilon.closure.model import Closure, InversionClosure, TaggingClosure, closure_schema
 from hepsilon.closure.observables import Chosen, choose_observables
+from hepsilon.closure.overlap import shared_with_training
 from hepsilon.closure.questions import (
     baselines,
     compared,
@@ -16,6 +18,7 @@ from hepsilon.closure.questions import (
     found_in_training,
     trained_on,
 )
+from hepsilon.closure.recalibration import recalibrate
 from hepsilon.closure.statistic import (
     MIN_INFORMATION,
     MIN_VARIANCE,
@@ -23,6 +26,8 @@ from hepsilon.closure.statistic import (
     compare,
     compare_inversion,
 )
+from hepsilon.closure.two_sample import two_sample_tests
+from hepsilon.closure.two_sample_record import TwoSample
 from hepsilon.closure.use_cases import use_case
 from hepsilon.closure.verdict import judge
 from hepsilon.config.file import InputConfig
@@ -31,10 +36,11 @@ from hepsilon.config.task import Task
 from hepsilon.config.verdict import VerdictConfig
 from hepsilon.data.parts import split_files
 from hepsilon.data.sources import Files, file_names
+from hepsilon.histograms.methods import TRUTH
 from hepsilon.histograms.observables import AnyObservable
 from hepsilon.processors.efficiency_inversion import Correction
 from hepsilon.processors.observables import warn_of_left_out
-from hepsilon.processors.outputs import InversionOutput, Output, TaggingOutput
+from hepsilon.processors.outputs import RECONSTRUCTED, InversionOutput, Output, TaggingOutput
 from hepsilon.processors.runner import run_processor
 from hepsilon.processors.wanted import explained
 
@@ -51,9 +57,12 @@ __all__ = [
     "compare_inversion",
     "differences",
     "judge",
+    "recalibrate",
     "run_closure",
     "run_processor",
+    "shared_with_training",
     "trained_on",
+    "two_sample_tests",
 ]
 
 
@@ -143,6 +152,10 @@ def closure_report(
     efficiencies: Mapping[str, Correction],
     files: Files,
     thresholds: VerdictConfig | None = None,
+    *,
+    two_sample: Mapping[str, TwoSample] | None = None,
+    against: Sequence[str] = (),
+    shared: Mapping[str, float] | None = None,
 ) -> Closure:
     """Compare what efficiencies predict with what was observed.
 
@@ -158,6 +171,13 @@ def closure_report(
         Files of the sample (see :func:`hepsilon.data.sources.find_sources`).
     thresholds : VerdictConfig, optional
         Thresholds of the verdict, the section ``[verdict]`` of a configuration.
+    two_sample : mapping of str to TwoSample, optional
+        Results of :func:`two_sample_tests` by method.
+    against : sequence of str, optional
+        Names of the efficiencies that were learned from other simulations: they do not decide the
+        verdict, and the others are compared with them.
+    shared : mapping of str to float, optional
+        Result of :func:`shared_with_training`.
 
     Returns
     -------
@@ -166,12 +186,24 @@ def closure_report(
     """
     paths = file_names(files)
     closure = use_case(task).close(output, task, efficiencies, paths)
-    checks = {
+    checks: dict[str, Any] = {
         "differences": differences(efficiencies, task),
         "trained_on": trained_on(efficiencies, files),
         "baselines": baselines(efficiencies),
         "compared": compared(efficiencies),
         "found_in_training": found_in_training(efficiencies),
     }
+    checks |= {"alternatives": list(against)} if against else {}
+    checks |= {"shared_with_training": dict(shared)} if shared else {}
+    checks |= {"file_entries": output.file_entries} if output.file_entries else {}
+    entries = dict(closure.efficiency)
+    for name, found in (two_sample or {}).items():
+        if name in entries:
+            entries[name] = entries[name].model_copy(update={"two_sample": found})
+    for name in entries if against else ():
+        if name.removesuffix(RECONSTRUCTED) not in (TRUTH, *against):
+            depends = {"dependence": dependence_of(output, name, against)}
+            entries[name] = entries[name].model_copy(update=depends)
+    checks["efficiency"] = entries
     closure = closure.model_copy(update=checks)
     return closure.model_copy(update={"verdict": judge(closure, thresholds)})

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from hist.accumulators import WeightedSum
 
+from hepsilon.closure.calibration import calibration_of
 from hepsilon.closure.model import (
     InversionClosure,
     InversionEntry,
@@ -158,12 +159,19 @@ def _entry(output: InversionOutput, method: CorrectionMethod) -> InversionEntry:
     optional: dict[str, Any] = {
         "jensen": output.jensen.get(label),
         "truth": _truth_distance(output, label),
+        "calibration": calibration_of(output, label),
     }
     return InversionEntry(
         overall=overall,
         observables=_observables(output, method),
         clipped=_clipped(output, label, overall.observed),
-        out_of_domain=share_of(outside, outside, n_asked),
+        out_of_domain=share_of(
+            outside,
+            outside,
+            n_asked,
+            weight=output.outside_weight.get(label),
+            of_weight=overall.observed,
+        ),
         effective_sample_size=effective_sizes(_totals(output, label)),
         n_replicas=_n_replicas(output, label),
         **{name: value for name, value in optional.items() if value is not None},

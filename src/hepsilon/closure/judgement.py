@@ -13,8 +13,9 @@ __all__ = ["MethodVerdict", "Role", "Status", "Verdict", "WorstBin"]
 
 Count = Annotated[int, Field(ge=0)]
 Status = Literal["pass", "warn", "fail"]
-Role = Literal["efficiency", "baseline", "reconstructed", "reference"]
-"""Network or function, binned baseline, momenta as reconstructed, or the simulated truth."""
+Role = Literal["efficiency", "baseline", "alternative", "reconstructed", "reference"]
+"""Network or function, binned baseline, from another simulation, momenta as reconstructed, or the
+simulated truth."""
 
 
 def _all_thresholds(thresholds: VerdictConfig) -> dict[str, Any]:
@@ -55,8 +56,9 @@ class MethodVerdict(ClosureRecord):
     ----------
     status : {"pass", "warn", "fail"}
         The verdict.
-    role : {"efficiency", "baseline", "reconstructed", "reference"}
-        Network or function; binned baseline; momenta as reconstructed; the simulated truth.
+    role : {"efficiency", "baseline", "alternative", "reconstructed", "reference"}
+        Network or function; binned baseline; learned from another simulation; momenta as
+        reconstructed; the simulated truth.
     reasons : list of str
         One sentence for each finding; of a pass, one that says what was seen.
     p_value : float or None

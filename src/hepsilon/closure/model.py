@@ -11,9 +11,12 @@ from typing import Annotated, Any
 from pydantic import Field, PlainSerializer
 from pydantic.json_schema import models_json_schema
 
-from hepsilon.closure import judgement
+from hepsilon.closure import dependence, judgement, reliability, two_sample_record
+from hepsilon.closure.dependence import Dependence
 from hepsilon.closure.judgement import Verdict
 from hepsilon.closure.record import ClosureRecord
+from hepsilon.closure.reliability import Calibration
+from hepsilon.closure.two_sample_record import TwoSample
 from hepsilon.config.task import Task
 
 __all__ = [
@@ -170,10 +173,14 @@ class Share(ClosureRecord):
         Number of objects (tagging) or events (inversion).
     share : float
         Share of all of them; of clipped events that of the sum of weights.
+    weight : float
+        Of what is out of domain the share of the expected tags, or of the corrected events; left
+        out where it is not known.
     """
 
     count: Count
     share: float
+    weight: float | None = None
 
 
 class TruthDistance(ClosureRecord):
@@ -269,6 +276,15 @@ class Entry(ClosureRecord):
         ``(sum w)^2 / sum w^2`` of every observable's entries.
     truth : dict of str to TruthDistance
         Distance to the truth, of ``all`` and by category; left out where it is not known.
+    calibration : Calibration
+        Predicted against observed shares; left out of measured events, and of methods with
+        reconstructed momenta.
+    two_sample : TwoSample
+        Search of boosted trees for what the efficiency does not know; left out where that was not
+        asked for.
+    dependence : dict of str to Dependence
+        Differences to the same sums by efficiencies from other simulations, by their name; left out
+        without such.
     """
 
     overall: Overall
@@ -277,6 +293,9 @@ class Entry(ClosureRecord):
     out_of_domain: Share
     effective_sample_size: dict[str, float]
     truth: dict[str, TruthDistance] | None = None
+    calibration: Calibration | None = None
+    two_sample: TwoSample | None = None
+    dependence: dict[str, Dependence] | None = None
 
 
 class TaggingEntry(Entry):
@@ -367,6 +386,8 @@ class Closure(ClosureRecord):
         Numbers of events and objects processed.
     files : list of str
         Names of the files of the sample.
+    file_entries : dict of str to int
+        Number of events that were read, by name of the file.
     versions : dict of str to str
         Versions of the software.
     model_hash : dict of str to str or None
@@ -381,8 +402,13 @@ class Closure(ClosureRecord):
     trained_on : dict of str to list of str
         By efficiency, the files of this sample that it was trained on, by their identity; only of
         those that were. Such a closure says nothing about other events.
+    shared_with_training : dict of str to float
+        By efficiency, the estimated share of the events that it was trained on, by their content,
+        whatever files they are in; only of those that share some.
     baselines : list of str
         Names of the efficiencies that are binned baselines: maps and bin-by-bin corrections.
+    alternatives : list of str
+        Names of the efficiencies from other simulations, which the others are compared with.
     verdict : Verdict or None
         Pass, warn or fail, with reasons (see :mod:`hepsilon.closure.verdict`).
     compared : dict of str to str
@@ -398,13 +424,16 @@ class Closure(ClosureRecord):
     n_events: Count
     n_objects: Count
     files: list[str]
+    file_entries: dict[str, int] = Field(default_factory=dict)
     versions: dict[str, str]
     model_hash: dict[str, str | None]
     axes: dict[str, AxisClosure] = Field(default_factory=dict)
     left_out: dict[str, str] = Field(default_factory=dict)
     differences: dict[str, list[str]] = Field(default_factory=dict)
     trained_on: dict[str, list[str]] = Field(default_factory=dict)
+    shared_with_training: dict[str, float] = Field(default_factory=dict)
     baselines: list[str] = Field(default_factory=list)
+    alternatives: list[str] = Field(default_factory=list)
     verdict: Verdict | None = None
     compared: dict[str, str] = Field(default_factory=dict)
     found_in_training: dict[str, list[str]] = Field(default_factory=dict)
@@ -461,7 +490,9 @@ def closure_schema() -> dict[str, Any]:
     references, schema = models_json_schema([(model, "validation") for model in models])
     for name, part in schema["$defs"].items():
         text = part.pop("description", "")
-        if name in {*__all__, *judgement.__all__}:
+        described = judgement.__all__ + reliability.__all__ + two_sample_record.__all__
+        described = [*described, *dependence.__all__]
+        if name in {*__all__, *described}:
             part["description"] = text.splitlines()[0]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -81,7 +81,14 @@ def overall_of(
     return numbers
 
 
-def share_of(count: int, part: float, total: float) -> Share:
+def share_of(
+    count: int,
+    part: float,
+    total: float,
+    *,
+    weight: float | None = None,
+    of_weight: float = 0.0,
+) -> Share:
     """A count, and the share ``part / total``; zero of nothing.
 
     Parameters
@@ -92,13 +99,16 @@ def share_of(count: int, part: float, total: float) -> Share:
         Their sum of weights.
     total : float
         Sum of weights of all.
+    weight, of_weight : float, optional
+        Sums of the weights that an efficiency gives them, and all.
 
     Returns
     -------
     Share
-        Count and share.
+        Count and shares.
     """
-    return Share(count=count, share=part / total if total else 0.0)
+    known = {} if weight is None or not of_weight else {"weight": weight / of_weight}
+    return Share(count=count, share=part / total if total else 0.0, **known)
 
 
 def effective_sizes(totals: Mapping[str, Any]) -> dict[str, float]:

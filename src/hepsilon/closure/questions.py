@@ -115,7 +115,10 @@ def trained_on(efficiencies: Mapping[str, Any], files: Files) -> dict[str, list[
         Names of the files, of the efficiencies that were trained on some.
     """
     cards = {name: getattr(e, "card", None) for name, e in efficiencies.items()}
-    sources = {name: getattr(card, "files", ()) for name, card in cards.items()}
+    sources = {
+        name: (*getattr(card, "files", ()), *getattr(card, "recalibrated_on", ()))
+        for name, card in cards.items()
+    }
     if not any(sources.values()):
         return {}
     whole = any(source.identity is None for of_one in sources.values() for source in of_one)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hepsilon.closure.calibration import calibration_of
 from hepsilon.closure.gain import efficiency_variance, n_replicas, statistics_gain
 from hepsilon.closure.model import (
     ObservableClosure,
@@ -131,12 +132,19 @@ def _entry(output: TaggingOutput, method: str) -> TaggingEntry:
     optional: dict[str, Any] = {
         "tag_counts": _tag_counts(output, method),
         "truth": _truth_distances(output, method),
+        "calibration": calibration_of(output, method),
     }
     return TaggingEntry(
         overall=_overall(output, method),
         observables=_observables(output, method),
         clipped=share_of(0, 0.0, 0.0),
-        out_of_domain=share_of(outside, outside, output.n_objects),
+        out_of_domain=share_of(
+            outside,
+            outside,
+            output.n_objects,
+            weight=output.outside_weight.get(method),
+            of_weight=float(output.totals[method].value),
+        ),
         effective_sample_size=effective_sizes(_totals(output, method)),
         statistics_gain=statistics_gain(output, method),
         n_replicas=n_replicas(output, method),

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from pydantic import Field
+
+from hepsilon.closure.dependence import Ratio
 from hepsilon.closure.judgement import Status
 from hepsilon.closure.model import Closure, Entry
 from hepsilon.closure.record import ClosureRecord
 from hepsilon.closure.verdict import SEVERITY
 from hepsilon.errors import InputError
+from hepsilon.histograms.methods import ALL
 
 __all__ = ["Agreement", "MethodAgreement", "Universality", "universality"]
 
@@ -48,6 +52,8 @@ class MethodAgreement(ClosureRecord):
         observed / expected - 1 of the total, and that difference in units of its error.
     observables : dict of str to Agreement
         Agreement by observable, all categories together.
+    dependence : dict of str to Ratio
+        Totals by efficiencies from other simulations, relative to this one, by their name.
     """
 
     status: Status | None
@@ -55,6 +61,7 @@ class MethodAgreement(ClosureRecord):
     relative_difference: float | None
     pull: float | None
     observables: dict[str, Agreement]
+    dependence: dict[str, Ratio] = Field(default_factory=dict)
 
 
 class Universality(ClosureRecord):
@@ -76,6 +83,12 @@ class Universality(ClosureRecord):
         """Names of all observables."""
         methods = [m for entries in self.samples.values() for m in entries.values()]
         return list(dict.fromkeys(name for method in methods for name in method.observables))
+
+    @property
+    def alternatives(self) -> list[str]:
+        """Names of the efficiencies from other simulations."""
+        methods = [m for entries in self.samples.values() for m in entries.values()]
+        return list(dict.fromkeys(name for method in methods for name in method.dependence))
 
 
 def universality(closures: Mapping[str, Closure]) -> Universality:
@@ -123,4 +136,5 @@ def _agreement(closure: Closure, method: str, entry: Entry) -> MethodAgreement:
             for name, o in entry.observables.items()
             if "|" not in name
         },
+        dependence={name: d.totals[ALL] for name, d in (entry.dependence or {}).items()},
     )

@@ -25,6 +25,7 @@ from scipy.stats import false_discovery_control, norm
 from hepsilon.arrays.types import Array
 from hepsilon.closure.judgement import MethodVerdict, Role, Status, Verdict, WorstBin
 from hepsilon.closure.model import Closure, Entry, InversionClosure, ObservableClosure
+from hepsilon.closure.two_sample_record import TwoSample
 from hepsilon.config.verdict import VerdictConfig
 from hepsilon.histograms.methods import TRUTH
 from hepsilon.processors.outputs import RECONSTRUCTED
@@ -267,15 +268,32 @@ def _remarks(
     if seen:
         text = f"trained on {len(seen)} of these files ({', '.join(seen)})"
         yield "fail", f"{text}: nothing is learned about other events"
+    elif share := closure.shared_with_training.get(name):
+        text = f"about {_percent(share)} of these events were in its training, in other files"
+        yield "fail" if share > thresholds.shared else "warn", text
     for text in closure.differences.get(name, ()):
         yield "warn", f"learned for {text}"
     outside, clipped = entry.out_of_domain.share, entry.clipped.share
+    moved = abs(entry.out_of_domain.weight or 0.0)
     for share, most, what in (
         (outside, thresholds.out_of_domain, "are outside the domain of the efficiency"),
+        (moved, thresholds.out_of_domain, "of the weight are from outside of its domain"),
         (clipped, thresholds.clipped, "of the weight are from efficiencies below the floor"),
     ):
         if share > most:
             yield "warn", f"{_percent(share)} {what}, more than the tolerated {_percent(most)}"
+    trees = entry.two_sample
+    if trees is not None and trees.p_value <= thresholds.two_sample:
+        yield "warn", _known_by_trees(trees)
+
+
+def _known_by_trees(trees: TwoSample) -> str:
+    """Sentence about trees that tell what passed from what is expected."""
+    first = ", ".join(list(trees.features)[:2])
+    return (
+        f"boosted trees tell what passed from what is expected (area {trees.auc:.4f}, "
+        f"p = {trees.p_value:.2g}), mostly by {first}"
+    )
 
 
 def _precision(
@@ -297,6 +315,8 @@ def _role(closure: Closure, label: str, name: str) -> Role:
         return "reference"
     if label != name:
         return "reconstructed"
+    if name in closure.alternatives:
+        return "alternative"
     return "baseline" if name in closure.baselines else "efficiency"
 
 
@@ -374,7 +394,8 @@ def judge(closure: Closure, thresholds: VerdictConfig | None = None) -> Verdict:
     -------
     Verdict
         Verdict on the sample and on every method. Efficiencies decide; baselines do where nothing
-        else was compared; methods with reconstructed momenta and the simulated truth are only told.
+        else was compared; methods with reconstructed momenta, efficiencies from other simulations
+        and the simulated truth are only told.
     """
     thresholds = thresholds or VerdictConfig()
     methods = {name: judge_method(closure, name, thresholds) for name in closure.efficiency}

@@ -28,6 +28,10 @@ class VerdictConfig(Record):
         Tolerated share of objects or events outside the domain of the efficiency.
     clipped : float
         Tolerated share of the weight of events whose efficiency was below the floor.
+    shared : float
+        Tolerated share of events that are in the training as well, in other files.
+    two_sample : float
+        Boosted trees know more than the efficiency at or below this chance, where they were asked.
     """
 
     p_value: Tolerance = 0.0027
@@ -35,3 +39,5 @@ class VerdictConfig(Record):
     bin: Tolerance = 0.05
     out_of_domain: Tolerance = 0.01
     clipped: Tolerance = 0.01
+    shared: Tolerance = 0.01
+    two_sample: Tolerance = 0.01

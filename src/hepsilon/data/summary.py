@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hepsilon.arrays.sketch import event_digests, sketch
 from hepsilon.arrays.statistics import effective_sample_size
 from hepsilon.arrays.types import Array
 from hepsilon.config.records import Record
@@ -56,6 +57,8 @@ class CategorySummary(Record):
         The effective number of those that passed, for each working point.
     failed_effective : tuple of float
         The effective number of those that did not pass, for each working point.
+    rates : tuple of float or None
+        Share of the weight that passed, for each working point; None where the weights cancel.
     largest_share : float
         Largest share of one event in the sum of absolute weights.
     n_dominant : int or None
@@ -69,6 +72,7 @@ class CategorySummary(Record):
     n_effective: float
     passed_effective: tuple[float, ...]
     failed_effective: tuple[float, ...]
+    rates: tuple[float | None, ...] = ()
     largest_share: float
     n_dominant: int | None
 
@@ -84,11 +88,14 @@ class SampleSummary(Record):
         Names of the working points.
     categories : tuple of CategorySummary
         Numbers by the values of the task's first categorical feature, and of all.
+    sketch : tuple of int
+        Smallest digests of the content of the events (see :mod:`hepsilon.arrays.sketch`).
     """
 
     unit: str
     working_points: tuple[str, ...]
     categories: tuple[CategorySummary, ...]
+    sketch: tuple[int, ...] = ()
 
 
 @dataclass
@@ -125,16 +132,17 @@ class _Sums:
         failed = effective_sample_size(
             self.weights[0] - self.weights[1:], self.squares[0] - self.squares[1:]
         )
-        shares = self.heaviest[::-1] / (self.absolute or 1.0)
+        shares, total = self.heaviest[::-1] / (self.absolute or 1.0), float(self.weights[0])
         half = np.flatnonzero(np.cumsum(shares) >= 0.5)
         return CategorySummary(
             category=category,
             n=int(self.counts[0]),
             passed=tuple(int(n) for n in self.counts[1:]),
-            sum_of_weights=float(self.weights[0]),
+            sum_of_weights=total,
             n_effective=effective[0],
             passed_effective=tuple(effective[1:]),
             failed_effective=tuple(failed.tolist()),
+            rates=tuple(float(w) / total if total > 0.0 else None for w in self.weights[1:]),
             largest_share=float(shares[0]) if len(shares) else 0.0,
             n_dominant=int(half[0]) + 1 if len(half) else None,
         )
@@ -159,7 +167,9 @@ def summarise(columns: TrainingColumns, task: Task) -> SampleSummary:
     name = None if task.of_events else next(iter(task.categorical), None)
     values = () if name is None else task.categorical[name]
     sums = [_Sums.empty(len(points)) for _ in range(len(values) + 1)]
+    digests = [np.empty(0, np.uint64)]
     for block in columns.blocks():
+        digests.append(event_digests(block.offsets, block.nodes))
         if task.of_events:
             response, event = block.passed[block.offsets[:-1]], np.arange(block.n_events)
             sums[-1].add(np.asarray(block.weights), response, event)
@@ -175,6 +185,7 @@ def summarise(columns: TrainingColumns, task: Task) -> SampleSummary:
         unit="events" if task.of_events else f"{task.collection} objects",
         working_points=tuple(map(str, points)),
         categories=tuple(own.summary(label) for own, label in zip(sums, names, strict=True)),
+        sketch=sketch(np.concatenate(digests)),
     )
 
 

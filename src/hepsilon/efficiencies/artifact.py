@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from hepsilon._system.command import COMMAND, today
 from hepsilon._system.files import atomic_path
 from hepsilon.arrays.types import Array
 from hepsilon.config.records import validate
-from hepsilon.efficiencies.card import FORMAT_VERSION, ArtifactCard
+from hepsilon.efficiencies.card import FORMAT_VERSION, ArtifactCard, Made
 from hepsilon.efficiencies.packing import LIMITS, array_of, check_directory, content_of
 from hepsilon.errors import ArtifactError
 
@@ -83,6 +84,9 @@ def write_artifact(
     content |= blobs
     hashes = {name: hashlib.sha256(each).hexdigest() for name, each in content.items()}
     card = card.model_copy(update={"content": hashes})
+    if card.made is None and COMMAND.get():
+        made = Made(command=COMMAND.get(), date=today())
+        card = card.model_copy(update={"made": made})
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         _write(archive, CARD, card.model_dump_json(indent=1, by_alias=True).encode())
         for name, each in content.items():

@@ -26,6 +26,7 @@ from hepsilon.efficiencies.protocol import (
     SupportsEfficiency,
     check_policy,
 )
+from hepsilon.efficiencies.recalibration import Recalibration
 from hepsilon.efficiencies.selecting import cuts_of, failed_cuts, selected_objects
 from hepsilon.efficiencies.tracing import answer_of_traced, is_traced
 from hepsilon.errors import DomainError, InputError, OutOfDomainWarning
@@ -144,6 +145,30 @@ class Efficiency(ABC):
         replicas : ndarray of float64, shape of eps and (n_replicas,), or None
             None where they are not wanted, or no uncertainty is known.
         """
+
+    @property
+    def recalibration(self) -> Recalibration | None:
+        """Map of the odds of the answers, where the artifact has one."""
+        found = getattr(getattr(self, "card", None), "recalibration", None)
+        return found if isinstance(found, Recalibration) else None
+
+    def _answers(self, asked: Asked, replicas: int) -> tuple[Array, Array | None]:
+        """Efficiencies and replicas, recalibrated where that was asked for."""
+        eps, drawn = self._predict(asked.offsets, asked.nodes, replicas)
+        if drawn is not None:
+            drawn = self._recalibrated(asked, drawn, drawn.shape[-1:])
+        return self._recalibrated(asked, eps), drawn
+
+    def _recalibrated(self, asked: Asked, values: Array, last: tuple[int, ...] = ()) -> Array:
+        """Efficiencies, or replicas with their axis ``last``, with the odds of the artifact."""
+        recalibration = self.recalibration
+        if recalibration is None:
+            return values
+        category = None
+        if recalibration.feature is not None:
+            category = asked.nodes[:, self.features.names.index(recalibration.feature)]
+        rows = values.reshape(len(values), recalibration.working_points, *last)
+        return recalibration(rows, category).reshape(values.shape)
 
     @property
     def input(self) -> InputConfig:
@@ -317,7 +342,7 @@ class Efficiency(ABC):
             raise DomainError(domain.describe())
         if out_of_domain == "warn":
             self._say_unchecked(asked)
-        eps, drawn = self._predict(asked.offsets, asked.nodes, wanted)
+        eps, drawn = self._answers(asked, wanted)
         if drawn is not None and replicas is not True:
             drawn = _first(drawn, wanted)
         if callable(out_of_domain) and not inside.all():
@@ -363,7 +388,7 @@ class Efficiency(ABC):
         wanted = _number(True if n_replicas is None else n_replicas)
         if not wanted:
             raise InputError(f"expected one replica or more, received n_replicas={n_replicas!r}")
-        eps, drawn = self._predict(asked.offsets, asked.nodes, wanted)
+        eps, drawn = self._answers(asked, wanted)
         if drawn is not None and n_replicas is not None:
             drawn = _first(drawn, wanted)
         return asked.answer(eps[..., None] if drawn is None else drawn)

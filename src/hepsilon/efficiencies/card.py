@@ -20,12 +20,14 @@ from hepsilon.data.features import Feature, FeatureSpec
 from hepsilon.data.identity import file_identity
 from hepsilon.data.sources import Files, find_sources
 from hepsilon.data.summary import SampleSummary
+from hepsilon.efficiencies.recalibration import Recalibration
 from hepsilon.errors import InputError
 
 __all__ = [
     "FORMAT_VERSION",
     "ArtifactCard",
     "BinEdges",
+    "Made",
     "Provenance",
     "SourceFile",
     "provenance",
@@ -118,6 +120,21 @@ class SourceFile(Record):
         return known and self.size == other.size
 
 
+class Made(Record):
+    """Origin of an artifact that the command line wrote.
+
+    Attributes
+    ----------
+    command : str
+        The command.
+    date : str
+        Date, as ISO 8601 has it.
+    """
+
+    command: str
+    date: str
+
+
 class ArtifactCard(Record):
     """Description that every artifact carries; each kind adds its own fields.
 
@@ -156,6 +173,12 @@ class ArtifactCard(Record):
         Observables of closures, where the configuration names some.
     content : dict of str to str
         SHA-256 of everything else in the file, by its name; noted when it is written.
+    recalibration : Recalibration or None
+        Map of the odds of what the efficiency answers, where one was asked for.
+    recalibrated_on : tuple of SourceFile
+        Files that it was fitted to.
+    made : Made or None
+        Command and date; None of what was made from Python, which gives equal bytes every day.
     """
 
     format: Literal["hepsilon"] = "hepsilon"
@@ -174,6 +197,9 @@ class ArtifactCard(Record):
     input: InputConfig | None = None
     observables: dict[str, ObservableConfig] = Field(default={})
     content: dict[str, str] = Field(default={})
+    recalibration: Recalibration | None = None
+    recalibrated_on: tuple[SourceFile, ...] = ()
+    made: Made | None = None
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
@@ -191,6 +217,12 @@ class ArtifactCard(Record):
             and numbers.seen[-1:] in ((), (numbers.high,))
         ):
             raise ValueError("features.multiplicity: expected a range of numbers of objects")
+        mapped = self.recalibration
+        if mapped is not None and not (
+            mapped.working_points == len(self.task.passed.working_points)
+            and mapped.feature in (None, *self.features.names)
+        ):
+            raise ValueError("recalibration: expected one of the features and working points")
         return self
 
 

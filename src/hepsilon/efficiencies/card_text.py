@@ -127,6 +127,9 @@ def _findings_rows(card: Any) -> list[list[str]]:
         rows.append(["residuals", str(residuals)])
     if (refinement := getattr(card, "refinement", None)) is not None:
         rows.append(["refinement", str(refinement)])
+    if getattr(card, "recalibration", None) is not None:
+        rows.append(["recalibration", str(card.recalibration)])
+        rows += [["recalibrated on", f"{f.name}, {_file_text(f)}"] for f in card.recalibrated_on]
     return rows + [[region_text(each), str(each)] for each in getattr(card, "regions", ())]
 
 
@@ -151,7 +154,7 @@ def card_groups(card: Any) -> dict[str, list[list[str]]]:
         "Sample": _sample_rows(card),
         "Learning": _named(content, LEARNING) + _learning_rows(card),
         "What it leaves": _findings_rows(card),
-        "Origin": [[f"file {f.name}", _file_text(f)] for f in card.files],
+        "Origin": _made_rows(card) + [[f"file {f.name}", _file_text(f)] for f in card.files],
     }
     shown = {*SHOWN, *LEARNING}
     groups["Origin"] += [
@@ -176,11 +179,27 @@ def card_rows(card: Any) -> list[list[str]]:
     return [row for rows in card_groups(card).values() for row in rows]
 
 
+def _made_rows(card: Any) -> list[list[str]]:
+    """Date and command, of what the command line wrote."""
+    made = getattr(card, "made", None)
+    return [] if made is None else [["date", made.date], ["command", made.command]]
+
+
 LEARNING = ("model", "architecture", "training", "capacity", "onnx", "bfloat16")
 """Parts of a card about the networks."""
 SHOWN = {"task", "features", "files", "members", "edges", "sample", "selection", "out_of_fold"}
 SHOWN |= {"importance", "unused", "residuals", "refinement", "regions", "n_events", "n_objects"}
-SHOWN |= {"passed_rate", "kind", "format", "version", "content", "last_layer"}
+SHOWN |= {
+    "recalibration",
+    "recalibrated_on",
+    "made",
+    "passed_rate",
+    "kind",
+    "format",
+    "version",
+    "content",
+    "last_layer",
+}
 """Parts that have rows of their own, or say nothing to people."""
 
 
@@ -227,14 +246,18 @@ def _sample_rows(card: Any) -> list[list[str]]:
     rows = [["sample", f"{numbers}, {card.passed_rate:.3g} of them passed"]]
     for part in card.sample.categories if card.sample else ():
         points = card.sample.working_points if len(part.passed) > 1 else ("",)
-        passed = ", ".join(map(_passed_text, points, part.passed_effective))
+        passed = ", ".join(
+            map(_passed_text, points, part.rates or (None,) * len(points), part.passed_effective)
+        )
         text = f"{part.n:,} {card.sample.unit}, worth {part.n_effective:,.0f}"
         rows.append([f"sample {part.category}", f"{text} of equal weight; {passed}"])
     return rows
 
 
-def _passed_text(point: str, n_effective: float) -> str:
-    return f"{' '.join(filter(None, ('passed', point)))} {n_effective:,.0f}"
+def _passed_text(point: str, rate: float | None, n_effective: float) -> str:
+    """Efficiency of a working point, and the effective number that passed it."""
+    known = "" if rate is None else f"efficiency {rate:.3g}, "
+    return f"{f'{point}: ' if point else ''}{known}passed {n_effective:,.0f}"
 
 
 def _learning_rows(card: Any) -> list[list[str]]:

@@ -240,7 +240,8 @@ class EfficiencyMap(SavedArrays[MapCard], Efficiency):
         """
         asked = self._asked(records)
         drawn = self._draws(N_REPLICAS if n_replicas is None else n_replicas, seed)
-        return asked.answer(self._of_bins(drawn, self._bins(asked.nodes)))
+        found = self._of_bins(drawn, self._bins(asked.nodes))
+        return asked.answer(self._recalibrated(asked, found, found.shape[-1:]))
 
     def _draws(self, n_replicas: int, seed: int) -> Array:
         """Values of all bins in every replica, shape (bins..., [working points,] replicas).

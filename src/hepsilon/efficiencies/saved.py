@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar, Generic, Self, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from hepsilon.arrays.types import Array
 from hepsilon.config.file import Config, InputConfig
@@ -138,7 +138,21 @@ class SavedArrays(Saved[CardT]):
         SavedArrays
             A copy whose card says so.
         """
-        update = {"input": config.input, "observables": config.observables}
+        return self.noted(input=config.input, observables=config.observables)
+
+    def noted(self, **update: Any) -> Self:
+        """Note something in the card.
+
+        Parameters
+        ----------
+        **update : object
+            Fields of the card.
+
+        Returns
+        -------
+        SavedArrays
+            A copy whose card says so.
+        """
         return type(self)(self.card.model_copy(update=update), self._arrays, self.hash)
 
     def save(self, path: str | Path) -> Path:

@@ -59,6 +59,12 @@ def export(path: str | Path, format_: str, out: str | Path) -> Path:
         kind = {"hepsilon": "artifact"}.get(format_, format_)
         check_outputs({out: kind}, () if format_ == "hepsilon" else [path])
     efficiency = load_correction(path)
+    if efficiency.card.recalibration is not None and format_ in WITHOUT_RECALIBRATION:
+        raise ConfigError(
+            f"{path} is recalibrated, and a file of {format_} holds the efficiency without that: "
+            "export the one that was recalibrated, or write its numbers beside the events with "
+            "'hepsilon apply'"
+        )
     for kind_of, writers in WRITERS.items():
         if isinstance(efficiency, kind_of):
             if format_ in writers:
@@ -106,6 +112,8 @@ WRITERS: dict[type[Any], dict[str, Callable[[Any, Path], Any]]] = {
     EfficiencyMap: {"correctionlib": write_correction_file},
 }
 """Writer of each format, by the kind of the artifact."""
+WITHOUT_RECALIBRATION = ("onnx", "correctionlib")
+"""Formats that others read, who would not recalibrate."""
 KINDS: dict[type[Any], str] = {NetworkEfficiency: "network", EfficiencyMap: "map"}
 WHY = (
     "files of correctionlib hold bins, graphs hold networks; 'hepsilon apply' writes the numbers "

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from matplotlib.figure import Figure
 
+from hepsilon.plotting.calibration import plot_calibration
 from hepsilon.plotting.experiments import Look
 from hepsilon.plotting.inversion import (
     inversion_plots,
@@ -26,6 +27,7 @@ __all__ = [
     "Plot",
     "closure_figures",
     "closure_plots",
+    "plot_calibration",
     "plot_corrected",
     "plot_cross_section",
     "plot_gain",
@@ -61,7 +63,10 @@ def closure_plots(output: Output) -> dict[str, Plot]:
     dict of str to Plot
         Plots by file name (without suffix).
     """
-    return PLOTS[type(output)](output)
+    plots, calibration = PLOTS[type(output)](output), plot_calibration(output)  # type: ignore[arg-type]
+    if calibration is not None:
+        plots["calibration"] = Plot(calibration, "calibration")
+    return plots
 
 
 def closure_figures(output: Output) -> dict[str, Figure]:

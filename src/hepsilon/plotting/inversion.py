@@ -12,14 +12,17 @@ from matplotlib.figure import Figure
 from hepsilon.arrays.types import Array
 from hepsilon.histograms.densities import differential
 from hepsilon.histograms.methods import GENERATED, SELECTED, TRUTH, one_method
+from hepsilon.plotting.panels import MOST_LINES, Sums, pull_panel, ratio_panel
 from hepsilon.plotting.plot import Plot
 from hepsilon.plotting.style import (
     LABELS,
     bin_width,
+    corner,
     filled_range,
     known_truth,
+    label_grid,
     method_colours,
-    ratio_of,
+    panel_grid,
     stacked_panels,
 )
 from hepsilon.processors.outputs import CorrectionMethod, InversionOutput
@@ -70,7 +73,8 @@ def plot_corrected(output: InversionOutput, name: str) -> Figure:
     histogram, methods = output.observables[name], _labels(output)
     simulated = output.exact is not None
     rows = [3.0, 1.2, 1.2] if simulated else [3.0]
-    figure, panels = stacked_panels(6.6 if simulated else 4.4, rows)
+    many = simulated and len(methods) > MOST_LINES
+    figure, panels = stacked_panels(6.6 if simulated else 4.4, rows, room=many)
     axis = one_method(histogram, SELECTED).axes[0]
     width, unit = bin_width(axis)
     selected = one_method(histogram, SELECTED).values() / width
@@ -85,10 +89,9 @@ def plot_corrected(output: InversionOutput, name: str) -> Figure:
     panels[0].set_ylim(bottom=0)
     panels[0].set_xlim(*filled_range(axis.edges, shown))
     panels[0].set_title(f"{output.n_selected:,} selected events", loc="right", fontsize=10)
-    panels[0].legend(fontsize=9)
+    panels[0].legend(fontsize=9, loc=corner(shown))
     if simulated:
-        _ratios(panels[1], output, name, methods)
-        _pull_lines(panels[2], output, name)
+        _comparisons(panels[1:], output, name)
     panels[-1].set_xlabel(axis.label)
     return figure
 
@@ -115,26 +118,26 @@ def _points(
         )
 
 
-def _ratios(axes: Axes, output: InversionOutput, name: str, methods: list[str]) -> None:
-    histogram, colours = output.observables[name], method_colours(methods)
-    generated = one_method(histogram, GENERATED)
-    for method in methods:
-        ratio = ratio_of(one_method(histogram, method).values(), generated.values())
-        edges = generated.axes[0].edges
-        mplhep.histplot(ratio, edges, ax=axes, color=colours[method], edges=False, linewidth=1.2)
-    axes.axhline(1.0, color="0.6", linewidth=0.8, zorder=0)
-    axes.set_ylim(0.8, 1.2)
-    axes.set_ylabel("corrected /\ngenerated")
+def _sums(output: InversionOutput, name: str, method: CorrectionMethod) -> Sums:
+    """Corrected sums of one method with both variances."""
+    corrected = one_method(output.observables[name], method.label).values()
+    drawn = output.efficiency_replicas.get(method.label)
+    own = np.zeros(corrected.shape) if drawn is None else drawn[name].values().var(axis=0, ddof=1)
+    return Sums(corrected, output.variance(name, method), own)
 
 
-def _pull_lines(axes: Axes, output: InversionOutput, name: str) -> None:
-    colours, edges = method_colours(_labels(output)), output.observables[name].axes[1].edges
-    axes.axhspan(-1.0, 1.0, color="0.9", zorder=0)
+def _comparisons(panels: list[Axes], output: InversionOutput, name: str) -> None:
+    """Ratios of corrected to generated events, and pulls."""
+    colours = method_colours(_labels(output))
+    generated = one_method(output.observables[name], GENERATED)
+    edges, sums = generated.axes[0].edges, {}
     for method in output.methods:
-        pulls, colour = _pulls(output, name, method), colours[method.label]
-        mplhep.histplot(pulls, edges, ax=axes, color=colour, edges=False, linewidth=1.2)
-    axes.set_ylim(-5.0, 5.0)
-    axes.set_ylabel("pull")
+        sums[method.label] = _sums(output, name, method)
+    ratio_panel(panels[0], edges, generated.values(), sums, colours)
+    panels[0].set_ylim(0.8, 1.2)
+    panels[0].set_ylabel("corrected /\ngenerated")
+    differences = {label: s.expected - generated.values() for label, s in sums.items()}
+    pull_panel(panels[1], edges, differences, sums, colours)
 
 
 def plot_cross_section(
@@ -205,8 +208,7 @@ def plot_pulls_2d(output: InversionOutput, name: str) -> Figure:
     generated = one_method(output.observables[name], GENERATED)
     x, y = (axis.edges for axis in generated.axes)
     labels = [axis.label for axis in generated.axes]
-    figure = Figure(figsize=(3.4 * (len(methods) + 1), 3.4), layout="constrained")
-    panels = figure.subplots(1, len(methods) + 1, sharex=True, sharey=True)
+    figure, panels = panel_grid(len(methods) + 1)
     counts = np.where(generated.values() > 0, generated.values(), np.nan)
     mesh = panels[0].pcolormesh(x, y, counts.T, cmap="Greys", rasterized=True)
     figure.colorbar(mesh, ax=panels[0])
@@ -216,9 +218,7 @@ def plot_pulls_2d(output: InversionOutput, name: str) -> Figure:
         mesh = axes.pcolormesh(x, y, pulls.T, cmap="RdBu_r", vmin=-5, vmax=5, rasterized=True)
         axes.set_title(f"pull, {LABELS.get(method.label, method.label)}", fontsize=10)
     figure.colorbar(mesh, ax=panels[-1], extend="both")
-    for axes in panels:
-        axes.set_xlabel(labels[0])
-    panels[0].set_ylabel(labels[1])
+    label_grid(panels, *labels)
     return figure
 
 

@@ -11,7 +11,16 @@ from hepsilon.histograms.methods import ALL
 
 __all__ = ["Kind", "Plot"]
 
-Kind = Literal["distribution", "efficiency", "gain", "pulls", "residuals", "tag_counts", "weights"]
+Kind = Literal[
+    "calibration",
+    "distribution",
+    "efficiency",
+    "gain",
+    "pulls",
+    "residuals",
+    "tag_counts",
+    "weights",
+]
 
 
 @dataclass(frozen=True)
@@ -38,4 +47,4 @@ class Plot:
     @property
     def wide(self) -> bool:
         """Whether the figure has several panels beside each other."""
-        return self.kind in {"efficiency", "pulls", "residuals", "tag_counts"}
+        return self.kind in {"calibration", "efficiency", "pulls", "residuals", "tag_counts"}

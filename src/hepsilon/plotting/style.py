@@ -26,10 +26,13 @@ __all__ = [
     "COLOURS",
     "LABELS",
     "bin_width",
+    "corner",
     "filled_range",
     "known_truth",
+    "label_grid",
     "log_scale",
     "method_colours",
+    "panel_grid",
     "png",
     "ratio_of",
     "save_figure",
@@ -120,7 +123,9 @@ LABELS = {
 """Names of the built-in methods in legends."""
 
 
-def stacked_panels(height: float, ratios: Sequence[float]) -> tuple[Figure, list[Axes]]:
+def stacked_panels(
+    height: float, ratios: Sequence[float], *, room: bool = False
+) -> tuple[Figure, list[Axes]]:
     """Panels on top of each other with one horizontal axis, in a figure of that height [inch].
 
     The margins are fixed: to fit them to the labels takes most of the time of a picture.
@@ -131,6 +136,8 @@ def stacked_panels(height: float, ratios: Sequence[float]) -> tuple[Figure, list
         Height of the figure [inch].
     ratios : sequence of float
         Height of each panel from the top, in any unit.
+    room : bool, default False
+        Whether there is room to the right, for a colour bar.
 
     Returns
     -------
@@ -139,7 +146,7 @@ def stacked_panels(height: float, ratios: Sequence[float]) -> tuple[Figure, list
     panels : list of matplotlib.axes.Axes
         Panels from the top.
     """
-    width, (left, right, top, bottom) = 6.4, (1.0, 0.2, 0.35, 0.55)
+    width, (left, right, top, bottom) = 6.4, (1.0, 0.75 if room else 0.2, 0.35, 0.55)
     margins = {
         "left": left / width,
         "right": 1.0 - right / width,
@@ -150,6 +157,54 @@ def stacked_panels(height: float, ratios: Sequence[float]) -> tuple[Figure, list
     grid: dict[str, Any] = {"height_ratios": ratios, "hspace": 0.08, **margins}
     panels = figure.subplots(len(ratios), 1, sharex=True, squeeze=False, gridspec_kw=grid)[:, 0]
     return figure, list(panels)
+
+
+def panel_grid(number: int, columns: int = 3) -> tuple[Figure, list[Axes]]:
+    """Panels of one size with common axes, at most so many beside each other.
+
+    Parameters
+    ----------
+    number : int
+        Number of panels.
+    columns : int, default 3
+        Largest number of panels of a row.
+
+    Returns
+    -------
+    figure : matplotlib.figure.Figure
+        Figure.
+    panels : list of matplotlib.axes.Axes
+        Panels, row by row.
+    """
+    across = min(columns, number)
+    rows = -(-number // across)
+    figure = Figure(figsize=(3.6 * across, 3.2 * rows), layout="constrained")
+    grid = figure.subplots(rows, across, sharex=True, sharey=True, squeeze=False).ravel()
+    for axes in grid[number:]:
+        axes.set_visible(False)
+    return figure, list(grid[:number])
+
+
+def label_grid(panels: Sequence[Axes], x: str, y: str) -> None:
+    """Label the outer axes of panels of :func:`panel_grid`.
+
+    Parameters
+    ----------
+    panels : sequence of matplotlib.axes.Axes
+        Panels, row by row.
+    x, y : str
+        Labels of the axes.
+    """
+    last: dict[int, Axes] = {}
+    for axes in panels:
+        place = axes.get_subplotspec()
+        assert place is not None
+        if place.is_first_col():
+            axes.set_ylabel(y)
+        last[place.colspan.start] = axes
+    for axes in last.values():
+        axes.set_xlabel(x)
+        axes.tick_params(labelbottom=True)
 
 
 def method_colours(methods: list[str]) -> dict[str, str]:
@@ -184,6 +239,26 @@ def bin_width(axis: Any) -> tuple[Array, str]:
     if np.allclose(width, width[0]):
         return np.ones_like(width), "bin"
     return width, unit_of(axis.label) or "unit"
+
+
+def corner(values: Array) -> str:
+    """Choose the upper corner of a panel where its legend hides less.
+
+    Matplotlib's own search looks at every bin and band, and takes most of the time of a picture.
+
+    Parameters
+    ----------
+    values : ndarray of float64, shape (n_bins,)
+        Content of the bins.
+
+    Returns
+    -------
+    str
+        Place of a legend.
+    """
+    third = max(1, len(values) // 3)
+    low, high = (np.nan_to_num(part).sum() for part in (values[:third], values[-third:]))
+    return "upper left" if low < high else "upper right"
 
 
 def filled_range(edges: Array, values: Array) -> tuple[float, float]:

@@ -13,14 +13,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from hepsilon.arrays.statistics import observed_efficiency
+from hepsilon.closure.gain import efficiency_variance
 from hepsilon.histograms.methods import ALL, DIRECT, OTHER, TAG_COUNTS, TRUTH, part_of
+from hepsilon.plotting.panels import MOST_LINES, Sums, band, pull_panel, ratio_panel
 from hepsilon.plotting.plot import Plot
 from hepsilon.plotting.style import (
     LABELS,
     bin_width,
+    corner,
     filled_range,
     known_truth,
+    label_grid,
     method_colours,
+    panel_grid,
     ratio_of,
     stacked_panels,
 )
@@ -31,7 +36,7 @@ __all__ = ["plot_observable", "plot_profile", "plot_residuals", "tagging_plots"]
 
 
 def plot_observable(output: TaggingOutput, name: str, category: str = ALL) -> Figure:
-    """One observable: direct tagging with errors, every expectation, and ratios below.
+    """One observable: direct tagging with errors, every expectation, ratios and pulls below.
 
     Parameters
     ----------
@@ -45,46 +50,64 @@ def plot_observable(output: TaggingOutput, name: str, category: str = ALL) -> Fi
     Returns
     -------
     Figure
-        Distribution, and below it ratios to the truth, or to direct tagging.
+        Distribution, and below it ratios to the truth, or to direct tagging, and pulls. Bands are
+        the efficiency's own error.
     """
     histogram = part_of(output.observables[name], category=category)
     methods = [m for m in histogram.axes["method"] if m not in (ALL, DIRECT)]
     reference = TRUTH if TRUTH in methods else DIRECT
     colours = method_colours(methods)
-    figure, (main, ratio) = stacked_panels(5.6, [3.0, 1.3])
+    figure, (main, ratio, pull) = stacked_panels(
+        6.6, [3.0, 1.2, 1.2], room=len(methods) > MOST_LINES
+    )
     direct = part_of(histogram, method=DIRECT)
     edges, centres = direct.axes["x"].edges, direct.axes["x"].centers
     width, unit = bin_width(direct.axes["x"])
-    denominator = part_of(histogram, method=reference).values() / width
-    observed, errors = direct.values() / width, np.sqrt(direct.variances()) / width
+    sums = {m: _sums(output, name, category, m) for m in methods}
+    denominator = part_of(histogram, method=reference).values()
+    observed, errors = direct.values(), np.sqrt(direct.variances())
+    seen = direct.variances() > 0.0  # nothing was seen where there is no entry
     style: dict[str, Any] = {"color": "black", "fmt": "o", "markersize": 3, "linewidth": 1}
-    main.errorbar(centres, observed, errors, label=LABELS[DIRECT], **style)
-    errors = np.abs(ratio_of(errors, denominator))
-    ratio.errorbar(centres, ratio_of(observed, denominator), errors, **style)
+    scaled = (observed / width, errors / width)
+    main.errorbar(centres[seen], *(s[seen] for s in scaled), label=LABELS[DIRECT], **style)
+    ratios = ratio_of(observed, denominator), np.abs(ratio_of(errors, denominator))
+    ratio.errorbar(centres[seen], *(r[seen] for r in ratios), **style)
     for method in methods:
-        values = part_of(histogram, method=method).values() / width
+        values = sums[method].expected / width
         line = {"color": colours[method], "linewidth": 1.5, "edges": False}
         mplhep.histplot(values, edges, ax=main, label=LABELS.get(method, method), **line)
-        mplhep.histplot(ratio_of(values, denominator), edges, ax=ratio, **line)
+        band(main, edges, values, np.sqrt(sums[method].own) / width, colours[method])
+    ratio_panel(ratio, edges, denominator, sums, colours)
+    differences = {m: observed - s.expected for m, s in sums.items()}
+    pull_panel(pull, edges, differences, sums, colours)
     scope = "" if category == ALL else f", {category}"
     main.set_title(f"{output.n_events:,} events{scope}", loc="right", fontsize=10)
     main.set_ylabel(f"tagged entries / {unit}")
     main.set_ylim(bottom=0)
     main.set_xlim(*filled_range(edges, denominator + observed))
-    main.legend(fontsize=9)
-    ratio.axhline(1.0, color="0.6", linewidth=0.8, zorder=0)
+    main.legend(fontsize=9, loc=corner(direct.values()))
     ratio.set_ylim(0.7, 1.3)
     ratio.set_ylabel(f"ratio to\n{LABELS[reference]}")
-    ratio.set_xlabel(direct.axes["x"].label)
+    pull.set_xlabel(direct.axes["x"].label)
     return figure
+
+
+def _sums(output: TaggingOutput, name: str, category: str, method: str) -> Sums:
+    """Expected sums of one method with both variances."""
+    cell = {"method": method, "category": category}
+    return Sums(
+        part_of(output.observables[name], **cell).values(),
+        part_of(output.binomial[name], **cell).variances(),
+        efficiency_variance(output, method, name, category),
+    )
 
 
 def plot_profile(output: TaggingOutput, name: str) -> Figure:
     """Mean efficiency in bins of an observable, by category (paper Fig. 5), weighted.
 
-    The bands show the spread (standard deviation) of the first method's efficiencies in a bin,
-    points the tagged share with 68 % intervals of Clopper and Pearson on effective numbers. Bins
-    whose share negative weights move out of [0, 1] are counted in the legend.
+    The bands show the efficiency's own error, points the tagged share with 68 % intervals of
+    Clopper and Pearson on effective numbers. Bins whose share negative weights move out of [0, 1]
+    are counted in the legend.
 
     Parameters
     ----------
@@ -99,7 +122,7 @@ def plot_profile(output: TaggingOutput, name: str) -> Figure:
         One panel for each category.
     """
     categories = [c for c in output.profiles[name].axes["category"] if c != OTHER] or [ALL]
-    filled, binomial = output.observables[name], output.binomial[name]
+    filled = output.observables[name]
     methods = [m for m in filled.axes["method"] if m not in (ALL, DIRECT)]
     colours = method_colours(methods)
     figure = Figure(figsize=(4.2 * len(categories), 3.6), layout="constrained")
@@ -107,9 +130,9 @@ def plot_profile(output: TaggingOutput, name: str) -> Figure:
     for axes, category in zip(panels, categories, strict=True):
         selected = part_of(filled, category=category)
         _tagged_fraction(axes, selected)
-        for number, method in enumerate(methods):
-            spread = part_of(binomial, category=category, method=method) if number == 0 else None
-            _mean_line(axes, selected, method, colours[method], spread)
+        for method in methods:
+            own = efficiency_variance(output, method, name, category)
+            _mean_line(axes, selected, method, colours[method], own)
         axes.set_title(category, fontsize=10)
         axes.set_xlabel(filled.axes["x"].label)
         axes.set_ylim(bottom=0)
@@ -140,24 +163,15 @@ def _tagged_fraction(axes: Axes, filled: hist.Hist[Any]) -> None:
 
 
 def _mean_line(
-    axes: Axes, filled: hist.Hist[Any], method: str, colour: str, binomial: Any = None
+    axes: Axes, filled: hist.Hist[Any], method: str, colour: str, own_variance: Any
 ) -> None:
-    """Mean as a step line; the spread within the bin, if binomial variances are given, as a band.
-
-    With the weights w^2, which are never negative, the sums of p^2 and of p - p^2 are known.
-    """
+    """Mean as a step line, with the band of the efficiency's own error."""
     everything, own = part_of(filled, method=ALL), part_of(filled, method=method)
     edges, total = everything.axes["x"].edges, everything.values()
     mean = np.where(total > 0.0, ratio_of(own.values(), total), np.nan)
     label = LABELS.get(method, method)
     mplhep.histplot(mean, edges, ax=axes, color=colour, label=label, linewidth=1.4, edges=False)
-    if binomial is not None:
-        squares = everything.variances()
-        second = ratio_of(own.variances(), squares)
-        first = ratio_of(own.variances() + binomial.variances(), squares)
-        spread = np.sqrt(np.maximum(second - first**2, 0.0))
-        low, high = (np.append(v, v[-1]) for v in (mean - spread, mean + spread))
-        axes.fill_between(edges, low, high, step="post", color=colour, alpha=0.2, linewidth=0)
+    band(axes, edges, mean, np.abs(ratio_of(np.sqrt(own_variance), total)), colour)
 
 
 def plot_residuals(output: TaggingOutput) -> Figure:
@@ -214,8 +228,7 @@ def plot_pulls(output: TaggingOutput, name: str) -> Figure:
     """
     filled, binomial = output.observables[name], output.binomial[name]
     methods = list(binomial.axes["method"])
-    figure = Figure(figsize=(4.2 * max(1, len(methods)), 3.6), layout="constrained")
-    panels = figure.subplots(1, max(1, len(methods)), sharex=True, sharey=True, squeeze=False)[0]
+    figure, panels = panel_grid(max(1, len(methods)))
     x, y = filled.axes[2:]
     direct = part_of(filled, method=DIRECT, category=ALL).values()
     for axes, method in zip(panels, methods, strict=False):
@@ -228,10 +241,14 @@ def plot_pulls(output: TaggingOutput, name: str) -> Figure:
         )
         figure.colorbar(mesh, ax=axes, extend="both")
         axes.set_title(f"pull, {LABELS.get(method, method)}", fontsize=10)
-    for axes in panels:
-        axes.set_xlabel(x.label)
-    panels[0].set_ylabel(y.label)
+    label_grid(panels, x.label, y.label)
     return figure
+
+
+def _has_entries(histogram: hist.Hist[Any], category: str) -> bool:
+    """Whether anything was observed or expected in a category."""
+    methods = [m for m in histogram.axes["method"] if m != ALL]
+    return any(part_of(histogram, method=m, category=category).values().any() for m in methods)
 
 
 def tagging_plots(output: TaggingOutput) -> dict[str, Plot]:
@@ -245,7 +262,7 @@ def tagging_plots(output: TaggingOutput) -> dict[str, Plot]:
             plots[f"pulls_{name}"] = Plot(plot_pulls(output, name), "pulls", name)
             continue
         for category in histogram.axes["category"]:
-            if not part_of(histogram, category=category).values().any():
+            if not _has_entries(histogram, category):
                 continue
             figure = plot_observable(output, name, category)
             file_name = _file_name(name, category, plots)

@@ -82,15 +82,15 @@ class _Prediction:
         The efficiencies.
     replicas : ndarray of float64, shape (n_events, n_replicas), or None
         Replicas of an efficiency that knows its own uncertainty.
-    n_outside : int or None
-        Number of events out of domain, of an efficiency that knows its own.
+    outside : ndarray of bool, shape (n_events,), or None
+        True for events out of domain, of an efficiency that knows its own.
     networks : int
         Number of networks whose mean the efficiency is, where the replicas are these.
     """
 
     eps: Array
     replicas: Array | None = None
-    n_outside: int | None = None
+    outside: Array | None = None
     networks: int = 1
 
     @property
@@ -102,7 +102,8 @@ class _Prediction:
 
     def take(self, events: Array | slice) -> _Prediction:
         replicas = None if self.replicas is None else self.replicas[events]
-        return _Prediction(self.eps[events], replicas, self.n_outside, self.networks)
+        outside = None if self.outside is None else self.outside[events]
+        return _Prediction(self.eps[events], replicas, outside, self.networks)
 
 
 def _reference(observables: Sequence[TrackObservable]) -> str:
@@ -269,7 +270,7 @@ class EfficiencyInversion(processor.ProcessorABC):  # type: ignore[misc]
             n_selected=int(np.count_nonzero(sample.selected)),
             n_outside=int(np.count_nonzero(~inside)),
             out_of_domain={
-                k: p.n_outside for k, p in predictions.items() if p.n_outside is not None
+                k: int(p.outside.sum()) for k, p in predictions.items() if p.outside is not None
             },
             reference=_reference(observables),
             left_out=left_out,
@@ -397,7 +398,7 @@ class EfficiencyInversion(processor.ProcessorABC):  # type: ignore[misc]
         eps = {}
         for label, prediction in predictions.items():
             accepted = prediction.take(selected)
-            filling.count(label, accepted.eps, chosen.weights, accepted.spread)
+            filling.count(label, accepted.eps, chosen.weights, accepted.spread, accepted.outside)
             eps[label] = accepted.eps
         return eps
 
@@ -451,4 +452,5 @@ def _predict(
         rows = np.asarray(ak.to_numpy(evaluated.replicas), np.float64)
         if isinstance(efficiency, NetworkEfficiency) and not efficiency.draws_last_layer:
             networks = efficiency.card.averaged
-    return _Prediction(eps, rows, int(ak.sum(~evaluated.in_domain)), networks)
+    outside = ~np.asarray(ak.to_numpy(evaluated.in_domain), bool)
+    return _Prediction(eps, rows, outside, networks)

@@ -12,8 +12,9 @@ from hepsilon.arrays.repeats import KeySample
 from hepsilon.arrays.statistics import bernoulli_divergence
 from hepsilon.arrays.types import Array
 from hepsilon.histograms.entries import Entries, EntryCounts, book_methods
-from hepsilon.histograms.methods import GENERATED, SELECTED, replica_axis
+from hepsilon.histograms.methods import ALL, GENERATED, SELECTED, replica_axis
 from hepsilon.histograms.tracks import TrackObservable
+from hepsilon.processors.calibration import book_calibration, fill_calibration
 from hepsilon.processors.outputs import (
     CorrectionMethod,
     Histograms,
@@ -76,9 +77,11 @@ class InversionFilling:
         self.efficiencies = hist.Hist(method, bins, storage=hist.storage.Double())
         label = r"$(E - E_{true}) / E_{true}$"
         self.truth = TruthHistograms.book([method], label) if has_truth else None
+        self.calibration = None if measured else book_calibration(corrected, [ALL])
         self.entry_counts: dict[str, EntryCounts] = {}
         self.clipped: dict[str, int] = {}
         self.clipped_weight: dict[str, float] = {}
+        self.outside_weight: dict[str, float] = {}
         self.jensen: dict[str, float] = {}
         self.bias: dict[str, float] = {}
 
@@ -103,6 +106,9 @@ class InversionFilling:
             if self.exact is not None:
                 bounded = np.maximum(values, self.floor)
                 _add(self.totals["exact"], method, weights, weights**2 * (1.0 - bounded) / bounded)
+            if self.calibration is not None:
+                rows = np.zeros(len(values), np.int64)
+                fill_calibration(self.calibration, method, rows, values, selected, weights)
 
     def total_of(self, method: str, eps: Array, weights: Array) -> None:
         """Add up the selected events, corrected by one method.
@@ -139,7 +145,14 @@ class InversionFilling:
                 1.0 / np.maximum(values, self.floor)
             )
 
-    def count(self, method: str, eps: Array, weights: Array, spread: Array | None) -> None:
+    def count(
+        self,
+        method: str,
+        eps: Array,
+        weights: Array,
+        spread: Array | None,
+        outside: Array | None,
+    ) -> None:
         """Count what the weights of selected events are like.
 
         Parameters
@@ -152,11 +165,15 @@ class InversionFilling:
             Weights of these events, not corrected.
         spread : ndarray of float64, shape (n_selected,), or None
             Variance of the efficiency, where it is known.
+        outside : ndarray of bool, shape (n_selected,), or None
+            True for events out of domain, where it is known.
         """
         inverse = inversion_weight(eps, self.floor)
         corrected = weights * inverse.weight
         self.clipped[method] = inverse.n_clipped
         self.clipped_weight[method] = float(corrected[inverse.clipped].sum())
+        if outside is not None:
+            self.outside_weight[method] = float(corrected[outside].sum())
         logarithm = np.log10(np.maximum(eps, 1e-99))
         _fill(self.efficiencies, method, x=logarithm, weight=weights)
         if spread is not None:
@@ -328,6 +345,7 @@ class InversionFilling:
             efficiencies=self.efficiencies,
             clipped=self.clipped,
             clipped_weight=self.clipped_weight,
+            outside_weight=self.outside_weight,
             jensen=self.jensen,
             bias=self.bias,
             out_of_domain=out_of_domain,
@@ -338,6 +356,7 @@ class InversionFilling:
             n_limited=n_limited,
             event_keys=event_keys,
             reference=reference,
+            calibration=self.calibration,
             entry_counts=self.entry_counts,
             left_out=left_out,
             methods=self.methods,

@@ -102,6 +102,9 @@ class Output(Mapping[str, Any]):
     out_of_domain : dict of str to int
         Number of objects (events, for an efficiency of events) outside the domain of each
         efficiency that knows its own, by method.
+    outside_weight : dict of str to float
+        Sum of the weights that such an efficiency gives these objects (expected tags, or corrected
+        events), by method.
     residuals : Hist or None
         Relative residuals (E - E_true) / E_true by method, where the truth is known.
     residual_moments : Hist or None
@@ -117,6 +120,11 @@ class Output(Mapping[str, Any]):
         Numbers of entries of every observable: all, NaN, and outside of the axes.
     left_out : dict of str to str
         What the records lack for the observables that were not filled, by their name.
+    file_entries : dict of str to int
+        Number of entries that were read, by name of the file, where files were read.
+    calibration : Hist or None
+        Sums by predicted efficiency (see :mod:`hepsilon.processors.calibration`), with the axes
+        ``method``, ``category``, ``part`` and ``x``. None for measured events.
     """
 
     n_events: int
@@ -129,6 +137,9 @@ class Output(Mapping[str, Any]):
     n_limited: int = 0
     entry_counts: dict[str, EntryCounts] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict, metadata={"constant": True})
+    calibration: Histogram | None = None
+    outside_weight: dict[str, float] = field(default_factory=dict)
+    file_entries: dict[str, int] = field(default_factory=dict)
 
     @property
     def truth(self) -> TruthHistograms | None:
@@ -230,8 +241,9 @@ class TaggingOutput(Output):
 
     @property
     def histograms(self) -> Mapping[str, Any]:
-        names = ("observables", "binomial", "efficiency_replicas", "total_replicas", "profiles")
-        return {name: self[name] for name in names}
+        names = ["observables", "binomial", "efficiency_replicas", "total_replicas", "profiles"]
+        names += ["calibration"]
+        return {name: self[name] for name in names if name in self}
 
 
 @dataclass(frozen=True)
@@ -333,7 +345,7 @@ class InversionOutput(Output):
     @property
     def histograms(self) -> Mapping[str, Any]:
         names = ["totals", "observables", "horvitz_thompson", "exact", "replicas"]
-        names += ["efficiency_replicas", "total_replicas", "efficiencies"]
+        names += ["efficiency_replicas", "total_replicas", "efficiencies", "calibration"]
         return {name: self[name] for name in names if name in self}
 
     def variance(self, name: str, method: CorrectionMethod) -> Array:

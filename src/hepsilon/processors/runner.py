@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
 import awkward as ak
@@ -30,6 +31,7 @@ from hepsilon.data.sources import Files
 from hepsilon.data.training_columns import FileResponse
 from hepsilon.errors import InputError
 from hepsilon.processors.executors import user_errors
+from hepsilon.processors.outputs import Output
 
 __all__ = ["run_parts", "run_processor"]
 
@@ -56,6 +58,9 @@ class _Process:
         skipped, sum_of, response = Skipped(), None, FileResponse()
         for events in read_events(part, self.task, self.config, self.wanted, skipped):
             output = self.instance.process(events)[part.source.dataset]
+            if isinstance(output, Output):
+                entries = {Path(part.source.path).name: output.n_events}
+                output = replace(output, file_entries=entries)
             sum_of = output if sum_of is None else sum_of + output
             response += self._response(events)
         done: Processed = {

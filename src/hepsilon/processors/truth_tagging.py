@@ -31,9 +31,10 @@ from hepsilon.histograms.entries import Entries
 from hepsilon.histograms.jets import JET_OBSERVABLES
 from hepsilon.histograms.methods import ALL, DIRECT, OTHER, TAG_COUNTS, TRUTH
 from hepsilon.histograms.observables import AnyObservable, Observable
+from hepsilon.processors.calibration import book_calibration, fill_calibration
 from hepsilon.processors.filling import ObservableEntries, TagSample
 from hepsilon.processors.observables import available_observables, warn_of_entries
-from hepsilon.processors.outputs import Histograms, TaggingOutput, TruthHistograms
+from hepsilon.processors.outputs import Histogram, Histograms, TaggingOutput, TruthHistograms
 from hepsilon.processors.selections import Selections, TagProbabilities
 from hepsilon.processors.units import CONDITIONS, EVENTS, OBJECTS, UNITS, Unit
 from hepsilon.processors.wanted import wanted_columns, wanted_fields
@@ -52,13 +53,13 @@ class _Prediction:
         Probability to pass each working point.
     replicas : ndarray of float64, shape (n_objects, n_working_points, n_replicas), or None
         Replicas of an efficiency that knows its own uncertainty.
-    n_outside : int or None
-        Number of objects out of domain, of an efficiency that knows its own.
+    outside : ndarray of bool, shape (n_objects,), or None
+        True for objects out of domain, of an efficiency that knows its own.
     """
 
     eps: Array
     replicas: Array | None = None
-    n_outside: int | None = None
+    outside: Array | None = None
 
 
 class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
@@ -164,16 +165,22 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
         observables, left_out = available_observables(self.observables, records)
         entries = self._entries(records, observables)
         truth = self._compare(records, sample.methods) if self.task.truth else None
+        known = {k: p for k, p in predictions.items() if p.outside is not None}
+        object_weights = OBJECTS.weights(chunk.weights, offsets, self.selections)
+        point = self.selections.working_point
         output = TaggingOutput(
             n_events=chunk.n_read,
             n_damaged=chunk.n_damaged,
             n_limited=chunk.n_limited,
             n_objects=int(offsets[-1]),
             totals=sample.totals(),
-            out_of_domain={
-                k: p.n_outside for k, p in predictions.items() if p.n_outside is not None
+            out_of_domain={k: int(p.outside.sum()) for k, p in known.items()},
+            outside_weight={
+                k: float(np.sum((object_weights * p.eps[:, point])[p.outside]))
+                for k, p in known.items()
             },
             profiles=self._profiles(records, observables, sample.methods),
+            calibration=self._calibration(records, sample),
             left_out=left_out,
             entry_counts={
                 name: counts
@@ -216,10 +223,10 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
     ) -> _Prediction:
         """One efficiency of all objects, checked."""
         n_points = len(self.selections.working_points)
-        replicas, n_outside = None, None
+        replicas, outside = None, None
         if isinstance(efficiency, SupportsEvaluation):
             evaluated = efficiency.evaluate(records, out_of_domain="ignore", replicas=self.replicas)
-            eps, n_outside = evaluated.eps, int(ak.sum(~evaluated.in_domain))
+            eps, outside = evaluated.eps, ~flat(evaluated.in_domain, bool, name=name)
             replicas = evaluated.replicas
         else:
             eps = efficiency(records)
@@ -233,7 +240,7 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
             )
         if replicas is not None:
             replicas = _replica_rows(replicas, n_points)
-        return _Prediction(probabilities(rows, name), replicas, n_outside)
+        return _Prediction(probabilities(rows, name), replicas, outside)
 
     def _sample(
         self, weights: Array, offsets: Offsets, predictions: Mapping[str, _Prediction]
@@ -304,6 +311,19 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
                     eps = method.objects[:, self.selections.working_point]
                     fill_rows(profile, name, categories + 1, values, sample=eps)
         return histograms
+
+    def _calibration(self, records: ak.Array, sample: TagSample) -> Histogram:
+        """Sums of all objects by the efficiency that each method gives them."""
+        point = self.selections.working_point
+        names = [name for name in sample.methods if name != DIRECT]
+        histogram = book_calibration(names, [OTHER, *category_names(self.values)])
+        rows = self._categories(records, OBJECTS)[0] + 1
+        weights = OBJECTS.weights(sample.weights, sample.offsets, self.selections)
+        tagged = sample.methods[DIRECT].objects[:, point]
+        for name in names:
+            eps = sample.methods[name].objects[:, point]
+            fill_calibration(histogram, name, rows, eps, tagged, weights)
+        return histogram
 
     def _method_axes(self, methods: Iterable[str]) -> list[Any]:
         return [

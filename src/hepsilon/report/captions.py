@@ -13,6 +13,7 @@ from hepsilon.plotting.plot import Kind, Plot
 __all__ = ["caption_of", "title_of"]
 
 TITLES: dict[Kind, str] = {
+    "calibration": "Observed minus predicted share by predicted efficiency",
     "efficiency": "mean efficiency by category",
     "gain": "effective number of events, direct and truth tagged",
     "pulls": "pulls in bins of two observables",
@@ -21,7 +22,10 @@ TITLES: dict[Kind, str] = {
     "weights": "Efficiencies of the selected events",
 }
 CAPTIONS: dict[Kind, str] = {
-    "efficiency": "Lines: mean of the efficiency in each bin; band: spread within the bin; points: "
+    "distribution": "Bands: the efficiency's own error, which the pulls contain.",
+    "calibration": "Points: difference in bins of the predicted efficiency, with the error that it "
+    "has if the efficiency is true; calibrated is zero.",
+    "efficiency": "Lines: mean of the efficiency in each bin; bands: its own error; points: "
     "tagged share with its 68 % interval.",
     "gain": "Solid: with the uncertainty of the efficiency itself, dashed: without it. Below: gain "
     "over direct tagging.",

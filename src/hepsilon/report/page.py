@@ -16,8 +16,12 @@ from hepsilon.arrays.repeats import repeats_text
 from hepsilon.closure.model import Closure, InversionClosure
 from hepsilon.closure.questions import warnings_of
 from hepsilon.report.axes import axes_sections
+from hepsilon.report.calibration import calibration_sections
 from hepsilon.report.content import Picture, Section, Table
+from hepsilon.report.dependence import dependence_sections
+from hepsilon.report.domain import domain_sections
 from hepsilon.report.tables import presentation, summary_rows
+from hepsilon.report.two_sample import two_sample_sections
 from hepsilon.report.verdict import sample_text, thresholds_text, verdict_items
 
 __all__ = ["EfficiencyPart", "Origin", "origin_rows", "page", "png_url", "render"]
@@ -128,7 +132,11 @@ def _provenance(closure: Closure, origin: Origin) -> Section:
     for name, digest in closure.model_hash.items():
         rows.append([f"efficiency {name}", digest or "not from a file"])
     rows += [["events", f"{closure.n_events:,}"]]
-    rows += [["file", name] for name in closure.files]
+    known = closure.file_entries
+    rows += [
+        ["file", f"{name}, {known[name]:,} events" if name in known else name]
+        for name in closure.files
+    ]
     return Section("Provenance", table=Table(["", "value"], rows))
 
 
@@ -182,6 +190,10 @@ def page(
         ],
         sections=[
             *presentation(closure).sections(closure, summary),
+            *calibration_sections(closure),
+            *two_sample_sections(closure),
+            *dependence_sections(closure),
+            *domain_sections(closure),
             *axes_sections(closure),
             *_found(closure),
         ],

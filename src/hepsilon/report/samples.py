@@ -11,6 +11,7 @@ from hepsilon._system.files import write_text
 from hepsilon.closure.model import Closure
 from hepsilon.closure.universality import MethodAgreement, Universality, universality
 from hepsilon.report.content import Section, Table
+from hepsilon.report.dependence import ratio_percent
 from hepsilon.report.page import Origin, origin_rows, render
 from hepsilon.report.tables import presentation
 from hepsilon.report.text import percent_text, ratio_text, signed_text
@@ -36,26 +37,30 @@ def universality_rows(found: Universality) -> Table:
     Returns
     -------
     Table
-        One row for each method and sample: verdict, total, and chi2/ndf of every observable.
+        One row for each method and sample: verdict, total, differences to efficiencies from other
+        simulations, and chi2/ndf of every observable.
     """
     methods = dict.fromkeys(m for entries in found.samples.values() for m in entries)
     rows = [
-        [f"{method} on {sample}", *_cells(entries[method], found.observables)]
+        [f"{method} on {sample}", *_cells(entries[method], found)]
         for method in methods
         for sample, entries in found.samples.items()
         if method in entries
     ]
-    header = ["method and sample", "verdict", "p-value", "total", "pull", *found.observables]
+    header = ["method and sample", "verdict", "p-value", "total", "pull"]
+    header += [f"{name} / method" for name in found.alternatives]
+    header += found.observables
     return Table(header, rows)
 
 
-def _cells(method: MethodAgreement, observables: list[str]) -> list[str]:
-    found = [method.observables.get(name) for name in observables]
+def _cells(method: MethodAgreement, table: Universality) -> list[str]:
+    found = [method.observables.get(name) for name in table.observables]
     return [
         method.status or "-",
         "-" if method.p_value is None else f"{method.p_value:.2g}",
         percent_text(method.relative_difference),
         signed_text(method.pull),
+        *(ratio_percent(method.dependence.get(name)) for name in table.alternatives),
         *("-" if o is None else ratio_text(o.chi2, o.ndf) for o in found),
     ]
 

@@ -85,4 +85,6 @@ def divergence_text(entry: Entry) -> str:
 
 def outside_text(entry: Entry) -> str:
     """Number and share of objects or events outside the domain."""
-    return f"{entry.out_of_domain.count} ({entry.out_of_domain.share:.2%})"
+    outside = entry.out_of_domain
+    weight = "" if outside.weight is None else f", {outside.weight:.2%} of the weight"
+    return f"{outside.count} ({outside.share:.2%}{weight})"

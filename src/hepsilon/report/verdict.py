@@ -15,6 +15,7 @@ MANY_FILES = 3
 ROLES: dict[Role, str] = {
     "efficiency": "",
     "baseline": " (baseline)",
+    "alternative": " (another simulation)",
     "reconstructed": " (reconstructed momenta)",
     "reference": " (reference)",
 }
@@ -99,5 +100,6 @@ def thresholds_text(thresholds: VerdictConfig) -> str:
         "bin: clear and large fails, one of both warns. The p-values contain the statistical "
         "error of the sample and, where it is known, that of the efficiency. Tolerated outside of "
         "the domain: "
-        f"{100 * t.out_of_domain:g} %, below the floor: {100 * t.clipped:g} % of the weight."
+        f"{100 * t.out_of_domain:g} %, below the floor: {100 * t.clipped:g} % of the weight. A "
+        f"two-sample test warns with a p-value of {t.two_sample:g} or less."
     )

@@ -4,7 +4,7 @@ from .conditions import Condition, at_least, exactly
 from .inversion import FLOOR, InversionWeight, inversion_weight
 from .scale_factors import TagScaleFactors
 from .tagging import direct_tag_weight, joint_probability, probability, truth_tag_weight
-from .variations import EfficiencyVariations
+from .variations import EfficiencyVariations, mirrored_efficiencies
 
 __all__ = [
     "FLOOR",
@@ -20,6 +20,7 @@ __all__ = [
     "exactly",
     "inversion_weight",
     "joint_probability",
+    "mirrored_efficiencies",
     "probability",
     "sample_tags",
     "truth_tag_weight",

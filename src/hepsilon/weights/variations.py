@@ -17,37 +17,60 @@ import numpy as np
 
 from hepsilon.arrays.checks import probabilities
 from hepsilon.arrays.columns import flat, flat_rows, offsets_of, unflatten
-from hepsilon.arrays.kernels import bins_between
+from hepsilon.arrays.odds import from_log_odds, log_odds
 from hepsilon.arrays.types import Array
 from hepsilon.errors import InputError
 
-__all__ = ["EfficiencyVariations"]
+__all__ = ["EfficiencyVariations", "mirrored_efficiencies"]
 
 GROUPS = 10
 """Groups of objects of a category that are equally likely to pass, by equal numbers."""
 REST = "rest"
 SMALLEST = 1e-12
-"""Probability of a bin between working points, of which logarithms are taken."""
+"""Sum of a group below which its changes are not relative to it."""
 
 
-def _log_odds(eps: Array) -> Array:
-    """Logarithms of the odds of the bins between working points, relative to passing none.
+def mirrored_efficiencies(eps: ak.Array, other: ak.Array) -> tuple[ak.Array, ak.Array]:
+    """Another efficiency as the variation up, and its mirror image in the odds as that down.
 
-    The working points are on the second axis, whatever follows: (n, points, ...).
+    Parameters
+    ----------
+    eps : ak.Array of float64, shape (n_events, objects[, working points])
+        Efficiency of every object, jagged.
+    other : ak.Array of float64, shape of eps
+        That of an efficiency from another generator or shower, of the same objects.
+
+    Returns
+    -------
+    up : ak.Array of float64, shape of eps
+        The other one.
+    down : ak.Array of float64, shape of eps
+        Efficiency whose odds (of the bins between working points) are as far on the other side.
+
+    Raises
+    ------
+    InputError
+        For values outside [0, 1], or other objects or working points.
+
+    Examples
+    --------
+    >>> import awkward as ak
+    >>> from hepsilon.weights import mirrored_efficiencies
+    >>> up, down = mirrored_efficiencies(ak.Array([[0.5, 0.2]]), ak.Array([[0.6, 0.2]]))
+    >>> down.to_numpy().round(6).tolist()
+    [[0.4, 0.2]]
     """
-    points = eps.shape[1]
-    rows = np.moveaxis(eps, 1, -1).reshape(-1, points)
-    bins = np.maximum(bins_between(np.ascontiguousarray(rows), 0.0)[0], SMALLEST)
-    odds = np.log(bins[:, 1:] / bins[:, :1])
-    return np.moveaxis(odds.reshape(len(eps), *eps.shape[2:], points), -1, 1)
-
-
-def _from_log_odds(odds: Array) -> Array:
-    """Efficiencies (n, points) from logarithms of odds."""
-    shifted = np.concatenate([np.zeros((len(odds), 1)), odds], axis=1)
-    bins = np.exp(shifted - shifted.max(axis=1, keepdims=True))
-    bins /= bins.sum(axis=1, keepdims=True)
-    return np.asarray(np.minimum(np.cumsum(bins[:, :0:-1], axis=1)[:, ::-1], 1.0))
+    (offsets, rows), (others, moved) = (
+        flat_rows(x, name=n) for x, n in ((eps, "eps"), (other, "other"))
+    )
+    if not np.array_equal(offsets, others) or rows.shape != moved.shape:
+        raise InputError(
+            f"other: expected one efficiency for each of {eps.type}, received {other.type}"
+        )
+    odds = log_odds(probabilities(rows, "eps"))
+    down = from_log_odds(2.0 * odds - log_odds(probabilities(moved, "other")))
+    down = np.where(rows == moved, rows, down)  # zero and one have no odds
+    return other, unflatten(down if eps.ndim == 3 else down[:, 0], offsets)
 
 
 def _columns(eps: ak.Array, replicas: ak.Array) -> tuple[Array, Array, Array]:
@@ -212,8 +235,8 @@ class EfficiencyVariations:
         offsets, values, drawn = _columns(eps, replicas)
         codes = _codes(categories, offsets, bool(self.codes))
         n_replicas = drawn.shape[-1]
-        odds = _log_odds(values)
-        changes = _log_odds(drawn) - odds[..., None]
+        odds = log_odds(values)
+        changes = log_odds(drawn) - odds[..., None]
         changes -= changes.mean(axis=-1, keepdims=True)
         changes /= np.sqrt(n_replicas - 1.0)
         found = {}
@@ -236,7 +259,7 @@ class EfficiencyVariations:
             ):
                 key = f"{category}_{name}" if category else name
                 up, down = (
-                    np.where(own[:, None], _from_log_odds(odds + sign * step), values)
+                    np.where(own[:, None], from_log_odds(odds + sign * step), values)
                     for sign in (1.0, -1.0)
                 )
                 shaped = [v if eps.ndim == 3 else v[:, 0] for v in (up, down)]
