@@ -9,13 +9,14 @@ import numpy as np
 
 from hepsilon.arrays.types import Array
 
-__all__ = ["MACHINE_LEARNING", "OPSET", "OnnxGraph"]
+__all__ = ["MACHINE_LEARNING", "OPSET", "OPSETS", "OnnxGraph"]
 
 OPSET = 17
 """Set of operators of the standard."""
 MACHINE_LEARNING = "ai.onnx.ml"
 """Domain of the operators for trees."""
-_OPSETS = {"": OPSET, MACHINE_LEARNING: 3}
+OPSETS = {"": OPSET, MACHINE_LEARNING: 3}
+"""Sets of operators by their domain."""
 IR_VERSION = 8
 """Version of the file format: the one of the operators' release, which older runtimes read."""
 
@@ -171,7 +172,7 @@ class OnnxGraph:
             made,
             producer_name="hepsilon",
             ir_version=IR_VERSION,
-            opset_imports=[onnx.helper.make_opsetid(d, _OPSETS[d]) for d in sorted(domains)],
+            opset_imports=[onnx.helper.make_opsetid(d, OPSETS[d]) for d in sorted(domains)],
         )
         onnx.checker.check_model(model)
         return bytes(model.SerializeToString(deterministic=True))
