@@ -19,7 +19,7 @@ from hepsilon.efficiencies.network import NetworkEfficiency
 from hepsilon.errors import ConfigError
 from hepsilon.export.corrections import write_correction_file
 from hepsilon.export.onnx import add_graph
-from hepsilon.export.onnx_forms import standalone
+from hepsilon.export.onnx_forms import relative, standalone
 from hepsilon.export.onnx_trees import with_trees
 from hepsilon.export.triton import triton_config
 
@@ -135,7 +135,7 @@ def _write_artifact(efficiency: NetworkEfficiency, out: Path, form: Form) -> Non
 
 def _write_repository(efficiency: NetworkEfficiency, out: Path, form: Form) -> None:
     name = Path(efficiency.path).stem
-    _write(out / name / "1" / ONNX, _graph_of(efficiency))
+    _write(out / name / "1" / ONNX, relative(efficiency, _graph_of(efficiency)))
     _write(out / name / "config.pbtxt", triton_config(name, efficiency.card).encode())
 
 

@@ -22,7 +22,7 @@ from hepsilon.errors import ArtifactError, ConfigError
 from hepsilon.export.onnx_contract import contract, with_metadata
 from hepsilon.export.onnx_graph import OnnxGraph
 
-__all__ = ["COUNTS", "EFFICIENCY", "named_inputs", "standalone"]
+__all__ = ["COUNTS", "EFFICIENCY", "named_inputs", "relative", "standalone"]
 
 COUNTS, EFFICIENCY, LOGITS = "counts", "efficiency", "logits"
 PARITY = 1e-5
@@ -71,6 +71,40 @@ def standalone(
     if probabilities:
         _check(efficiency, full, named)
     return with_metadata(full, contract(efficiency.card, *_texts(efficiency, named, output)))
+
+
+def relative(efficiency: NetworkEfficiency, graph: bytes) -> bytes:
+    """Let a graph take partners relative to each object's own row: ``partners`` for ``senders``.
+
+    Parameters
+    ----------
+    efficiency : NetworkEfficiency
+        Network or ensemble.
+    graph : bytes
+        Its graph.
+
+    Returns
+    -------
+    bytes
+        Graph whose batches may be joined; unchanged for networks that look at no partners.
+
+    Raises
+    ------
+    ConfigError
+        If onnx is not installed.
+    """
+    if not efficiency.card.architecture.has_edges:
+        return graph
+    needs("a repository for Triton", "onnx", extra="train")
+    import onnx
+
+    form = _Form(efficiency, onnx.load_model_from_string(graph))
+    width = efficiency.card.hidden
+    outputs: Kinds = form.finished(LOGITS, per_event=False)
+    if width:
+        form.add("Identity", "net.features", output="features")
+        outputs["features"] = np.float32, ("objects", width)
+    return form.model(form.relative(), outputs)
 
 
 def _texts(
@@ -160,6 +194,15 @@ class _Form(OnnxGraph):
             inputs[COUNTS] = np.int64, ("events",)
             self._partners(spec.names[0])
         return inputs
+
+    def relative(self) -> Kinds:
+        """Inputs with partners relative to the own row; the nodes that make senders of them."""
+        zero, one = (self.constant(i, np.int64) for i in (0, 1))
+        rows = self.add("Squeeze", self.add("Shape", "x", start=0, end=1))
+        row = self.add("Unsqueeze", self.add("Range", zero, rows, one), self._one(1))
+        own = self.add("Cast", row, to=6)
+        self.add("Add", "partners", own, output=self._renamed("senders"))
+        return {"x": self.inputs["x"], "partners": self.inputs["senders"]}
 
     def _one(self, value: int) -> str:
         return self.constant([value], np.int64)
