@@ -20,7 +20,7 @@ from typing import Any
 
 HEAVY = (
     *("jax", "keras", "lightgbm", "onnx", "particle", "phasespace", "skhep_testdata", "tensorflow"),
-    *("tensorflow_probability", "tf2onnx", "torch"),
+    *("tensorflow_probability", "torch"),
 )
 """What no extra has brought."""
 

@@ -60,7 +60,8 @@ def start_backend() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if has_nvidia_gpu() else "3")
     # several processes share a GPU: JAX would take three quarters of its memory at once
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-    os.environ.setdefault("KERAS_BACKEND", keras_backend())
+    if not os.environ.get("KERAS_BACKEND"):
+        os.environ["KERAS_BACKEND"] = keras_backend()
     with quiet_start():
         import keras
 
