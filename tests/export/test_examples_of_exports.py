@@ -1,4 +1,4 @@
-"""The C++ of ``examples/exports``: compiled where that is possible, mirrored in Python elsewhere."""
+"""The C++ of ``examples/exports``: compiled where that is possible, else mirrored in Python."""
 
 from __future__ import annotations
 
@@ -80,8 +80,8 @@ def test_the_calls_of_rdataframe_event_by_event(network: Any, file: Path) -> Non
     offsets, nodes = random_nodes(COUNTS, 5)
     mirror = Mirror(file)
     parts = [
-        mirror(*columns_of(nodes[a:b]), np.array([b - a]))
-        for a, b in zip(offsets[:-1], offsets[1:], strict=True)
+        mirror(*columns_of(event), np.array([len(event)]))
+        for event in np.split(nodes, offsets[1:-1])
     ]
     expected = nominal(network, offsets, nodes)[:, 0]
     np.testing.assert_allclose(np.concatenate(parts), expected, rtol=0, atol=2e-6)
@@ -97,7 +97,7 @@ def test_the_program_gives_the_efficiencies(network: Any, file: Path, tmp_path: 
     call += ["-L", f"{folder}/lib", f"-Wl,-rpath,{folder}/lib", "-lonnxruntime"]
     subprocess.run([*call, "-o", str(program)], check=True)
     offsets, nodes = random_nodes(COUNTS, 5)
-    events = [nodes[a:b] for a, b in zip(offsets[:-1], offsets[1:], strict=True)]
+    events = np.split(nodes, offsets[1:-1])
     text = "".join(" ".join(map(repr, e.ravel().tolist())) + "\n" for e in events)
     done = subprocess.run([program, file], input=text, capture_output=True, text=True, check=True)
     expected = nominal(network, offsets, nodes)[:, 0]
