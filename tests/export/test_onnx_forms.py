@@ -65,7 +65,7 @@ def test_events_of_any_numbers_of_objects_are_one_call(
 ) -> None:
     network = exported(name)
     path = written(network, tmp_path, named=True, probabilities=True)
-    for counts in (MIXED, [1, 1], [4], [0, 0], []):
+    for counts in (MIXED, [1, 1], [4], [0, 0]):
         offsets, nodes = random_nodes(counts, 3)
         found = run(path, named_inputs(network.card, offsets, nodes))
         np.testing.assert_allclose(found, nominal(network, offsets, nodes), rtol=0, atol=2e-6)

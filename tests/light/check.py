@@ -36,6 +36,9 @@ KERAS_LAYERS = (
 )
 """Modules of ``hepsilon.networks`` that define Keras' classes: for whoever builds networks."""
 
+TRACER = "hepsilon.export.keras_trace"
+"""Writes graphs of Keras' networks: for whoever exports from weights."""
+
 FIRST_EFFICIENCY = """
 import sys
 import awkward as ak
@@ -63,7 +66,7 @@ def imports(folder: Path) -> None:
     """Every module but Keras' layers can be imported."""
     import hepsilon
 
-    layers = {f"hepsilon.networks.{name}" for name in KERAS_LAYERS}
+    layers = {f"hepsilon.networks.{name}" for name in KERAS_LAYERS} | {TRACER}
     names = {module.name for module in pkgutil.walk_packages(hepsilon.__path__, "hepsilon.")}
     assert layers < names
     for name in sorted(names - layers):

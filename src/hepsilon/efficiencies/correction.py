@@ -76,8 +76,10 @@ class CorrectionEfficiency(Efficiency):
         self._names = _only(path, opened(*self._file), name, own=task is None)
         first = corrections[self._names[0]]
         self._task = task or _task_of(path, content)
-        spare = {i: 0.0 for i in first.inputs if SPARE in i and i not in self._task.features}
-        self._fixed = dict(fixed or ({} if task else {"systematic": "nominal", **spare}))
+        self._fixed = dict(fixed or ({} if task else {"systematic": "nominal"}))
+        if task is None:
+            spare = (i for i in first.inputs if SPARE in i and i not in self._task.features)
+            self._fixed = dict.fromkeys(spare, 0.0) | self._fixed
         known = fields or {}
         inputs = {i: known.get(i, i) for i in first.inputs}
         points = [str(p) for p in self.task.passed.working_points]

@@ -122,7 +122,7 @@ def _check_form(efficiency: NetworkEfficiency) -> None:
 
 
 def _number(value: float) -> str:
-    return f"({float(value)!r})"
+    return f"({float(value)!r})".replace("e+", "e")  # the parser knows no such sign
 
 
 class _Columns:

@@ -99,6 +99,7 @@ class FakeRuntime:
 
     def __init__(self, real: Any, works: bool) -> None:
         self.SessionOptions, self._real, self.works = real.SessionOptions, real, works
+        self.__spec__ = real.__spec__
         self.asked: list[tuple[str, dict[str, Any]]] = []
 
     @staticmethod

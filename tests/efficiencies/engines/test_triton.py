@@ -257,9 +257,10 @@ def test_urls_mean_what_they_mean_to_coffea(serve):
     """Place, model, version and encryption, as coffea's wrapper reads them."""
     pytest.importorskip("tritonclient.grpc")
     wrapper = pytest.importorskip("coffea.ml_tools.triton_wrapper").triton_wrapper
+    concrete = type("Wrapper", (wrapper,), {"prepare_awkward": None})
     server = serve()
     for url in ("triton+grpc://farm:8001/jets/1", "triton+http://farm:8000/jets/2"):
-        theirs = wrapper(url)
+        theirs = concrete(url)
         server.engine(url).logits(OFFSETS, NODES)
         assert server.address == (theirs.address, theirs.client_args.get("ssl", False))
         assert server.name == (theirs.model, theirs.version)
@@ -351,7 +352,7 @@ def test_other_urls_are_refused(url):
 def test_timeout_and_retries_may_be_in_the_url(url, timeout, retries):
     engine = TritonEngine(url, outputs=1, has_edges=True)
     assert (engine.timeout, engine.retries) == (timeout, retries)
-    assert (engine._address.split(":")[0], engine._model) == ("farm", "jets")
+    assert (engine.place.address.split(":")[0], engine.place.model) == ("farm", "jets")
 
 
 @pytest.mark.parametrize(

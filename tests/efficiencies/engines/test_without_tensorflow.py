@@ -33,8 +33,11 @@ sys.meta_path.insert(0, Missing())
 from pathlib import Path
 import awkward as ak, numpy as np
 import hepsilon
+from hepsilon.efficiencies.engines.keras import start_backend
 from hepsilon.export import formats
-from tests.helpers.toys import mlp_config, random_jets
+
+start_backend()
+from tests.helpers.toys import random_jets
 from tests.helpers.network_toys import write_untrained
 
 folder = Path(sys.argv[1])

@@ -115,9 +115,8 @@ def check(backend: str, precision: str) -> None:
         raise ConfigError(f"expected a precision of {PRECISIONS}, received {precision!r}")
     missing = [name for name in _WITHOUT.get(precision, ()) if backend.startswith(name)]
     if missing:
-        raise ConfigError(
-            f"the backend {backend!r} does not compute in {precision}, but in float32"
-        )
+        only = " only" * (precision == "bfloat16")
+        raise ConfigError(f"the backend {backend!r} computes in float32{only}, not in {precision}")
 
 
 _WITHOUT = {
