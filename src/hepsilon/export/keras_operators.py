@@ -89,6 +89,19 @@ def _moments(t: Tracer, op: Any, out: Any, x: Any) -> list[str]:
     return [mean if keep else t.reduce("ReduceMean", name, axes, 0), variance]
 
 
+def _layer_norm(t: Tracer, op: Any, out: Any, x: Any, gamma: Any = None, beta: Any = None) -> str:
+    """Over the last axis, with weights of its width."""
+    if op.rms_scaling or _axes(op.axis, len(x.shape)) != [len(x.shape) - 1]:
+        raise ConfigError("it normalises layers over other axes than the last one, or by rms")
+    name = t.name(x)
+    delta = t.add("Sub", name, t.reduce("ReduceMean", name, [len(x.shape) - 1], 1))
+    variance = t.reduce("ReduceMean", t.add("Mul", delta, delta), [len(x.shape) - 1], 1)
+    floor = t.constant(1e-7 if op.epsilon is None else op.epsilon, out.dtype)
+    name = t.add("Div", delta, t.add("Sqrt", t.add("Add", variance, floor)))
+    name = name if gamma is None else t.add("Mul", name, t.name(gamma, out.dtype))
+    return name if beta is None else t.add("Add", name, t.name(beta, out.dtype))
+
+
 def _log_sum_exp(t: Tracer, op: Any, out: Any, x: Any) -> str:
     axes = _axes(op.axis, len(x.shape))
     return t.add("ReduceLogSumExp", t.name(x), axes=axes, keepdims=int(op.keepdims))
@@ -289,6 +302,7 @@ WRITERS: dict[str, Writer] = {
     "Cast": _cast,
     "Clip": _clip,
     "Concatenate": _concatenate,
+    "ConvertToTensor": _cast,
     "Einsum": _einsum,
     "Elu": _with("Elu", alpha="alpha"),
     "ExpandDims": _expand_dims,
@@ -298,6 +312,7 @@ WRITERS: dict[str, Writer] = {
     "HardSigmoid": _hard_sigmoid,
     "HardSilu": _hard_silu,
     "HardTanh": _clipped(-1.0, 1.0),
+    "LayerNorm": _layer_norm,
     "LeakyRelu": _with("LeakyRelu", alpha="negative_slope"),
     "Log10": _scaled_after("Log", 1.0 / math.log(10.0)),
     "Log1p": lambda t, op, out, x: t.add("Log", t.add("Add", t.name(x), t.constant(1.0, x.dtype))),
