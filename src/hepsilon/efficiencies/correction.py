@@ -99,7 +99,7 @@ class CorrectionEfficiency(Efficiency):
             )
         written = None if task else _line(path, content, FEATURES)
         if written is not None:
-            self._features = validate(FeatureSpec, written, str(path), ArtifactError)
+            self._features: FeatureSpec = validate(FeatureSpec, written, str(path), ArtifactError)
         else:
             self._features = _features(first, features, self.task)
         self._columns = {i: self._features.names.index(f) for i, f in features.items()}

@@ -163,8 +163,10 @@ def write_correction_file(
     out = Path(out)
     if not out.name.endswith((".json", ".json.gz")):
         raise ConfigError(f"{out}: expected a file ending in .json or .json.gz")
-    of_network = isinstance(efficiency, NetworkEfficiency)
-    made = (network_correction if of_network else correction_set)(efficiency, name)  # type: ignore[operator]
+    if isinstance(efficiency, NetworkEfficiency):
+        made = network_correction(efficiency, name)
+    else:
+        made = correction_set(efficiency, name)
     text = made.model_dump_json(exclude_unset=True).encode()
     with atomic_path(out) as temporary:
         zipped = gzip.compress(text, mtime=0) if out.suffix == ".gz" else text

@@ -57,7 +57,8 @@ def _compare(operator: str) -> Writer:
 
 
 def _not_equal(t: Tracer, op: Any, out: Any, a: Any, b: Any) -> str:
-    return t.add("Not", _compare("Equal")(t, op, out, a, b))
+    dtype = t.common_dtype(a, b)
+    return t.add("Not", t.add("Equal", t.name(a, dtype), t.name(b, dtype)))
 
 
 def _axes(axis: Any, rank: int) -> list[int]:
@@ -137,7 +138,10 @@ def _log_sigmoid(t: Tracer, op: Any, out: Any, x: Any) -> str:
 
 def _gelu(t: Tracer, op: Any, out: Any, x: Any) -> str:
     name = t.name(x)
-    number = lambda value: t.constant(value, out.dtype)  # noqa: E731
+
+    def number(value: float) -> str:
+        return t.constant(value, out.dtype)
+
     if op.approximate:
         cube = t.add("Mul", t.add("Mul", name, name), t.add("Mul", name, number(0.044715)))
         inner = t.add("Mul", t.add("Add", name, cube), number(math.sqrt(2.0 / math.pi)))

@@ -69,7 +69,8 @@ def make_graph(efficiency: NetworkEfficiency) -> bytes:
         build_model(card.architecture, card.features, None, neighbours=True) for _ in card.networks
     ]
     weights = read_weights(efficiency.path, card, efficiency.hash, models[0])
-    logits, features = [], []
+    logits: list[str] = []
+    features: list[str] = []
     for i, (model, member) in enumerate(zip(models, weights, strict=True)):
         model.set_weights(member)
         tracer.let(model.input)

@@ -7,6 +7,7 @@ It finds the partners itself. The output is then on request the efficiency and n
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,8 @@ __all__ = ["COUNTS", "EFFICIENCY", "named_inputs", "relative", "standalone"]
 COUNTS, EFFICIENCY, LOGITS = "counts", "efficiency", "logits"
 PARITY = 1e-5
 """Largest difference of an efficiency at which a graph counts as the same efficiency."""
-Kinds = dict[str, tuple[Any, tuple[int | str, ...]]]
+Tensors = dict[str, tuple[Any, Sequence[int | str]]]
+Kinds = Mapping[str, tuple[Any, Sequence[int | str]]]
 
 
 def standalone(
@@ -100,7 +102,7 @@ def relative(efficiency: NetworkEfficiency, graph: bytes) -> bytes:
 
     form = _Form(efficiency, onnx.load_model_from_string(graph))
     width = efficiency.card.hidden
-    outputs: Kinds = form.finished(LOGITS, per_event=False)
+    outputs = form.finished(LOGITS, per_event=False)
     if width:
         form.add("Identity", "net.features", output="features")
         outputs["features"] = np.float32, ("objects", width)
@@ -148,7 +150,7 @@ class _Form(OnnxGraph):
         super().__init__("form.")
         self.card = efficiency.card
         self._core = core
-        self.inputs: Kinds = {}
+        self.inputs: Tensors = {}
         renamed = {"x": "x", "senders": "senders", "": ""}
         columns = len(self.card.features.names) * (self.card.architecture.objects or 1)
         self.inputs["x"] = np.float32, ("objects", columns)
@@ -162,7 +164,7 @@ class _Form(OnnxGraph):
             tensor.name = renamed.setdefault(tensor.name, f"net.{tensor.name}")
         self._first: str | None = None  # rows of the first objects, and which events have one
 
-    def named(self) -> Kinds:
+    def named(self) -> Tensors:
         """Inputs by the names of the features; the nodes that make those of the graph of them."""
         spec = self.card.features
         taken = [name for name in spec.names if name in (COUNTS, EFFICIENCY, LOGITS)]
@@ -171,7 +173,7 @@ class _Form(OnnxGraph):
                 f"the feature {taken[0]!r} has the name of another tensor of a file with named "
                 "inputs; export it without them"
             )
-        inputs: Kinds = {}
+        inputs: Tensors = {}
         axis = self.constant([1], np.int64)
         columns = []
         for feature in spec.features:
@@ -195,7 +197,7 @@ class _Form(OnnxGraph):
             self._partners(spec.names[0])
         return inputs
 
-    def relative(self) -> Kinds:
+    def relative(self) -> Tensors:
         """Inputs with partners relative to the own row; the nodes that make senders of them."""
         zero, one = (self.constant(i, np.int64) for i in (0, 1))
         rows = self.add("Squeeze", self.add("Shape", "x", start=0, end=1))
@@ -241,7 +243,7 @@ class _Form(OnnxGraph):
         self.add("Cast", found, output=self._renamed("senders"), to=6)
         self._first = first
 
-    def finished(self, output: str, per_event: bool) -> Kinds:
+    def finished(self, output: str, per_event: bool) -> Tensors:
         """Nodes that make the output of the logits; of an event, one row for it."""
         card = self.card
         name, points = "net.logits", _points(card)

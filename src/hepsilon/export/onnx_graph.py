@@ -158,15 +158,8 @@ class OnnxGraph:
         """
         import onnx
 
-        made = onnx.helper.make_graph(
-            self.nodes,
-            "efficiency",
-            *(
-                [_declared(name, *kind) for name, kind in part.items()]
-                for part in (inputs, outputs)
-            ),
-            self.constants,
-        )
+        first, last = ([_declared(n, *k) for n, k in part.items()] for part in (inputs, outputs))
+        made = onnx.helper.make_graph(self.nodes, "efficiency", first, last, self.constants)
         domains = {node.domain for node in self.nodes} | {""}
         model = onnx.helper.make_model(
             made,

@@ -101,19 +101,19 @@ def _module(efficiency: NetworkEfficiency) -> Any:
     slots = tf.TensorSpec((None, None, features), tf.float32, "x")
     counts = tf.TensorSpec((None,), tf.int64, "counts")
 
-    class Module(tf.Module):  # type: ignore[misc, name-defined]
+    class Module(tf.Module):  # type: ignore[misc]
         """Networks of one architecture, and their mean."""
 
         def __init__(self) -> None:
             super().__init__()
             self.members = [[tf.Variable(w, trainable=False) for w in each] for each in weights]
 
-        @tf.function(input_signature=[rows, counts])  # type: ignore[misc, untyped-decorator]
+        @tf.function(input_signature=[rows, counts])  # type: ignore[untyped-decorator]
         def flat(self, x: Any, counts: Any) -> Any:
             """Of all objects, one after the other."""
             return {"efficiency": _efficiency(card, model, self.members, x, counts)}
 
-        @tf.function(input_signature=[slots, counts])  # type: ignore[misc, untyped-decorator]
+        @tf.function(input_signature=[slots, counts])  # type: ignore[untyped-decorator]
         def padded(self, x: Any, counts: Any) -> Any:
             """Of the filled slots of all events."""
             filled = tf.sequence_mask(counts, tf.shape(x)[1])

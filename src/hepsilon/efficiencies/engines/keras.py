@@ -83,8 +83,9 @@ def _set_tensorflow() -> None:
 def _set_jax() -> None:
     import jax
 
-    if jax.config.jax_default_matmul_precision is None:
-        jax.config.update("jax_default_matmul_precision", "highest")
+    config: Any = jax.config
+    if config.jax_default_matmul_precision is None:
+        config.update("jax_default_matmul_precision", "highest")
 
 
 _SETTINGS: dict[str, Callable[[], None]] = {"tensorflow": _set_tensorflow, "jax": _set_jax}

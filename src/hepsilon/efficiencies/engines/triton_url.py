@@ -152,14 +152,16 @@ class TritonUrl:
         ConfigError
             If a file cannot be read, or does not hold headers.
         """
-        files, found = dict(self.files), {}
+        files = dict(self.files)
+        found: dict[str, str] = {}
         if "headers" in files:
             try:
-                found = json.loads(_read(files["headers"]))
+                given: Any = json.loads(_read(files["headers"]))
             except json.JSONDecodeError:
-                found = None
-            if not isinstance(found, dict) or not all(isinstance(v, str) for v in found.values()):
+                given = None
+            if not isinstance(given, dict) or not all(isinstance(v, str) for v in given.values()):
                 raise ConfigError(f"{files['headers']}: expected a JSON object of texts")
+            found |= given
         if "token" in files:
             found["authorization"] = f"Bearer {_read(files['token']).strip()}"
         return found
