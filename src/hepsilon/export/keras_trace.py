@@ -80,7 +80,18 @@ class Tracer(OnnxGraph):
 
     @staticmethod
     def is_symbolic(value: Any) -> bool:
-        """Whether a value is known when the graph runs, and not before."""
+        """Whether a value is known when the graph runs, and not before.
+
+        Parameters
+        ----------
+        value : object
+            Argument of an operation.
+
+        Returns
+        -------
+        bool
+            False for constants.
+        """
         return isinstance(value, keras.KerasTensor)
 
     def name(self, value: Any, dtype: str | None = None) -> str:
@@ -136,27 +147,96 @@ class Tracer(OnnxGraph):
         return names if isinstance(names, str) else names[place]
 
     def common_dtype(self, *values: Any) -> str:
-        """Type in which values are compared."""
+        """Type in which values are compared.
+
+        Parameters
+        ----------
+        *values : KerasTensor, tensor, array or number
+            Arguments of an operation.
+
+        Returns
+        -------
+        str
+            Name of the type.
+        """
         kinds = (getattr(value, "dtype", type(value)) for value in values)
         kind = str(keras.backend.result_type(*(getattr(k, "name", k) for k in kinds)))
         return "int32" if kind == "bool" else kind
 
     def reduce(self, operator: str, name: str, axes: list[int], keepdims: int) -> str:
-        """Node that reduces axes: those of a sum are an input, all others an attribute."""
+        """Node that reduces axes: those of a sum are an input, all others an attribute.
+
+        Parameters
+        ----------
+        operator : str
+            Name of the operator.
+        name : str
+            Name of the tensor.
+        axes : list of int
+            Axes that are reduced.
+        keepdims : int
+            Whether they stay, of size one.
+
+        Returns
+        -------
+        str
+            Name of the result.
+        """
         if operator == "ReduceSum":
             return self.add(operator, name, self.constant(axes, np.int64), keepdims=keepdims)
         return self.add(operator, name, axes=axes, keepdims=keepdims)
 
     def expanded(self, name: str, *axes: int) -> str:
-        """Tensor with new axes of size one at these places of the result."""
+        """Tensor with new axes of size one.
+
+        Parameters
+        ----------
+        name : str
+            Name of the tensor.
+        *axes : int
+            Their places in the result.
+
+        Returns
+        -------
+        str
+            Name of the result.
+        """
         return self.add("Unsqueeze", name, self.constant(axes, np.int64))
 
     def squeezed(self, name: str, *axes: int) -> str:
-        """Tensor without axes of size one."""
+        """Tensor without axes of size one.
+
+        Parameters
+        ----------
+        name : str
+            Name of the tensor.
+        *axes : int
+            Axes that are left out.
+
+        Returns
+        -------
+        str
+            Name of the result.
+        """
         return self.add("Squeeze", name, self.constant(axes, np.int64))
 
     def sliced(self, name: str, axis: int, part: slice) -> str:
-        """Part of a tensor along one axis."""
+        """Part of a tensor along one axis.
+
+        Parameters
+        ----------
+        name : str
+            Name of the tensor.
+        axis : int
+            The axis.
+        part : slice
+            Part of it, as of NumPy.
+
+        Returns
+        -------
+        str
+            Name of the result.
+        """
         step = 1 if part.step is None else part.step
         ends = (0, np.iinfo(np.int64).max) if step > 0 else (-1, np.iinfo(np.int64).min)
         bounds = [
