@@ -7,7 +7,8 @@ packages. With ``network.onnx`` served as ``jets``
 
     python benchmarks/triton_server.py network.onnx --name jets
 
-a client finds it at ``triton+http://localhost:8000/jets`` and ``triton+grpc://localhost:8001/jets``.
+a client finds it at ``triton+http://localhost:8000/jets`` and, as its gRPC is not encrypted, at
+``triton+grpc://localhost:8001/jets?tls=0``.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ from sphinx.pycode import ModuleAnalyzer
 
 EXTRAS = (
     *("dask", "distributed", "jax", "keras", "onnx", "onnxruntime", "openvino", "particle"),
-    *("phasespace", "skhep_testdata", "tensorflow", "tf2onnx", "torch", "tritonclient"),
+    *("phasespace", "skhep_testdata", "tensorflow", "torch", "tritonclient"),
 )
 FOLDER = "api"
 

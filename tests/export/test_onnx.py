@@ -12,6 +12,7 @@ import pytest
 from scipy.special import expit
 
 from hepsilon import ArtifactError, ConfigError, load
+from hepsilon._system import extras
 from hepsilon.efficiencies import artifact_edits
 from hepsilon.efficiencies.artifact import read_arrays
 from hepsilon.efficiencies.network import to_probability
@@ -19,10 +20,10 @@ from hepsilon.export import formats, onnx
 from hepsilon.networks.graphs import neighbour_batches, row_batches
 from hepsilon.training import run, train
 from tests.helpers.network_toys import interpreted
+from tests.helpers.processes import python
 from tests.helpers.toys import mlp_config, random_jets
 
 ort = pytest.importorskip("onnxruntime")
-pytest.importorskip("tf2onnx")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -109,7 +110,8 @@ def test_the_same_weights_give_the_same_graph_once_more(exported, tmp_path):
     network = exported("points")
     (graph,) = artifact_edits.blobs_of(network).values()
     path = formats.export(network.path, "onnx", tmp_path / "points.onnx")
-    assert path.read_bytes() == graph == onnx.make_graph(network)
+    assert graph == onnx.make_graph(network)
+    assert path.read_bytes().startswith(graph)  # metadata follow
 
 
 # the artifact with its graph
@@ -163,7 +165,7 @@ def test_failed_writing_keeps_the_old_file(copied, monkeypatch):
 
 def test_graph_is_compared_on_the_cpu(copied, monkeypatch):
     """Where there is a GPU, but ONNX Runtime has no provider for it."""
-    monkeypatch.setattr("hepsilon.efficiencies.engines.keras.has_nvidia_gpu", lambda: True)
+    monkeypatch.setattr("hepsilon.efficiencies.engines.devices.has_nvidia_gpu", lambda: True)
     monkeypatch.setattr(ort, "get_available_providers", lambda: ["CPUExecutionProvider"])
     formats.export(copied, "hepsilon", copied)
     assert load(copied).card.onnx.largest_difference < 1e-5
@@ -184,22 +186,45 @@ def test_model_repository(bare, exported, tmp_path):
         config = (folder / "config.pbtxt").read_text()
         assert f'name: "{name}"' in config
         assert 'backend: "onnxruntime"' in config
-        assert "max_batch_size: 0" in config  # events must not be joined: senders count rows
-        assert f'{{ name: "x" data_type: TYPE_FP32 dims: [ -1, {columns} ] }}' in config
-        assert f"dims: [ -1, {outputs} ]" in config
+        assert "max_batch_size: 65536" in config
+        assert "dynamic_batching {" in config
+        assert f'{{ name: "x" data_type: TYPE_FP32 dims: [ {columns} ] }}' in config
+        assert f"dims: [ {outputs} ]" in config
         session = ort.InferenceSession(
             str(folder / "1" / "model.onnx"), providers=["CPUExecutionProvider"]
         )
         for node in session.get_inputs():
             assert f'name: "{node.name}"' in config
-        assert ("senders" in config) == (len(session.get_inputs()) == 2)
+        assert ("partners" in config) == (len(session.get_inputs()) == 2)
+
+
+def test_requests_to_a_server_may_be_joined(exported, tmp_path):
+    """Partners are relative to the own row: two requests one after the other are one batch."""
+    network = exported("points")
+    formats.export(network.path, "triton", tmp_path)
+    file = tmp_path / Path(network.path).stem / "1" / "model.onnx"
+    session = ort.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    offsets, nodes = network.features.matrix(random_jets([3, 3, 3]))
+    own = np.arange(9, dtype=np.int32)[:, None]
+    (batch,) = neighbour_batches(offsets, nodes)
+    joined = {"x": batch.x, "partners": batch.senders - own}
+    outputs = ["logits", "features"]
+    both = session.run(outputs, joined)
+    halves = [
+        session.run(outputs, {name: array[rows] for name, array in joined.items()})
+        for rows in (slice(0, 3), slice(3, 9))
+    ]
+    for found, *parts in zip(both, *halves, strict=True):
+        np.testing.assert_allclose(found, np.concatenate(parts), rtol=1e-5, atol=1e-5)
+    expected = replace(network, backend="onnxruntime")._engine().logits(offsets, nodes)
+    np.testing.assert_allclose(both[0], expected[batch.index], rtol=1e-5, atol=1e-5)
 
 
 def test_model_repository_of_joined_objects_has_their_columns(exported, tmp_path):
     network = exported("event mlp")
     formats.export(network.path, "triton", tmp_path)
     config = (tmp_path / Path(network.path).stem / "config.pbtxt").read_text()
-    assert f"dims: [ -1, {2 * len(network.features.features)} ]" in config
+    assert f"dims: [ {2 * len(network.features.features)} ]" in config
 
 
 # refused
@@ -221,17 +246,34 @@ def test_map_is_refused(toy_map, tmp_path, run):
 
 
 def test_without_the_converter_it_says_what_to_install(bare, tmp_path, monkeypatch):
-    for package in ("tensorflow", "tf2onnx", "onnxruntime"):
-        monkeypatch.setattr(onnx, "is_installed", lambda name, missing=package: name != missing)
+    for package in ("keras", "onnx", "onnxruntime"):
+        for module in (onnx, extras):
+            there = lambda name, missing=package: name != missing  # noqa: E731
+            monkeypatch.setattr(module, "is_installed", there)
         with pytest.raises(ConfigError, match=r"hepsilon\[train\]"):
             formats.export(bare.path, "onnx", tmp_path / "x.onnx")
     assert not list(tmp_path.iterdir())
 
 
-def test_keras_on_another_backend_cannot_export(bare, tmp_path, monkeypatch):
-    monkeypatch.setattr("hepsilon.export.onnx.keras_backend", lambda: "jax")
-    with pytest.raises(ConfigError, match="TensorFlow as Keras' backend"):
-        formats.export(bare.path, "onnx", tmp_path / "x.onnx")
+OTHER_BACKEND = """
+import sys
+from hepsilon.efficiencies.network import NetworkEfficiency
+from hepsilon.export.onnx import make_graph
+
+with open(sys.argv[2], "wb") as file:
+    file.write(make_graph(NetworkEfficiency.load(sys.argv[1])))
+import keras
+assert keras.backend.backend() == "jax"
+assert "tensorflow" not in sys.modules
+"""
+
+
+def test_other_backends_write_the_same_bytes(exported, tmp_path):
+    pytest.importorskip("jax")
+    network, out = exported("product"), tmp_path / "jax.onnx"
+    python(OTHER_BACKEND, network.path, str(out), KERAS_BACKEND="jax", JAX_PLATFORMS="cpu")
+    (graph,) = artifact_edits.blobs_of(network).values()
+    assert out.read_bytes() == graph
 
 
 def test_artifact_of_an_earlier_release_has_no_sample(untrained, tmp_path):
@@ -277,7 +319,8 @@ def test_sample_is_of_validation_events(ensemble, toy_columns):
 def test_training_without_the_converter_gives_an_artifact_that_works(
     columns, tmp_path, monkeypatch, caplog
 ):
-    monkeypatch.setattr(onnx, "is_installed", lambda name: name != "tf2onnx")
+    for module in (onnx, extras):
+        monkeypatch.setattr(module, "is_installed", lambda name: name != "onnx")
     with caplog.at_level(logging.INFO, "hepsilon"):
         efficiency = train(mlp_config(epochs=1), columns, tmp_path / "mlp.hepsilon").efficiency
     assert "mlp.hepsilon is for Keras only" in caplog.text

@@ -14,7 +14,6 @@ from tests.helpers.toys import TASK, random_nodes
 from tests.helpers.tree_toys import refined
 
 pytest.importorskip("onnxruntime")
-pytest.importorskip("tf2onnx")
 
 
 @pytest.fixture(scope="module", autouse=True)

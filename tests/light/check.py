@@ -20,7 +20,7 @@ from typing import Any
 
 HEAVY = (
     *("jax", "keras", "lightgbm", "onnx", "particle", "phasespace", "skhep_testdata", "tensorflow"),
-    *("tensorflow_probability", "tf2onnx", "torch"),
+    *("tensorflow_probability", "torch"),
 )
 """What no extra has brought."""
 
@@ -35,6 +35,9 @@ KERAS_LAYERS = (
     "track_layers",
 )
 """Modules of ``hepsilon.networks`` that define Keras' classes: for whoever builds networks."""
+
+TRACER = "hepsilon.export.keras_trace"
+"""Writes graphs of Keras' networks: for whoever exports from weights."""
 
 FIRST_EFFICIENCY = """
 import sys
@@ -63,7 +66,7 @@ def imports(folder: Path) -> None:
     """Every module but Keras' layers can be imported."""
     import hepsilon
 
-    layers = {f"hepsilon.networks.{name}" for name in KERAS_LAYERS}
+    layers = {f"hepsilon.networks.{name}" for name in KERAS_LAYERS} | {TRACER}
     names = {module.name for module in pkgutil.walk_packages(hepsilon.__path__, "hepsilon.")}
     assert layers < names
     for name in sorted(names - layers):

@@ -18,7 +18,6 @@ EXTRAS = {
     "phasespace": "simulate",
     "skhep_testdata": "demo",
     "tensorflow": "train",
-    "tf2onnx": "train",
     "tritonclient": "triton",
 }
 """The extra that brings a package, by the name that is imported."""

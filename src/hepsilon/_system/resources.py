@@ -18,6 +18,8 @@ __all__ = ["has_nvidia_gpu", "threaded", "usable_cpus", "usable_memory"]
 CGROUPS = Path("/sys/fs/cgroup")
 PROCESS_CGROUPS = Path("/proc/self/cgroup")
 V1_LIMIT, V2_LIMIT = "memory.limit_in_bytes", "memory.max"
+DRIVERS = Path("/proc/driver/nvidia"), Path("/dev/dxg")
+"""The driver of an NVIDIA GPU, and that of WSL."""
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -69,9 +71,13 @@ def _limit(path: Path) -> int:
 
 
 def has_nvidia_gpu() -> bool:
-    """Whether the driver of an NVIDIA GPU is loaded and not hidden from this process."""
+    """Whether the driver of an NVIDIA GPU is loaded and not hidden from this process.
+
+    A driver is not yet a GPU that a program can use, as in containers without one: a runtime is to
+    be asked for that (:func:`hepsilon.efficiencies.engines.devices.gpus`).
+    """
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in {"", "-1"}
-    return Path("/proc/driver/nvidia").exists() and not hidden
+    return any(map(Path.exists, DRIVERS)) and not hidden
 
 
 def threaded(function: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:

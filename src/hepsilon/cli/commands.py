@@ -281,10 +281,11 @@ def _bin_by_bin(args: argparse.Namespace, config: Any) -> Any:
 
 
 def export(args: argparse.Namespace) -> None:
-    """Write a network as ONNX, on its own or for a Triton server, or a map for correctionlib."""
+    """Write a model for other programs: ONNX, TensorFlow, a Triton server or correctionlib."""
     from hepsilon.export.formats import export as export_networks
 
-    export_networks(args.path, args.format, args.out)
+    options = {"named": args.named_inputs, "probabilities": args.probabilities}
+    export_networks(args.path, args.format, args.out, **options)
     say(f"wrote {args.out}")
 
 

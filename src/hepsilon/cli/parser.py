@@ -64,6 +64,9 @@ EXAMPLES = {
         hepsilon info gnn.hepsilon --toml --out gnn.toml""",
     "export": """\
         hepsilon export gnn.hepsilon --format onnx --out gnn.onnx
+        hepsilon export gnn.hepsilon --format onnx --named-inputs --probabilities --out alone.onnx
+        hepsilon export gnn.hepsilon --format savedmodel --out gnn
+        hepsilon export mlp.hepsilon --format correctionlib --out mlp.json.gz
         hepsilon export gnn.hepsilon --format hepsilon --out gnn.hepsilon
         hepsilon export gnn.hepsilon --format triton --out model-repository
         hepsilon export map.hepsilon --format correctionlib --out map.json.gz""",
@@ -259,12 +262,21 @@ def _commands_of_files(parsers: Any) -> None:
     command.add_argument("path", type=Path, metavar="PATH", help="model or map")
     command.add_argument(
         "--format",
-        choices=["onnx", "hepsilon", "triton", "correctionlib"],
+        choices=["onnx", "hepsilon", "savedmodel", "triton", "correctionlib"],
         required=True,
-        help="of models a graph, the model with that graph in it, or the folder of a Triton "
-        "server; of maps a file of correctionlib",
+        help="of models a graph, the model with that graph in it, a SavedModel of TensorFlow, or "
+        "the folder of a Triton server; of maps, and of models that look at one object at a time, "
+        "a file of correctionlib",
     )
     command.add_argument("--out", type=Path, required=True, help="file or folder to write")
+    command.add_argument(
+        "--named-inputs",
+        action="store_true",
+        help="of onnx: features by their names, and counts, the numbers of objects of the events",
+    )
+    command.add_argument(
+        "--probabilities", action="store_true", help="of onnx: efficiencies instead of logits"
+    )
 
     command = _add_command(parsers, "precision", commands.precision)
     command.add_argument("path", type=Path, metavar="PATH", help="model")

@@ -19,12 +19,16 @@ from hepsilon.config.task import Task
 from hepsilon.data.features import Feature, FeatureSpec
 from hepsilon.efficiencies.base import Efficiency
 from hepsilon.errors import ArtifactError, ConfigError, InputError
-from hepsilon.weights.correctionlib import Correction, content_of, opened
+from hepsilon.weights.correctionlib import Correction, CorrectionFile, content_of, opened
 
-__all__ = ["MARK", "CorrectionEfficiency"]
+__all__ = ["FEATURES", "MARK", "POINT", "SPARE", "CorrectionEfficiency"]
 
 MARK = "hepsilon: "
 """Begins the line of a file's description that holds the task as JSON."""
+FEATURES = "hepsilon features: "
+"""Begins the line that holds the features of a network, with their ranges."""
+SPARE = "_spare"
+"""Ends the names of arguments of a network whose values do not matter."""
 POINT = "working_point"
 """Input that names the working point, where a task has several."""
 
@@ -69,11 +73,15 @@ class CorrectionEfficiency(Efficiency):
         content = content_of(str(path))
         self._file = str(path), hashlib.sha256(content).hexdigest()
         corrections = opened(*self._file).corrections
-        self._name = _only(path, corrections, name)
+        self._names = _only(path, opened(*self._file), name, own=task is None)
+        first = corrections[self._names[0]]
         self._task = task or _task_of(path, content)
         self._fixed = dict(fixed or ({} if task else {"systematic": "nominal"}))
+        if task is None:
+            spare = (i for i in first.inputs if SPARE in i and i not in self._task.features)
+            self._fixed = dict.fromkeys(spare, 0.0) | self._fixed
         known = fields or {}
-        inputs = {i: known.get(i, i) for i in corrections[self._name].inputs}
+        inputs = {i: known.get(i, i) for i in first.inputs}
         points = [str(p) for p in self.task.passed.working_points]
         if len(points) > 1 and (POINT not in inputs or POINT in self._fixed):
             raise ConfigError(
@@ -89,8 +97,12 @@ class CorrectionEfficiency(Efficiency):
                 f"{path}: the inputs {wrong} are no features of the task "
                 f"({list(self.task.features)}): give them as fixed, or as fields"
             )
-        self._columns = {i: number for number, i in enumerate(features)}
-        self._features = _features(corrections[self._name], features, self.task)
+        written = None if task else _line(path, content, FEATURES)
+        if written is not None:
+            self._features: FeatureSpec = validate(FeatureSpec, written, str(path), ArtifactError)
+        else:
+            self._features = _features(first, features, self.task)
+        self._columns = {i: self._features.names.index(f) for i, f in features.items()}
 
     @property
     def task(self) -> Task:
@@ -108,11 +120,16 @@ class CorrectionEfficiency(Efficiency):
         return bool(partners_of(self.features.names))
 
     def _predict(self, offsets: Offsets, nodes: Nodes, replicas: int) -> tuple[Array, Array | None]:
-        correction = opened(*self._file).corrections[self._name]
         if not self._points:
-            return self._evaluate(correction, nodes, {}), None
-        values = [self._evaluate(correction, nodes, {POINT: point}) for point in self._points]
+            return self._value(nodes, {}), None
+        values = [self._value(nodes, {POINT: point}) for point in self._points]
         return np.stack(values, axis=1), None
+
+    def _value(self, nodes: Nodes, chosen: dict[str, Any]) -> Array:
+        """Sum of the corrections, of which there is one but for the networks of an ensemble."""
+        corrections = opened(*self._file).corrections
+        values = sum(self._evaluate(corrections[n], nodes, chosen) for n in self._names)
+        return probabilities(np.asarray(values), f"{self._file[0]}: {' + '.join(self._names)}")
 
     def _evaluate(self, correction: Correction, nodes: Nodes, chosen: dict[str, Any]) -> Array:
         given = self._fixed | chosen
@@ -123,35 +140,45 @@ class CorrectionEfficiency(Efficiency):
         try:
             values = np.broadcast_to(np.asarray(correction.evaluate(*arguments)), len(nodes))
         except (IndexError, RuntimeError, ValueError) as error:
-            raise InputError(f"{self._file[0]}: {self._name} has no value: {error}") from None
-        return probabilities(values, f"{self._file[0]}: {self._name}")
+            raise InputError(f"{self._file[0]}: {correction.name} has no value: {error}") from None
+        return values
 
 
 def _column(values: Array, kind: str) -> Array:
     return values.astype(np.int64 if kind == "int" else np.float64)
 
 
-def _only(path: str | Path, corrections: Mapping[str, Correction], name: str | None) -> str:
-    """Name of the correction that is meant."""
-    if name is None and len(corrections) == 1:
-        return next(iter(corrections))
-    if name is None or name not in corrections:
-        known = list(corrections)
+def _only(
+    path: str | Path, file: CorrectionFile, name: str | None, *, own: bool
+) -> tuple[str, ...]:
+    """Name of the correction that is meant; of an ensemble of networks of ours, those of all."""
+    known = list(file.corrections)
+    if own and len(file.compounds) == 1 and name in (None, *file.compounds):
+        return next(iter(file.compounds.values()))
+    if name is None and len(known) == 1:
+        return (known[0],)
+    if name is None or name not in known:
         raise ConfigError(f"{path}: expected a correction of {known}, received {name!r}")
-    return name
+    return (name,)
+
+
+def _line(path: str | Path, content: bytes, mark: str) -> Any:
+    """JSON in the line of the description that begins with a mark; None without one."""
+    text = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
+    lines = (json.loads(text).get("description") or "").splitlines()
+    written = [line.removeprefix(mark) for line in lines if line.startswith(mark)]
+    try:
+        return json.loads(written[0]) if len(written) == 1 else None
+    except json.JSONDecodeError as error:
+        raise ArtifactError(f"{path}: its task is damaged ({error})") from None
 
 
 def _task_of(path: str | Path, content: bytes) -> Task:
     """Task in the description of a file that hepsilon wrote."""
-    text = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
-    lines = (json.loads(text).get("description") or "").splitlines()
-    written = [line.removeprefix(MARK) for line in lines if line.startswith(MARK)]
-    if len(written) != 1:
+    written = _line(path, content, MARK)
+    if written is None:
         raise ConfigError(f"{path} does not hold the task of the efficiency: give it as task=")
-    try:
-        task: Task = validate(Task, json.loads(written[0]), str(path), ArtifactError)
-    except json.JSONDecodeError as error:
-        raise ArtifactError(f"{path}: its task is damaged ({error})") from None
+    task: Task = validate(Task, written, str(path), ArtifactError)
     return task
 
 

@@ -49,7 +49,7 @@ class Options:
         Name of what evaluates networks.
     device : str or None
         Device of the backend, such as ``"gpu:0"``; None for its choice.
-    precision : {"float32", "bfloat16"}
+    precision : {"float32", "tf32", "bfloat16"}
         Precision of a network's matrix products.
     precision_bound : float
         Largest change of an efficiency that is accepted from a lower precision.

@@ -38,13 +38,14 @@ def load(
     backend : str, default "auto"
         Name of what evaluates networks: ``"onnxruntime"`` or ``"openvino"`` (they start fast, and
         need the graph that the training adds where it can), ``"tensorflow"``, ``"jax"`` or
-        ``"torch"`` through Keras, ``triton+grpc://HOST:PORT/MODEL[?timeout=30&retries=5]`` for a
+        ``"torch"`` through Keras, ``triton+grpc://HOST:PORT/MODEL[/VERSION]`` for a
         Triton server, or ``"auto"``. All give the same efficiencies within 1e-5.
     device : str, optional
         Device of networks, such as ``"cpu"`` or ``"gpu:0"``; None for a GPU where there is one.
-    precision : {"float32", "bfloat16"}, default "float32"
-        Precision of a network's matrix products. By how much bfloat16 changes the efficiencies is
-        read from the card, or else measured once in each process (see
+    precision : {"float32", "tf32", "bfloat16"}, default "float32"
+        Precision of a network's matrix products; TF32 is one of GPUs, for JAX and ONNX Runtime. By
+        how much bfloat16 or TF32 changes the efficiencies is measured once in each process, or, of
+        bfloat16, read from the card (see
         :func:`hepsilon.efficiencies.precision.note_precision`, which writes it into the card).
     precision_bound : float, default 0.01
         Largest change of an efficiency that is accepted.

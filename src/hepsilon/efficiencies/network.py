@@ -129,7 +129,7 @@ class NetworkEfficiency(Saved[NetworkCard], Efficiency):
         Name of what evaluates the networks (see :func:`hepsilon.load`).
     device : str or None
         Device such as ``"cpu"`` or ``"gpu:0"``; None for a GPU where there is one.
-    precision : {"float32", "bfloat16"}
+    precision : {"float32", "tf32", "bfloat16"}
         Precision of the matrix products.
     replicas_from : {"auto", "last-layer", "members"}
         What replicas are (see :func:`hepsilon.load`).
@@ -163,7 +163,7 @@ class NetworkEfficiency(Saved[NetworkCard], Efficiency):
             Name of what evaluates the networks (see :func:`hepsilon.load`).
         device : str, optional
             Device such as ``"cpu"`` or ``"gpu:0"``; None for a GPU where there is one.
-        precision : {"float32", "bfloat16"}, default "float32"
+        precision : {"float32", "tf32", "bfloat16"}, default "float32"
             Precision of the matrix products. What it changes is not checked here.
         replicas_from : {"auto", "last-layer", "members"}, default "auto"
             What replicas are (see :func:`hepsilon.load`).

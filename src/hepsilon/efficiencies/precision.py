@@ -94,6 +94,8 @@ def note_precision(
     efficiency = NetworkEfficiency.load(path, backend=backend, device=device, precision=precision)
     if precision == "float32":
         raise ConfigError("expected a lower precision such as 'bfloat16', received 'float32'")
+    if precision != "bfloat16":
+        raise ConfigError(f"the card has a place for bfloat16 only, not for {precision!r}")
     change = measure_precision(efficiency)
     rewritten(efficiency, out or path, blobs_of(efficiency), bfloat16=change)
     return change
@@ -121,7 +123,7 @@ def check_precision(efficiency: NetworkEfficiency, bound: float) -> PrecisionCar
     ArtifactError
         With the measurement, if it is above the bound or not a number.
     """
-    change = efficiency.card.bfloat16
+    change = efficiency.card.bfloat16 if efficiency.precision == "bfloat16" else None
     if change is None or change.backend != _backend(efficiency):
         change = measure_precision(efficiency)
     if not change.largest_difference <= bound:

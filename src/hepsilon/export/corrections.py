@@ -1,9 +1,10 @@
-"""Maps as corrections of correctionlib, the format in which experiments share such numbers.
+"""Maps and networks as corrections of correctionlib, in which experiments share such numbers.
 
-The correction takes the variation, the working point if there are several, the categories and the
-binned features, in this order; momenta are in GeV. Outside the bins it answers as the map does,
-with the nearest bin. The task is in the description of the file, so that the map comes back with
-its meaning (:class:`hepsilon.efficiencies.correction.CorrectionEfficiency`).
+Networks: :mod:`hepsilon.export.correction_networks`. The correction of a map takes the variation,
+the working point if there are several, the categories and the binned features, in this order;
+momenta are in GeV. Outside the bins it answers as the map does, with the nearest bin. The task is
+in the description of the file, so that the map comes back with its meaning
+(:class:`hepsilon.efficiencies.correction.CorrectionEfficiency`).
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ from hepsilon.arrays.types import Array
 from hepsilon.data.units import is_angle, is_momentum
 from hepsilon.efficiencies.correction import MARK
 from hepsilon.efficiencies.map import EfficiencyMap
+from hepsilon.efficiencies.network import NetworkEfficiency
 from hepsilon.errors import ConfigError
+from hepsilon.export.correction_networks import network_correction
 
 __all__ = [
     "NAME",
@@ -133,13 +136,15 @@ def correction_set(efficiency: EfficiencyMap, name: str = NAME) -> cs.Correction
     )
 
 
-def write_correction_file(efficiency: EfficiencyMap, out: str | Path, name: str = NAME) -> Path:
-    """Write a map as a file of correctionlib.
+def write_correction_file(
+    efficiency: EfficiencyMap | NetworkEfficiency, out: str | Path, name: str = NAME
+) -> Path:
+    """Write a map, or a network of single objects, as a file of correctionlib.
 
     Parameters
     ----------
-    efficiency : EfficiencyMap
-        The map.
+    efficiency : EfficiencyMap or NetworkEfficiency
+        The map or network.
     out : str or Path
         File to write, ending in ``.json`` or ``.json.gz``.
     name : str, default "efficiency"
@@ -153,12 +158,16 @@ def write_correction_file(efficiency: EfficiencyMap, out: str | Path, name: str 
     Raises
     ------
     ConfigError
-        For another ending.
+        For another ending, or a network that has no form in correctionlib.
     """
     out = Path(out)
     if not out.name.endswith((".json", ".json.gz")):
         raise ConfigError(f"{out}: expected a file ending in .json or .json.gz")
-    text = correction_set(efficiency, name).model_dump_json(exclude_unset=True).encode()
+    if isinstance(efficiency, NetworkEfficiency):
+        made = network_correction(efficiency, name)
+    else:
+        made = correction_set(efficiency, name)
+    text = made.model_dump_json(exclude_unset=True).encode()
     with atomic_path(out) as temporary:
         zipped = gzip.compress(text, mtime=0) if out.suffix == ".gz" else text
         temporary.write_bytes(zipped)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hepsilon._system.files import atomic_path
 from hepsilon._system.outputs import check_folder, check_outputs
+from hepsilon.efficiencies.artifact import read_card
 from hepsilon.efficiencies.artifact_edits import blobs_of
 from hepsilon.efficiencies.engines.choice import ONNX
 from hepsilon.efficiencies.loading import load_correction
@@ -17,25 +19,56 @@ from hepsilon.efficiencies.network import NetworkEfficiency
 from hepsilon.errors import ConfigError
 from hepsilon.export.corrections import write_correction_file
 from hepsilon.export.onnx import add_graph
+from hepsilon.export.onnx_forms import relative, standalone
 from hepsilon.export.onnx_trees import with_trees
 from hepsilon.export.triton import triton_config
 
 __all__ = ["FORMATS", "export"]
 
 
-def export(path: str | Path, format_: str, out: str | Path) -> Path:
+@dataclass(frozen=True)
+class Form:
+    """Form of what is written.
+
+    Attributes
+    ----------
+    named : bool
+        Whether an ONNX file takes the features by their names, and the numbers of objects.
+    probabilities : bool
+        Whether its output is the efficiency and not the logits.
+    """
+
+    named: bool = False
+    probabilities: bool = False
+
+
+def export(
+    path: str | Path,
+    format_: str,
+    out: str | Path,
+    *,
+    named: bool = False,
+    probabilities: bool = False,
+) -> Path:
     """Write an artifact in another form.
 
     Parameters
     ----------
     path : str or Path
         The artifact.
-    format_ : {"onnx", "hepsilon", "triton", "correctionlib"}
-        Of networks ``"onnx"``, a graph; ``"hepsilon"``, the artifact with that graph in it; or
-        ``"triton"``, a model repository: a folder that holds the folder of the model. Of maps
+    format_ : {"onnx", "hepsilon", "savedmodel", "triton", "correctionlib"}
+        Of networks ``"onnx"``, a graph; ``"hepsilon"``, the artifact with that graph in it;
+        ``"savedmodel"``, a folder of TensorFlow; ``"triton"``, a model repository: a folder that
+        holds the folder of the model; of networks of single objects, and of maps,
         ``"correctionlib"``.
     out : str or Path
         File or folder to write. The name of the model in a repository is the artifact's.
+    named : bool, default False
+        Whether the inputs of an ONNX file are the features by their names, one number for each
+        object, and ``counts``, the numbers of objects of the events, in any mixture; else ``x`` and
+        ``senders`` (see :mod:`hepsilon.export.onnx`).
+    probabilities : bool, default False
+        Whether the output of an ONNX file is the efficiency; else the logits of all networks.
 
     Returns
     -------
@@ -45,15 +78,17 @@ def export(path: str | Path, format_: str, out: str | Path) -> Path:
     Raises
     ------
     ArtifactError
-        If the artifact is damaged, or the graph differs from it.
+        If the artifact is damaged, or what was made differs from it.
     ConfigError
         If the format is unknown or not one of this kind of artifact, if the output is the input or
         a file of another kind, or if what the conversion needs is not installed.
     """
     if format_ not in FORMATS:
         raise ConfigError(f"expected a format of {FORMATS}, received {format_!r}")
+    if (named or probabilities) and format_ != "onnx":
+        raise ConfigError(f"named inputs and probabilities are for onnx, not for {format_}")
     out = Path(out)
-    if format_ == "triton":
+    if format_ in FOLDERS:
         check_folder(out)
     else:  # an artifact may take the place of itself
         kind = {"hepsilon": "artifact"}.get(format_, format_)
@@ -65,14 +100,19 @@ def export(path: str | Path, format_: str, out: str | Path) -> Path:
             "export the one that was recalibrated, or write its numbers beside the events with "
             "'hepsilon apply'"
         )
-    for kind_of, writers in WRITERS.items():
-        if isinstance(efficiency, kind_of):
-            if format_ in writers:
-                writers[format_](efficiency, out)
-                return out
-            possible, name = ", ".join(writers), KINDS[kind_of]
-            raise ConfigError(f"{path} is a {name}, which is exported as {possible}: {WHY}")
-    raise ConfigError(f"{path} is no network and no map, the kinds that are exported")
+    writer = _writer(path, efficiency, format_)
+    writer(efficiency, out, Form(named, probabilities))
+    return out
+
+
+def _writer(path: str | Path, efficiency: Any, format_: str) -> Writer:
+    """Writer of a format, or one line on what is possible for this artifact."""
+    kind = read_card(path).get("kind")
+    writers = next((w for of_kind, w in WRITERS.items() if isinstance(efficiency, of_kind)), {})
+    if format_ in writers:
+        return writers[format_]
+    possible = f"is exported as {', '.join(writers)}" if writers else "no format holds"
+    raise ConfigError(f"{path} is a {kind}, which {possible}, not as {format_}: {WHY}")
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -89,35 +129,51 @@ def _graph_of(efficiency: NetworkEfficiency) -> bytes:
         return blobs_of(full)[ONNX]
 
 
-def _write_graph(efficiency: NetworkEfficiency, out: Path) -> None:
-    _write(out, with_trees(efficiency, _graph_of(efficiency)))
+def _write_graph(efficiency: NetworkEfficiency, out: Path, form: Form) -> None:
+    graph = with_trees(efficiency, _graph_of(efficiency))
+    options = {"named": form.named, "probabilities": form.probabilities}
+    _write(out, standalone(efficiency, graph, **options))
 
 
-def _write_artifact(efficiency: NetworkEfficiency, out: Path) -> None:
+def _write_artifact(efficiency: NetworkEfficiency, out: Path, form: Form) -> None:
     add_graph(efficiency, out)
 
 
-def _write_repository(efficiency: NetworkEfficiency, out: Path) -> None:
+def _write_repository(efficiency: NetworkEfficiency, out: Path, form: Form) -> None:
     name = Path(efficiency.path).stem
-    _write(out / name / "1" / ONNX, _graph_of(efficiency))
+    _write(out / name / "1" / ONNX, relative(efficiency, _graph_of(efficiency)))
     _write(out / name / "config.pbtxt", triton_config(name, efficiency.card).encode())
 
 
-WRITERS: dict[type[Any], dict[str, Callable[[Any, Path], Any]]] = {
+def _write_correction(efficiency: Any, out: Path, form: Form) -> None:
+    write_correction_file(efficiency, out)
+
+
+def _write_saved_model(efficiency: NetworkEfficiency, out: Path, form: Form) -> None:
+    from hepsilon.export.saved_model import write_saved_model
+
+    write_saved_model(efficiency, out)
+
+
+Writer = Callable[[Any, Path, Form], None]
+WRITERS: dict[type[Any], dict[str, Writer]] = {
     NetworkEfficiency: {
         "onnx": _write_graph,
         "hepsilon": _write_artifact,
+        "savedmodel": _write_saved_model,
         "triton": _write_repository,
+        "correctionlib": _write_correction,
     },
-    EfficiencyMap: {"correctionlib": write_correction_file},
+    EfficiencyMap: {"correctionlib": _write_correction},
 }
 """Writer of each format, by the kind of the artifact."""
-WITHOUT_RECALIBRATION = ("onnx", "correctionlib")
+WITHOUT_RECALIBRATION = ("onnx", "correctionlib", "savedmodel")
 """Formats that others read, who would not recalibrate."""
-KINDS: dict[type[Any], str] = {NetworkEfficiency: "network", EfficiencyMap: "map"}
+FOLDERS = "savedmodel", "triton"
+"""Formats that are folders."""
 WHY = (
-    "files of correctionlib hold bins, graphs hold networks; 'hepsilon apply' writes the numbers "
-    "of any efficiency beside the events"
+    "files of correctionlib hold bins and small networks, graphs hold networks; 'hepsilon apply' "
+    "writes the numbers of any efficiency beside the events"
 )
-FORMATS = tuple(name for writers in WRITERS.values() for name in writers)
+FORMATS = tuple(dict.fromkeys(name for writers in WRITERS.values() for name in writers))
 """Names of the formats."""

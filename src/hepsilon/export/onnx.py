@@ -11,74 +11,37 @@ the last layers ``features`` (objects, members * inputs), what these see (see
 
 from __future__ import annotations
 
-import logging
 import tempfile
-import warnings
-from copy import deepcopy
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from hepsilon._system.extras import is_installed
+from hepsilon._system.extras import is_installed, needs
 from hepsilon.efficiencies.artifact_edits import rewritten, sample_of, values_on
 from hepsilon.efficiencies.cards import ParityCard
 from hepsilon.efficiencies.engines.choice import ONNX, keras_backend, read_weights
 from hepsilon.efficiencies.engines.keras import start_backend
 from hepsilon.efficiencies.network import NetworkEfficiency
-from hepsilon.errors import ArtifactError, ConfigError
+from hepsilon.errors import ArtifactError
+from hepsilon.export.onnx_graph import OPSET
 from hepsilon.networks.build import build_model
-
-if TYPE_CHECKING:
-    import keras
 
 __all__ = ["add_graph", "can_export"]
 
-OPSET = 17
 PARITY = 1e-5
 """Largest difference of an efficiency at which a graph counts as the same network."""
 
 
 def can_export() -> bool:
     """Whether this process can make ONNX graphs and check them."""
-    packages = "keras", "tensorflow", "tf2onnx", "onnxruntime"
-    return keras_backend() == "tensorflow" and all(map(is_installed, packages))
-
-
-def _ensemble(efficiency: NetworkEfficiency) -> keras.Model:
-    """All networks side by side, on neighbours."""
-    import keras
-
-    card = efficiency.card
-    models = []
-    for i in range(len(card.networks)):
-        options: dict[str, Any] = {"neighbours": True, "name": f"member_{i}"}
-        models.append(build_model(card.architecture, card.features, None, **options))
-    weights = read_weights(efficiency.path, card, efficiency.hash, models[0])
-    for model, member in zip(models, weights, strict=True):
-        model.set_weights(member)
-    averaged: list[Any] = []
-    if card.last_layer is not None:
-        from hepsilon.networks.last_layer import with_features
-
-        averaged = [with_features(model) for model in models[: card.averaged]]
-    if len(models) == 1:
-        return (averaged or models)[0]
-    inputs = models[0].input
-    both = [model(inputs) for model in averaged]
-    logits = [*(x for x, _ in both), *(model(inputs) for model in models[len(both) :])]
-    outputs = [keras.layers.Concatenate(name="members")(logits)]
-    if len(both) == 1:
-        outputs.append(both[0][1])
-    elif both:
-        outputs.append(keras.layers.Concatenate(name="features")([x for _, x in both]))
-    return keras.Model(inputs, outputs if both else outputs[0])
+    return all(map(is_installed, ("keras", "onnx", "onnxruntime")))
 
 
 def make_graph(efficiency: NetworkEfficiency) -> bytes:
-    """Convert the networks of an artifact to one ONNX graph.
+    """Write the networks of an artifact as one ONNX graph, on any backend of Keras.
 
     Parameters
     ----------
@@ -93,81 +56,44 @@ def make_graph(efficiency: NetworkEfficiency) -> bytes:
     Raises
     ------
     ConfigError
-        If what the conversion needs is not installed.
+        If what it needs is not installed, or the networks have an operation without a form in ONNX.
     """
     if not can_export():
-        raise ConfigError(
-            "the export to ONNX needs TensorFlow as Keras' backend, and the extra 'train': "
-            "pip install 'hepsilon[train]'"
-        )
+        needs("the export to ONNX", "keras", "onnx", "onnxruntime", extra="train")
     start_backend()
-    import onnx
-    import tensorflow as tf
+    from hepsilon.export.keras_trace import Tracer
+    from hepsilon.networks.last_layer import with_features
 
-    model = _ensemble(efficiency)
-    shapes = {"x": (None, model.input["x"].shape[1]), "senders": (None, None)}
-    dtypes = {"x": tf.float32, "senders": tf.int32}
-    signature = {name: tf.TensorSpec(shapes[name], dtypes[name], name) for name in model.input}
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # tf2onnx was written for older versions of NumPy
-        logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)  # errors come as exceptions too
-        file = Path(folder) / ONNX
-        model.export(
-            file, format="onnx", verbose=False, opset_version=OPSET, input_signature=[signature]
-        )
-        graph = onnx.load(str(file))
-    return bytes(_canonical(graph).SerializeToString(deterministic=True))
-
-
-def _ordered(graph: Any) -> list[Any]:
-    """Nodes by what they depend on: the converter's order differs from call to call."""
-    producers = {name: node for node in graph.node for name in node.output}
-    ordered: dict[str, Any] = {}
-    waiting = [output.name for output in graph.output]
-    while waiting:
-        node = producers[waiting[-1]]
-        missing = [n for n in node.input if n in producers and producers[n].name not in ordered]
-        if missing:
-            waiting.append(missing[0])
-        else:
-            ordered[node.name] = node
-            waiting.pop()
-    return list(ordered.values())
-
-
-def _canonical(model: Any) -> Any:
-    """Put a graph into an order, and give it names, that depend only on what it computes.
-
-    A converter numbers nodes and tensors by the state of its process, so that equal networks give
-    unequal files. Here every tensor is named by its place in the order in which it is first needed
-    on the way back from the outputs, and constants follow their users. Equal networks then give
-    equal bytes, which hashes and comparisons of artifacts rely on.
-    """
-    graph = model.graph
-    nodes = list(map(deepcopy, _ordered(graph)))
-    names = {"": "", "x": "x", "senders": "senders"}
-    names |= dict(zip((o.name for o in graph.output), ("logits", "features"), strict=False))
-    for i, node in enumerate(nodes):
-        for name in [*node.input, *node.output]:
-            names.setdefault(name, f"t{len(names)}")
-        node.name = f"{node.op_type}{i}"
-        node.input[:] = [names[name] for name in node.input]
-        node.output[:] = [names[name] for name in node.output]
-    rank = {name: i for i, name in enumerate(names)}
-    used = [deepcopy(tensor) for tensor in graph.initializer if tensor.name in names]
-    used.sort(key=lambda tensor: rank[tensor.name])
-    for tensor in [*used, *graph.output]:
-        tensor.name = names[tensor.name]
-    del graph.node[:], graph.initializer[:], graph.value_info[:]
-    graph.node.extend(nodes)
-    graph.initializer.extend(used)
-    for value in [*graph.input, *graph.output]:
-        dimensions = value.type.tensor_type.shape.dim
-        dimensions[0].dim_param = "objects"
-        if value.name == "senders":
-            dimensions[1].dim_param = "partners"
-    graph.name, graph.doc_string = "efficiency", ""
-    return model
+    card, tracer = efficiency.card, Tracer()
+    models = [
+        build_model(card.architecture, card.features, None, neighbours=True) for _ in card.networks
+    ]
+    weights = read_weights(efficiency.path, card, efficiency.hash, models[0])
+    logits: list[str] = []
+    features: list[str] = []
+    for i, (model, member) in enumerate(zip(models, weights, strict=True)):
+        model.set_weights(member)
+        tracer.let(model.input)
+        if card.last_layer is None or i >= card.averaged:
+            logits.append(tracer.name(model.output))
+            continue
+        both = with_features(model)
+        if both is None:
+            raise ArtifactError(f"{efficiency.path}: what its last layers see is not known")
+        for names, tensor in zip((logits, features), both.output, strict=True):
+            names.append(tracer.name(tensor))
+    columns = int(models[0].input["x"].shape[1])
+    points = card.architecture.working_points
+    found = {"logits": (logits, points * len(models)), "features": (features, card.hidden)}
+    outputs: dict[str, tuple[Any, Any]] = {}
+    for name, (parts, width) in found.items():
+        if parts:
+            tracer.add("Concat", *parts, output=name, axis=1)
+            outputs[name] = np.float32, ("objects", width)
+    inputs: dict[str, tuple[Any, Any]] = {"x": (np.float32, ("objects", columns))}
+    if card.architecture.has_edges:
+        inputs["senders"] = np.int32, ("objects", "partners")
+    return tracer.model(inputs, outputs)
 
 
 def add_graph(efficiency: NetworkEfficiency, out: str | Path) -> NetworkEfficiency:
@@ -196,7 +122,7 @@ def add_graph(efficiency: NetworkEfficiency, out: str | Path) -> NetworkEfficien
     with tempfile.TemporaryDirectory() as folder:
         candidate = rewritten(efficiency, Path(folder) / "candidate", {ONNX: graph})
         values = values_on(_on_cpu(candidate, "onnxruntime"), sample)
-    expected = values_on(_on_cpu(efficiency, "tensorflow"), sample)
+    expected = values_on(_on_cpu(efficiency, keras_backend()), sample)
     largest = float(np.abs(values - expected).max())
     if not largest <= PARITY:
         raise ArtifactError(

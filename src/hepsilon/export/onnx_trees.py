@@ -21,11 +21,10 @@ from hepsilon.efficiencies.network import REFINEMENT, NetworkEfficiency, to_prob
 from hepsilon.efficiencies.tree_inputs import FAR
 from hepsilon.efficiencies.trees import Trees
 from hepsilon.errors import ArtifactError, ConfigError
+from hepsilon.export.onnx_graph import MACHINE_LEARNING, OPSETS, OnnxGraph
 
 __all__ = ["with_trees"]
 
-DOMAIN = "ai.onnx.ml"
-DOMAIN_VERSION = 3
 PARITY = 1e-5
 """Largest difference of an efficiency at which a graph counts as the same efficiency."""
 
@@ -84,54 +83,24 @@ def _append(model: Any, efficiency: NetworkEfficiency, trees: Trees) -> None:
     for node in model.graph.node:
         node.output[:] = ["networks" if name == "logits" else name for name in node.output]
         node.input[:] = ["networks" if name == "logits" else name for name in node.input]
-    nodes = _Nodes()
+    nodes = OnnxGraph("trees")
     inputs = _inputs(nodes, list(efficiency.task.features), refinement.partners)
     added = nodes.add(
-        "TreeEnsembleRegressor", inputs, domain=DOMAIN, **_ensemble(trees, refinement.outputs)
+        "TreeEnsembleRegressor",
+        inputs,
+        domain=MACHINE_LEARNING,
+        **_ensemble(trees, refinement.outputs),
     )
     copies = architecture.working_points * len(efficiency.card.networks) // refinement.outputs
     if copies > 1:
         added = nodes.add("Concat", *[added] * copies, axis=1)
     nodes.add("Add", "networks", added, output="logits")
-    model.graph.node.extend(nodes.made)
+    model.graph.node.extend(nodes.nodes)
     model.graph.initializer.extend(nodes.constants)
-    model.opset_import.append(onnx.helper.make_opsetid(DOMAIN, DOMAIN_VERSION))
+    model.opset_import.append(onnx.helper.make_opsetid(MACHINE_LEARNING, OPSETS[MACHINE_LEARNING]))
 
 
-class _Nodes:
-    """Nodes and constants that are added to a graph."""
-
-    def __init__(self) -> None:
-        self.made: list[Any] = []
-        self.constants: list[Any] = []
-
-    def add(self, kind: str, *inputs: str, output: str = "", **attributes: Any) -> str:
-        """Add a node with one output; its name."""
-        return self.several(kind, 1, *inputs, output=output, **attributes)[0]
-
-    def several(
-        self, kind: str, outputs: int, *inputs: str, output: str = "", **attributes: Any
-    ) -> list[str]:
-        """Add a node with several outputs; their names."""
-        import onnx
-
-        number = len(self.made)
-        names = [output or f"trees{number}_{i}" for i in range(outputs)]
-        self.made.append(
-            onnx.helper.make_node(kind, inputs, names, name=f"trees{number}", **attributes)
-        )
-        return names
-
-    def constant(self, value: Any, dtype: Any) -> str:
-        """Add a constant; its name."""
-        import onnx
-
-        name = f"trees_constant{len(self.constants)}"
-        self.constants.append(onnx.numpy_helper.from_array(np.asarray(value, dtype), name))
-        return name
-
-
-def _inputs(nodes: _Nodes, names: list[str], partners: bool) -> str:
+def _inputs(nodes: OnnxGraph, names: list[str], partners: bool) -> str:
     """Inputs of the trees from ``x`` and ``senders``, as :func:`tree_inputs` makes them."""
     from onnx import TensorProto
 
@@ -146,8 +115,9 @@ def _inputs(nodes: _Nodes, names: list[str], partners: bool) -> str:
     rows = nodes.add("Range", zero, nodes.add("Squeeze", n_rows), one)
     rows = nodes.add("Cast", nodes.add("Unsqueeze", rows, axis), to=TensorProto.INT32)
     alone = nodes.add("Equal", "senders", rows)  # its own row stands for no partner
-    lonely = nodes.add("Slice", alone, first, axis, axis)
-    others = nodes.add("Where", lonely, zero, n_partners)
+    real = nodes.add("Cast", nodes.add("Not", alone), to=TensorProto.INT64)
+    others = nodes.add("ReduceSum", real, axis, keepdims=1)
+    lonely = nodes.add("Equal", others, zero)
     count = nodes.add("Cast", nodes.add("Add", others, one), to=TensorProto.FLOAT)
     columns = ["x", count]
     if {"eta", "phi"} <= set(names):
@@ -169,7 +139,7 @@ def _inputs(nodes: _Nodes, names: list[str], partners: bool) -> str:
     return nodes.add("Concat", *columns, axis=1)
 
 
-def _distances(nodes: _Nodes, names: list[str]) -> str:
+def _distances(nodes: OnnxGraph, names: list[str]) -> str:
     """Delta R of every object to all its partners (objects, partners), in float64 till the end."""
     from onnx import TensorProto
 

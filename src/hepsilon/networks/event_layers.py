@@ -135,4 +135,4 @@ class Gate(keras.layers.Layer):  # type: ignore[misc]
 
     def call(self, x: Any) -> tuple[Any, Any]:
         hidden = run(self.hidden[:-1], x)
-        return self.factor * self.hidden[-1](hidden), self.factor * hidden
+        return tuple(ops.multiply(self.factor, x) for x in (self.hidden[-1](hidden), hidden))

@@ -17,6 +17,7 @@ __all__ = [
     "GNBlock",
     "Initializers",
     "PairFeatures",
+    "RowNumbers",
     "at_senders",
     "closeness",
     "run",
@@ -220,10 +221,21 @@ def sum_over_partners(messages: Any, edges: tuple[Any, Any], nodes: Any) -> Any:
     """
     receivers, senders = edges
     if receivers is None:
-        own = ops.expand_dims(ops.arange(ops.shape(nodes)[0], dtype="int32"), 1)
+        own = ops.expand_dims(RowNumbers()(nodes), 1)
         real = ops.cast(ops.not_equal(senders, own), messages.dtype)
         return ops.sum(messages * ops.expand_dims(real, 2), axis=1)
     return ops.segment_sum(messages, receivers, num_segments=ops.shape(nodes)[0])
+
+
+class RowNumbers(keras.Operation):  # type: ignore[misc]
+    """Numbers of the rows of a tensor, int32: an operation, so that graphs can be written of it."""
+
+    def compute_output_spec(self, x: Any) -> Any:
+        """One number for each row."""
+        return keras.KerasTensor((x.shape[0],), "int32")
+
+    def call(self, x: Any) -> Any:
+        return ops.arange(ops.shape(x)[0], dtype="int32")
 
 
 def separation(d_eta: Any, d_phi: Any) -> tuple[Any, Any, Any]:

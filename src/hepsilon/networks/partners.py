@@ -25,7 +25,7 @@ class PairRows(keras.layers.Layer):  # type: ignore[misc]
         values, receivers, senders = inputs
         edges = receivers, senders
         partner = at_senders(values, edges)
-        own = ops.broadcast_to(at_receivers(values, edges), ops.shape(partner))
+        own = at_receivers(values, edges) + ops.zeros_like(partner)  # for each of its partners
         return ops.concatenate([own, partner], axis=-1)
 
 

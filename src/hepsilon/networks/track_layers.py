@@ -139,7 +139,7 @@ class TrackEncoder(keras.layers.Layer):  # type: ignore[misc]
         azimuths = [phi]
         if self.charge is not None and self.bendings:
             bend = x[..., self.charge] / pt
-            azimuths = [phi - self.kappa[m] * bend for m in range(self.bendings)]
+            azimuths = [phi - ops.multiply(self.kappa[m], bend) for m in range(self.bendings)]
         waves = [wave for azimuth in azimuths for wave in harmonics(azimuth, self.harmonics)]
         return (
             ops.concatenate(columns, axis=-1),
@@ -281,7 +281,7 @@ class ProductEfficiency(keras.layers.Layer):  # type: ignore[misc]
         features = ops.concatenate(columns, axis=-1)
         if name not in self.factors:
             return output, features
-        return self.factors[name] * output, self.factors[name] * features
+        return tuple(ops.multiply(self.factors[name], each) for each in (output, features))
 
     def _pairs(self, inputs: tuple[Any, Any, Any, Any]) -> tuple[Any, Any]:
         """Logits of all pairs (events, pairs, 1), and their derivatives by the last layers."""

@@ -15,7 +15,8 @@ from hepsilon.arrays.types import Array
 from hepsilon.config.learning import Recipe
 from hepsilon.data.features import FeatureSpec
 from hepsilon.data.training_columns import TrainingColumns
-from hepsilon.efficiencies.engines.keras import Engine, on_gpu
+from hepsilon.efficiencies.engines.devices import on_gpu
+from hepsilon.efficiencies.engines.keras import Engine, keras_backend
 from hepsilon.errors import TrainingError
 from hepsilon.networks.architecture import Architecture
 from hepsilon.networks.build import build_model
@@ -62,7 +63,7 @@ class _Ensemble:
     ) -> None:
         self.recipe, self.resampling = recipe, resampling
         self.train, self.validation = sides
-        gpu = on_gpu(None)
+        gpu = on_gpu(None, keras_backend())
         self.workers = 1 if gpu else usable_cpus()
         size = min(recipe.batch_events, self.train.n_events)
         self.shape = Shape.of(self.train.offsets, size, architecture.has_edges, gpu)

@@ -17,6 +17,7 @@ from hepsilon import ArtifactError, ConfigError, load
 from hepsilon.efficiencies import network as inference
 from hepsilon.efficiencies.artifact import read_blob
 from hepsilon.efficiencies.engines import choice as backends
+from hepsilon.efficiencies.engines import devices
 from hepsilon.efficiencies.engines import onnx as runtimes
 from hepsilon.efficiencies.engines.choice import ONNX, chosen
 from tests.helpers.network_toys import interpreted
@@ -40,13 +41,19 @@ def full(exported):
 
 @pytest.fixture
 def installed(monkeypatch):
-    """Only these packages, no GPU and no bfloat16 in hardware, whatever the machine has."""
+    """Only these packages, GPUs and bfloat16 in hardware, whatever the machine has.
 
-    def only(*packages, bfloat16=False, gpu=False):
+    GPUs are the runtimes that can use one; a driver is there if any are named, be it none.
+    """
+
+    def only(*packages, bfloat16=False, gpu=None):
         for module in (backends, runtimes):
             monkeypatch.setattr(module, "is_installed", lambda name: name in packages)
         monkeypatch.setattr(backends, "bfloat16_in_hardware", lambda: bfloat16)
-        monkeypatch.setattr("hepsilon.efficiencies.engines.keras.has_nvidia_gpu", lambda: gpu)
+        for module in (backends, devices):
+            monkeypatch.setattr(module, "has_nvidia_gpu", lambda: gpu is not None)
+            monkeypatch.setattr(module, "gpus", lambda runtime: int(runtime in (gpu or ())))
+        monkeypatch.setattr(devices, "_TOLD", set())
 
     return only
 
@@ -63,12 +70,40 @@ def test_auto_is_onnxruntime_where_it_can_be(full, bare, installed):
     assert chosen(full.card, "auto", None, "float32") == "tensorflow"
 
 
-def test_auto_on_a_gpu_is_keras(full, installed):
-    installed("onnxruntime")
-    assert chosen(full.card, "auto", "gpu:0", "float32") == "tensorflow"
-    installed("onnxruntime", gpu=True)
-    assert chosen(full.card, "auto", None, "float32") == "tensorflow"
+def test_auto_on_a_gpu_is_onnxruntime_or_keras_whichever_can_use_it(full, bare, installed):
+    installed("onnxruntime", "tensorflow", gpu=("tensorflow",))
+    for device in (None, "gpu:0", "cuda"):
+        assert chosen(full.card, "auto", device, "float32") == "tensorflow"
     assert chosen(full.card, "auto", "cpu", "float32") == "onnxruntime"
+    installed("onnxruntime", "tensorflow", gpu=("onnxruntime", "tensorflow"))
+    assert chosen(full.card, "auto", None, "float32") == "onnxruntime"
+    assert chosen(full.card, "auto", "gpu:0", "tf32") == "onnxruntime"
+    assert chosen(full.card, "auto", None, "bfloat16") == "tensorflow"
+    assert chosen(bare.card, "auto", None, "float32") == "tensorflow"
+
+
+def test_a_driver_without_a_usable_gpu_is_the_cpu_with_one_warning(full, installed, caplog):
+    """As in a container for CPUs on a node with GPUs, with and without TensorFlow."""
+    for packages in (("onnxruntime",), ("onnxruntime", "tensorflow")):
+        installed(*packages, gpu=())
+        caplog.clear()
+        for _ in range(3):
+            assert chosen(full.card, "auto", None, "float32") == "onnxruntime"
+        (record,) = caplog.records
+        assert "driver of a GPU is loaded, but onnxruntime" in record.getMessage()
+        assert "computing on the CPU" in record.getMessage()
+
+
+def test_without_a_driver_no_runtime_is_asked(full, installed, monkeypatch):
+    installed("onnxruntime", "tensorflow")
+    monkeypatch.setattr(backends, "gpus", lambda runtime: pytest.fail(f"{runtime} was started"))
+    assert chosen(full.card, "auto", None, "float32") == "onnxruntime"
+
+
+def test_a_gpu_that_is_named_must_be_there(full, installed):
+    installed("onnxruntime", "tensorflow", gpu=())
+    with pytest.raises(ConfigError, match=r"'gpu:0': neither onnxruntime nor tensorflow can use"):
+        chosen(full.card, "auto", "gpu:0", "float32")
 
 
 def test_auto_in_bfloat16_is_openvino_where_the_cpu_has_it(full, bare, installed):
@@ -80,7 +115,7 @@ def test_auto_in_bfloat16_is_openvino_where_the_cpu_has_it(full, bare, installed
 
 
 def test_what_is_asked_for_is_taken(full, installed):
-    installed(gpu=True)
+    installed(gpu=())
     for backend in (*backends.BACKENDS[1:], "triton+grpc://host:8001/jets"):
         assert chosen(full.card, backend, None, "float32") == backend
 
@@ -186,7 +221,7 @@ def test_backends_do_not_share_an_engine(full):
 # fresh processes
 
 
-HEAVY = "'tensorflow', 'keras', 'jax', 'torch', 'tf2onnx', 'onnx', 'matplotlib'"
+HEAVY = "'tensorflow', 'keras', 'jax', 'torch', 'onnx', 'matplotlib'"
 """What an evaluation by ONNX Runtime has no use for."""
 
 

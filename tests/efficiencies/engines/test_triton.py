@@ -12,6 +12,7 @@ import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import ModuleType, SimpleNamespace
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -39,16 +40,19 @@ def expected(outputs):
     return np.concatenate([of_event(x, outputs) for x in events])
 
 
-def network(x, senders, outputs):
+def network(x, outputs, senders=None, partners=None):
+    if senders is None:
+        senders = np.zeros((len(x), 0), int) if partners is None else partners
+        senders = senders + np.arange(len(x))[:, None]
     real = senders != np.arange(len(x))[:, None]
     partners = (x[:, 1][senders] * real).sum(axis=1)
     return np.stack([x[:, 0] + k * partners for k in range(1, outputs + 1)], axis=1)
 
 
-def metadata(outputs=1, has_edges=True, shape=(-1, 4)):
+def metadata(outputs=1, has_edges=True, shape=(-1, 4), pairs="senders"):
     inputs = [{"name": "x", "datatype": "FP32", "shape": list(shape)}]
     if has_edges:
-        inputs.append({"name": "senders", "datatype": "INT32", "shape": ["-1", "-1"]})
+        inputs.append({"name": pairs, "datatype": "INT32", "shape": ["-1", "-1"]})
     return {
         "name": "jets",
         "inputs": inputs,
@@ -81,7 +85,7 @@ class Server:
     def __init__(self, outputs=1, has_edges=True, config=None):
         self.outputs, self.config = outputs, config or {}
         self.metadata = metadata(outputs, has_edges)
-        self.failures, self.requests, self.slept = [], [], []
+        self.failures, self.requests, self.slept, self.headers = [], [], [], []
         self.running = self.most_running = 0
         self.answer = lambda logits: logits
 
@@ -103,16 +107,15 @@ class Server:
                 await asyncio.sleep(60)
             raise failure
         self.requests.append({name: array.shape for name, array in arrays.items()})
-        senders = arrays.get("senders", np.zeros((len(arrays["x"]), 0), int))
-        return self.answer(network(arrays["x"], senders, self.outputs))
+        return self.answer(network(**arrays, outputs=self.outputs))
 
     def client(self, protocol):
         server = self
 
         class Client:
-            def __init__(self, url, ssl=False, **limits):
-                assert set(limits) == ({"conn_timeout"} if protocol == "http" else set())
-                server.address = url, ssl
+            def __init__(self, url, ssl=False, conn_timeout=None, **certificates):
+                assert (conn_timeout is None) == (protocol == "grpc")
+                server.address, server.certificates = (url, ssl), certificates
 
             async def __aenter__(self):
                 return self
@@ -120,17 +123,20 @@ class Server:
             async def __aexit__(self, *error):
                 pass
 
-            async def get_model_metadata(self, model_name, model_version, **as_json):
+            async def get_model_metadata(self, model_name, model_version, headers=None, **as_json):
+                server.headers.append(headers)
                 assert as_json == ({"as_json": True} if protocol == "grpc" else {})
                 server.name = model_name, model_version
                 if isinstance(server.metadata, Exception):
                     raise server.metadata
                 return server.metadata
 
-            async def get_model_config(self, model_name, model_version, **as_json):
+            async def get_model_config(self, model_name, model_version, headers=None, **as_json):
+                server.headers.append(headers)
                 return {"config": server.config} if protocol == "grpc" else server.config
 
-            async def infer(self, model_name, model_version, inputs, outputs):
+            async def infer(self, model_name, model_version, inputs, outputs, headers=None):
+                server.headers.append(headers)
                 assert outputs in (["logits"], ["logits", "features"])
                 arrays = {i.name: i.array for i in inputs}
                 found = {"logits": await server.infer(arrays), "features": arrays["x"][:, :3]}
@@ -149,7 +155,8 @@ def serve(monkeypatch):
         for protocol in ("http", "grpc"):
             api = ModuleType(f"tritonclient.{protocol}.aio")
             api.InferenceServerClient = server.client(protocol)
-            api.InferInput, api.InferRequestedOutput = Input, str
+            api.InferInput, api.InferRequestedOutput, api.quote = Input, str, quote
+            server.apis = {**getattr(server, "apis", {}), protocol: api}
             package = ModuleType(f"tritonclient.{protocol}")
             package.aio = api
             for name, module in {
@@ -229,15 +236,100 @@ def test_nan_is_left_to_the_caller(serve):
 @pytest.mark.parametrize(
     ("url", "address", "name"),
     [
+        ("triton+http://farm/jets", ("farm", False), ("jets", "")),
         ("triton+https://farm/jets", ("farm", True), ("jets", "")),
         ("triton+grpcs://farm:443/jets/2/", ("farm:443", True), ("jets", "2")),
-        ("triton+grpc://[::1]:8001/a-b/", ("[::1]:8001", False), ("a-b", "")),
+        ("triton+grpc://[::1]:8001/a-b/", ("[::1]:8001", True), ("a-b", "")),
+        ("triton+grpc://farm:8001/jets/2?tls=0", ("farm:8001", False), ("jets", "2")),
+        ("triton+http://farm/jets?tls=1", ("farm", True), ("jets", "")),
+        ("triton+grpc://farm/btag/2018/gnn", ("farm", True), ("btag/2018/gnn", "")),
+        ("triton+grpc://farm/btag/gnn/3", ("farm", True), ("btag/gnn", "3")),
+        ("triton+http://farm/btag%2F2018/3", ("farm", False), ("btag/2018", "3")),
     ],
 )
 def test_urls(serve, url, address, name):
     server = serve()
     server.engine(url).logits(OFFSETS, NODES)
     assert (server.address, server.name) == (address, name)
+
+
+def test_urls_mean_what_they_mean_to_coffea(serve):
+    """Place, model, version and encryption, as coffea's wrapper reads them."""
+    pytest.importorskip("tritonclient.grpc")
+    wrapper = pytest.importorskip("coffea.ml_tools.triton_wrapper").triton_wrapper
+    concrete = type("Wrapper", (wrapper,), {"prepare_awkward": None})
+    server = serve()
+    for url in ("triton+grpc://farm:8001/jets/1", "triton+http://farm:8000/jets/2"):
+        theirs = concrete(url)
+        server.engine(url).logits(OFFSETS, NODES)
+        assert server.address == (theirs.address, theirs.client_args.get("ssl", False))
+        assert server.name == (theirs.model, theirs.version)
+
+
+def test_a_name_with_a_slash_is_one_part_of_the_path_of_http(serve):
+    server = serve()
+    server.engine("triton+http://farm/btag/gnn").logits(OFFSETS, NODES)
+    assert server.apis["http"].quote("btag/gnn") == "btag%2Fgnn"
+
+
+def test_requests_may_be_joined_where_partners_are_relative(serve):
+    server = serve(config={"max_batch_size": 8})
+    server.metadata = metadata(pairs="partners")
+    logits = server.engine().logits(OFFSETS, NODES)
+    np.testing.assert_allclose(logits, expected(1), atol=1e-6)
+    assert all(set(request) == {"x", "partners"} for request in server.requests)
+
+
+# being let in
+
+
+def test_tokens_and_headers_go_with_every_request(serve, tmp_path):
+    token, headers = tmp_path / "token", tmp_path / "headers.json"
+    token.write_text("abc\n")
+    headers.write_text('{"x-group": "btag"}')
+    server = serve()
+    url = f"triton+grpc://farm:8001/jets?token={token}&headers={headers}"
+    engine = server.engine(url)
+    engine.logits(OFFSETS, NODES)
+    wanted = {"x-group": "btag", "authorization": "Bearer abc"}
+    assert len(server.headers) > 3
+    assert all(found == wanted for found in server.headers)
+    token.write_text("def")  # tokens are renewed
+    engine.logits(OFFSETS, NODES)
+    assert server.headers[-1]["authorization"] == "Bearer def"
+    assert "abc" not in repr(engine.__dict__)
+
+
+def test_secrets_are_not_sent_in_the_clear(tmp_path):
+    for url in ("triton+http://farm/jets?token=t", "triton+grpc://farm/jets?tls=0&headers=h"):
+        with pytest.raises(ConfigError, match="not sent without encryption; use https or grpc"):
+            TritonEngine(url, outputs=1, has_edges=True)
+    TritonEngine("triton+http://127.0.0.1:8000/jets?token=t", outputs=1, has_edges=True)
+
+
+@pytest.mark.parametrize("content", [None, "[1]", "{", '{"a": 1}'])
+def test_headers_that_are_none_are_refused(serve, tmp_path, content):
+    file = tmp_path / "headers.json"
+    if content is not None:
+        file.write_text(content)
+    engine = serve().engine(f"triton+grpc://farm/jets?headers={file}")
+    with pytest.raises(ConfigError, match=r"cannot be read|expected a JSON object of texts"):
+        engine.logits(OFFSETS, NODES)
+
+
+def test_root_certificates_reach_the_client(serve, tmp_path):
+    file = tmp_path / "ca.pem"
+    file.write_text("-----BEGIN CERTIFICATE-----")
+    server = serve()
+    server.engine(f"triton+grpc://farm/jets?ca={file}&cert={file}&key={file}").logits(
+        OFFSETS, NODES
+    )
+    names = ("root_certificates", "certificate_chain", "private_key")
+    assert server.certificates == dict.fromkeys(names, str(file))
+    with pytest.raises(ConfigError, match="no certificates in PEM"):
+        server.engine(f"triton+https://farm/jets?ca={file}").logits(OFFSETS, NODES)
+    with pytest.raises(ConfigError, match="cannot be read"):
+        server.engine("triton+grpc://farm/jets?ca=/nowhere").logits(OFFSETS, NODES)
 
 
 @pytest.mark.parametrize(
@@ -260,11 +352,12 @@ def test_other_urls_are_refused(url):
 def test_timeout_and_retries_may_be_in_the_url(url, timeout, retries):
     engine = TritonEngine(url, outputs=1, has_edges=True)
     assert (engine.timeout, engine.retries) == (timeout, retries)
-    assert (engine._address.split(":")[0], engine._model) == ("farm", "jets")
+    assert (engine.place.address.split(":")[0], engine.place.model) == ("farm", "jets")
 
 
 @pytest.mark.parametrize(
-    "query", ["timeout=0", "timeout=nan", "timeout=a", "retries=-1", "retries=1.5", "wait=3", "x"]
+    "query",
+    ["timeout=0", "timeout=nan", "timeout=a", "retries=-1", "retries=1.5", "wait=3", "x", "tls=2"],
 )
 def test_other_queries_are_refused(query):
     with pytest.raises(ConfigError, match=r"expected at most a positive timeout.*received \?"):
@@ -281,8 +374,9 @@ def lost(number):
         lost(3),
         [Refused("StatusCode.UNAVAILABLE"), Refused("429"), Refused("504")],
         [Refused("503"), Refused("StatusCode.DEADLINE_EXCEEDED"), "silent"],
+        [Refused("StatusCode.RESOURCE_EXHAUSTED")] * 3,
     ],
-    ids=["lost", "busy", "slow"],
+    ids=["lost", "busy", "slow", "exhausted"],
 )
 def test_what_may_pass_is_repeated(serve, monkeypatch, failures):
     monkeypatch.setattr(remote, "IN_FLIGHT", 1)
@@ -371,15 +465,15 @@ def test_what_is_no_triton_server(serve):
 def test_another_model_is_refused(serve, found):
     server = serve()
     server.metadata = found
-    wanted = r"Expected inputs x FP32 \[-1, 4\], senders INT32 \[-1, -1\] and one output \[-1, 1\]"
-    with pytest.raises(RemoteError, match=rf"another one\. {wanted}; found inputs x FP32"):
+    wanted = r"Expected inputs x FP32 \[-1, 4\], (senders|partners) INT32 \[-1, -1\] and one output"
+    with pytest.raises(RemoteError, match=rf"another one\. {wanted} .*; found inputs x FP32"):
         server.engine().logits(OFFSETS, NODES)
     assert not server.requests
 
 
 def test_requests_that_the_server_may_join_are_refused(serve):
     server = serve(config={"max_batch_size": 8})
-    with pytest.raises(RemoteError, match=r"max_batch_size is 8.*Set max_batch_size: 0"):
+    with pytest.raises(RemoteError, match=r"max_batch_size is 8.*Export the model again"):
         server.engine().logits(OFFSETS, NODES)
 
 

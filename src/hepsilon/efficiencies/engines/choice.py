@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import sys
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from hepsilon._system.extras import how_to_install, is_installed
+from hepsilon._system.resources import has_nvidia_gpu
 from hepsilon.arrays.types import Array, Nodes, Offsets
 from hepsilon.efficiencies.artifact import read_arrays, read_blob
 from hepsilon.efficiencies.cards import NetworkCard
+from hepsilon.efficiencies.engines.devices import gpu_number, gpus, on_gpu, tell_no_gpu
 from hepsilon.efficiencies.engines.graph_check import checked_graph
-from hepsilon.efficiencies.engines.keras import Engine, on_gpu, start_backend
+from hepsilon.efficiencies.engines.keras import KERAS, Engine, keras_backend, start_backend
 from hepsilon.efficiencies.engines.onnx import (
     OnnxEngine,
+    Session,
     bfloat16_in_hardware,
     onnxruntime,
     openvino,
@@ -39,9 +40,8 @@ __all__ = [
     "read_weights",
 ]
 
-KERAS = ("tensorflow", "jax", "torch")
 BACKENDS = ("auto", "onnxruntime", "openvino", *KERAS)
-PRECISIONS = ("float32", "bfloat16")
+PRECISIONS = ("float32", "tf32", "bfloat16")
 ONNX = "model.onnx"
 
 
@@ -113,31 +113,26 @@ def check(backend: str, precision: str) -> None:
         )
     if precision not in PRECISIONS:
         raise ConfigError(f"expected a precision of {PRECISIONS}, received {precision!r}")
-    if precision != "float32" and (backend == "onnxruntime" or backend.startswith("triton+")):
-        raise ConfigError(f"the backend {backend!r} computes in float32 only, not in {precision}")
+    missing = [name for name in _WITHOUT.get(precision, ()) if backend.startswith(name)]
+    if missing:
+        only = " only" * (precision == "bfloat16")
+        raise ConfigError(f"the backend {backend!r} computes in float32{only}, not in {precision}")
 
 
-def keras_backend() -> str:
-    """The backend that Keras has, or will have when it is imported."""
-    if "keras" in sys.modules:
-        import keras
-
-        return str(keras.backend.backend())
-    if asked := os.environ.get("KERAS_BACKEND"):
-        return asked
-    folder = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
-    try:
-        return str(json.loads((folder / "keras.json").read_text())["backend"])
-    except (OSError, ValueError, TypeError, KeyError):
-        return "tensorflow"
+_WITHOUT = {
+    "bfloat16": ("onnxruntime", "triton+"),
+    "tf32": ("openvino", "tensorflow", "torch", "triton+"),  # or set it for the whole process
+}
+"""Beginnings of the names of backends that do not have a precision."""
 
 
 def chosen(card: NetworkCard, backend: str, device: str | None, precision: str) -> str:
     """The backend that ``"auto"`` stands for.
 
-    On a GPU Keras; for bfloat16 OpenVINO where the CPU multiplies in it, else Keras; for float32
-    ONNX Runtime where it is installed and the artifact has a graph for it: it starts fastest and
-    was as fast as any in every measurement (see docs/measurements.md).
+    On a GPU ONNX Runtime where its package knows GPUs, else Keras; for bfloat16 OpenVINO where the
+    CPU multiplies in it, else Keras; for float32 ONNX Runtime where it is installed and the
+    artifact has a graph for it: it starts fastest and was as fast as any in every measurement (see
+    docs/measurements.md). Where no runtime can use a GPU, the CPU computes.
 
     Parameters
     ----------
@@ -154,15 +149,42 @@ def chosen(card: NetworkCard, backend: str, device: str | None, precision: str) 
     -------
     str
         Name of a backend other than ``"auto"``.
+
+    Raises
+    ------
+    ConfigError
+        If a GPU is named that no runtime can use.
     """
     if backend != "auto":
         return backend
     has_graph = ONNX in card.blobs
-    if on_gpu(device):
-        return keras_backend()
+    if gpu_number(device) is not None or (device is None and has_nvidia_gpu()):
+        runtime = _on_gpu(has_graph, device, precision)
+        if runtime is not None:
+            return runtime
     if precision == "bfloat16":
         return "openvino" if has_graph and bfloat16_in_hardware() else keras_backend()
     return "onnxruntime" if has_graph and is_installed("onnxruntime") else keras_backend()
+
+
+def _on_gpu(has_graph: bool, device: str | None, precision: str) -> str | None:
+    """First runtime that can use a GPU; None, and one warning, where none was named and none can.
+
+    TensorFlow has TF32 for the whole process only, and ONNX Runtime no bfloat16.
+    """
+    runtimes = ["onnxruntime"] * (has_graph and precision != "bfloat16")
+    if precision != "tf32" or keras_backend() == "jax":
+        runtimes.append(keras_backend())
+    for runtime in runtimes:
+        if is_installed(runtime) and gpus(runtime):
+            return runtime
+    if device is None:
+        tell_no_gpu(runtimes)
+        return None
+    raise ConfigError(
+        f"device={device!r}: neither {' nor '.join(runtimes)} can use a GPU in this process; "
+        "pip install onnxruntime-gpu, or Keras' backend with CUDA, and check CUDA_VISIBLE_DEVICES"
+    )
 
 
 def make_engine(
@@ -216,19 +238,35 @@ def make_engine(
     if ONNX not in card.blobs:
         quoted = shlex.quote(path)
         raise ArtifactError(
-            f"{path} has no {ONNX} for the backend {backend!r}; add it where TensorFlow and "
-            f"tf2onnx are installed: hepsilon export {quoted} --format hepsilon --out {quoted}"
+            f"{path} has no {ONNX} for the backend {backend!r}; add it where the extra 'train' is "
+            f"installed: hepsilon export {quoted} --format hepsilon --out {quoted}"
         )
     read_arrays(path, card, expected_hash)  # refuses a file with content that nobody knows
     graph = checked_graph(read_blob(path, card, ONNX, expected_hash), path)
     if backend == "openvino":
         return OnnxEngine(openvino(graph, precision), outputs, has_edges, card.hidden)
-    return OnnxEngine(onnxruntime(graph, _gpu_number(device)), outputs, has_edges, card.hidden)
+    session, gpu = _onnxruntime(graph, device, precision)
+    return OnnxEngine(session, outputs, has_edges, card.hidden, gpu=gpu)
 
 
-def _gpu_number(device: str | None) -> int | None:
-    """Number of the GPU of a device such as ``"gpu:1"``; None for the CPU."""
-    return int((device or "").partition(":")[2] or 0) if on_gpu(device) else None
+def _onnxruntime(graph: bytes, device: str | None, precision: str) -> tuple[Session, bool]:
+    """Session of ONNX Runtime, and whether it computes on a GPU."""
+    if on_gpu(device, "onnxruntime"):
+        try:
+            return onnxruntime(graph, gpu_number(device) or 0, tf32=precision == "tf32"), True
+        except ConfigError as error:
+            if device is not None:
+                raise
+            tell_no_gpu(["onnxruntime"], str(error))
+    _check_tf32(precision, False)
+    return onnxruntime(graph), False
+
+
+def _check_tf32(precision: str, gpu: bool) -> None:
+    if precision == "tf32" and not gpu:
+        raise ConfigError(
+            'precision="tf32" is one of NVIDIA GPUs, and this computes on the CPU; use float32'
+        )
 
 
 def _keras_engine(
@@ -252,9 +290,11 @@ def _keras_engine(
         )
     start_backend()
     check_stored(path, card, expected_hash)
+    _check_tf32(precision, on_gpu(device, backend))
     architecture = card.architecture
+    of_model = "float32" if precision == "tf32" else precision
     try:
-        model = build_model(architecture, card.features, seed=None, precision=precision)
+        model = build_model(architecture, card.features, seed=None, precision=of_model)
     except ConfigError as error:  # of an architecture that this process does not know
         raise ArtifactError(f"{path}: {error}") from None
     members = read_weights(path, card, expected_hash, model)

@@ -17,7 +17,8 @@ _NAMES = """
 Abs Add And Asinh Atan Cast Concat ConstantOfShape Cos Div Equal Exp Gather Greater Less Log MatMul
 Max Min Mul Neg Not Or Pow Range Reciprocal ReduceMax ReduceMin ReduceSum Relu Reshape Round Shape
 Sigmoid Sign Sin Sinh Slice Softplus Sqrt Squeeze Sub Tanh Unsqueeze
-Ceil Clip Cosh Elu Erf Expand Flatten Floor Gelu Gemm GreaterOrEqual HardSigmoid HardSwish
+Acos Acosh Asin Atanh Ceil Clip Cosh Einsum Elu Erf Expand Flatten Floor Gelu Gemm
+GreaterOrEqual HardSigmoid HardSwish
 GatherElements Identity LayerNormalization LeakyRelu LessOrEqual LogSoftmax Mean Mish PRelu ReduceL2
 ReduceLogSumExp ReduceMean ReduceProd ReduceSumSquare Selu Softmax Softsign Split Sum Tan Tile TopK
 Transpose Where

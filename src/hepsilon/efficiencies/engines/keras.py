@@ -3,56 +3,101 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hepsilon._system.extras import is_installed
 from hepsilon._system.quiet import quiet_start
 from hepsilon._system.resources import has_nvidia_gpu, threaded, usable_cpus
 from hepsilon.arrays.types import Array, Nodes, Offsets
+from hepsilon.efficiencies.engines.devices import on_gpu
 from hepsilon.networks.graphs import MAX_NODES, MAX_ROWS, Graph, packed_graphs, packed_rows
 
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["Engine", "on_gpu", "start_backend"]
+__all__ = ["GPU_NODES", "KERAS", "Engine", "keras_backend", "start_backend"]
 
+KERAS = ("tensorflow", "jax", "torch")
+"""Backends of Keras, in the order in which one is taken that nobody has chosen."""
 Weights = Sequence[Any]
 Call = Callable[[Weights, dict[str, Array]], list[Any]]
 GPU_NODES = 1 << 16
 """Nodes of a batch on a GPU, which small batches leave idle."""
 
 
+def keras_backend() -> str:
+    """The backend that Keras has, or will have when it is imported: one that is installed."""
+    if "keras" in sys.modules:
+        import keras
+
+        return str(keras.backend.backend())
+    if asked := os.environ.get("KERAS_BACKEND"):
+        return asked
+    folder = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
+    try:
+        wanted = str(json.loads((folder / "keras.json").read_text())["backend"])
+    except (OSError, ValueError, TypeError, KeyError):
+        wanted = KERAS[0]
+    if is_installed(wanted):
+        return wanted
+    return next((name for name in KERAS if is_installed(name)), wanted)
+
+
 def start_backend() -> None:
-    """Import Keras with its backend, within the CPUs and GPU memory that this process may use."""
+    """Import Keras with its backend, within the CPUs and GPU memory that this process may use.
+
+    Products of float32 are computed in float32 on GPUs, too, and not in TF32.
+    """
     # without an NVIDIA driver TensorFlow reports its absence as errors: not worth alarming anybody
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if has_nvidia_gpu() else "3")
+    # several processes share a GPU: JAX would take three quarters of its memory at once
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    if not os.environ.get("KERAS_BACKEND"):
+        os.environ["KERAS_BACKEND"] = keras_backend()
     with quiet_start():
         import keras
 
-        if keras.backend.backend() == "tensorflow":
-            import tensorflow as tf
-    if keras.backend.backend() == "tensorflow":
-        try:
-            tf.config.threading.set_intra_op_parallelism_threads(usable_cpus())
-            for gpu in tf.config.list_physical_devices("GPU"):
-                tf.config.experimental.set_memory_growth(gpu, True)
-        except RuntimeError:  # the user's own code has started TensorFlow, with its settings
-            pass
+        _SETTINGS.get(keras.backend.backend(), lambda: None)()
 
 
-def on_gpu(device: str | None) -> bool:
-    """Whether networks run on a GPU: one that was asked for, or any that there is.
+def _set_tensorflow() -> None:
+    import tensorflow as tf
 
-    Parameters
-    ----------
-    device : str or None
-        Device such as ``"cpu"`` or ``"gpu:0"``; None for a GPU where there is one.
-    """
-    return has_nvidia_gpu() if device is None else device.startswith(("gpu", "cuda"))
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(usable_cpus())
+        for gpu in tf.config.list_physical_devices("GPU"):
+            tf.config.experimental.set_memory_growth(gpu, True)
+    except RuntimeError:  # the user's own code has started TensorFlow, with its settings
+        pass
+
+
+def _set_jax() -> None:
+    import jax
+
+    config: Any = jax.config
+    if config.jax_default_matmul_precision is None:
+        config.update("jax_default_matmul_precision", "highest")
+
+
+_SETTINGS: dict[str, Callable[[], None]] = {"tensorflow": _set_tensorflow, "jax": _set_jax}
+
+
+def _products(precision: str) -> Any:
+    """Context in which the products of a call are computed in this precision, on a GPU."""
+    if precision != "tf32":
+        return contextlib.nullcontext()
+    import jax
+
+    return jax.default_matmul_precision("tensorfloat32")
 
 
 def _forward(model: keras.Model, weights: Weights, inputs: dict[str, Any]) -> list[Any]:
@@ -117,8 +162,9 @@ class Engine:
         for the weights that the model has at each call.
     device : str, optional
         Keras device such as ``"cpu"`` or ``"gpu:0"``; None for the backend's choice.
-    precision : {"float32", "bfloat16"}, default "float32"
-        Precision that the model was built with.
+    precision : {"float32", "tf32", "bfloat16"}, default "float32"
+        Precision of the matrix products: for bfloat16 the one that the model was built with, TF32
+        is for JAX on a GPU.
     has_edges : bool, optional
         Whether the network looks at partners; by default whether it has a GN block.
     """
@@ -135,9 +181,10 @@ class Engine:
 
         from hepsilon.networks.layers import GNBlock
 
-        self._model, self._device, self._gpu = model, device, on_gpu(device)
+        self._model, self._device, self._precision = model, device, precision
+        self._gpu = on_gpu(device, keras.backend.backend())
         # on a CPU, products in bfloat16 reach the units for them outside of XLA only
-        self._jit = self._gpu or precision == "float32"
+        self._jit = self._gpu or precision != "bfloat16"
         self._call = _COMPILERS[keras.backend.backend()](model, self._jit)
         self._members: list[Weights] | None = None
         self._both: tuple[Call, int] | None = None
@@ -262,6 +309,6 @@ class Engine:
         """Outputs of each member."""
         import keras
 
-        with self._placed():
+        with self._placed(), _products(self._precision):
             outputs = [call(weights, graph.inputs) for weights in members]
         return [[keras.ops.convert_to_numpy(x) for x in each] for each in outputs]

@@ -18,15 +18,23 @@ from hepsilon._system.extras import is_installed
 from hepsilon._system.resources import threaded, usable_cpus
 from hepsilon.arrays.types import Array, Nodes, Offsets
 from hepsilon.errors import ArtifactError, ConfigError
-from hepsilon.networks.graphs import Neighbours, neighbour_batches, row_batches
+from hepsilon.networks.graphs import (
+    MAX_PAIRS,
+    MAX_ROWS,
+    Neighbours,
+    neighbour_batches,
+    row_batches,
+)
 
-__all__ = ["OnnxEngine", "bfloat16_in_hardware", "onnxruntime", "openvino"]
+__all__ = ["OnnxEngine", "Session", "bfloat16_in_hardware", "onnxruntime", "openvino"]
 
 Session = Callable[[dict[str, Array], int], list[Array]]
 """Function of the inputs by name and the number of outputs that are wanted: the first ones."""
 EXTRAS = {"onnxruntime": "onnx", "openvino": "openvino"}
 """Extra of hepsilon that installs a package, by the package."""
 _FIRST_TENSOR = Lock()
+GPU_ROWS, GPU_PAIRS = 1 << 16, 1 << 18
+"""Rows and pairs of a batch on a GPU."""
 
 
 def _require(package: str) -> None:
@@ -49,14 +57,26 @@ class OnnxEngine:
         Whether the networks look at pairs, and take ``senders`` besides ``x``.
     features : int, default 0
         Number of columns of the second result, what the last layers see; 0 for a graph without.
+    gpu : bool, default False
+        Whether the session computes on a GPU, which small batches leave idle.
     """
 
-    def __init__(self, session: Session, outputs: int, has_edges: bool, features: int = 0) -> None:
+    def __init__(
+        self,
+        session: Session,
+        outputs: int,
+        has_edges: bool,
+        features: int = 0,
+        *,
+        gpu: bool = False,
+    ) -> None:
         self._session, self._outputs, self._has_edges = session, outputs, has_edges
-        self._features = features
+        self._features, self._gpu = features, gpu
 
     def _batches(self, offsets: Offsets, nodes: Nodes) -> Iterator[Neighbours]:
-        return neighbour_batches(offsets, nodes) if self._has_edges else row_batches(nodes)
+        if self._has_edges:
+            return neighbour_batches(offsets, nodes, GPU_PAIRS if self._gpu else MAX_PAIRS)
+        return row_batches(nodes, GPU_ROWS if self._gpu else MAX_ROWS)
 
     def logits(self, offsets: Offsets, nodes: Nodes) -> Array:
         """Logits of every object.
@@ -122,11 +142,13 @@ class OnnxEngine:
                     )
                 array[batch.index] = found
 
-        for _ in threaded(run, self._batches(offsets, nodes), usable_cpus()):
+        # on a GPU the second thread prepares and copies a batch while the first one's runs
+        workers = 2 if self._gpu else usable_cpus()
+        for _ in threaded(run, self._batches(offsets, nodes), workers):
             pass
 
 
-def onnxruntime(graph: bytes, gpu: int | None = None) -> Session:
+def onnxruntime(graph: bytes, gpu: int | None = None, *, tf32: bool = False) -> Session:
     """Start ONNX Runtime with a graph.
 
     Parameters
@@ -135,6 +157,8 @@ def onnxruntime(graph: bytes, gpu: int | None = None) -> Session:
         Graph in ONNX's format.
     gpu : int, optional
         Number of a GPU, for the CUDA provider; None for the CPU.
+    tf32 : bool, default False
+        Whether a GPU may compute products of float32 in TF32.
 
     Returns
     -------
@@ -144,7 +168,7 @@ def onnxruntime(graph: bytes, gpu: int | None = None) -> Session:
     Raises
     ------
     ConfigError
-        If ONNX Runtime is not installed, or has no provider for the GPU.
+        If ONNX Runtime is not installed, or does not compute on the GPU.
     """
     _require("onnxruntime")
     import onnxruntime as ort
@@ -157,8 +181,13 @@ def onnxruntime(graph: bytes, gpu: int | None = None) -> Session:
         )
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1  # the engine's threads evaluate a batch each
-    settings = {} if gpu is None else {"device_id": gpu}
+    settings = {} if gpu is None else {"device_id": gpu, "use_tf32": int(tf32)}
     session = ort.InferenceSession(graph, options, providers=[(provider, settings)])
+    if provider not in session.get_providers():  # it falls back to the CPU without an error
+        raise ConfigError(
+            f"ONNX Runtime could not start its {provider} on GPU {gpu}, and computes with "
+            f"{session.get_providers()}; check that CUDA and cuDNN are those of onnxruntime-gpu"
+        )
 
     names = [output.name for output in session.get_outputs()]
 

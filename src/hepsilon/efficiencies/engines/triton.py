@@ -1,17 +1,24 @@
-"""Networks behind a Triton inference server, for farms that serve models centrally."""
+"""Networks behind a Triton inference server, for farms that serve models centrally.
+
+The URL of a model is ``triton+<http|grpc>://<address>/<model>/<version>`` and means what it means
+to coffea's wrapper: gRPC is encrypted, HTTP is not. More is said in a query
+(:mod:`hepsilon.efficiencies.engines.triton_url`).
+"""
 
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import quote
 
 import numpy as np
 
 from hepsilon.arrays.types import Array, Nodes, Offsets
+from hepsilon.efficiencies.engines.triton_url import TritonUrl
 from hepsilon.errors import ConfigError, RemoteError
 from hepsilon.networks.graphs import MAX_ROWS, Neighbours, neighbour_batches, row_batches
 
@@ -20,12 +27,14 @@ __all__ = ["TritonEngine"]
 MAX_PAIRS = 16384
 """Pairs of a request: a round trip costs more than what a small batch gains in a cache."""
 IN_FLIGHT = 4
+PAIRS = "partners", "senders"
+"""Names of the input with the partners: relative to the own row, or rows of the request."""
 FEATURES = "features"
 """Name of the output with what the last layers see."""
 FIRST_DELAY, LONGEST_DELAY = 1.0, 16.0
 REMEDY = "Serve the model that was exported from this efficiency"
-_URL = re.compile(r"triton\+(http|grpc)(s?)://([^/?]+)/([^/?]+)(?:/([^/?]*))?/?(?:\?(.*))?")
-_UNAVAILABLE = {"429", "502", "503", "504", "UNAVAILABLE", "DEADLINE_EXCEEDED"}
+_UNAVAILABLE = {"429", "502", "503", "504"}
+_UNAVAILABLE |= {"UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED"}
 _UNKNOWN = {"404", "NOT_FOUND"}
 
 
@@ -37,15 +46,15 @@ class TritonEngine:
     made in each call, so an engine may be pickled, forked and shared between threads.
 
     The model takes ``x``, float32 (nodes, features), and, of networks that look at partners,
-    ``senders``, int32 (nodes, partners). Its outputs are the logits (nodes, outputs) and, for
-    replicas, ``features`` (nodes, n).
+    ``partners``, int32 (nodes, partners): rows of the partners relative to the node's own row, so
+    that the server may join requests; or ``senders``, the rows themselves. Its outputs are the
+    logits (nodes, outputs) and, for replicas, ``features`` (nodes, n).
 
     Parameters
     ----------
     url : str
-        ``triton+<http|grpc>://<address>/<model>/<version>`` as in coffea; ``https`` and ``grpcs``
-        encrypt. Without a version the server's choice, which may change during a run. A query such
-        as ``?timeout=60&retries=8`` goes before the parameters.
+        ``triton+<http|grpc>://<address>/<model>/<version>``, see
+        :class:`hepsilon.efficiencies.engines.triton_url.TritonUrl`.
     outputs : int
         Number of logits of every object.
     has_edges : bool
@@ -77,17 +86,11 @@ class TritonEngine:
         retries: int = 5,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        match = _URL.fullmatch(url)
-        if match is None:
-            expected = "triton+<http|grpc>://<address>/<model>/<version>"
-            raise ConfigError(f"{url!r} is not the URL of a model: expected {expected}")
+        self.place = TritonUrl.of(url, timeout, retries)
         self.url, self.outputs, self.has_edges, self._sleep = url, outputs, has_edges, sleep
-        self._protocol, self._secure, self._address, self._model, version, query = match.groups()
         self.features = features
-        self.timeout, self.retries = _limits(url, query, timeout, retries)
-        self._version = version or ""
-        # name of the logits, rows of a request, and whether the model gives features
-        self._served: tuple[str, int, bool] | None = None
+        self.timeout, self.retries = self.place.timeout, self.place.retries
+        self._served: _Served | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_served": None}  # each process looks for itself
@@ -159,16 +162,16 @@ class TritonEngine:
         async with session.client:
             if self._served is None:
                 self._served = await session.check(nodes.shape[1])
-            output, rows, knows_features = self._served
-            names = [output, FEATURES][: len(arrays)]
-            if len(arrays) > 1 and not knows_features:
+            served = self._served
+            names = [served.output, FEATURES][: len(arrays)]
+            if len(arrays) > 1 and not served.features:
                 raise RemoteError(
                     f"{self.url}: the model on the server has no output {FEATURES!r} for replicas; "
                     "export it again, or ask for none (replicas=False)"
                 )
-            batches = row_batches(nodes, rows)
+            batches = row_batches(nodes, served.rows)
             if self.has_edges:
-                batches = neighbour_batches(offsets, nodes, MAX_PAIRS)
+                batches = neighbour_batches(offsets, nodes, min(MAX_PAIRS, served.rows))
 
             async def work() -> None:
                 for batch in batches:  # shared: whoever is free takes the next
@@ -179,20 +182,14 @@ class TritonEngine:
             await asyncio.gather(*(work() for _ in range(IN_FLIGHT)))
 
 
-def _limits(url: str, query: str | None, timeout: float, retries: int) -> tuple[float, int]:
-    """Timeout and retries from the query of a URL, or else as given."""
-    try:
-        asked = dict(parse_qsl(query or "", keep_blank_values=True, strict_parsing=bool(query)))
-        timeout = float(asked.pop("timeout", timeout))
-        retries = int(asked.pop("retries", retries))
-        if asked or not timeout > 0.0 or retries < 0:
-            raise ValueError
-    except ValueError:
-        raise ConfigError(
-            f"{url!r}: expected at most a positive timeout [s] and a number of retries, such as "
-            f"?timeout=60&retries=8, received ?{query}"
-        ) from None
-    return timeout, retries
+@dataclass(frozen=True)
+class _Served:
+    """What the model on the server takes and gives."""
+
+    output: str
+    rows: int
+    features: bool
+    pairs: str | None
 
 
 class _Session:
@@ -205,20 +202,26 @@ class _Session:
     def __init__(self, engine: TritonEngine) -> None:
         self.engine = engine
         self._rng = np.random.default_rng()  # not that of a pickle: workers must not retry in step
-        self._api, self._lost = _client_library(engine._protocol)
+        place = engine.place
+        self._api, self._lost = _client_library(place.protocol)
+        if "/" in place.model and place.protocol == "http":  # else the server takes it for a path
+            self._api.quote = partial(quote, safe="")
         # a client of HTTP has a limit of its own
-        limits = {"conn_timeout": engine.timeout} if engine._protocol == "http" else {}
+        limits = {"conn_timeout": engine.timeout} if place.protocol == "http" else {}
         self.client = self._api.InferenceServerClient(
-            engine._address, ssl=bool(engine._secure), **limits
+            place.address, ssl=place.tls, **limits, **place.certificates()
         )
+        headers = place.headers()  # tokens are renewed: they are read anew for each call
+        self._headers = {"headers": headers} if headers else {}
 
-    async def check(self, features: int) -> tuple[str, int, bool]:
+    async def check(self, features: int) -> _Served:
         """See whether the model takes and gives what it must: logits, rows at once, features."""
         engine = self.engine
-        as_json = {"as_json": True} if engine._protocol == "grpc" else {}
+        as_json = {"as_json": True} if engine.place.protocol == "grpc" else {}
         metadata = await self._ask("get_model_metadata", **as_json)
-        wanted = [("x", "FP32", features)] + [("senders", "INT32", -1)] * engine.has_edges
         inputs = {tensor["name"]: tensor for tensor in metadata.get("inputs", [])}
+        pairs = next((name for name in PAIRS if name in inputs), PAIRS[0])
+        wanted = [("x", "FP32", features)] + [(pairs, "INT32", -1)] * engine.has_edges
         everything = metadata.get("outputs", [])
         outputs = [tensor for tensor in everything if tensor["name"] != FEATURES]
         fits = set(inputs) == {name for name, *_ in wanted} and all(
@@ -233,46 +236,56 @@ class _Session:
             )
         config = await self._ask("get_model_config", **as_json)
         limit = int(config.get("config", config).get("max_batch_size", 0))
-        if engine.has_edges and limit:
+        if engine.has_edges and limit and pairs == "senders":
             raise RemoteError(
                 f"{engine.url}: the server may join requests (max_batch_size is {limit}), but "
-                "senders are rows of one request: logits would be wrong. Set max_batch_size: 0 in "
-                "the model's configuration"
+                "senders are rows of one request: logits would be wrong. Export the model again, "
+                "or set max_batch_size: 0 in its configuration"
             )
         hidden = [tensor for tensor in everything if tensor["name"] == FEATURES]
-        knows_features = bool(hidden) and _fits(hidden[0], "FP", engine.features)
-        return outputs[0]["name"], min(limit, MAX_ROWS) or MAX_ROWS, knows_features
+        return _Served(
+            output=outputs[0]["name"],
+            rows=min(limit, MAX_ROWS) or MAX_ROWS,
+            features=bool(hidden) and _fits(hidden[0], "FP", engine.features),
+            pairs=pairs if engine.has_edges else None,
+        )
 
     async def infer(self, batch: Neighbours, names: list[str]) -> list[Array]:
         """Outputs of a batch by these names, each (nodes, columns)."""
-        x = self._api.InferInput("x", list(batch.x.shape), "FP32")
-        senders = self._api.InferInput("senders", list(batch.senders.shape), "INT32")
-        x.set_data_from_numpy(batch.x)
-        senders.set_data_from_numpy(batch.senders)
+        arrays = {"x": (batch.x, "FP32")}
+        pairs = self.engine._served.pairs if self.engine._served else None
+        if pairs is not None:
+            own = np.arange(len(batch.x), dtype=np.int32)[:, None]
+            rows = batch.senders if pairs == "senders" else batch.senders - own
+            arrays[pairs] = rows, "INT32"
+        inputs = []
+        for name, (array, kind) in arrays.items():
+            inputs.append(self._api.InferInput(name, list(array.shape), kind))
+            inputs[-1].set_data_from_numpy(array)
         answer = await self._ask(
             "infer",
-            inputs=[x, senders] if self.engine.has_edges else [x],
+            inputs=inputs,
             outputs=[self._api.InferRequestedOutput(name) for name in names],
         )
         found = []
         for name, width in zip(names, (self.engine.outputs, self.engine.features), strict=False):
-            array: Array | None = answer.as_numpy(name)
-            if array is None or array.shape != (len(batch.x), width):
-                shape = None if array is None else array.shape
+            values: Array | None = answer.as_numpy(name)
+            if values is None or values.shape != (len(batch.x), width):
+                shape = None if values is None else values.shape
                 raise RemoteError(
                     f"{self.engine.url}: output {name} has the shape {shape}, expected "
                     f"{(len(batch.x), width)}. {REMEDY}"
                 )
-            found.append(array)
+            found.append(values)
         return found
 
     async def _ask(self, method: str, **arguments: Any) -> Any:
         """One request, repeated while the reason to fail may pass."""
         engine = self.engine
-        name = {"model_name": engine._model, "model_version": engine._version}
+        name = {"model_name": engine.place.model, "model_version": engine.place.version}
         for attempt in range(engine.retries + 1):
             try:
-                call = getattr(self.client, method)(**name, **arguments)
+                call = getattr(self.client, method)(**name, **self._headers, **arguments)
                 return await asyncio.wait_for(call, engine.timeout)
             except Exception as error:  # whatever a network and its libraries can do
                 if attempt == engine.retries or not self._may_pass(error):
@@ -294,6 +307,8 @@ class _Session:
         elif self._may_pass(error):
             problem = f"no answer in {attempts} attempts of at most {self.engine.timeout:g} s"
             remedy = "Check that the server runs and can be reached, or raise timeout or retries"
+            if self.engine.place.tls and self.engine.place.protocol == "grpc":
+                remedy += "; gRPC is encrypted unless the URL ends in ?tls=0"
         else:
             problem = "the server refused a request, or is not a Triton server"
             remedy = f"See its log. {REMEDY}"

@@ -1,0 +1,300 @@
+"""What a GPU gives: parity with the CPU, speed of inference and training, memory, two workers.
+
+    KERAS_BACKEND=jax python benchmarks/gpu.py --out benchmarks/results/gpu.json
+
+Needs Keras with JAX (the default here) or TensorFlow, and hepsilon on the path; ONNX Runtime and
+its package for GPUs take part where they are installed. Each part runs in a process of its own, so
+that none inherits memory, settings or compiled code of another; all end within 90 s, and a part
+that fails or takes too long is noted with what it said. Networks have random weights: neither speed
+nor rounding knows whether they were trained.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hepsilon.config import ModelConfig, Passed, Task, TrainingConfig
+from hepsilon.data.features import FeatureSpec, fit_features
+from hepsilon.data.training_columns import TrainingColumns
+
+os.environ.setdefault("KERAS_BACKEND", "jax")
+BUDGET, LONGEST = 88.0, 30.0
+"""Seconds in all, and of one round of parts."""
+TASK = Task(
+    collection="Jet",
+    features=("pt", "eta", "phi", "hadronFlavour"),
+    categorical={"hadronFlavour": (5, 4, 0)},
+    passed=Passed(field="tag", above=(0.5,)),
+)
+NETWORKS = {"mlp": ModelConfig(architecture="mlp"), "gnn": ModelConfig(architecture="gnn")}
+EVENTS = 300, 3_000, 30_000, 300_000
+PACKAGES = ("jax", "jaxlib", "keras", "numpy", "onnxruntime", "onnxruntime-gpu", "tensorflow")
+
+
+def columns(n_events: int, seed: int = 1) -> TrainingColumns:
+    """Two to six random jets in each event, tagged at random."""
+    rng = np.random.default_rng(seed)
+    offsets = np.concatenate([[0], np.cumsum(rng.integers(2, 7, n_events))])
+    n = int(offsets[-1])
+    momenta = 20.0 + rng.exponential(60.0, n), rng.uniform(-2.4, 2.4, n), rng.uniform(-3.1, 3.1, n)
+    nodes = np.stack([*momenta, rng.choice([5, 4, 0], n)], axis=1).astype(np.float32)
+    passed = (rng.uniform(size=n) < 0.3).astype(np.float32)
+    keys = rng.integers(0, 1 << 63, n_events).astype(np.uint64)
+    return TrainingColumns(offsets, nodes, passed, np.ones(n_events), keys)
+
+
+def spec() -> FeatureSpec:
+    """Features as a training sees them."""
+    sample = columns(5_000)
+    return fit_features(TASK, sample.nodes, np.ones(sample.n_events), sample.offsets)
+
+
+def engine(name: str, device: str | None, precision: str = "float32") -> Any:
+    """Engine of a network with random weights, equal in every process."""
+    from hepsilon.efficiencies.engines.keras import Engine, start_backend
+    from hepsilon.networks import build_model, resolve
+
+    start_backend()
+    architecture = resolve(NETWORKS[name], TASK)
+    model = build_model(architecture, spec(), seed=1)
+    return Engine(model, None, device, precision, has_edges=architecture.has_edges)
+
+
+def probabilities(found: Any, data: TrainingColumns) -> Any:
+    """Efficiencies of all jets."""
+    return 1.0 / (1.0 + np.exp(-found.logits(data.offsets, data.nodes)))
+
+
+def rate(call: Callable[[], Any], objects: int, seconds: float = 0.7) -> float:
+    """Objects per second, of the fastest call within some time."""
+    call()  # compiles
+    best, end = np.inf, time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        start = time.perf_counter()
+        call()
+        best = min(best, time.perf_counter() - start)
+    return objects / best
+
+
+def devices() -> dict[str, Any]:
+    """What each runtime says of GPUs."""
+    from hepsilon._system.resources import has_nvidia_gpu, usable_cpus
+    from hepsilon.efficiencies.engines.devices import gpus
+
+    runtimes = "jax", "onnxruntime", "tensorflow", "torch"
+    found = {"driver": has_nvidia_gpu(), "cpus": usable_cpus()}
+    return found | {"gpus": {runtime: gpus(runtime) for runtime in runtimes}}
+
+
+def parity(gpu: str) -> dict[str, Any]:
+    """Largest and rms difference of an efficiency, GPU against CPU."""
+    data, found = columns(20_000), {}
+    for name in NETWORKS:
+        exact = probabilities(engine(name, "cpu"), data)
+        for precision in ("float32", "tf32") if gpu != "cpu" else ("float32",):
+            change = probabilities(engine(name, gpu, precision), data) - exact
+            found[f"{name} {precision}"] = {
+                "jets": len(exact),
+                "largest": float(np.abs(change).max()),
+                "rms": float(np.sqrt(np.mean(change**2))),
+                "total": float(abs(change.sum() / exact.sum())),
+            }
+    return found
+
+
+def inference(gpu: str) -> dict[str, Any]:
+    """Jets per second by size of a call, on this device."""
+    found: dict[str, Any] = {}
+    for name in NETWORKS:
+        evaluator = engine(name, gpu)
+        for n_events in EVENTS if gpu != "cpu" else EVENTS[:-1]:
+            data = columns(n_events)
+            call = lambda e=evaluator, d=data: e.logits(d.offsets, d.nodes)  # noqa: E731
+            found[f"{name} {n_events} events"] = rate(call, len(data.nodes))
+    return found
+
+
+def onnx(gpu: str) -> dict[str, Any]:
+    """Jets per second of ONNX Runtime, and its largest difference to Keras on the CPU."""
+    from hepsilon.efficiencies.engines.onnx import OnnxEngine, onnxruntime
+    from hepsilon.export.keras_trace import Tracer
+    from hepsilon.networks import build_model, resolve
+
+    found: dict[str, Any] = {}
+    for name, config in NETWORKS.items():
+        reference = engine(name, "cpu")
+        architecture = resolve(config, TASK)
+        model, tracer = build_model(architecture, spec(), seed=1, neighbours=True), Tracer()
+        tracer.let(model.input)
+        tracer.add("Identity", tracer.name(model.output), output="logits")
+        inputs: dict[str, Any] = {"x": (np.float32, ("objects", 4))}
+        if architecture.has_edges:
+            inputs["senders"] = np.int32, ("objects", "partners")
+        graph = tracer.model(inputs, {"logits": (np.float32, ("objects", 1))})
+        number = None if gpu == "cpu" else 0
+        evaluator = OnnxEngine(
+            onnxruntime(graph, number), 1, architecture.has_edges, gpu=number is not None
+        )
+        data = columns(3_000)
+        change = probabilities(evaluator, data) - probabilities(reference, data)
+        found[f"{name} largest difference"] = float(np.abs(change).max())
+        for n_events in EVENTS[:-1]:
+            data = columns(n_events)
+            call = lambda e=evaluator, d=data: e.logits(d.offsets, d.nodes)  # noqa: E731
+            found[f"{name} {n_events} events"] = rate(call, len(data.nodes), 0.4)
+    return found
+
+
+def training(gpu: str) -> dict[str, Any]:
+    """Seconds of a step of each network, batches of 4096 events, without the first epoch."""
+    from hepsilon.efficiencies.engines.keras import start_backend
+    from hepsilon.networks import resolve
+    from hepsilon.training import recipe
+    from hepsilon.training.ensemble import fit_member
+
+    start_backend()
+    train, validation, found = columns(40_960), columns(2_000, 2), {}
+    for name, config in NETWORKS.items():
+        options = recipe(config, TrainingConfig(epochs=3, batch_events=4096), 40_960)
+        epochs: list[Any] = []
+        fit_member(
+            resolve(config, TASK), spec(), options, train, validation, on_epoch=epochs.append
+        )
+        seconds = min(epoch.seconds for epoch in epochs[1:])
+        found[name] = {"seconds per step": seconds / 10, "loss": epochs[-1].loss}
+    return found
+
+
+def memory(gpu: str) -> dict[str, Any]:
+    """Memory after 100 and after 1,000 calls of changing size, MB."""
+    evaluator, rng = engine("gnn", gpu), np.random.default_rng(5)
+    found: dict[str, Any] = {}
+    for call in range(1, 1001):
+        data = columns(int(rng.integers(1, 2_000)), seed=call)
+        evaluator.logits(data.offsets, data.nodes)
+        if call in (100, 550, 1000):
+            found[f"after {call} calls"] = {"process": _resident(), "device": _on_device()}
+    return found
+
+
+def _resident() -> float:
+    status = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in status if line.startswith("VmRSS")).split()[1]) / 1024
+
+
+def _on_device() -> float | None:
+    if os.environ["KERAS_BACKEND"] != "jax":
+        return None
+    import jax
+
+    stats = jax.devices()[0].memory_stats() or {}
+    return stats["bytes_in_use"] / 2**20 if "bytes_in_use" in stats else None
+
+
+def worker(gpu: str) -> dict[str, Any]:
+    """Rate and result of one process that may share its GPU with others."""
+    data, evaluator = columns(30_000), engine("gnn", gpu)
+    logits = evaluator.logits(data.offsets, data.nodes)
+    number = rate(lambda: evaluator.logits(data.offsets, data.nodes), len(data.nodes), 4.0)
+    return {"jets/s": number, "result": hashlib.sha256(logits.tobytes()).hexdigest()[:16]}
+
+
+PARTS = {
+    part.__name__: part for part in (devices, parity, inference, onnx, training, memory, worker)
+}
+
+
+def start(part: str, device: str) -> subprocess.Popen[str]:
+    """Begin a part in a process of its own; without a GPU in sight for the CPU."""
+    hidden = {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"} if device == "cpu" else {}
+    call = [sys.executable, __file__, "--part", part, "--device", device]
+    return subprocess.Popen(
+        call,
+        env=os.environ | hidden,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def answer(process: subprocess.Popen[str], seconds: float) -> dict[str, Any]:
+    """Result of a part, or what it said when it failed or took too long."""
+    try:
+        out, err = process.communicate(timeout=max(seconds, 1.0))
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        return {"failed": f"not finished within {seconds:.0f} s"}
+    if process.returncode:
+        return {"failed": err[-1500:]}
+    found: dict[str, Any] = json.loads(out.splitlines()[-1])
+    return found
+
+
+def versions() -> dict[str, str]:
+    """Packages that take part."""
+    found = {"python": platform.python_version(), "backend": os.environ["KERAS_BACKEND"]}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def main() -> None:
+    """Run all parts, the most important ones first."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, help="JSON file; the terminal without it")
+    parser.add_argument("--device", default="gpu:0", help="cpu to try the script (%(default)s)")
+    parser.add_argument("--part", choices=PARTS, help="run one part in this process")
+    arguments = parser.parse_args()
+    if arguments.part is not None:
+        found = PARTS[arguments.part](*([] if arguments.part == "devices" else [arguments.device]))
+        sys.stdout.write("\n" + json.dumps(found) + "\n")
+        return
+    end = time.monotonic() + BUDGET
+    gpu, result = arguments.device, {"versions": versions()}
+    rounds = [
+        [("devices", gpu)],
+        [("parity", gpu), ("training", "cpu")],  # side by side: one leaves the other's device alone
+        [("inference", gpu), ("onnx", "cpu")],
+        [("training", gpu)],
+        [("worker", gpu), ("worker", gpu)],
+        [("memory", gpu)],
+        [("inference", "cpu")],
+        [("worker", gpu)],
+    ]
+    for parts in rounds:
+        begun = time.monotonic()
+        processes = [start(*part) for part in parts]
+        found = [answer(p, min(end, begun + LONGEST) - 2.0 - time.monotonic()) for p in processes]
+        for (name, device), each in zip(parts, found, strict=True):
+            both = " (two at once)" if parts.count((name, device)) > 1 else ""
+            result.setdefault(f"{name} on {device}{both}", []).append(each)
+        result[f"seconds of {', '.join(name for name, _ in parts)}"] = time.monotonic() - begun
+        if arguments.out:
+            arguments.out.parent.mkdir(parents=True, exist_ok=True)
+            arguments.out.write_text(json.dumps(result, indent=1) + "\n")
+        if time.monotonic() > end - 4.0:
+            break
+    sys.stdout.write(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
