@@ -243,10 +243,9 @@ def _commands_of_files(parsers: Any) -> None:
     command.add_argument("path", type=Path, metavar="PATH", help="model or map")
     command.add_argument(
         "--format",
-        choices=["onnx", "hepsilon", "triton", "correctionlib"],
         required=True,
-        help="of models a graph, the model with that graph in it, or the folder of a Triton "
-        "server; of maps a file of correctionlib",
+        help="of models onnx (a graph), hepsilon (the model with that graph in it) or triton (the "
+        "folder of a server); of maps correctionlib; or what an installed package adds",
     )
     command.add_argument("--out", type=Path, required=True, help="file or folder to write")
 

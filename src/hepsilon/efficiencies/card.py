@@ -21,6 +21,7 @@ from hepsilon.data.identity import file_identity
 from hepsilon.data.sources import Files, find_sources
 from hepsilon.data.summary import SampleSummary
 from hepsilon.errors import InputError
+from hepsilon.histograms.observables import package_of_observable
 
 __all__ = [
     "FORMAT_VERSION",
@@ -28,6 +29,7 @@ __all__ = [
     "BinEdges",
     "Provenance",
     "SourceFile",
+    "noted_observables",
     "provenance",
     "versions",
 ]
@@ -156,6 +158,8 @@ class ArtifactCard(Record):
         Observables of closures, where the configuration names some.
     content : dict of str to str
         SHA-256 of everything else in the file, by its name; noted when it is written.
+    package : str
+        Package that registers the kind, where it is none of hepsilon's.
     """
 
     format: Literal["hepsilon"] = "hepsilon"
@@ -174,6 +178,7 @@ class ArtifactCard(Record):
     input: InputConfig | None = None
     observables: dict[str, ObservableConfig] = Field(default={})
     content: dict[str, str] = Field(default={})
+    package: str = ""
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
@@ -213,6 +218,26 @@ def _increasing(edges: tuple[float, ...]) -> tuple[float, ...]:
     if any(a >= b for a, b in pairwise(edges)):
         raise ValueError("expected increasing bin edges")
     return edges
+
+
+def noted_observables(asked: Mapping[str, ObservableConfig]) -> dict[str, ObservableConfig]:
+    """Note the packages of the observables that are none of hepsilon's, for an artifact.
+
+    Parameters
+    ----------
+    asked : mapping of str to ObservableConfig
+        Section ``[observables]`` of a configuration.
+
+    Returns
+    -------
+    dict of str to ObservableConfig
+        Section with the packages.
+    """
+    noted = {}
+    for name, spec in asked.items():
+        package = spec.package or package_of_observable(spec.field or name)
+        noted[name] = spec.model_copy(update={"package": package}) if package else spec
+    return noted
 
 
 BinEdges = Annotated[tuple[float, ...], Field(min_length=2), AfterValidator(_increasing)]

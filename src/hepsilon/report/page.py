@@ -17,6 +17,7 @@ from hepsilon.closure.model import Closure, InversionClosure
 from hepsilon.closure.questions import warnings_of
 from hepsilon.report.axes import axes_sections
 from hepsilon.report.content import Picture, Section, Table
+from hepsilon.report.registry import own_sections
 from hepsilon.report.tables import presentation, summary_rows
 from hepsilon.report.verdict import sample_text, thresholds_text, verdict_items
 
@@ -184,6 +185,7 @@ def page(
             *presentation(closure).sections(closure, summary),
             *axes_sections(closure),
             *_found(closure),
+            *own_sections(closure),
         ],
         pictures=pictures,
         observables=_each_once(picture.observable for picture in pictures),
