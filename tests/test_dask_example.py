@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +19,7 @@ import pytest
 from coffea.nanoevents import NanoEventsFactory
 
 import hepsilon
+from hepsilon.cli.parser import main
 from hepsilon.data.dataset import read_columns
 from hepsilon.simulation import toy_task, write_jets
 
@@ -137,3 +140,19 @@ def test_the_pinned_versions_are_those_that_run() -> None:
     if os.environ.get("HEPSILON_DASK_PINNED") != "1":
         pytest.skip(f"another environment than the pinned one: {json.dumps(here)}")
     assert here == pinned
+
+
+def test_the_lines_of_the_page_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = Path(__file__).parents[1]
+    page = (root / "docs" / "in_your_analysis.md").read_text()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "training").symlink_to(root / "training")
+    shell, *_ = re.findall(r"^```sh\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    for line in shell.splitlines():
+        assert main(shlex.split(line)[1:]) == 0
+    local, lazy, *_ = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    assert "dask_awkward" in lazy
+    names: dict[str, Any] = {}
+    for block in (local, lazy):
+        exec(compile(block, "in_your_analysis.md", "exec", dont_inherit=True), names)
+    assert isinstance(names["weight"], dak.Array)

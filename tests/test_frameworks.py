@@ -107,12 +107,21 @@ def check(found: dict[str, Any], weight: Any, rtol: float) -> None:
     assert np.sum(weight > 0.0) > 300
     np.testing.assert_allclose(found["truth_tag_weight"], weight, rtol=rtol, atol=rtol)
     low, high = (np.array(found[f"truth_tag_weight_{side}"]) for side in ("down", "up"))
-    several = weight > 0.0
-    assert np.all(low[several] < weight[several])
-    assert np.all(weight[several] < high[several])
+    large = weight > 0.01  # of float32, too
+    assert np.all(low[large] < weight[large])
+    assert np.all(weight[large] < high[large])
+    assert np.all((low <= weight + 1e-7) & (weight <= high + 1e-7))
 
 
 @pytest.mark.parametrize("framework", list(CODES))
 def test_weights_are_those_of_hepsilon(made: dict[str, Any], framework: str) -> None:
     found = run(sys.executable, CODES[framework], made)
     check(found, made["weight"], 1e-6 if framework == "columnflow" else 1e-12)  # float32, float64
+
+
+COFFEA_07 = os.environ.get("HEPSILON_COFFEA_07", "")
+
+
+@pytest.mark.skipif(not COFFEA_07, reason="'make neighbours' gives an environment: coffea 0.7")
+def test_the_weight_of_pocket_coffea_runs_with_awkward_1(made: dict[str, Any]) -> None:
+    check(run(COFFEA_07, POCKET_COFFEA, made), made["weight"], 1e-12)

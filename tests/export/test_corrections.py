@@ -13,10 +13,19 @@ import correctionlib
 import numpy as np
 import pytest
 
-from hepsilon import ArtifactError, ConfigError, EfficiencyMap, InputError, OutOfDomainWarning
+from hepsilon import (
+    ArtifactError,
+    Config,
+    ConfigError,
+    EfficiencyMap,
+    InputError,
+    OutOfDomainWarning,
+)
 from hepsilon.config import Passed
+from hepsilon.data.dataset import read_columns
 from hepsilon.efficiencies.correction import CorrectionEfficiency
 from hepsilon.export import corrections, formats
+from hepsilon.simulation import toy_task, write_jets
 from tests.helpers.tag_toys import POINTS_TASK, points_jets
 from tests.helpers.toys import TASK, tagged_jets
 
@@ -189,3 +198,15 @@ def test_export_writes_the_file_and_names_what_is_possible(
     with pytest.raises(ConfigError, match=r"ending in \.json"):
         formats.export(path, "correctionlib", tmp_path / "map.txt")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["map.hepsilon", "map.json"]
+
+
+def test_up_is_never_below_nominal_nor_down_above(tmp_path: Path) -> None:
+    """A bin with few objects, in a category that hardly passes, has a very skew posterior."""
+
+    task = toy_task()
+    sample = write_jets(tmp_path / "jets.root", 500, seed=3)
+    columns = read_columns([sample], Config(task=task), progress=False)
+    found = corrections._variations(EfficiencyMap.fit(task, columns, warn=False))
+    assert np.all(found["down"] <= found["nominal"])
+    assert np.all(found["nominal"] <= found["up"])
+    assert np.any(found["nominal"] == found["up"])  # such bins are there
