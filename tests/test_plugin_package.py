@@ -136,6 +136,7 @@ def work(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         ["closure", task, sample, "--efficiency", f"net={net}", "--efficiency", f"map={table}"],
         ["closure", turn, sample],
         ["export", table, "--format", "table", "--out", str(folder / "map.csv")],
+        ["export", turn, "--format", "turn-on", "--out", str(folder / "turn.json")],
         ["export", net, "--format", "onnx", "--out", str(folder / "net.onnx")],
         ["apply", net, sample, "--out", str(folder / "friend.root")],
     ]
@@ -184,6 +185,9 @@ def test_exports_are_written(work: Path) -> None:
     assert len(rows) == 3 * 2 * 2
     assert {row[0] for row in rows} == {"5", "4", "0"}
     assert all(0.0 < float(row[-1]) < 1.0 for row in rows)
+    turned = json.loads((work / "turn.json").read_text())
+    assert set(turned) == {"threshold", "width", "plateau"}
+    assert 0.0 < turned["plateau"] < 1.0
     assert (work / "net.onnx").stat().st_size > 0
     assert uproot.open(work / "friend.root")["Events"].num_entries == 600
 

@@ -64,6 +64,9 @@ def register_reader(*names: str) -> Callable[[ReaderT], ReaderT]:
                 f"case, received {name!r}"
             )
 
+        if _is_taken(name):
+            raise ConfigError(f"files ending in '.{name}' are among hepsilon's own")
+
     def register(opener: ReaderT) -> ReaderT:
         for name in names:
             _OWN.add(name, opener, place_of(opener), _is_taken)

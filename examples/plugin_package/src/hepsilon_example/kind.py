@@ -1,7 +1,12 @@
-"""An efficiency kind: a turn-on curve in pt with three parameters and their covariance."""
+"""An efficiency kind: a turn-on curve in pt with three parameters and their covariance.
+
+With it comes an export of its own, since those of hepsilon are for its own kinds.
+"""
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Literal, Self
 
 import numpy as np
@@ -14,6 +19,7 @@ from hepsilon.data.training_columns import TrainingColumns
 from hepsilon.efficiencies.card import ArtifactCard, SourceFile, versions
 from hepsilon.efficiencies.kinds import register_kind
 from hepsilon.efficiencies.saved import SavedArrays
+from hepsilon.export import register_export
 
 TINY = 1e-9
 
@@ -59,6 +65,13 @@ class TurnOn(SavedArrays[TurnOnCard], Efficiency):
         factor = vectors * np.sqrt(np.maximum(values, 0.0))
         return cls(card, {"parameters": found.x, "factor": factor})
 
+    @property
+    def parameters(self) -> dict[str, float]:
+        """Threshold and width [GeV], and the plateau."""
+        threshold, log_width, plateau = self._arrays["parameters"]
+        width, height = float(np.exp(log_width)), float(expit(plateau))
+        return {"threshold": float(threshold), "width": width, "plateau": height}
+
     def _check(self) -> None:
         shapes = {name: array.shape for name, array in self._arrays.items()}
         finite = all(np.isfinite(array).all() for array in self._arrays.values())
@@ -90,3 +103,9 @@ def _curve(pt: np.ndarray, parameters: np.ndarray) -> np.ndarray:
     threshold, log_width, plateau = parameters
     rising = 0.5 * (1.0 + erf((pt - threshold) / (np.sqrt(2.0) * np.exp(log_width))))
     return np.clip(expit(plateau) * rising, TINY, 1.0 - TINY)
+
+
+@register_export("turn-on", kinds=("turn-on",), endings=(".json",))
+def write_parameters(efficiency: TurnOn, path: Path) -> None:
+    """Write the parameters as JSON."""
+    path.write_text(json.dumps(efficiency.parameters, indent=1) + "\n")
