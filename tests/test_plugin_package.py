@@ -243,5 +243,5 @@ def test_an_own_export_is_asked_for_what_it_can(work: Path, site: Path, tmp_path
     assert "is of the kind 'network'; table is for map" in said[0]
     assert "expected a file ending in .csv" in said[1]
     assert "is an input, and is not overwritten" in said[2]
-    assert "'table')" in said[3]
+    assert "'table', 'turn-on')" in said[3]
     assert not list(tmp_path.iterdir())
