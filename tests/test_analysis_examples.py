@@ -41,7 +41,7 @@ def example(name: str) -> ModuleType:
 
 def test_datasets_count_with_their_cross_sections(tmp_path: Path) -> None:
     """Sums of closure and of a histogram are those that are made by hand."""
-    datasets = example("08_datasets_with_cross_sections")
+    datasets = example("11_datasets_with_cross_sections")
     path = datasets.fileset(tmp_path, 1_500)
     described = json.loads(path.read_text())
     config = hepsilon.Config(task=toy_task())
@@ -84,7 +84,7 @@ def boosted(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     """The example; its kind is forgotten afterwards."""
     with monkeypatch.context() as patch:
         patch.setattr(kinds, "_KINDS", dict(kinds._KINDS))
-        yield example("07_lightgbm_classifier")
+        yield example("10_lightgbm_classifier")
 
 
 def test_a_classifier_is_an_efficiency(boosted: ModuleType, tmp_path: Path) -> None:
