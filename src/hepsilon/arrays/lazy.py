@@ -109,7 +109,7 @@ def _arrays(value: Any) -> Iterator[Any]:
     if isinstance(value, Mapping):
         for each in value.values():
             yield from _arrays(each)
-    elif isinstance(value, list | tuple):
+    elif type(value) in (list, tuple):
         for each in value:
             yield from _arrays(each)
     else:
@@ -120,7 +120,7 @@ def _replaced(value: Any, parts: list[Any], which: Callable[[Any], bool]) -> Any
     """Arguments in which each array of a kind is the next one of the parts."""
     if isinstance(value, Mapping):
         return {key: _replaced(each, parts, which) for key, each in value.items()}
-    if isinstance(value, list | tuple):
+    if type(value) in (list, tuple):
         return type(value)(_replaced(each, parts, which) for each in value)
     return parts.pop(0) if which(value) else value
 

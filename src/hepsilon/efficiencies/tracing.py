@@ -64,7 +64,9 @@ def answer_of_traced(
     return replace(result, **changes)
 
 
-def lazy_evaluation(efficiency: Any, given: Any, out_of_domain: Any, replicas: bool | int) -> Any:
+def lazy_evaluation(
+    efficiency: Any, given: Any, out_of_domain: Any, replicas: bool | int
+) -> Evaluation:
     """Evaluate an efficiency inside a graph of dask-awkward: one task for all parts of the answer.
 
     Parameters
