@@ -21,7 +21,6 @@ from hepsilon.data.identity import file_identity
 from hepsilon.data.sources import Files, find_sources
 from hepsilon.data.summary import SampleSummary
 from hepsilon.errors import InputError
-from hepsilon.histograms.observables import package_of_observable
 
 __all__ = [
     "FORMAT_VERSION",
@@ -233,6 +232,10 @@ def noted_observables(asked: Mapping[str, ObservableConfig]) -> dict[str, Observ
     dict of str to ObservableConfig
         Section with the packages.
     """
+    if not asked:
+        return {}
+    from hepsilon.histograms.observables import package_of_observable  # whoever loads needs no hist
+
     noted = {}
     for name, spec in asked.items():
         package = spec.package or package_of_observable(spec.field or name)
