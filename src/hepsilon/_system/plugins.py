@@ -198,7 +198,7 @@ class Registry(Generic[T]):
         ConfigError
             If the name is taken.
         """
-        if not isinstance(name, str) or not name or taken(name):
+        if not name or taken(name):
             raise ConfigError(f"the name {name!r} of {self.noun} is one of hepsilon's own")
         if self._places.get(name, place) != place:  # a notebook's cell may run twice
             raise ConfigError(
