@@ -148,7 +148,8 @@ def _call(callback: Any, method: str, place: str, *arguments: Any) -> Any:
     try:
         return function(*arguments)
     except Exception as error:  # whatever that callback raises
+        logger.info("where %s failed:", _name(callback), exc_info=error)
         raise TrainingError(
             f"{_name(callback)} failed in {method} {place}: {error!r}; what was trained is kept, "
             "and the same call goes on from there"
-        ) from error
+        ) from None
