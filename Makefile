@@ -4,10 +4,12 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 LIGHT := $(VENV)-light
 LOWEST := $(VENV)-lowest
+DASK := $(VENV)-dask
+NEIGHBOURS := $(VENV)-neighbours
 PYTEST := -m pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint light lowest docs notebooks fidelity speed clean
+.PHONY: help demo test lint light lowest dask neighbours docs notebooks fidelity speed clean
 .PRECIOUS: %/bin/python
 
 help: ## show this list
@@ -49,6 +51,24 @@ lowest: | $(LOWEST)/bin/python ## test the oldest versions that pyproject.toml d
 		--resolution lowest-direct --editable ".[test]"
 	$(LOWEST)/bin/python $(PYTEST) -p no:benchmark -W default::DeprecationWarning $(TESTS)
 
+# dask-awkward asks for an older dask than everything else here.
+dask: | $(DASK)/bin/python ## efficiencies in task graphs of dask-awkward, in pinned versions
+	$(DASK)/bin/python -m pip install --quiet --requirement examples/dask_awkward/requirements.txt \
+		--editable ".[simulate]" "pytest>=9" hypothesis scikit-hep-testdata
+	HEPSILON_DASK_PINNED=1 $(DASK)/bin/python -m pytest tests/test_dask_example.py \
+		tests/arrays/test_lazy.py tests/efficiencies/test_tracing.py
+
+# What the frameworks beside hepsilon ask for: they cannot install it, but can use its files.
+neighbours: $(VENV)/.with-test | $(NEIGHBOURS)-2025/bin/python $(NEIGHBOURS)-0.7/bin/python ## use exported files and maps with coffea 2025.9 and 0.7
+	$(NEIGHBOURS)-2025/bin/python -m pip install --quiet "coffea==2025.9.*" "awkward==2.8.*" \
+		correctionlib jinja2 lazy-loader loky matplotlib onnxruntime "pydantic>=2.11" vector
+	$(NEIGHBOURS)-2025/bin/python -m pip install --quiet --no-deps .
+	$(NEIGHBOURS)-0.7/bin/python -m pip install --quiet "coffea<2023" correctionlib onnxruntime \
+		"setuptools<80"
+	HEPSILON_COFFEA_2025=$(abspath $(NEIGHBOURS))-2025/bin/python \
+		HEPSILON_COFFEA_07=$(abspath $(NEIGHBOURS))-0.7/bin/python \
+		$(BIN)/python -m pytest tests/test_frameworks.py tests/neighbours
+
 docs: $(VENV)/.with-docs ## build the documentation; a warning is an error
 	$(BIN)/sphinx-build -W --keep-going -b html docs build/docs
 
@@ -64,4 +84,4 @@ speed: $(VENV)/.with-test ## inference, training and whole analyses (about half 
 	$(BIN)/python benchmarks/tagging.py --out benchmarks/results/tagging.json
 
 clean: ## remove the environments, the documentation and the demo's output
-	rm -rf $(VENV) $(LIGHT) $(LOWEST) build hepsilon-demo
+	rm -rf $(VENV) $(LIGHT) $(LOWEST) $(DASK) $(NEIGHBOURS)-* build hepsilon-demo

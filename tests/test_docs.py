@@ -18,7 +18,11 @@ import hepsilon
 from hepsilon.arrays.fields import GROUPS
 from hepsilon.cli.parser import build_parser
 from hepsilon.config import architectures
+from hepsilon.data import readers
 from hepsilon.efficiencies.kinds import ENTRY_POINTS
+from hepsilon.export import registry as exports
+from hepsilon.histograms import observables
+from hepsilon.report import registry as sections
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "hepsilon"
@@ -132,7 +136,10 @@ def test_names_exist(page: Path) -> None:
     names = set(re.findall(r"(?<![\w./-])hepsilon(?:\.[A-Za-z_]\w*)+", text))
     for block in blocks(text, "python"):
         names |= set(imported(block))
-    groups = {ENTRY_POINTS, architectures.ENTRY_POINTS, *GROUPS}  # of names, and none themselves
+    groups = {ENTRY_POINTS, *GROUPS}  # of names, and none themselves
+    groups |= {
+        each.ENTRY_POINTS for each in (architectures, readers, exports, observables, sections)
+    }
     for name in sorted(names - groups):
         assert resolve(name) is not None, name
 

@@ -29,7 +29,8 @@ def check_outputs(outputs: dict[str | Path, str], inputs: Iterable[str | Path] =
     Parameters
     ----------
     outputs : dict of str or Path to str
-        Kinds of the files to write (see ``KINDS``), by path.
+        Kinds of the files to write (see ``KINDS``), by path; ``"own"`` of a format that is none of
+        hepsilon's, which may have any name and content.
     inputs : iterable of str or Path, optional
         Files that are read; addresses behind which no local file is are no danger.
 
@@ -42,7 +43,8 @@ def check_outputs(outputs: dict[str | Path, str], inputs: Iterable[str | Path] =
     written: set[object] = set()
     for path, kind in outputs.items():
         _check_place(Path(path))
-        _check_kind(Path(path), kind)
+        if kind != "own":
+            _check_kind(Path(path), kind)
         if _identity(path) in read:
             raise ConfigError(f"{path} is an input, and is not overwritten; choose another --out")
         if _identity(path) in written:

@@ -19,7 +19,8 @@ def apply(args: argparse.Namespace) -> Any:
     from hepsilon.processors.apply import apply_efficiency
 
     efficiency: Any = load(args.path, backend=args.backend, device=args.device)
-    config = config_of_card(efficiency.card) if args.config is None else load_config(args.config)
+    own = config_of_card(efficiency.card, learning=False) if args.config is None else None
+    config = own or load_config(args.config)
     applied = apply_efficiency(
         efficiency,
         args.files,

@@ -187,7 +187,8 @@ def _question(args: argparse.Namespace) -> tuple[Config, dict[str, Any]]:
     if len(efficiencies) < len(named):
         raise ConfigError("two efficiencies have the same name")
     if is_artifact(args.config):
-        return config_of_card(efficiencies[args.config.stem].card), efficiencies
+        card = efficiencies[args.config.stem].card
+        return config_of_card(card, learning=False), efficiencies
     return load_config(args.config), efficiencies
 
 

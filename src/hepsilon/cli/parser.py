@@ -262,11 +262,10 @@ def _commands_of_files(parsers: Any) -> None:
     command.add_argument("path", type=Path, metavar="PATH", help="model or map")
     command.add_argument(
         "--format",
-        choices=["onnx", "hepsilon", "savedmodel", "triton", "correctionlib"],
         required=True,
-        help="of models a graph, the model with that graph in it, a SavedModel of TensorFlow, or "
-        "the folder of a Triton server; of maps, and of models that look at one object at a time, "
-        "a file of correctionlib",
+        help="of models onnx (a graph), hepsilon (the model with that graph in it), savedmodel (of "
+        "TensorFlow) or triton (the folder of a server); of maps, and of models that look at one "
+        "object at a time, correctionlib; or what an installed package adds",
     )
     command.add_argument("--out", type=Path, required=True, help="file or folder to write")
     command.add_argument(

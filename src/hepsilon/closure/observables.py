@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from hepsilon._system.plugins import missing
 from hepsilon.arrays.columns import shortened
 from hepsilon.arrays.fields import available
 from hepsilon.arrays.types import Array
@@ -32,6 +33,8 @@ from hepsilon.histograms.observables import (
     Observable,
     Observable2D,
     of_field,
+    own_observable,
+    own_observables,
     regular,
     split_available,
 )
@@ -226,15 +229,19 @@ class _Wishes:
         return replace(observable, name=name, label=label)
 
     def _existing(self, name: str) -> Observable:
-        known = self.catalogue.get(name)
+        known = self.catalogue.get(name) or own_observable(name)
         if isinstance(known, Observable):
             return known
+        package = next((s.package for n, s in self.asked.items() if name in (n, s.field)), "")
+        if package:
+            what = f"observables: the observable {name!r}"
+            raise ConfigError(f"{missing(what, package)}, or leave it out")
         if isinstance(known, Observable2D) or not self.names.somewhere(name):
             fields = sorted(frozenset().union(*self.names.of_each))
             raise ConfigError(
                 f"observables: expected the name of an observable in one dimension, received "
-                f"{name!r}; built-in are {list(self.catalogue)}, and the objects have the fields "
-                f"{shortened(fields, name)}"
+                f"{name!r}; built-in are {list(self.catalogue)}, registered are "
+                f"{own_observables()}, and the objects have the fields {shortened(fields, name)}"
             )
         unit = GEV if is_momentum(name) else "rad" if is_angle(name) else ""
         return of_field(name, unit=unit)

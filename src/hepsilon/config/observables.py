@@ -35,6 +35,9 @@ class ObservableConfig(Record):
         Bin edges, in place of ``bins``, ``min`` and ``max``.
     label : str or None
         Label of the axis.
+    package : str
+        Package that registers it, where it is none of hepsilon's; artifacts note it, so that a
+        process without it can be told.
     """
 
     field: str | None = None
@@ -45,6 +48,7 @@ class ObservableConfig(Record):
     max: StrictFloat | None = None
     edges: Annotated[tuple[StrictFloat, ...], Field(min_length=2)] | None = None
     label: str | None = None
+    package: str = ""
 
     @property
     def two_dimensional(self) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from pydantic import Field
 
+from hepsilon._system.plugins import missing, package_of
 from hepsilon.arrays.fields import derived_field
 from hepsilon.config.records import Record
 
@@ -28,6 +29,8 @@ class Derived(Record):
         Whether it depends on the other objects of the event.
     module : str
         Module that registered it, for people.
+    package : str
+        Package of that module; empty for hepsilon, and where there is none.
     fields : mapping of str to Derived
         What computes those of the inputs that are computed themselves.
     """
@@ -36,6 +39,7 @@ class Derived(Record):
     parameters: Mapping[str, float] = Field(default_factory=dict)
     partners: bool = False
     module: str = ""
+    package: str = ""
     fields: Mapping[str, Derived] = Field(default_factory=dict)
 
     @classmethod
@@ -63,6 +67,7 @@ class Derived(Record):
             parameters=dict(found.parameters),
             partners=found.partners,
             module=str(found.function.__module__),
+            package=package_of(str(found.function.__module__)),
             fields={each: part for each, part in parts.items() if part is not None},
         )
 
@@ -70,10 +75,9 @@ class Derived(Record):
         """Say how the field cannot be computed here as in the training; None if it can."""
         here = Derived.of(name)
         if here is None:
-            module = "the module" if self.module in ("", "__main__") else f"{self.module!r}"
+            what = f"the field {name!r}, computed from {list(self.inputs)}{self._given()},"
             return (
-                f"the field {name!r}, computed from {list(self.inputs)}{self._given()}, is not "
-                f"registered in this process: import {module} that registers it (see "
+                f"{missing(what, self.package, self.module)} (see "
                 "hepsilon.arrays.fields.register_field), or give the records the field"
             )
         parts = ("inputs", "parameters", "partners")

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hepsilon.data.readers import ending_of, endings
 from hepsilon.errors import InputError
 
-__all__ = ["FORMATS", "Files", "Source", "file_names", "find_sources"]
+__all__ = ["Files", "Source", "file_names", "find_sources"]
 
-FORMATS = {".root": "ROOT", ".parquet": "parquet", ".pq": "parquet", ".csv": "CSV"}
-"""Formats of files by the ending of their names."""
 LISTS = (".txt", ".list")
 
 
@@ -47,7 +46,7 @@ Files = str | Path | Source | Iterable[str | Path | Source]
 def _split(name: str) -> tuple[str, str | None]:
     """Path, and the tree behind it (``FILE:tree``)."""
     path, colon, tree = name.rpartition(":")
-    ends = Path(path.split("?")[0]).suffix.lower() in FORMATS or (path and Path(path).is_file())
+    ends = ending_of(path) in endings() or (path and Path(path).is_file())
     if colon and ends and "//" not in tree and not Path(name).exists():
         return path, tree
     return name, None
@@ -115,9 +114,10 @@ def _expanded(name: str) -> Iterator[Source]:
         return
     place = Path(path).expanduser()
     if place.is_dir():
-        found = sorted(p for p in place.iterdir() if p.suffix.lower() in FORMATS)
+        known = endings()
+        found = sorted(p for p in place.iterdir() if ending_of(p) in known)
         if not found:
-            raise InputError(f"the folder {path!r} holds no file ending in {', '.join(FORMATS)}")
+            raise InputError(f"the folder {path!r} holds no file ending in {', '.join(known)}")
         yield from (Source(str(p), tree) for p in found)
     elif place.suffix.lower() == ".json":
         yield from _fileset(_existing(place))

@@ -13,6 +13,7 @@ import numpy as np
 
 from hepsilon.arrays.checks import checked_events, probabilities
 from hepsilon.arrays.columns import flat_rows
+from hepsilon.arrays.lazy import is_lazy, mapped
 from hepsilon.arrays.types import Array, Nodes, Offsets
 from hepsilon.config.file import InputConfig
 from hepsilon.config.task import Task
@@ -28,7 +29,7 @@ from hepsilon.efficiencies.protocol import (
 )
 from hepsilon.efficiencies.recalibration import Recalibration
 from hepsilon.efficiencies.selecting import cuts_of, failed_cuts, selected_objects
-from hepsilon.efficiencies.tracing import answer_of_traced, is_traced
+from hepsilon.efficiencies.tracing import answer_of_traced, is_traced, lazy_evaluation
 from hepsilon.errors import DomainError, InputError, OutOfDomainWarning
 
 __all__ = ["N_REPLICAS", "Efficiency"]
@@ -255,7 +256,8 @@ class Efficiency(ABC):
             Where they do not, flat tables are taken, too: records with one object each, a pandas
             DataFrame, a dict of columns, a structured array, or an array (n, n_features) with the
             columns in the order of ``task.features``. A DataFrame with an index of (event, object)
-            tells events apart, and is taken always.
+            tells events apart, and is taken always. Lazy arrays of dask-awkward stay lazy: the
+            answer is part of the task graph, which reads only the columns that are needed.
         out_of_domain : {"warn", "raise", "ignore"} or an efficiency, default "warn"
             Policy for objects (events) outside the region that the sample covered, or that fail
             the selection of the training: ``"warn"`` with the count, ``"raise"`` a DomainError
@@ -279,6 +281,8 @@ class Efficiency(ABC):
         DomainError
             For objects outside the domain with ``out_of_domain="raise"``.
         """
+        if is_lazy(records):
+            return mapped(partial(self, out_of_domain=out_of_domain), records, label="efficiency")
         return self.evaluate(records, out_of_domain=out_of_domain, replicas=False).eps
 
     def evaluate(
@@ -290,7 +294,8 @@ class Efficiency(ABC):
         ----------
         records : ak.Array, jagged
             Events, of which the objects that the training would have selected are found (see
-            :meth:`select`), or objects such as ``events.Jet``, or a table, as for a call.
+            :meth:`select`), or objects such as ``events.Jet``, or a table, as for a call. Of lazy
+            arrays the answer is lazy; ``records`` are then what was given, and ``kept`` is None.
         out_of_domain : {"warn", "raise", "ignore"} or an efficiency, default "warn"
             Policy for objects (events) outside the domain, as for a call. The values of another
             efficiency take the place of all replicas, too.
@@ -331,6 +336,8 @@ class Efficiency(ABC):
         """
         check_policy(out_of_domain)
         wanted = _number(replicas)
+        if is_lazy(records):
+            return lazy_evaluation(self, records, out_of_domain, replicas)
         if is_traced(records):
             again = partial(self.evaluate, out_of_domain=out_of_domain, replicas=replicas)
             evaluation: Evaluation = answer_of_traced(again, records, self.task, self.input)

@@ -30,6 +30,7 @@ __all__ = [
     "Made",
     "Provenance",
     "SourceFile",
+    "noted_observables",
     "provenance",
     "versions",
 ]
@@ -179,6 +180,8 @@ class ArtifactCard(Record):
         Files that it was fitted to.
     made : Made or None
         Command and date; None of what was made from Python, which gives equal bytes every day.
+    package : str
+        Package that registers the kind, where it is none of hepsilon's.
     """
 
     format: Literal["hepsilon"] = "hepsilon"
@@ -200,6 +203,7 @@ class ArtifactCard(Record):
     recalibration: Recalibration | None = None
     recalibrated_on: tuple[SourceFile, ...] = ()
     made: Made | None = None
+    package: str = ""
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
@@ -245,6 +249,30 @@ def _increasing(edges: tuple[float, ...]) -> tuple[float, ...]:
     if any(a >= b for a, b in pairwise(edges)):
         raise ValueError("expected increasing bin edges")
     return edges
+
+
+def noted_observables(asked: Mapping[str, ObservableConfig]) -> dict[str, ObservableConfig]:
+    """Note the packages of the observables that are none of hepsilon's, for an artifact.
+
+    Parameters
+    ----------
+    asked : mapping of str to ObservableConfig
+        Section ``[observables]`` of a configuration.
+
+    Returns
+    -------
+    dict of str to ObservableConfig
+        Section with the packages.
+    """
+    if not asked:
+        return {}
+    from hepsilon.histograms.observables import package_of_observable  # whoever loads needs no hist
+
+    noted = {}
+    for name, spec in asked.items():
+        package = spec.package or package_of_observable(spec.field or name)
+        noted[name] = spec.model_copy(update={"package": package}) if package else spec
+    return noted
 
 
 BinEdges = Annotated[tuple[float, ...], Field(min_length=2), AfterValidator(_increasing)]

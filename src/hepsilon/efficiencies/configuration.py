@@ -16,13 +16,16 @@ BINNED = ("map", "factorised-map")
 """Kinds whose edges are those of the section [map]."""
 
 
-def config_of_card(card: ArtifactCard) -> Config:
+def config_of_card(card: ArtifactCard, *, learning: bool = True) -> Config:
     """Rebuild the configuration of an artifact.
 
     Parameters
     ----------
     card : ArtifactCard
         Card of the artifact.
+    learning : bool, default True
+        Whether to give the sections [model] and [training] of networks, too. An architecture of
+        one's own has to be registered for that.
 
     Returns
     -------
@@ -36,7 +39,7 @@ def config_of_card(card: ArtifactCard) -> Config:
     names = [name for name, branch in config.branches.items() if _is_read(name, branch, card)]
     read = {name: config.branches[name] for name in names}
     parts["input"] = config.model_copy(update={"branches": read})
-    for name in ("model", "training"):
+    for name in ("model", "training") if learning else ():
         if hasattr(card, name):
             parts[name] = getattr(card, name).model_dump()
     if card.kind in BINNED:

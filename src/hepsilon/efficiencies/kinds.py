@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
-from hepsilon._system.plugins import plugins
+from hepsilon._system.plugins import missing, plugins
 from hepsilon.errors import ArtifactError
 
 __all__ = [
@@ -122,7 +122,7 @@ def _name(entry: str | type[Any]) -> str:
     return entry if isinstance(entry, str) else f"{entry.__module__}:{entry.__qualname__}"
 
 
-def class_of_kind(kind: Any, path: str | Path) -> Any:
+def class_of_kind(kind: Any, path: str | Path, package: Any = "") -> Any:
     """The class that reads artifacts of a kind, imported when it is first asked for.
 
     Parameters
@@ -131,6 +131,8 @@ def class_of_kind(kind: Any, path: str | Path) -> Any:
         Content of ``kind`` in the card of the artifact.
     path : str or Path
         The artifact, for the error.
+    package : str, optional
+        Content of ``package`` in the card, for the error.
 
     Returns
     -------
@@ -145,6 +147,11 @@ def class_of_kind(kind: Any, path: str | Path) -> Any:
     entry = _KINDS.get(kind) if isinstance(kind, str) else None
     if entry is None and isinstance(kind, str):
         entry = _installed(kind, path)
+    if entry is None and package and isinstance(package, str):
+        raise ArtifactError(
+            f"{path}: {missing(f'the kind {kind!r}', package)} (see "
+            "hepsilon.efficiencies.kinds.register_kind)"
+        )
     if entry is None:
         raise ArtifactError(
             f"{path}: expected a kind of {sorted(_KINDS)}, received {kind!r}; a kind of your own "

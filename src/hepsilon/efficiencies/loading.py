@@ -69,8 +69,9 @@ def load(
         For a backend, precision or kind of replicas that does not exist, or replicas that the
         artifact does not have; on the first call, for a backend that is not installed.
     """
-    kind = read_card(path).get("kind")
-    kind_class = class_of_kind(kind, path)
+    card = read_card(path)
+    kind = card.get("kind")
+    kind_class = class_of_kind(kind, path, card.get("package"))
     if not issubclass(kind_class, SupportsEfficiency):
         raise ArtifactError(
             f"{path} is of the kind {kind!r}, which is no function of the records; "
@@ -100,5 +101,6 @@ def load_correction(path: str | Path, **options: Any) -> Efficiency | BinByBin:
     ArtifactError
         If the file is missing, damaged, or not a hepsilon artifact.
     """
-    kind_class = class_of_kind(read_card(path).get("kind"), path)
+    card = read_card(path)
+    kind_class = class_of_kind(card.get("kind"), path, card.get("package"))
     return cast("Efficiency | BinByBin", kind_class.opened(path, Options(**options)))

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
+from hepsilon._system.plugins import package_of
 from hepsilon.arrays.types import Array
 from hepsilon.config.file import Config, InputConfig
 from hepsilon.config.task import Task
 from hepsilon.data.features import FeatureSpec
 from hepsilon.efficiencies.artifact import read_artifact, write_artifact
-from hepsilon.efficiencies.card import ArtifactCard
+from hepsilon.efficiencies.card import ArtifactCard, noted_observables
 from hepsilon.efficiencies.kinds import Options
 
 __all__ = ["Saved", "SavedArrays"]
@@ -138,7 +139,8 @@ class SavedArrays(Saved[CardT]):
         SavedArrays
             A copy whose card says so.
         """
-        return self.noted(input=config.input, observables=config.observables)
+        observables = noted_observables(config.observables)
+        return self.noted(input=config.input, observables=observables)
 
     def noted(self, **update: Any) -> Self:
         """Note something in the card.
@@ -168,4 +170,6 @@ class SavedArrays(Saved[CardT]):
         Path
             The same path.
         """
-        return write_artifact(path, self.card, {self.group: self._arrays})
+        package = package_of(type(self).__module__)
+        card = self.card.model_copy(update={"package": package}) if package else self.card
+        return write_artifact(path, card, {self.group: self._arrays})

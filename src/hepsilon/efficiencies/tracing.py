@@ -1,32 +1,33 @@
 """Arrays without data, with which dask-awkward finds out which columns a graph needs.
 
-In ``dak.map_partitions(efficiency, events.Jet)`` an efficiency is called once with such an array,
-and with data in the workers. It then says which fields it reads, and what its answer looks like,
-which an array with no events tells.
+In a graph of ``efficiency(events.Jet)`` with lazy events an efficiency is called once with such an
+array, and with data in the workers. It then says which fields it reads, and what its answer looks
+like, which an array with no events tells.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import fields, is_dataclass, replace
+from functools import partial
 from typing import Any
 
 import awkward as ak
 
 from hepsilon.arrays.fields import available
+from hepsilon.arrays.lazy import is_traced, mapped, without_data
 from hepsilon.config.file import InputConfig
 from hepsilon.config.task import Task
 from hepsilon.data.damage import inputs_here
 from hepsilon.data.elements import list_of
 from hepsilon.data.layout import Column, Layout, column_of
 from hepsilon.efficiencies.inputs import are_events, fitting
+from hepsilon.efficiencies.protocol import Evaluation
 
-__all__ = ["answer_of_traced", "is_traced"]
+__all__ = ["answer_of_traced", "is_traced", "lazy_evaluation"]
 
-
-def is_traced(given: Any) -> bool:
-    """Whether an array has a type and no data."""
-    return isinstance(given, ak.Array) and ak.backend(given) == "typetracer"
+PARTS = ("eps", "replicas", "in_domain")
+"""Arrays of an answer that graphs compute."""
 
 
 def answer_of_traced(
@@ -59,15 +60,44 @@ def answer_of_traced(
     result = answer(ak.Array(empty, behavior=given.behavior, attrs=given.attrs))
     if not is_dataclass(result) or isinstance(result, type):
         raise TypeError(f"expected a record of arrays, received {type(result).__name__}")
-    changes = {f.name: _without_data(getattr(result, f.name)) for f in fields(result)}
+    changes = {f.name: without_data(getattr(result, f.name)) for f in fields(result)}
     return replace(result, **changes)
 
 
-def _without_data(value: Any) -> Any:
-    if not isinstance(value, ak.Array):
-        return value
-    layout = ak.to_layout(value).to_typetracer(forget_length=True)
-    return ak.Array(layout, behavior=value.behavior, attrs=value.attrs)
+def lazy_evaluation(
+    efficiency: Any, given: Any, out_of_domain: Any, replicas: bool | int
+) -> Evaluation:
+    """Evaluate an efficiency inside a graph of dask-awkward: one task for all parts of the answer.
+
+    Parameters
+    ----------
+    efficiency : Efficiency
+        The efficiency.
+    given : dask_awkward.Array
+        Objects, or events with the task's collection.
+    out_of_domain : str or efficiency
+        Policy for objects outside the domain.
+    replicas : bool or int
+        Number of replicas.
+
+    Returns
+    -------
+    Evaluation
+        The answer, whose arrays are lazy. The replicas of an efficiency without any are None.
+    """
+    options = {"out_of_domain": out_of_domain, "replicas": replicas}
+    together = mapped(partial(_together, efficiency, options), given, label="efficiency")
+    parts = [name for name in PARTS if name in together.fields]
+    answers = {name: together[name] if name in parts else None for name in PARTS}
+    return Evaluation(**answers, records=given, kept=None)
+
+
+def _together(efficiency: Any, options: dict[str, Any], given: ak.Array) -> ak.Array:
+    """The parts of an answer as one record for each event."""
+    found = efficiency.evaluate(given, **options)
+    parts = {name: getattr(found, name) for name in PARTS}
+    known = {name: part for name, part in parts.items() if part is not None}
+    return ak.zip(known, depth_limit=1)
 
 
 def _touch(objects: ak.Array, names: Iterable[str]) -> None:

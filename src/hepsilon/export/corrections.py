@@ -43,7 +43,7 @@ ONE_SIGMA = 0.6826894921370859
 
 
 def _variations(efficiency: EfficiencyMap) -> dict[str, Array]:
-    """Values of all bins, and the ends of the central 68 % of their posteriors.
+    """Values of all bins, and the ends of the central 68 % of their posteriors, or the values.
 
     Every sum of shares that follow a Dirichlet distribution follows a Beta distribution.
     """
@@ -55,7 +55,8 @@ def _variations(efficiency: EfficiencyMap) -> dict[str, Array]:
     low, high = (
         beta.ppf(q, concentration * value, concentration * (1.0 - value)) for q in (tail, 1 - tail)
     )
-    return {"nominal": value, "up": high, "down": low}
+    # few objects make the posterior so skew that its mean is outside of its middle
+    return {"nominal": value, "up": np.maximum(high, value), "down": np.minimum(low, value)}
 
 
 def _inputs(efficiency: EfficiencyMap) -> Iterator[cs.Variable]:

@@ -21,6 +21,7 @@ from hepsilon.export.corrections import write_correction_file
 from hepsilon.export.onnx import add_graph
 from hepsilon.export.onnx_forms import relative, standalone
 from hepsilon.export.onnx_trees import with_trees
+from hepsilon.export.registry import own_export, own_exports
 from hepsilon.export.triton import triton_config
 
 __all__ = ["FORMATS", "export"]
@@ -56,7 +57,8 @@ def export(
     ----------
     path : str or Path
         The artifact.
-    format_ : {"onnx", "hepsilon", "savedmodel", "triton", "correctionlib"}
+    format_ : str
+        One of the following, or one that was registered (:func:`hepsilon.export.register_export`).
         Of networks ``"onnx"``, a graph; ``"hepsilon"``, the artifact with that graph in it;
         ``"savedmodel"``, a folder of TensorFlow; ``"triton"``, a model repository: a folder that
         holds the folder of the model; of networks of single objects, and of maps,
@@ -83,11 +85,18 @@ def export(
         If the format is unknown or not one of this kind of artifact, if the output is the input or
         a file of another kind, or if what the conversion needs is not installed.
     """
-    if format_ not in FORMATS:
-        raise ConfigError(f"expected a format of {FORMATS}, received {format_!r}")
     if (named or probabilities) and format_ != "onnx":
         raise ConfigError(f"named inputs and probabilities are for onnx, not for {format_}")
     out = Path(out)
+    own = None if format_ in FORMATS else own_export(format_)
+    if own is not None:
+        return own.write(load_correction(path), path, out)
+    if format_ not in FORMATS:
+        raise ConfigError(
+            f"expected a format of {(*FORMATS, *own_exports())}, received {format_!r}; one of your "
+            "own is known once its module is imported, or its package installed (see "
+            "hepsilon.export.register_export)"
+        )
     if format_ in FOLDERS:
         check_folder(out)
     else:  # an artifact may take the place of itself

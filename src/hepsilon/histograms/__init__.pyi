@@ -2,7 +2,7 @@ from .categories import category_names, fill_rows, object_categories, pair_categ
 from .densities import differential, unit_of
 from .jets import JET_OBSERVABLES
 from .methods import one_method, replica_axis
-from .observables import Observable, Observable2D, regular
+from .observables import Observable, Observable2D, register_observable, regular
 from .tracks import track_observables
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "one_method",
     "pair_categories",
     "pair_names",
+    "register_observable",
     "regular",
     "replica_axis",
     "track_observables",

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 from typing import Any, Literal
 
 import awkward as ak
 import hist
 import numpy as np
 
+from hepsilon._system.plugins import Registry, package_of, place_of
 from hepsilon.arrays.fields import available, field
 from hepsilon.arrays.levels import Level, OfLevel
 from hepsilon.errors import ConfigError
@@ -23,6 +25,10 @@ __all__ = [
     "Observable2D",
     "n_objects",
     "of_field",
+    "own_observable",
+    "own_observables",
+    "package_of_observable",
+    "register_observable",
     "regular",
     "split_available",
 ]
@@ -179,6 +185,136 @@ class Observable2D:
 
 AnyObservable = Observable | Observable2D
 """An observable in one or two dimensions."""
+ENTRY_POINTS = "hepsilon.observables"
+"""Group of entry points by which installed packages name the modules of their observables."""
+_OWN: Registry[Observable] = Registry(
+    ENTRY_POINTS, "an observable", "hepsilon.histograms.register_observable"
+)
+
+
+def _is_built_in(name: str) -> bool:
+    from hepsilon.histograms.jets import JET_CATALOGUE
+    from hepsilon.histograms.tracks import TRACK_CATALOGUE
+
+    return name in JET_CATALOGUE or name in TRACK_CATALOGUE
+
+
+def register_observable(
+    name: str,
+    fields: tuple[str, ...],
+    *,
+    label: str = "",
+    level: Level = "event",
+    edges: Iterable[float] | None = None,
+    bins: int = 30,
+    objects: int = 1,
+    unit: str = "",
+) -> Callable[[Callable[[ak.Array], Any]], Callable[[ak.Array], Any]]:
+    """Make a function of the records an observable of closures, by a decorator.
+
+    It is named under ``[observables]`` then, like those of hepsilon. An artifact stores its name
+    and package, never the function. A package that is installed names the module as an entry
+    point, and is imported where the name is met first::
+
+        [project.entry-points."hepsilon.observables"]
+        ht = "my_package.observables"
+
+    Parameters
+    ----------
+    name : str
+        Name of the observable.
+    fields : tuple of str
+        Fields of the objects that the function reads.
+    label : str, default ""
+        Label of the axis; by default name and unit.
+    level : {"event", "object"}, default "event"
+        Whether the function gives one number for each event, or one for each object (jagged).
+    edges : iterable of float, optional
+        Usual bin edges; by default equal bins in a range that the sample proposes.
+    bins : int, default 30
+        Number of bins where the range comes from the sample.
+    objects : int, default 1
+        Number of objects that an event needs to have a value: in smaller ones it may be NaN.
+    unit : {"", "GeV", "1/GeV", "rad"}
+        Unit of the values and edges; momenta of the records are in GeV.
+
+    Returns
+    -------
+    callable
+        Decorator that registers a function and gives it back.
+
+    Raises
+    ------
+    ConfigError
+        If the name is taken, or the level is unknown.
+
+    Examples
+    --------
+    >>> import awkward as ak
+    >>> from hepsilon.histograms import register_observable
+    >>> @register_observable("scalar_sum", ("pt",), label="$H_T$ [GeV]", unit="GeV")
+    ... def scalar_sum(jets):
+    ...     return ak.sum(jets["pt"], axis=1)
+    """
+    if level not in ("event", "object"):
+        raise ConfigError(f"observable {name!r}: expected the level 'event' or 'object'")
+    usual = regular(bins, 0.0, 1.0) if edges is None else tuple(float(edge) for edge in edges)
+    if len(usual) < 2 or any(a >= b for a, b in pairwise(usual)):
+        raise ConfigError(f"observable {name!r}: expected increasing edges, received {usual}")
+    origin: Origin = "sample" if edges is None else "default"
+    text = label or name + (f" [{unit}]" if unit else "")
+
+    def register(function: Callable[[ak.Array], Any]) -> Callable[[ak.Array], Any]:
+        made = Observable(
+            name, function, level, usual, text, tuple(fields), objects, unit, origin=origin
+        )
+        _OWN.add(name, made, place_of(function), _is_built_in)
+        return function
+
+    return register
+
+
+def own_observable(name: str) -> Observable | None:
+    """Find the observable that is registered under a name.
+
+    Parameters
+    ----------
+    name : str
+        Name of the observable.
+
+    Returns
+    -------
+    Observable or None
+        None if nothing is registered under the name.
+
+    Raises
+    ------
+    ConfigError
+        If a package that names it cannot be imported, or two packages have it.
+    """
+    return _OWN.find(name)
+
+
+def own_observables() -> list[str]:
+    """List the names that are registered, or that installed packages have."""
+    return _OWN.names
+
+
+def package_of_observable(name: str) -> str:
+    """Name the package of a registered observable; empty for all others.
+
+    Parameters
+    ----------
+    name : str
+        Name of the observable.
+
+    Returns
+    -------
+    str
+        Name of the package as an installer knows it.
+    """
+    found = _OWN.find(name)
+    return "" if found is None else package_of(str(found.function.__module__))
 
 
 def regular(bins: int, low: float, high: float) -> tuple[float, ...]:

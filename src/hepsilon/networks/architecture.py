@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from hepsilon._system.plugins import package_of
 from hepsilon.arrays.levels import Level, OfLevel
 from hepsilon.config.architectures import OwnArchitecture, architecture_problem, own_architecture
 from hepsilon.config.learning import ModelConfig
@@ -221,6 +222,7 @@ def _custom(own: OwnArchitecture, config: ModelConfig, task: Task) -> Architectu
             parameters=own.complete(config.parameters),
             partners=own.partners,
             module=str(own.build.__module__),
+            package=package_of(str(own.build.__module__)),
         ),
     )
 

@@ -15,6 +15,7 @@ from functools import cached_property
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from hepsilon._system.plugins import missing
 from hepsilon.config.architectures import ENTRY_POINTS, Parameter, own_architecture
 from hepsilon.config.records import Record
 from hepsilon.data.features import FeatureSpec
@@ -43,12 +44,15 @@ class Custom(Record):
         Whether objects see the other objects of their event.
     module : str
         Module that registered it, for people.
+    package : str
+        Package of that module; empty where there is none.
     """
 
     name: str
     parameters: Mapping[str, Parameter] = {}
     partners: bool = False
     module: str = ""
+    package: str = ""
 
     def __str__(self) -> str:
         """Name, parameters and module."""
@@ -201,13 +205,9 @@ def custom_logits(custom: Custom, inputs: NetworkInputs, seed: int | None) -> An
     """
     own = own_architecture(custom.name)
     if own is None:
-        module = "the module" if custom.module in ("", "__main__") else f"{custom.module!r}"
-        raise ConfigError(
-            f"the architecture {custom.name!r} is not registered in this process: import {module} "
-            "that registers it, or install the package that names it as the entry point "
-            f"{custom.name!r} of the group {ENTRY_POINTS} (see "
-            "hepsilon.networks.register_architecture)"
-        )
+        what = missing(f"the architecture {custom.name!r}", custom.package, custom.module)
+        group = "" if custom.package else f" (a package does so in the group {ENTRY_POINTS})"
+        raise ConfigError(f"{what}{group}; see hepsilon.networks.register_architecture")
     same = set(own.parameters) == set(custom.parameters) and own.partners == custom.partners
     if not same:
         raise ConfigError(

@@ -30,6 +30,7 @@ from hepsilon.efficiencies.inputs import kept_records
 from hepsilon.efficiencies.protocol import Evaluation
 from hepsilon.errors import ConfigError, InputError
 from hepsilon.processors.friend_files import ENDINGS, Columns, FriendFile, friend_file
+from hepsilon.processors.wanted import explained
 from hepsilon.weights.condition_text import parse_condition
 from hepsilon.weights.tagging import truth_tag_weight
 
@@ -358,9 +359,10 @@ def apply_efficiency(
     sources = find_sources(files)
     targets = _targets(sources, Path(out), rntuple)
     strict = config.model_copy(update={"damaged": "raise"})  # entries that are lost have no place
-    parts = split_files(
-        sources, answers.task, strict, answers.wanted, step=chunksize, max_events=max_events
-    )
+    with explained([efficiency]):
+        parts = split_files(
+            sources, answers.task, strict, answers.wanted, step=chunksize, max_events=max_events
+        )
     total, last = Applied(), None
     n_entries = sum(part.entrystop - part.entrystart for part in parts)
     with progress_bar("applying", n_entries, show=progress) as advance:

@@ -2,13 +2,18 @@
 
 from hepsilon._system.files import write_text
 from hepsilon.plotting.style import save_figure
+from hepsilon.report.content import Section, Table
 from hepsilon.report.inversion import mean_chi2
+from hepsilon.report.registry import register_section
 from hepsilon.report.samples import write_samples
 from hepsilon.report.tables import summary_rows
 from hepsilon.report.writer import write_closure
 
 __all__ = [
+    "Section",
+    "Table",
     "mean_chi2",
+    "register_section",
     "save_figure",
     "summary_rows",
     "write_closure",

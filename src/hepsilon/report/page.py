@@ -20,6 +20,7 @@ from hepsilon.report.calibration import calibration_sections
 from hepsilon.report.content import Picture, Section, Table
 from hepsilon.report.dependence import dependence_sections
 from hepsilon.report.domain import domain_sections
+from hepsilon.report.registry import own_sections
 from hepsilon.report.tables import presentation, summary_rows
 from hepsilon.report.two_sample import two_sample_sections
 from hepsilon.report.verdict import sample_text, thresholds_text, verdict_items
@@ -196,6 +197,7 @@ def page(
             *domain_sections(closure),
             *axes_sections(closure),
             *_found(closure),
+            *own_sections(closure),
         ],
         pictures=pictures,
         observables=_each_once(picture.observable for picture in pictures),

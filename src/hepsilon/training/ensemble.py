@@ -37,6 +37,7 @@ from the best one may be within it."""
 logger = logging.getLogger("hepsilon")
 
 OnBatch = Callable[[float], None]
+OnEpoch = Callable[[int, Epoch], bool | None]
 
 
 def _check_loss(loss: float, epoch: int) -> float:
@@ -165,7 +166,7 @@ def fit_members(
     resampling: Resampling | None = None,
     engine: Engine | None = None,
     on_batch: OnBatch | None = None,
-    on_epoch: Callable[[int, Epoch], None] | None = None,
+    on_epoch: OnEpoch | None = None,
 ) -> list[Fit]:
     """Train the networks of an ensemble together: each batch is read and prepared once.
 
@@ -193,7 +194,8 @@ def fit_members(
         Function that is called after each step with its share of an epoch, a float.
     on_epoch : callable, optional
         Function that is called after each epoch of a member, with the number of the member and the
-        :class:`Epoch`; also for the epochs that were read from its state.
+        :class:`Epoch`; also for the epochs that were read from its state. If it gives True, the
+        training of this member stops.
 
     Returns
     -------
@@ -210,7 +212,7 @@ def fit_members(
     ensemble = _Ensemble(architecture, spec, recipe, sides, states, chosen, engine)
     for member in ensemble.members:
         for epoch in member.fit.history if member.fit and on_epoch else []:
-            on_epoch(member.number, epoch)  # type: ignore[misc]
+            member.stopped |= on_epoch(member.number, epoch) is True  # type: ignore[misc]
     left = [m.next_epoch for m in ensemble.members if m.next_epoch]
     done = min(left, default=recipe.epochs + 1) - 1
     if done and any(m.fit for m in ensemble.members):
@@ -218,7 +220,7 @@ def fit_members(
     while left := [m.next_epoch for m in ensemble.members if m.next_epoch]:
         for member, epoch in ensemble.epoch(min(left), on_batch):
             if on_epoch is not None:
-                on_epoch(member.number, epoch)
+                member.stopped |= on_epoch(member.number, epoch) is True
     return [member.fit for member in ensemble.members if member.fit]
 
 
@@ -231,7 +233,7 @@ def fit_member(
     *,
     member: int = 0,
     state: Path | None = None,
-    on_epoch: Callable[[Epoch], None] | None = None,
+    on_epoch: Callable[[Epoch], bool | None] | None = None,
     **options: Any,
 ) -> Fit:
     """Train one network; its number decides its randomness.

@@ -99,6 +99,8 @@ class Member:
         Best epoch so far, with the history; None before the end of the first epoch.
     step : callable
         Function of the gradients that changes the weights by one step of the optimizer.
+    stopped : bool
+        Whether someone stopped the training after an epoch.
     """
 
     def __init__(
@@ -126,7 +128,7 @@ class Member:
         ]
         self._optimizer = make_optimizer(self._variables, recipe, steps)
         self.step = compile_step(self._variables, self._optimizer)
-        self._state = State(state)
+        self._state, self.stopped = State(state), False
         self.fit: Fit | None = self._state.load(self._variables, self._optimizer)
 
     @property
@@ -136,7 +138,7 @@ class Member:
             return 1
         done, recipe = len(self.fit.history), self._recipe
         over = done >= recipe.epochs or done - self.fit.best_epoch >= recipe.patience
-        return None if over else done + 1
+        return None if over or self.stopped else done + 1
 
     def weights(self) -> list[Any]:
         """Current weights, as the backend's own variables of the two vectors.

@@ -22,7 +22,7 @@ from hepsilon.data.summary import SampleSummary, check_sample, check_weights, su
 from hepsilon.data.training_columns import TrainingColumns
 from hepsilon.efficiencies.artifact import write_artifact
 from hepsilon.efficiencies.artifact_edits import SAMPLE
-from hepsilon.efficiencies.card import SourceFile, versions
+from hepsilon.efficiencies.card import SourceFile, noted_observables, versions
 from hepsilon.efficiencies.cards import (
     EpochCard,
     ImportanceCard,
@@ -38,6 +38,7 @@ from hepsilon.efficiencies.network import REFINEMENT, NetworkEfficiency
 from hepsilon.errors import ConfigError, TrainingError
 from hepsilon.export.onnx import add_graph
 from hepsilon.networks.build import build_model, weight_names
+from hepsilon.training.callbacks import Callbacks, GivenCallbacks
 from hepsilon.training.candidates import unused_fields
 from hepsilon.training.ensemble import fit_members
 from hepsilon.training.importance import feature_importance
@@ -92,17 +93,19 @@ def _fingerprint(candidates: Candidates, sides: Sides) -> str:
     return digest.hexdigest()
 
 
-def _fit(prepared: Prepared, folder: Path, progress: bool) -> list[Fit]:
+def _fit(prepared: Prepared, folder: Path, progress: bool, callbacks: Callbacks) -> list[Fit]:
     """Train all networks with a progress bar."""
     name, epochs = prepared.config.model.architecture, float(prepared.recipe.epochs)
     states = {n: folder / f"member-{n}.npz" for n in range(prepared.resampling.networks)}
     many = f", {len(states)} networks" if len(states) > 1 else ""
+    callbacks.begin()
     with progress_bar(f"training {name}{many}", epochs, count=False, show=progress) as advance:
 
-        def on_epoch(member: int, epoch: Epoch) -> None:
+        def on_epoch(member: int, epoch: Epoch) -> bool:
             advance(0.0, note=f"epoch {epoch.epoch} validation {epoch.validation_loss:.5f}")
+            return callbacks.epoch_end(member, epoch)
 
-        return fit_members(
+        fits = fit_members(
             prepared.architecture,
             prepared.spec,
             prepared.recipe,
@@ -113,6 +116,8 @@ def _fit(prepared: Prepared, folder: Path, progress: bool) -> list[Fit]:
             on_batch=advance,
             on_epoch=on_epoch,
         )
+    callbacks.end()
+    return fits
 
 
 def _weights(prepared: Prepared, fit: Fit) -> dict[str, Array]:
@@ -197,7 +202,7 @@ def _card(
         capacity=prepared.capacity,
         sample=summary,
         input=config.input,
-        observables=config.observables,
+        observables=noted_observables(config.observables),
     )
 
 
@@ -247,6 +252,7 @@ def train(
     hash_files: bool = False,
     on_sample: Callable[[SampleSummary], None] | None = None,
     max_events: int | None = None,
+    callbacks: GivenCallbacks = (),
 ) -> TrainingResult:
     """Train a network, or an ensemble, and write it as one file.
 
@@ -274,6 +280,12 @@ def train(
         Called with the numbers of the sample before the training starts.
     max_events : int, optional
         Number of events after which no more are read.
+    callbacks : iterable of Callback, or callable
+        Objects whose method ``on_epoch_end(epoch, logs)`` is called after every epoch of each
+        network (see :class:`hepsilon.training.Callback`), or a function of the number of a network
+        that gives its own ones. They may stop the training. Those of Keras that need no more than
+        this can be given. The brief trainings of ``architecture = "auto"`` do not call them; a
+        training that goes on after an interruption calls them for the epochs that are done, too.
 
     Returns
     -------
@@ -283,17 +295,20 @@ def train(
     Raises
     ------
     ConfigError
-        If Keras or its backend is not installed, or ``out`` is an input or a file of another kind.
+        If Keras or its backend is not installed, ``out`` is an input or a file of another kind, or
+        a callback has no method ``on_epoch_end``.
     InputError
         If files or columns do not have what the task needs.
     TrainingError
         If there are too few events, the sum of the weights is not positive (of all or of a
-        category), a feature is constant, or the loss is not finite; or if another training is
-        writing ``out``.
+        category), a feature is constant, the loss is not finite, or a callback fails; or if
+        another training is writing ``out``.
     """
     needs("training", "keras", keras_backend())
     if config.training.refine:
         needs("refine = true", "lightgbm")
+    networks = Resampling.of(config.model, config.training.seed).networks
+    called = Callbacks(callbacks, range(networks))
     read = () if isinstance(data, TrainingColumns) else find_sources(data)
     check_outputs({out: "artifact"}, [source.path for source in read])
     with reserved(Path(out)) as folder:
@@ -306,7 +321,7 @@ def train(
             )
             files = SourceFile.of_all(data, content_hash=hash_files)
         of_files = None if isinstance(data, TrainingColumns) else data
-        return _train(config, columns, out, folder, files, of_files, progress, on_sample)
+        return _train(config, columns, out, folder, files, of_files, progress, on_sample, called)
 
 
 def _train(
@@ -318,6 +333,7 @@ def _train(
     data: Files | None,
     progress: bool,
     on_sample: Callable[[SampleSummary], None] | None,
+    callbacks: Callbacks,
 ) -> TrainingResult:
     """Train on columns, with the state in a folder."""
     if on_sample is not None:
@@ -336,7 +352,7 @@ def _train(
         prepared = candidates.prepared[selection.chosen]
     if prepared.capacity is not None:
         logger.info(prepared.capacity)
-    fits = _fit(prepared, folder, progress)
+    fits = _fit(prepared, folder, progress, callbacks)
     kept = Kept(prepared, fits)
     if selection is not None:
         selection = against_map(selection, kept, sides[1], folder)

@@ -21,6 +21,7 @@ import numpy as np
 from hepsilon.arrays import keys
 from hepsilon.arrays.checks import check_seed
 from hepsilon.arrays.columns import offsets_of, unflatten
+from hepsilon.arrays.lazy import in_graphs
 from hepsilon.arrays.types import Array
 from hepsilon.errors import InputError
 from hepsilon.weights import kernels as tag_kernels
@@ -55,6 +56,7 @@ def _columns(events: ak.Array | Sequence[Any], n_events: int) -> list[Array]:
     return [c.astype(np.uint64) for c in columns]
 
 
+@in_graphs
 def sample_tags(
     eps: PerWorkingPoint,
     events: ak.Array | Sequence[Any],

@@ -10,6 +10,7 @@ import awkward as ak
 import numpy as np
 import numpy.typing as npt
 
+from hepsilon.arrays.lazy import in_graphs
 from hepsilon.arrays.types import Array
 from hepsilon.errors import InputError
 from hepsilon.weights.bins import PerWorkingPoint, ScaleFactors, TagBins
@@ -19,6 +20,7 @@ from hepsilon.weights.kernels import condition_probability, joint_probabilities
 __all__ = ["direct_tag_weight", "joint_probability", "probability", "truth_tag_weight"]
 
 
+@in_graphs
 def truth_tag_weight(
     eps: PerWorkingPoint,
     n_tags: int | Condition = 2,
@@ -181,6 +183,7 @@ def _automaton(
     return (table, accepts) if len(table) <= alone else None
 
 
+@in_graphs
 def direct_tag_weight(
     tagged: ak.Array,
     scale_factors: PerWorkingPoint | ScaleFactors,

@@ -1,6 +1,7 @@
 """Formats of files: each gives columns of a range of events, by name."""
 
-from hepsilon.data.formats.base import Damage, Table
+from hepsilon.data.formats.base import ColumnTable, Damage, Table
 from hepsilon.data.formats.choice import open_table, tree_names
+from hepsilon.data.readers import register_reader
 
-__all__ = ["Damage", "Table", "open_table", "tree_names"]
+__all__ = ["ColumnTable", "Damage", "Table", "open_table", "register_reader", "tree_names"]

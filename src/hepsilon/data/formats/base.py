@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import awkward as ak
 
-__all__ = ["Damage", "Table"]
+from hepsilon.data.identity import file_identity
+from hepsilon.errors import HepsilonError, InputError
+
+__all__ = ["PARTS", "ColumnTable", "Damage", "Table"]
+
+PARTS = ("names", "n_entries", "identity", "__enter__", "__exit__", "read", "damages")
+"""Attributes and methods of a table."""
 
 
 @dataclass(frozen=True)
@@ -97,3 +104,83 @@ class Table(Protocol):
             One for each part.
         """
         ...
+
+
+class ColumnTable(ABC):
+    """Base of readers of your own: open the file, and give columns of a range of entries.
+
+    Parameters
+    ----------
+    path : str
+        Path or URL of the file.
+    names : iterable of str
+        Names of all columns.
+    n_entries : int
+        Number of events.
+
+    Attributes
+    ----------
+    path, names, n_entries : str, frozenset of str, int
+        The parameters.
+    identity : str
+        Text that tells the file apart, whatever its name.
+    """
+
+    def __init__(self, path: str, names: Sequence[str], n_entries: int) -> None:
+        self.path, self.names, self.n_entries = path, frozenset(names), int(n_entries)
+        self.identity = file_identity(path).text
+
+    @abstractmethod
+    def columns(self, names: Sequence[str], start: int, stop: int) -> Mapping[str, Any]:
+        """Read some columns of a range of entries.
+
+        Parameters
+        ----------
+        names : sequence of str
+            Names of the columns.
+        start, stop : int
+            First entry, and the one behind the last.
+
+        Returns
+        -------
+        mapping of str to array
+            Arrays of ``stop - start`` entries, of NumPy, or of awkward where an entry is a list.
+        """
+
+    def close(self) -> None:  # noqa: B027
+        """Close the file; by default nothing is open."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def read(self, columns: Sequence[str], start: int, stop: int) -> ak.Array:
+        """Read some columns of a range of entries (see :meth:`.Table.read`)."""
+        try:
+            return self._read(columns, start, stop)
+        except HepsilonError:
+            raise
+        except Exception as error:  # whatever that reader raises
+            place = next(self.damages(columns, start, stop), repr(error))
+            raise InputError(f"{self.path} is damaged: {place}") from None
+
+    def _read(self, columns: Sequence[str], start: int, stop: int) -> ak.Array:
+        found = dict(self.columns(list(columns), start, stop))
+        for name in columns:
+            if name not in found or len(found[name]) != stop - start:
+                received = f"{len(found[name])} entries" if name in found else "none"
+                raise InputError(
+                    f"{self.path}: the reader {type(self).__name__} was asked for the column "
+                    f"{name!r}, entries {start} to {stop}, and gave {received}"
+                )
+        return ak.Array({name: found[name] for name in columns})
+
+    def damages(self, columns: Sequence[str], start: int, stop: int) -> Iterator[Damage]:
+        """Find columns that cannot be read in a range of entries (see :meth:`.Table.damages`)."""
+        for name in columns:
+            try:
+                self._read([name], start, stop)
+            except Exception as error:
+                yield Damage(name, start, stop, f"{type(error).__name__}: {error}"[:200])

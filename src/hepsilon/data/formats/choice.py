@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
+from hepsilon._system.plugins import place_of
 from hepsilon.data.formats.arrow import CsvTable, ParquetTable
-from hepsilon.data.formats.base import Table
+from hepsilon.data.formats.base import PARTS, Table
 from hepsilon.data.formats.root import RootTable, root_trees
-from hepsilon.data.sources import FORMATS
-from hepsilon.errors import InputError
+from hepsilon.data.readers import FORMATS, ending_of, endings, own_reader
+from hepsilon.errors import HepsilonError, InputError
 
 __all__ = ["open_table", "tree_names"]
 
@@ -22,13 +24,36 @@ def _format(path: str) -> str:
             start = file.read(4)
         if start in MAGIC:
             return MAGIC[start]
-    ending = Path(path.split("?", maxsplit=1)[0]).suffix.lower()
-    if ending not in FORMATS:
+    ending = ending_of(path)
+    if ending in FORMATS:
+        return FORMATS[ending]
+    if own_reader(ending) is None:
         raise InputError(
-            f"{path}: expected a ROOT, parquet or CSV file ({', '.join(FORMATS)}), received "
-            f"{'a file without an ending' if not ending else f'the ending {ending!r}'}"
+            f"{path}: expected a ROOT, parquet or CSV file ({', '.join(endings())}), received "
+            f"{'a file without an ending' if not ending else f'the ending {ending!r}'}; a reader "
+            "of another format is known once its module is imported, or its package installed "
+            "(see hepsilon.data.formats.register_reader)"
         )
-    return FORMATS[ending]
+    return ending
+
+
+def _open_own(path: str, tree: str, ending: str) -> Table:
+    """Open a file by a reader that was registered, and check that it gives a table."""
+    reader = own_reader(ending)
+    assert reader is not None
+    try:
+        table = reader(path, tree)
+    except HepsilonError:
+        raise
+    except Exception as error:  # whatever that reader raises
+        raise InputError(f"{path} cannot be read by {place_of(reader)}: {error!r}") from None
+    lacking = [part for part in PARTS if not hasattr(table, part)]
+    if lacking:
+        raise InputError(
+            f"{path}: the reader {place_of(reader)} gave {type(table).__name__}, which lacks "
+            f"{lacking}; expected a table (see hepsilon.data.formats.ColumnTable)"
+        )
+    return cast(Table, table)
 
 
 def open_table(path: str, tree: str) -> Table:
@@ -37,7 +62,7 @@ def open_table(path: str, tree: str) -> Table:
     Parameters
     ----------
     path : str
-        Path or URL of a ROOT, parquet or CSV file.
+        Path or URL of a ROOT, parquet or CSV file, or one of a registered reader.
     tree : str
         Name of the TTree or RNTuple, of ROOT files.
 
@@ -57,9 +82,10 @@ def open_table(path: str, tree: str) -> Table:
         kind = _format(path)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from None
-    if kind == "parquet":
-        return ParquetTable(path)
-    return CsvTable(path) if kind == "CSV" else RootTable(path, tree)
+    if kind == "ROOT":
+        return RootTable(path, tree)
+    tables = {"parquet": ParquetTable, "CSV": CsvTable}
+    return tables[kind](path) if kind in tables else _open_own(path, tree, kind)
 
 
 def tree_names(path: str) -> dict[str, int]:
@@ -68,7 +94,7 @@ def tree_names(path: str) -> dict[str, int]:
     Parameters
     ----------
     path : str
-        Path or URL of a ROOT, parquet or CSV file.
+        Path or URL of a ROOT, parquet or CSV file, or one of a registered reader.
 
     Returns
     -------

@@ -1,0 +1,1 @@
+"""Stand-in of columnflow: the interface that a producer meets, as its sources have it."""
