@@ -6,20 +6,24 @@ import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import RLock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+import awkward as ak
 import numpy as np
 from scipy.special import expit, softmax
 
 from hepsilon._system.files import find_file
+from hepsilon.arrays.columns import unflatten
 from hepsilon.arrays.fields import partners_of
 from hepsilon.arrays.kernels import bins_between
 from hepsilon.arrays.types import Array, Nodes, Offsets
 from hepsilon.config.records import validate
+from hepsilon.data.selection import places
 from hepsilon.efficiencies.artifact import identified_card, read_arrays
 from hepsilon.efficiencies.base import Efficiency
 from hepsilon.efficiencies.cards import NetworkCard
 from hepsilon.efficiencies.engines.choice import Evaluator, check, make_engine
+from hepsilon.efficiencies.gradients import feature_slopes
 from hepsilon.efficiencies.kinds import REPLICAS_FROM, Options
 from hepsilon.efficiencies.last_layer import LAST_LAYER, LastLayer
 from hepsilon.efficiencies.saved import Saved
@@ -301,6 +305,56 @@ class NetworkEfficiency(Saved[NetworkCard], Efficiency):
             For every object, or every event of a task of events.
         """
         return self._probabilities(self._of_engine(offsets, nodes, features=False)[0])
+
+    def value_and_gradient(
+        self, records: Any, /, *, out_of_domain: Literal["warn", "raise", "ignore"] = "warn"
+    ) -> tuple[Any, dict[str, ak.Array]]:
+        """Efficiencies, and their derivatives by the numeric features.
+
+        Trees that refine a network are flat but for their jumps, and add nothing to derivatives.
+
+        Parameters
+        ----------
+        records : ak.Array, jagged
+            Events, or objects, as for a call.
+        out_of_domain : {"warn", "raise", "ignore"}, default "warn"
+            Policy for objects (events) outside the domain, as for a call.
+
+        Returns
+        -------
+        eps : ak.Array of float64
+            Efficiencies as from a call.
+        slopes : dict of str to ak.Array of float64, jagged
+            By feature, for every object the derivative [1/GeV for momenta] of its efficiency or, of
+            a task of events, of that of its event; several working points on one more axis.
+
+        Raises
+        ------
+        ConfigError
+            For networks whose objects depend on each other, and backends other than those of Keras.
+        """
+        if self.needs_partners and not self.task.of_events:
+            raise ConfigError(
+                "the efficiency of an object depends on the other objects of its event here: "
+                "gradients are of events, or of objects that depend on themselves alone"
+            )
+        eps = self(records, out_of_domain=out_of_domain)
+        asked = self._asked(records)
+        members = self.of_members(asked.offsets, asked.nodes)
+        if members.ndim == 2:
+            members = members[:, None]
+        columns = feature_slopes(self.card, self._engine(), asked.offsets, asked.nodes, members)
+        place = places(asked.given.objects, self.task) if self.task.of_events else slice(None)
+        given = np.empty_like(columns)
+        given[place] = columns
+        if len(self.working_points) == 1:
+            given = given[:, 0]
+        slopes = {
+            feature.name: unflatten(given[..., i], asked.offsets)
+            for i, feature in enumerate(self.features.features)
+            if feature.kind != "categorical"
+        }
+        return eps, slopes
 
     @property
     def draws_last_layer(self) -> bool:
