@@ -145,11 +145,11 @@ def test_slopes_of_working_points() -> None:
         np.testing.assert_allclose(found[:, :, column], expected, rtol=1e-6, atol=1e-9)
 
 
-def test_units_of_the_task(untrained: Make) -> None:
+def test_units_of_the_task() -> None:
     """Momenta are in GeV whatever the task's records are in."""
-    task, options = NETWORKS["mlp"]
+    task, _ = NETWORKS["mlp"]
     in_mev = task.model_copy(update={"unit": "MeV", "selection": ()})
-    efficiency = FieldEfficiency("pt", task=in_mev)
+    efficiency = FieldEfficiency("px", task=in_mev)
     assert efficiency.task is not None
     point = np.array([[[3e-4, 0.0, 1.0]]])
     np.testing.assert_allclose(at_momenta(efficiency, point).eps, [[0.3]])
@@ -168,7 +168,7 @@ def test_what_has_no_gradient(untrained: Make, toy_map: EfficiencyMap) -> None:
 def test_a_graph_has_no_gradients(exported: Any) -> None:
     efficiency = hepsilon.load(exported("event mlp").path, backend="onnxruntime")
     points, charge = pairs(2)
-    with pytest.raises(ConfigError, match='OnnxEngine has no gradients; .*backend="tensorflow"'):
+    with pytest.raises(ConfigError, match=r'OnnxEngine has no gradients; .*backend="tensorflow"'):
         at_momenta(efficiency, points, gradient=True, charge=charge, out_of_domain="ignore")
 
 
@@ -195,7 +195,7 @@ def test_points_along_the_beam_have_no_gradient(untrained: Make) -> None:
     efficiency = network(untrained, "mlp")
     points, flavour = jets(3)
     points[1, 0, :2] = 0.0
-    with pytest.raises(InputError, match="1 of 3 points have no gradient|NaN or infinite"):
+    with pytest.raises(InputError, match=r"1 of 3 points have no gradient|NaN or infinite"):
         at_momenta(efficiency, points, gradient=True, hadronFlavour=flavour, out_of_domain="ignore")
 
 

@@ -26,6 +26,7 @@ from hepsilon.efficiencies.engines.choice import Evaluator, check, make_engine
 from hepsilon.efficiencies.gradients import feature_slopes
 from hepsilon.efficiencies.kinds import REPLICAS_FROM, Options
 from hepsilon.efficiencies.last_layer import LAST_LAYER, LastLayer
+from hepsilon.efficiencies.notebook import card_line
 from hepsilon.efficiencies.saved import Saved
 from hepsilon.efficiencies.tree_inputs import tree_inputs
 from hepsilon.efficiencies.trees import Trees
@@ -104,7 +105,7 @@ def logits_of(eps: Array, mu: float) -> Array:
     return np.asarray(np.log(bins[:, 1:]) - np.log(bins[:, :1]) - np.log(mu))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class NetworkEfficiency(Saved[NetworkCard], Efficiency):
     """A trained network, or the mean of an ensemble, as an efficiency.
 
@@ -227,6 +228,12 @@ class NetworkEfficiency(Saved[NetworkCard], Efficiency):
 
             check_precision(efficiency, options.precision_bound)
         return efficiency
+
+    def __repr__(self) -> str:
+        name = Path(self.path).name
+        if "card" not in vars(self):  # nothing is opened to say what it is
+            return f"<NetworkEfficiency, {name}>"
+        return card_line("NetworkEfficiency", self.card, name)
 
     def __reduce__(self) -> Any:
         options = self.backend, self.device, self.precision, self.replicas_from

@@ -95,14 +95,15 @@ def at_momenta(
         wrong = int(np.count_nonzero(~np.isfinite(points)))
         raise InputError(f"momenta: {wrong} of {points.size} numbers are NaN or infinite")
     records = _records(points, getattr(efficiency, "task", None), columns)
-    if gradient:
-        if callable(out_of_domain):
-            raise ConfigError("another efficiency for points outside has no gradient here")
-        return _with_gradient(efficiency, records, points, out_of_domain)
-    if hasattr(efficiency, "evaluate"):
-        found = efficiency.evaluate(records, out_of_domain=out_of_domain, replicas=False).eps
-    else:
-        found = efficiency(records)
+    if gradient and callable(out_of_domain):
+        raise ConfigError("another efficiency for points outside has no gradient here")
+    with np.errstate(divide="ignore", invalid="ignore"):  # what is not finite is refused
+        if gradient:
+            return _with_gradient(efficiency, records, points, out_of_domain)
+        if hasattr(efficiency, "evaluate"):
+            found = efficiency.evaluate(records, out_of_domain=out_of_domain, replicas=False).eps
+        else:
+            found = efficiency(records)
     return AtMomenta(np.asarray(ak.to_numpy(found), np.float64))
 
 
@@ -185,6 +186,5 @@ def _slope(name: str, points: Array) -> Array:
         if is_momentum(name):
             raise ConfigError(f"the feature {name!r} has no derivative by the momenta given here")
         return np.zeros((len(points), points.shape[1]))  # of the other columns
-    with np.errstate(divide="ignore", invalid="ignore"):
-        columns = known[name]()
+    columns = known[name]()
     return np.stack(columns[-points.shape[1] :], axis=1)

@@ -30,6 +30,8 @@ __all__ = ["ClosureFolder", "closure_templates"]
 BUILT_IN = (ALL, DIRECT, GENERATED, SELECTED, TRUTH)
 """Methods that are no efficiency."""
 CATEGORY = "category"
+NOT_SO = (AttributeError, LookupError, RuntimeError, StopIteration, TypeError, ValueError)
+"""Errors of what JSON of another form leads to."""
 
 
 @dataclass(frozen=True)
