@@ -101,6 +101,7 @@ def test_arguments_of_pyunfold() -> None:
     arguments = found.pyunfold(data, np.sqrt(data))
     np.testing.assert_allclose(arguments["response"].sum(axis=0), arguments["efficiencies"])
     np.testing.assert_allclose(arguments["response"] @ found.generated, arguments["data"])
+    assert arguments["efficiencies"].max() <= 1.0 + 1e-12
 
 
 def test_other_axes_are_refused() -> None:

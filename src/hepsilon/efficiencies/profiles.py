@@ -277,11 +277,13 @@ def _labels(text: str, working_points: Sequence[int | str]) -> list[str]:
     return [", ".join(filter(None, (text, str(point)))) for point in working_points]
 
 
-def _by_point(eps: Array, replicas: Array | None) -> Iterator[tuple[Array, Array | None]]:
+def _by_point(
+    eps: Array, replicas: Array | None, points: int
+) -> Iterator[tuple[Array, Array | None]]:
     """Efficiencies (n,) and replicas (n, K) of every working point."""
-    points = eps.reshape(len(eps), -1)
-    drawn = None if replicas is None else replicas.reshape(*points.shape, replicas.shape[-1])
-    for i, column in enumerate(points.T):
+    shape = len(eps), points
+    drawn = None if replicas is None else replicas.reshape(*shape, replicas.shape[-1])
+    for i, column in enumerate(eps.reshape(shape).T):
         yield column, None if drawn is None else drawn[:, i]
 
 
@@ -313,7 +315,9 @@ def scan_curves(
     for text, x, nodes in scanned(features, name):
         eps, replicas = predict(np.arange(len(x) + 1), nodes)
         labels = _labels(text, working_points)
-        for label, (column, drawn) in zip(labels, _by_point(eps, replicas), strict=True):
+        for label, (column, drawn) in zip(
+            labels, _by_point(eps, replicas, len(labels)), strict=True
+        ):
             errors = None if drawn is None else drawn.std(axis=1, ddof=1)
             found.append(Curve(label, x, column, errors))
     return found
@@ -365,7 +369,7 @@ def sample_curves(
     eps, replicas = predicted
     found = []
     labels = _labels("", working_points)
-    for label, (column, drawn) in zip(labels, _by_point(eps, replicas), strict=True):
+    for label, (column, drawn) in zip(labels, _by_point(eps, replicas, len(labels)), strict=True):
         errors = None
         if drawn is not None:
             errors = np.std([means(each) for each in drawn.T], axis=0, ddof=1)

@@ -13,6 +13,7 @@ import hist
 import uhi.io.json
 
 from hepsilon.errors import ConfigError, InputError
+from hepsilon.fits.responses import ResponseMatrix, response_matrix
 from hepsilon.fits.templates import Process, Templates, templates
 from hepsilon.histograms.methods import (
     ALL,
@@ -199,6 +200,43 @@ class ClosureFolder:
             None if drawn is None else self._part(drawn, None, category),
             efficiency=efficiency,
         )
+
+    def response(self, observable: str, efficiency: str) -> ResponseMatrix:
+        """Response matrix of an observable of a closure with reconstructed objects.
+
+        Parameters
+        ----------
+        observable : str
+            Observable of events in one dimension.
+        efficiency : str
+            Label of the correction, such as ``"net@reco"``.
+
+        Returns
+        -------
+        ResponseMatrix
+            Corrected sums in reconstructed bins by the generated ones.
+
+        Raises
+        ------
+        ConfigError
+            For an observable or method of which there is no matrix.
+        InputError
+            If it cannot be made of the sums.
+        """
+        known = self.histograms.get("responses", {})
+        if observable not in known:
+            raise ConfigError(
+                f"{self.path} has no response matrix of {observable!r}, but of "
+                f"{', '.join(known) or 'none'}: it needs 'hepsilon closure --reconstructed NAME'"
+            )
+        matrix = hist.Hist(known[observable])
+        if efficiency not in list(matrix.axes["method"]):
+            raise ConfigError(
+                f"{self.path} has no response matrix of {efficiency!r}, but of "
+                f"{', '.join(matrix.axes['method'])}"
+            )
+        generated = part_of(self.observable(observable), method=GENERATED)
+        return response_matrix(part_of(matrix, method=efficiency), generated)
 
     def observed(self, observable: str, category: str = ALL) -> hist.Hist[Any] | None:
         """Direct tags, or generated events; None of measured events, which nobody generated.

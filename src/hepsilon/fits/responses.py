@@ -157,6 +157,10 @@ class ResponseMatrix:
     def pyunfold(self, data: Array, errors: Array) -> dict[str, Array]:
         """Arguments of ``pyunfold.iterative_unfold``.
 
+        Where a column sums up to more than one, as it may if E is too small there, data and
+        response are divided by the largest such sum: the unfolded numbers are the same, and errors
+        of an efficiency above one do not occur.
+
         Parameters
         ----------
         data : ndarray of float64, shape (n_reco,)
@@ -177,13 +181,14 @@ class ResponseMatrix:
         """
         for name, column in (("data", data), ("errors", errors)):
             _check_bins(column, len(self.response), name)
+        scale = max(1.0, float(self.efficiencies.max()))
         return {
-            "data": data * self.inside,
-            "data_err": errors * self.inside,
-            "response": self.response,
-            "response_err": self.errors,
-            "efficiencies": self.efficiencies,
-            "efficiencies_err": np.sqrt(np.sum(self.errors**2, axis=0)),
+            "data": data * self.inside / scale,
+            "data_err": errors * self.inside / scale,
+            "response": self.response / scale,
+            "response_err": self.errors / scale,
+            "efficiencies": self.efficiencies / scale,
+            "efficiencies_err": np.sqrt(np.sum(self.errors**2, axis=0)) / scale,
         }
 
 

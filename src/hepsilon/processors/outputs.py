@@ -283,6 +283,10 @@ class InversionOutput(Output):
         each replica of E, of methods that know their own uncertainty.
     total_replicas : dict of str to Hist
         Sums of w / E over all selected events in each replica of E, by method.
+    responses : dict of str to Hist
+        Sums of w / E of the selected events with the axes ``method``, ``truth`` and ``reco``, of
+        the observables of events in one dimension and the methods of reconstructed momenta (see
+        :func:`hepsilon.fits.response_matrix`).
     efficiencies : Hist
         Distribution of log10 E of the selected events by method: what the weights are like.
     clipped : dict of str to int
@@ -314,6 +318,7 @@ class InversionOutput(Output):
     replicas: Histograms | None = None
     efficiency_replicas: dict[str, Histograms] = field(default_factory=dict)
     total_replicas: Histograms = field(default_factory=dict)
+    responses: Histograms = field(default_factory=dict)
     efficiencies: Histogram
     clipped: dict[str, int]
     clipped_weight: dict[str, float]
@@ -333,7 +338,7 @@ class InversionOutput(Output):
     @property
     def histograms(self) -> Mapping[str, Any]:
         names = ["totals", "observables", "horvitz_thompson", "exact", "replicas"]
-        names += ["efficiency_replicas", "total_replicas", "efficiencies"]
+        names += ["efficiency_replicas", "total_replicas", "responses", "efficiencies"]
         return {name: self[name] for name in names if name in self}
 
     def variance(self, name: str, method: CorrectionMethod) -> Array:
