@@ -354,7 +354,8 @@ def add_inversion(
     inverse = inversion_weight(efficiency, floor)
     if replicas is None and variations is not None:
         raise InputError("variations need the replicas of the efficiency")
-    pairs, jensen = {}, None
+    pairs: dict[str, Any] = {}
+    jensen: Array | None = None
     if replicas is not None:
         rows = _event_replicas(replicas, len(inverse))
         eps = np.asarray(ak.to_numpy(efficiency), np.float64)
@@ -365,7 +366,7 @@ def add_inversion(
         else:
             found = variations.shifted(ak.Array(eps), ak.Array(rows))
             pairs = {f"{PREFIX}_{key}": pair for key, pair in found.items()}
-    weighted = {}
+    weighted: dict[str, tuple[Array, Array]] = {}
     for key, (up, down) in pairs.items():
         weighted[key] = inversion_weight(up, floor).weight, inversion_weight(down, floor).weight
     return InversionTag(inverse, add_weight(weights, name, inverse.weight, weighted), jensen)

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from html import escape
+from importlib import import_module
 from time import monotonic
 from typing import Any, Protocol
 
@@ -68,12 +69,11 @@ class _NotebookBar:
     """A bar in the output of a cell."""
 
     def __init__(self, label: str, total: float | None, count: bool) -> None:
-        from IPython.display import HTML, display
-
-        self._label, self._total, self._count, self._html = label, total, count, HTML
+        output: Any = import_module("IPython.display")
+        self._label, self._total, self._count, self._html = label, total, count, output.HTML
         self._start = self._shown = monotonic()
         self._done, self._note = 0.0, ""
-        self._handle = display(HTML(self.text()), display_id=True)
+        self._handle = output.display(output.HTML(self.text()), display_id=True)
 
     def text(self) -> str:
         """The bar as HTML."""

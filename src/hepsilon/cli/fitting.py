@@ -44,6 +44,8 @@ def histograms(args: argparse.Namespace) -> Any:
         if channel.outside > MOST_OUTSIDE:
             share = f"{channel.outside:.2%} of the expected sum"
             say(f"{name}: {share} is beyond the edges, and left out")
+    if not found.shares:
+        say("the efficiency knows no error of its own here: there are no variations of it")
     say(f"wrote {args.out}")
     if args.json:
         return {
@@ -51,6 +53,8 @@ def histograms(args: argparse.Namespace) -> Any:
             "channels": {n: _summary(channel) for n, channel in found.channels.items()},
             "variations": found.shares,
         }
+    if not found.shares:
+        return None
     rows = [[name, f"{share:.1%}"] for name, share in found.shares.items()]
     return [table("variations of the efficiency", ["name", "share of its variance"], rows)]
 

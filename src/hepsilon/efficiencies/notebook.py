@@ -1,4 +1,4 @@
-"""What an efficiency says of itself in a notebook: a line, and its card as a table."""
+"""Efficiencies in a notebook: a line, and the card as a table."""
 
 from __future__ import annotations
 

@@ -139,7 +139,8 @@ def _with_gradient(
     eps, slopes = derive(records, out_of_domain=out_of_domain)
     values = np.asarray(ak.to_numpy(eps), np.float64)
     n_events, n_objects, n_components = points.shape
-    flat, total = points.reshape(-1, n_components), None
+    flat = points.reshape(-1, n_components)
+    total: Array | None = None
     for name, column in slopes.items():
         own = _slope(name, flat)
         rows = np.asarray(ak.to_numpy(ak.flatten(column, axis=1)), np.float64)

@@ -1,4 +1,4 @@
-"""What a likelihood cannot be made of, refused with the bins and the way out."""
+"""Templates from which no likelihood can be made are refused, with the bins and the way out."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ NOT_SO = (AttributeError, LookupError, RuntimeError, StopIteration, TypeError, V
 
 @dataclass(frozen=True)
 class ClosureFolder:
-    """What ``hepsilon closure`` has left in a folder.
+    """Content of a folder that ``hepsilon closure`` wrote.
 
     Attributes
     ----------

@@ -80,7 +80,7 @@ def _plain(values: Array | None) -> list[float]:
 
 
 def _modifiers(template: Template, channel: str, strength: str | None) -> list[dict[str, Any]]:
-    """What moves one sample."""
+    """Modifiers of one sample."""
     found: list[dict[str, Any]] = []
     if strength is not None:
         found.append({"name": strength, "type": "normfactor", "data": None})

@@ -1,4 +1,4 @@
-"""What a fit is given: bins of processes in channels, with all that moves them.
+"""Templates of a fit: bins of processes in channels, with all that moves them.
 
 A process has its bins with statistical variances, systematic variations up and down, and, where an
 efficiency made it, its bins in all replicas of that efficiency. Processes of one efficiency vary

@@ -190,10 +190,10 @@ class EfficiencyVariations:
             own = np.ones(len(values), bool) if codes is None else np.isin(codes, wanted)
             if not own.any():
                 raise InputError(f"no object of the category {name!r} to find variations from")
-            sums = (values[own], drawn[own])
-            if eps.ndim == 1:
-                sums = tuple(1.0 / np.maximum(each, FLOOR) for each in sums)
-            found = _principal(*sums, share, at_most)
+            nominal, moved = values[own], drawn[own]
+            if eps.ndim == 1:  # weights 1/E
+                nominal, moved = (1.0 / np.maximum(each, FLOOR) for each in (nominal, moved))
+            found = _principal(nominal, moved, share, at_most)
             directions[name], shares[name] = found
         by_name = {n: tuple(float(c) for c in wanted) for n, wanted in given.items() if n}
         return cls(directions, shares, by_name)

@@ -27,7 +27,6 @@ def _tensorflow(model: keras.Model) -> Slopes:
 
     outputs = int(model.output.shape[-1])
 
-    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
     def run(weights: Any, x: Any, edges: dict[str, Any], factors: Any) -> Any:
         with tf.GradientTape(persistent=True) as tape:
             tape.watch(x)
@@ -35,9 +34,11 @@ def _tensorflow(model: keras.Model) -> Slopes:
             sums = [tf.reduce_sum(logits[:, i] * factors) for i in range(outputs)]
         return [tape.gradient(each, x) for each in sums]
 
+    compiled = tf.function(run, reduce_retracing=True)
+
     def call(weights: Sequence[Any], inputs: dict[str, Array], factors: Array) -> Any:
         tensors = {name: tf.constant(value) for name, value in inputs.items()}
-        return run(list(weights), tensors.pop("x"), tensors, tf.constant(factors))
+        return compiled(list(weights), tensors.pop("x"), tensors, tf.constant(factors))
 
     return call
 
