@@ -83,8 +83,8 @@ def check_likelihood(found: Templates) -> None:
 def _check_observed(name: str, channel: Channel) -> None:
     if channel.observed is None:
         raise InputError(
-            f"{name}: expected what was observed; Templates.with_expected() takes the sum of all "
-            "processes for it"
+            f"{name}: expected what was observed; Templates.with_expected(), or --expected, takes "
+            "the sum of all processes for it"
         )
     observed = channel.observed
     if np.any(observed < 0.0):

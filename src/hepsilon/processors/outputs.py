@@ -85,7 +85,7 @@ def _sum_of(name: str, a: Any, b: Any, combine: Callable[[Any, Any], Any]) -> An
     return combine(a, b)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Output(Mapping[str, Any]):
     """Base of the outputs: two of them add up field by field.
 
@@ -129,6 +129,10 @@ class Output(Mapping[str, Any]):
     n_limited: int = 0
     entry_counts: dict[str, EntryCounts] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict, metadata={"constant": True})
+
+    def __repr__(self) -> str:
+        names = ", ".join(self.observables)
+        return f"<{type(self).__name__} of {self.n_events:,} events: {names}>"
 
     @property
     def truth(self) -> TruthHistograms | None:
@@ -190,7 +194,7 @@ def _check_observables(a: Output, b: Output) -> None:
             )
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class TaggingOutput(Output):
     """Output of :class:`~hepsilon.processors.TruthTagging` for one dataset.
 
@@ -255,7 +259,7 @@ class CorrectionMethod:
         return self.name + RECONSTRUCTED * self.reconstructed
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class InversionOutput(Output):
     """Output of :class:`~hepsilon.processors.EfficiencyInversion` for one dataset.
 
