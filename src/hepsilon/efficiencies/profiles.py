@@ -176,7 +176,8 @@ def binned_profile(
     filled = hist.Hist(axis, *axes, storage=hist.storage.Mean())
     for point, column in zip(working_points, rows.T, strict=True):
         if len(column):
-            filled.fill(**{WORKING_POINT: str(point)}, **values, sample=column)
+            values[WORKING_POINT] = str(point)
+            filled.fill(**values, sample=column)
     return filled
 
 

@@ -84,7 +84,8 @@ class ResponseMatrix:
         """Share of each bin of the truth that stays in the bin of the same number."""
         diagonal = np.diagonal(self.response)
         sums = self.efficiencies[: len(diagonal)]
-        return np.divide(diagonal, sums, out=np.full(len(diagonal), np.nan), where=sums != 0.0)
+        unknown = np.full(len(diagonal), np.nan)
+        return np.asarray(np.divide(diagonal, sums, out=unknown, where=sums != 0.0))
 
     def fold(self, truth: Array) -> Array:
         """Corrected sums in reconstructed bins for sums in bins of the truth.

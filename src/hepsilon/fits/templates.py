@@ -134,7 +134,7 @@ class Channel:
     @property
     def expected(self) -> Array:
         """Sum of all processes in every bin."""
-        return np.sum([template.values for template in self.processes.values()], axis=0)
+        return np.asarray(sum(template.values for template in self.processes.values()))
 
 
 @dataclass(frozen=True)
