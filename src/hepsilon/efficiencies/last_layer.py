@@ -159,7 +159,7 @@ class LastLayer:
                 moved += np.einsum("npm,mk->npk", members[rows].astype(np.float32), between)
             np.clip(moved, -LARGEST_CHANGE, LARGEST_CHANGE, out=moved)
             np.exp(moved, out=moved)
-            if moved.shape[1] == 1:
+            if logits.shape[1] == 1:
                 _probability(odds[rows, 0], moved[:, 0], out[rows, 0])
             else:
                 _probabilities(odds[rows], moved, out[rows])
