@@ -16,6 +16,7 @@ from hepsilon.uncertainty import (
     histogram_band,
     histogram_covariance,
     replica_values,
+    replica_variations,
 )
 
 Array = npt.NDArray[Any]
@@ -107,6 +108,26 @@ def test_all_of_them_are_the_covariance(sizes: tuple[int, int, int]) -> None:
     together = sum(np.outer(s, s) for n, s in found.shifts.items() if n != "rest")
     scale = np.sqrt(np.outer(np.diag(covariance), np.diag(covariance)))
     np.testing.assert_allclose(together / scale, covariance / scale, atol=1e-6)
+
+
+@given(SIZES, st.floats(0.3, 1.0))
+def test_replicas_lead_to_the_same_as_their_covariance(
+    sizes: tuple[int, int, int], share: float
+) -> None:
+    values = drawn(*sizes)
+    errors = np.sqrt(np.abs(values[0]))
+    covariance = np.atleast_2d(np.cov(values, rowvar=False))
+    a = bin_variations(covariance, errors, share=share, at_most=3)
+    b = replica_variations(values, errors, share=share, at_most=3)
+    squares = [sum(shift**2 for shift in found.shifts.values()) for found in (a, b)]
+    np.testing.assert_allclose(*squares, rtol=1e-6)
+    assert a.shares["0"] == pytest.approx(b.shares["0"], rel=1e-6)
+
+
+def test_many_bins_are_no_matter() -> None:
+    values = drawn(20, 20_000, 1)
+    found = replica_variations(values)
+    assert sum(found.shares.values()) == pytest.approx(1.0)
 
 
 def test_what_can_be_seen_comes_first() -> None:

@@ -3,7 +3,7 @@
 A process has its bins with statistical variances, systematic variations up and down, and, where an
 efficiency made it, its bins in all replicas of that efficiency. Processes of one efficiency vary
 together, in all channels: their joint covariance becomes few variations (see
-:func:`hepsilon.uncertainty.bin_variations`), which mean the same in each of them.
+:func:`hepsilon.uncertainty.replica_variations`), which mean the same in each of them.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from hepsilon.uncertainty.bins import (
     AT_MOST,
     REPLICA,
     SHARE,
-    bin_variations,
     joined_replicas,
     replica_values,
+    replica_variations,
 )
 from hepsilon.uncertainty.replicas import replica_covariance
 
@@ -400,8 +400,7 @@ def _with_efficiency(
     columns = joined_replicas([values for *_, values in members])
     variances = [found.channels[c].processes[p].variances for c, p, _ in members]
     errors = np.sqrt(np.maximum(np.concatenate(variances), 0.0))
-    covariance = replica_covariance(columns)
-    few = bin_variations(covariance, errors, share=share, at_most=at_most)
+    few = replica_variations(columns, errors, share=share, at_most=at_most)
     channels, start = dict(found.channels), 0
     for channel, process, values in members:
         bins = slice(start, start := start + values[0].size)
@@ -416,7 +415,7 @@ def _with_efficiency(
         template = replace(
             template,
             variations=template.variations | own,
-            covariance=covariance[bins, bins],
+            covariance=replica_covariance(values),
         )
         processes = channels[channel].processes | {process: template}
         channels[channel] = replace(channels[channel], processes=processes)

@@ -5,6 +5,7 @@ from .bins import (
     histogram_band,
     histogram_covariance,
     replica_values,
+    replica_variations,
 )
 from .bootstrap import bootstrap_counts, bootstrap_key, covariance, fill_replicas
 from .last_layer import Covariance, Scores, sandwich
@@ -24,6 +25,7 @@ __all__ = [
     "histogram_covariance",
     "replica_covariance",
     "replica_values",
+    "replica_variations",
     "sandwich",
     "shrunk_covariance",
 ]

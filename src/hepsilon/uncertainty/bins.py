@@ -28,7 +28,9 @@ __all__ = [
     "check_covariance",
     "histogram_band",
     "histogram_covariance",
+    "joined_replicas",
     "replica_values",
+    "replica_variations",
 ]
 
 REPLICA = "replica"
@@ -279,15 +281,56 @@ def bin_variations(
     >>> {name: shift.round(3).tolist() for name, shift in found.shifts.items()}
     {'0': [2.0, 1.0]}
     """
+    matrix = check_covariance(covariance)
+    variance = np.diag(matrix)
+    unit = _units(variance, errors)
+    values, vectors = np.linalg.eigh(matrix / np.outer(unit, unit))
+    found = np.maximum(values[::-1], 0.0), vectors[:, ::-1]
+    return _few(*found, unit, variance, share, at_most)
+
+
+def replica_variations(
+    replicas: Array, errors: Array | None = None, *, share: float = SHARE, at_most: int = AT_MOST
+) -> BinVariations:
+    """Variations of :func:`bin_variations` without the covariance: of thousands of bins, too.
+
+    Parameters
+    ----------
+    replicas : ndarray of float64, shape (n_replicas, n_bins)
+        Content of the bins in two or more replicas.
+    errors : ndarray of float64, shape (n_bins,), optional
+        Errors in units of which variances are compared.
+    share : float, default 0.95
+        Share of the variance that is asked for.
+    at_most : int, default 20
+        Largest number of variations besides the rest.
+
+    Returns
+    -------
+    BinVariations
+        The variations; none where nothing varies.
+
+    Raises
+    ------
+    InputError
+        If errors are negative or of other bins, or options are out of range.
+    """
+    steps = (replicas - replicas.mean(axis=0)) / np.sqrt(len(replicas) - 1.0)
+    variance = np.sum(steps**2, axis=0)
+    unit = _units(variance, errors)
+    _, singular, vectors = np.linalg.svd(steps / unit, full_matrices=False)
+    return _few(singular**2, vectors.T, unit, variance, share, at_most)
+
+
+def _few(
+    values: Array, vectors: Array, unit: Array, variance: Array, share: float, at_most: int
+) -> BinVariations:
+    """Name the first eigenvectors, and what they leave."""
     if not 0.0 < share <= 1.0 or at_most < 1:
         raise InputError(
             f"expected a share in (0, 1] and one variation or more, received share={share!r}, "
             f"at_most={at_most!r}"
         )
-    matrix = check_covariance(covariance)
-    unit = _units(matrix, errors)
-    values, vectors = np.linalg.eigh(matrix / np.outer(unit, unit))
-    values, vectors = np.maximum(values[::-1], 0.0), vectors[:, ::-1]
     total = float(values.sum())
     if not total > 0.0:
         return BinVariations({}, {})
@@ -297,16 +340,15 @@ def bin_variations(
     moved *= np.where(moved.sum(axis=0) < 0.0, -1.0, 1.0)  # up is where there is more
     shifts = {str(number): column for number, column in enumerate(moved.T)}
     shares = {str(number): float(values[number] / total) for number in range(kept)}
-    variance = np.diag(matrix)
     rest = np.sqrt(np.maximum(variance - np.sum(moved**2, axis=1), 0.0))
     if np.any(rest > NO_REST * np.sqrt(variance)):
         shifts[REST], shares[REST] = rest, float(1.0 - held[kept - 1])
     return BinVariations(shifts, shares)
 
 
-def _units(covariance: Array, errors: Array | None) -> Array:
+def _units(variance: Array, errors: Array | None) -> Array:
     """Unit of every bin: its error, else its standard deviation, else one."""
-    own = np.sqrt(np.diag(covariance))
+    own = np.sqrt(variance)
     own = np.where(own > 0.0, own, 1.0)
     if errors is None:
         return own
