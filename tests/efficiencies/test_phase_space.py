@@ -166,10 +166,14 @@ def test_what_has_no_gradient(untrained: Make, toy_map: EfficiencyMap) -> None:
 
 
 def test_a_graph_has_no_gradients(exported: Any) -> None:
-    efficiency = hepsilon.load(exported("event mlp").path, backend="onnxruntime")
-    points, charge = pairs(2)
+    path, (points, charge) = exported("event mlp").path, pairs(2)
+    options: dict[str, Any] = {"charge": charge, "gradient": True, "out_of_domain": "ignore"}
+    automatic = at_momenta(hepsilon.load(path), points, **options)  # values from the graph
+    by_keras = at_momenta(hepsilon.load(path, backend="tensorflow"), points, **options)
+    np.testing.assert_allclose(automatic.gradient, by_keras.gradient, rtol=1e-4, atol=1e-7)
+    efficiency = hepsilon.load(path, backend="onnxruntime")
     with pytest.raises(ConfigError, match=r'OnnxEngine has no gradients; .*backend="tensorflow"'):
-        at_momenta(efficiency, points, gradient=True, charge=charge, out_of_domain="ignore")
+        at_momenta(efficiency, points, **options)
 
 
 @pytest.mark.parametrize("shape", [(2, 4), (2, 2, 5), (2, 0, 4)])

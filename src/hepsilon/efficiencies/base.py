@@ -412,12 +412,7 @@ class Efficiency(ABC):
         return binned_profile(self.features, self.working_points, names, asked, eps, bins)
 
     def plot(
-        self,
-        feature: str,
-        records: Any = None,
-        *,
-        bins: int | Sequence[float] = 30,
-        ax: Any = None,
+        self, feature: str, records: Any = None, *, bins: int | Sequence[float] = 30, ax: Any = None
     ) -> Any:
         """Draw the efficiency along one feature, with its own error as a band.
 

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import awkward as ak
 import numpy as np
 
+from hepsilon.arrays.columns import unflatten
 from hepsilon.arrays.types import Array, Nodes, Offsets
+from hepsilon.config.task import Task
+from hepsilon.data.features import FeatureSpec
+from hepsilon.data.selection import places
+from hepsilon.efficiencies.asked import Asked
 from hepsilon.efficiencies.engines.choice import Evaluator
 from hepsilon.efficiencies.engines.keras import Engine
 from hepsilon.errors import ConfigError
@@ -14,7 +20,7 @@ from hepsilon.errors import ConfigError
 if TYPE_CHECKING:
     from hepsilon.efficiencies.cards import NetworkCard
 
-__all__ = ["feature_slopes", "probability_slopes"]
+__all__ = ["by_feature", "feature_slopes", "probability_slopes"]
 
 
 def probability_slopes(eps: Array) -> Array:
@@ -90,3 +96,35 @@ def feature_slopes(
         return found
     by_object = found.reshape(n_events, points, objects, width)
     return np.asarray(np.moveaxis(by_object, 2, 1).reshape(len(nodes), points, width))
+
+
+def by_feature(
+    slopes: Array, asked: Asked, task: Task, features: FeatureSpec
+) -> dict[str, ak.Array]:
+    """Derivatives in the order of the objects that were given, by the name of the feature.
+
+    Parameters
+    ----------
+    slopes : ndarray of float64, shape (n_objects, n_working_points, n_features)
+        Derivatives from :func:`feature_slopes`, in the task's order.
+    asked : Asked
+        Objects that were given.
+    task : Task
+        Task with its order.
+    features : FeatureSpec
+        Features, of which the categorical ones have no derivative.
+
+    Returns
+    -------
+    dict of str to ak.Array of float64, jagged
+        One number for each object, or several on one more axis.
+    """
+    given = np.empty_like(slopes)
+    given[places(asked.given.objects, task) if task.of_events else slice(None)] = slopes
+    if slopes.shape[1] == 1:
+        given = given[:, 0]
+    return {
+        feature.name: unflatten(given[..., i], asked.offsets)
+        for i, feature in enumerate(features.features)
+        if feature.kind != "categorical"
+    }

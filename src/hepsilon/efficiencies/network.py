@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,17 +13,15 @@ import numpy as np
 from scipy.special import expit, softmax
 
 from hepsilon._system.files import find_file
-from hepsilon.arrays.columns import unflatten
 from hepsilon.arrays.fields import partners_of
 from hepsilon.arrays.kernels import bins_between
 from hepsilon.arrays.types import Array, Nodes, Offsets
 from hepsilon.config.records import validate
-from hepsilon.data.selection import places
 from hepsilon.efficiencies.artifact import identified_card, read_arrays
 from hepsilon.efficiencies.base import Efficiency
 from hepsilon.efficiencies.cards import NetworkCard
-from hepsilon.efficiencies.engines.choice import Evaluator, check, make_engine
-from hepsilon.efficiencies.gradients import feature_slopes
+from hepsilon.efficiencies.engines.choice import Evaluator, check, keras_backend, make_engine
+from hepsilon.efficiencies.gradients import by_feature, feature_slopes
 from hepsilon.efficiencies.kinds import REPLICAS_FROM, Options
 from hepsilon.efficiencies.last_layer import LAST_LAYER, LastLayer
 from hepsilon.efficiencies.notebook import card_line
@@ -277,6 +275,12 @@ class NetworkEfficiency(Saved[NetworkCard], Efficiency):
             logger.debug("%s", self.path, exc_info=True)
             raise ArtifactError(f"{self.path}: its networks cannot be made: {error!r}") from None
 
+    def _differentiable(self) -> Evaluator:
+        """Engine with gradients: that of Keras, where the choice is left to hepsilon."""
+        if self.backend != "auto":
+            return self._engine()
+        return replace(self, backend=keras_backend())._engine()
+
     def _trees(self) -> Trees:
         """Trees of the refinement, which a process reads once."""
         refinement = self.card.refinement
@@ -350,18 +354,9 @@ class NetworkEfficiency(Saved[NetworkCard], Efficiency):
         members = self.of_members(asked.offsets, asked.nodes)
         if members.ndim == 2:
             members = members[:, None]
-        columns = feature_slopes(self.card, self._engine(), asked.offsets, asked.nodes, members)
-        place = places(asked.given.objects, self.task) if self.task.of_events else slice(None)
-        given = np.empty_like(columns)
-        given[place] = columns
-        if len(self.working_points) == 1:
-            given = given[:, 0]
-        slopes = {
-            feature.name: unflatten(given[..., i], asked.offsets)
-            for i, feature in enumerate(self.features.features)
-            if feature.kind != "categorical"
-        }
-        return eps, slopes
+        engine = self._differentiable()
+        columns = feature_slopes(self.card, engine, asked.offsets, asked.nodes, members)
+        return eps, by_feature(columns, asked, self.task, self.features)
 
     @property
     def draws_last_layer(self) -> bool:
