@@ -150,9 +150,7 @@ def test_a_processor_in_an_analysis_does_the_same(collections: Path, schema: typ
 
 
 def test_response_matrices_add_up_to_the_corrected_sums(collections: Path) -> None:
-    settings = config(
-        TASK, schema="nanoaod", observables={"M": ObservableConfig(), "pt": ObservableConfig()}
-    )
+    settings = config(TASK, input={})
     output = run_closure(
         [collections],
         settings.task,

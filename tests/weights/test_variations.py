@@ -144,20 +144,14 @@ def of_events() -> tuple[Any, Any]:
     return expit(logits), expit(logits[:, None] + np.where(small, steps[1], steps[0]))
 
 
-def test_weights_of_events_decide_what_comes_first() -> None:
-    """E of rare events moves their sum little, and that of the weights 1/E the most."""
+def test_what_moves_the_weights_of_events_comes_first() -> None:
+    """E of rare events moves the number of selected ones little, and sums of 1/E the most."""
     eps, drawn = of_events()
     found = EfficiencyVariations.of(ak.Array(eps), ak.Array(drawn), share=0.5, at_most=1)
     up, down = found.shifted(ak.Array(eps), ak.Array(drawn))["0"]
     assert up.ndim == 1
     change = np.abs(ak.to_numpy(up) - ak.to_numpy(down)) / eps
     assert change[:50].mean() > 5.0 * change[-50:].mean()
-    as_objects = EfficiencyVariations.of(
-        ak.Array(eps[:, None]), ak.Array(drawn[:, None]), share=0.5, at_most=1
-    )
-    up, down = as_objects.shifted(ak.Array(eps[:, None]), ak.Array(drawn[:, None]))["0"]
-    other = np.abs(flat(up) - flat(down)) / eps
-    assert other[:50].mean() < change[:50].mean()
 
 
 def test_events_without_replicas_are_refused() -> None:
