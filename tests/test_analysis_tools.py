@@ -20,6 +20,7 @@ from hepsilon import (
     truth_tag_weight,
 )
 from hepsilon.analysis_tools import (
+    add_inversion,
     add_truth_tag,
     add_weight,
     fill_objects,
@@ -687,3 +688,71 @@ def test_fills_without_a_jagged_column_are_refused() -> None:
 def test_missing_objects_are_refused() -> None:
     with pytest.raises(InputError, match="pt: 1 of 6 objects are missing"):
         fill_objects(pt_histogram(), GENERATOR, EPS, pt=ak.mask(PT, PT > 20.0))
+
+
+# inversion
+
+
+def events_of(n: int = 400) -> tuple[ak.Array, ak.Array]:
+    """Efficiencies of events and replicas, moved by two directions of the logits."""
+    rng = np.random.default_rng(5)
+    logits = rng.normal(size=n)
+    steps = rng.normal(size=(2, 50)) * [[0.1], [0.04]]
+    moved = logits[:, None] + steps[0] + logits[:, None] * steps[1]
+    return ak.Array(1 / (1 + np.exp(-logits))), ak.Array(1 / (1 + np.exp(-moved)))
+
+
+def test_inversion_has_the_variations_of_the_efficiency() -> None:
+    eps, replicas = events_of()
+    weights = Weights(len(eps))
+    variations = EfficiencyVariations.of(eps, replicas, share=0.999)
+    found = add_inversion(weights, "inverse", eps, replicas=replicas, variations=variations)
+    assert found.variations[0] == "inverse_eff_0"
+    assert found.variations[-1] == "inverse_eff_rest"
+    np.testing.assert_allclose(weights.weight(), 1.0 / ak.to_numpy(eps))
+    # together they have the spread of the sum over the replicas, to first order
+    spread = np.std(np.sum(1.0 / ak.to_numpy(replicas), axis=0), ddof=1)
+    steps = [
+        weights.weight(f"{name}Down").sum() - weights.weight(f"{name}Up").sum()
+        for name in found.variations
+    ]
+    assert 0.5 * np.sqrt(np.sum(np.square(steps))) == pytest.approx(spread, rel=0.1)
+    assert found.jensen is not None
+    bias = np.mean(1.0 / ak.to_numpy(replicas), axis=1) - 1.0 / np.mean(replicas, axis=1)
+    assert np.sum(found.jensen) == pytest.approx(np.sum(bias), rel=0.15)
+
+
+def test_inversion_alone_and_with_an_envelope() -> None:
+    eps, replicas = events_of(20)
+    weights = Weights(20)
+    alone = add_inversion(weights, "inverse", eps)
+    assert (alone.variations, alone.jensen) == ((), None)
+    weights = Weights(20)
+    found = add_inversion(weights, "inverse", eps, replicas=replicas)
+    assert found.variations == ("inverse_efficiency",)
+    up, down = (weights.weight(f"inverse_efficiency{side}") for side in ("Up", "Down"))
+    assert np.all(up < weights.weight())  # a larger efficiency is a smaller weight
+    assert np.all(down > weights.weight())
+
+
+def test_inversion_holds_its_floor() -> None:
+    weights = Weights(2)
+    found = add_inversion(
+        weights, "inverse", ak.Array([0.5, 1e-6]), floor=0.01,
+        replicas=ak.Array([[0.4, 0.6], [1e-6, 2e-6]]),
+    )  # fmt: skip
+    assert found.inverse.n_clipped == 1
+    assert weights.weight()[1] == 100.0
+    assert weights.weight("inverse_efficiencyDown")[1] == 100.0
+
+
+def test_inversion_refuses_what_does_not_go_together() -> None:
+    eps, replicas = events_of(20)
+    variations = EfficiencyVariations.of(eps, replicas)
+    with pytest.raises(InputError, match="variations need the replicas"):
+        add_inversion(Weights(20), "inverse", eps, variations=variations)
+    for wrong in (replicas[:5], replicas[:, :1], eps):
+        with pytest.raises(InputError, match="two or more for each of 20 events"):
+            add_inversion(Weights(20), "inverse", eps, replicas=wrong)
+    with pytest.raises(InputError, match="replicas"):
+        add_inversion(Weights(20), "inverse", eps, replicas=replicas + 1.0)

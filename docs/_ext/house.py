@@ -15,7 +15,7 @@ ROLES = {
     "checks one": ("#9ccfd8", "closure plotting report"),
     "turns one into weights": (
         "#c9b6e8",
-        "weights histograms uncertainty analysis_tools processors",
+        "weights histograms uncertainty analysis_tools processors fits",
     ),
     "all three": ("#e3e3de", ""),
 }

@@ -19,11 +19,14 @@ from hepsilon.arrays.types import Array
 from hepsilon.errors import InputError
 from hepsilon.weights.bins import BELOW_ONE, PerWorkingPoint, ScaleFactors, TagBins
 from hepsilon.weights.conditions import Condition, as_condition
+from hepsilon.weights.inversion import FLOOR, InversionWeight, inversion_weight
 from hepsilon.weights.tagging import probability
 from hepsilon.weights.variations import EfficiencyVariations, mirrored_efficiencies
 
 __all__ = [
+    "InversionTag",
     "TruthTag",
+    "add_inversion",
     "add_truth_tag",
     "add_weight",
     "fill_objects",
@@ -300,6 +303,106 @@ def _alternatives(
             "jets, working points), as an efficiency gives it, received a mapping"
         )
     return {name: mirrored_efficiencies(eps, other) for name, other in alternatives.items()}
+
+
+@dataclass(frozen=True)
+class InversionTag:
+    """Weight 1/E that :func:`add_inversion` has added.
+
+    Attributes
+    ----------
+    inverse : InversionWeight
+        Nominal weight of every event, its variance, and what the floor touched.
+    variations : tuple of str
+        Names of the variations in ``Weights``, without Up and Down; up is where E is larger.
+    jensen : ndarray of float64, shape (n_events,), or None
+        Var(E) / E^3: the upward bias of each weight by the error of E, which is not subtracted.
+        None without replicas.
+    """
+
+    inverse: InversionWeight
+    variations: tuple[str, ...]
+    jensen: Array | None
+
+
+def add_inversion(
+    weights: Weights,
+    name: str,
+    efficiency: ak.Array,
+    *,
+    floor: float = FLOOR,
+    replicas: ak.Array | None = None,
+    variations: EfficiencyVariations | None = None,
+) -> InversionTag:
+    """Add the weight 1/E of selected events with the variations of E.
+
+    Parameters
+    ----------
+    weights : coffea.analysis_tools.Weights
+        Weights of the selected events of a chunk.
+    name : str
+        Name of the weight.
+    efficiency : ak.Array of float64, shape (n_events,)
+        Efficiency E of every event; of an ensemble the mean of E, which is what is inverted.
+    floor : float, default 0.001
+        Explicit cutoff for E -> 0 (see :func:`hepsilon.inversion_weight`).
+    replicas : ak.Array of float64, shape (n_events, n_replicas), optional
+        Replicas of E. Their spread becomes the variation ``NAME_efficiency``.
+    variations : EfficiencyVariations, optional
+        Few directions of the replicas: ``NAME_eff_0``, ..., ``NAME_eff_rest`` in place of it.
+
+    Returns
+    -------
+    InversionTag
+        Nominal weight, the names of the variations, and the bias by the error of E.
+
+    Raises
+    ------
+    InputError
+        For efficiencies or replicas outside [0, 1] or of other events, or variations without
+        replicas.
+
+    Examples
+    --------
+    >>> import awkward as ak
+    >>> from coffea.analysis_tools import Weights
+    >>> from hepsilon.analysis_tools import add_inversion
+    >>> weights = Weights(2)
+    >>> E, replicas = ak.Array([0.5, 0.25]), ak.Array([[0.4, 0.6], [0.2, 0.3]])
+    >>> found = add_inversion(weights, "inverse", E, replicas=replicas)
+    >>> weights.weight(), found.variations, found.jensen.round(2)
+    (array([2., 4.]), ('inverse_efficiency',), array([0.16, 0.32]))
+    """
+    inverse = inversion_weight(efficiency, floor)
+    if replicas is None and variations is not None:
+        raise InputError("variations need the replicas of the efficiency")
+    pairs: dict[str, Any] = {}
+    jensen: Array | None = None
+    if replicas is not None:
+        rows = _event_replicas(replicas, len(inverse))
+        eps = np.asarray(ak.to_numpy(efficiency), np.float64)
+        jensen = np.var(rows, axis=1, ddof=1) * inverse.weight**3
+        if variations is None:
+            single = ak.Array(eps[:, None]), ak.Array(rows[:, None])
+            pairs[EFFICIENCY] = tuple(map(ak.flatten, shifted_efficiencies(*single)))
+        else:
+            found = variations.shifted(ak.Array(eps), ak.Array(rows))
+            pairs = {f"{PREFIX}_{key}": pair for key, pair in found.items()}
+    weighted: dict[str, tuple[Array, Array]] = {}
+    for key, (up, down) in pairs.items():
+        weighted[key] = inversion_weight(up, floor).weight, inversion_weight(down, floor).weight
+    return InversionTag(inverse, add_weight(weights, name, inverse.weight, weighted), jensen)
+
+
+def _event_replicas(replicas: ak.Array, n_events: int) -> Array:
+    """Replicas of every event, two or more."""
+    rows = np.asarray(ak.to_numpy(replicas), np.float64)
+    if rows.ndim != 2 or len(rows) != n_events or rows.shape[1] < 2:
+        raise InputError(
+            f"replicas: expected two or more for each of {n_events} events, received the shape "
+            f"{rows.shape}"
+        )
+    return probabilities(rows, "replicas")
 
 
 def _shifted(

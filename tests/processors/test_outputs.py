@@ -204,3 +204,8 @@ def test_every_executor_adds_chunks_without_events(track_file, kind):
     )
     assert isinstance(found, InversionOutput)
     assert_same(found, expected)
+
+
+def test_a_line_says_what_an_output_is():
+    assert repr(tagging(0, 6)).startswith("<TaggingOutput of 6 events: pt, eta")
+    assert "\n" not in repr(inversion(0, 6))

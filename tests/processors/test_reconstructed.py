@@ -147,3 +147,26 @@ def test_a_processor_in_an_analysis_does_the_same(collections: Path, schema: typ
     assert expected.n_selected == N // 2
     with pytest.raises(InputError, match="Nothing"):
         run("Nothing")
+
+
+def test_response_matrices_add_up_to_the_corrected_sums(collections: Path) -> None:
+    settings = config(TASK, input={})
+    output = run_closure(
+        [collections],
+        settings.task,
+        {"half": half},
+        config=settings.input,
+        observables={"M": ObservableConfig(), "pt": ObservableConfig()},
+        reconstructed="Reco",
+    )
+    assert list(output.responses) == ["M"]  # of events, in one dimension
+    matrix = output.responses["M"]
+    assert list(matrix.axes["method"]) == ["half@reco"]
+    corrected = output.observables["M"][{"method": "half@reco"}]
+    every = matrix[{"method": "half@reco"}].values(flow=True).sum(axis=0)
+    np.testing.assert_allclose(every, corrected.values(flow=True))
+    generated = output.observables["M"][{"method": "selected"}]
+    by_truth = matrix[{"method": "half@reco"}].values(flow=True).sum(axis=1)
+    np.testing.assert_allclose(by_truth, 2.0 * generated.values(flow=True))
+    assert "responses" in output.histograms
+    np.testing.assert_allclose((output + output).responses["M"].values(), 2.0 * matrix.values())

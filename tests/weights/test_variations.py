@@ -154,3 +154,35 @@ def test_mirror_image_needs_the_same_objects() -> None:
     eps, _, _ = toy()
     with pytest.raises(InputError, match="expected one efficiency for each of"):
         mirrored_efficiencies(eps, eps[::-1])
+
+
+# events, whose weights are 1/E
+
+
+def of_events() -> tuple[Any, Any]:
+    """Efficiencies of events, the smallest of which vary in a way of their own."""
+    rng = np.random.default_rng(7)
+    logits = np.linspace(-5.0, 3.0, 500)
+    steps = rng.normal(size=(2, 40)) * [[0.1], [0.5]]
+    small = (logits < -3.0)[:, None]
+    return expit(logits), expit(logits[:, None] + np.where(small, steps[1], steps[0]))
+
+
+def test_what_moves_the_weights_of_events_comes_first() -> None:
+    """E of rare events moves the number of selected ones little, and sums of 1/E the most."""
+    eps, drawn = of_events()
+    found = EfficiencyVariations.of(ak.Array(eps), ak.Array(drawn), share=0.5, at_most=1)
+    up, down = found.shifted(ak.Array(eps), ak.Array(drawn))["0"]
+    assert up.ndim == 1
+    change = np.abs(ak.to_numpy(up) - ak.to_numpy(down)) / eps
+    assert change[:50].mean() > 5.0 * change[-50:].mean()
+
+
+def test_events_without_replicas_are_refused() -> None:
+    eps, drawn = of_events()
+    for wrong in (ak.Array(drawn[:7]), ak.Array(eps)):
+        with pytest.raises(InputError, match="replicas: expected some for each of 500 events"):
+            EfficiencyVariations.of(ak.Array(eps), wrong)
+    variations = EfficiencyVariations.of(ak.Array(eps), ak.Array(drawn))
+    none = variations.shifted(ak.Array(eps[:0]), ak.Array(drawn[:0]))
+    assert set(none) == set(variations.names)

@@ -16,6 +16,8 @@ KINDS: dict[str, tuple[str, tuple[bytes, ...], tuple[str, ...]]] = {
     "parquet": ("a parquet file", (b"PAR1",), (".parquet", ".pq")),
     "onnx": ("an ONNX graph", (b"\x08",), (".onnx",)),
     "correctionlib": ("a file of correctionlib", (b"{", b"\x1f\x8b"), (".json", ".gz")),
+    "workspace": ("a workspace of HistFactory", (b"{",), (".json",)),
+    "datacard": ("a datacard", (b"#", b"imax"), (".txt", ".card")),
     "picture": ("a PNG picture", (b"\x89PNG",), (".png",)),
 }
 """Words, first bytes and endings of the kinds of files that are written."""

@@ -1,10 +1,19 @@
-"""Progress bars (rich), on standard error so that ``--json`` output stays clean."""
+"""Progress bars: in a terminal by rich, on standard error so that ``--json`` output stays clean.
+
+In a notebook they are HTML that is updated in place, for which nothing has to be installed (rich
+asks for ipywidgets there).
+"""
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
+from html import escape
+from importlib import import_module
+from time import monotonic
 from typing import Any, Protocol
 
 from rich.console import Console
@@ -45,6 +54,59 @@ def progress_shown() -> bool:
     return os.environ.get("HEPSILON_PROGRESS") != "0"
 
 
+def in_notebook() -> bool:
+    """Whether this process is the kernel of a notebook, which shows HTML."""
+    ipython = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    return shell is not None and hasattr(shell, "kernel")
+
+
+PAUSE = 0.2
+"""Shortest time between two updates of a bar in a notebook [s]."""
+
+
+class _NotebookBar:
+    """A bar in the output of a cell."""
+
+    def __init__(self, label: str, total: float | None, count: bool) -> None:
+        output: Any = import_module("IPython.display")
+        self._label, self._total, self._count, self._html = label, total, count, output.HTML
+        self._start = self._shown = monotonic()
+        self._done, self._note = 0.0, ""
+        self._handle = output.display(output.HTML(self.text()), display_id=True)
+
+    def text(self) -> str:
+        """The bar as HTML."""
+        seconds = monotonic() - self._start
+        parts = [escape(self._label)]
+        known = f' value="{self._done:g}" max="{self._total:g}"' if self._total else ""
+        if self._count:
+            whole = "?" if self._total is None else f"{self._total:,.0f}"
+            parts.append(f"{self._done:,.0f}/{whole}")
+        parts.append(str(timedelta(seconds=int(seconds))))
+        if self._total and 0.0 < self._done < self._total:
+            left = seconds * (self._total / self._done - 1.0)
+            parts.append(f"eta {timedelta(seconds=int(left))}")
+        return " ".join([f"<progress{known}></progress>", *parts, escape(self._note)])
+
+    def show(self) -> None:
+        """Bring the output up to date."""
+        self._shown = monotonic()
+        self._handle.update(self._html(self.text()))
+
+    def advance(self, amount: float = 1.0, /, note: str | None = None) -> None:
+        self._done += amount
+        self._note = self._note if note is None else note
+        if monotonic() - self._shown > PAUSE:
+            self.show()
+
+    def finish(self) -> None:
+        """Show the whole work as done."""
+        if self._total is not None:
+            self._done = self._total
+        self.show()
+
+
 @contextmanager
 def progress_bar(
     label: str, total: float | None, *, count: bool = True, show: bool = True
@@ -71,6 +133,11 @@ def progress_bar(
     """
     if not show or not progress_shown():
         yield _nothing
+        return
+    if in_notebook():
+        bar = _NotebookBar(label, total, count)
+        yield bar.advance
+        bar.finish()
         return
     counter = [MofNCompleteColumn()] if count else []
     columns = [TextColumn("{task.description}"), BarColumn(), *counter, TimeElapsedColumn()]

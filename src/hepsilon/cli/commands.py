@@ -21,6 +21,7 @@ from hepsilon._system.outputs import check_folder, check_outputs
 from hepsilon.cli.applying import apply
 from hepsilon.cli.cards import findings_tables, importance_table, info, selection_table
 from hepsilon.cli.closing import closure, recalibrate
+from hepsilon.cli.fitting import histograms
 from hepsilon.cli.inputs import check_out, executor_of, training_columns
 from hepsilon.cli.output import plain, say, table
 from hepsilon.cli.starting import init
@@ -32,6 +33,7 @@ __all__ = [
     "convert",
     "demo",
     "export",
+    "histograms",
     "info",
     "init",
     "make_map",

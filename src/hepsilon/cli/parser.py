@@ -70,6 +70,12 @@ EXAMPLES = {
         hepsilon export gnn.hepsilon --format hepsilon --out gnn.hepsilon
         hepsilon export gnn.hepsilon --format triton --out model-repository
         hepsilon export map.hepsilon --format correctionlib --out map.json.gz""",
+    "histograms": """\
+        hepsilon histograms closure --format root --out templates.root
+        hepsilon histograms ttbar=closure-tt zjets=closure-z --efficiency gnn --observable pt \\
+            --category b --category light --format pyhf --out workspace.json
+        hepsilon histograms closure --observable pair_mass --format combine --out card.txt
+        hepsilon histograms closure --format hepdata --out submission""",
     "precision": "hepsilon precision gnn.hepsilon --precision bfloat16 --backend openvino",
 }
 
@@ -250,6 +256,62 @@ def _apply_command(parsers: Any) -> None:
     _json_option(command)
 
 
+def _share(text: str) -> float:
+    share = float(text)
+    if not 0.0 < share <= 1.0:
+        raise argparse.ArgumentTypeError(f"expected a share above 0, up to 1, received {text}")
+    return share
+
+
+def _closure_folder(text: str) -> tuple[str, Path]:
+    return _named_path(text) if "=" in text else ("", Path(text))
+
+
+def _histograms_command(parsers: Any) -> None:
+    command = _add_command(parsers, "histograms", commands.histograms)
+    command.add_argument(
+        "closures",
+        type=_closure_folder,
+        nargs="+",
+        metavar="[NAME=]FOLDER",
+        help="what 'hepsilon closure --out' wrote; each is a process, called as the folder",
+    )
+    command.add_argument(
+        "--format",
+        choices=["root", "pyhf", "combine", "hepdata"],
+        required=True,
+        help="ROOT file, workspace for pyhf, datacard with its ROOT file, tables for HEPData",
+    )
+    command.add_argument("--out", type=Path, required=True, help="file or folder to write")
+    command.add_argument("--efficiency", metavar="NAME", help="in the closures (the only one)")
+    command.add_argument(
+        "--observable", metavar="NAME", action="append", help="to write (all); several times"
+    )
+    command.add_argument(
+        "--category", metavar="NAME", action="append", help="channels (all); several times"
+    )
+    command.add_argument(
+        "--signal", metavar="NAME", help="process with a free strength (the first)"
+    )
+    command.add_argument(
+        "--expected", action="store_true", help="take the sum of the processes for observed"
+    )
+    command.add_argument(
+        "--share",
+        type=_share,
+        default=0.95,
+        help="of the efficiency's variance that few variations hold, the rest is one more "
+        "(%(default)s)",
+    )
+    command.add_argument(
+        "--at-most",
+        type=_positive,
+        default=20,
+        help="largest number of these (%(default)s)",
+    )
+    _json_option(command)
+
+
 def _commands_of_files(parsers: Any) -> None:
     """Add what reads, rewrites or converts one model or map."""
     command = _add_command(parsers, "info", commands.info)
@@ -417,6 +479,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     _closure_command(parsers)
     _recalibrate_command(parsers)
+    _histograms_command(parsers)
     _apply_command(parsers)
     _commands_of_files(parsers)
     return parser

@@ -24,8 +24,12 @@ __all__ = [
     "inside_fiducial",
     "ordered",
     "passed",
+    "places",
     "select",
 ]
+
+PLACE = "hepsilon_place"
+"""Field with the position of an object, for a moment."""
 
 
 def ordered(records: ak.Array, task: Task) -> ak.Array:
@@ -49,6 +53,25 @@ def ordered(records: ak.Array, task: Task) -> ak.Array:
     keys = check_finite(flat(values, name=task.order_by), task.order_by)
     keys = unflatten(keys, offsets_of(values))  # without the option type of nullable columns
     return records[ak.argsort(keys, axis=1, ascending=False, stable=True)]
+
+
+def places(records: ak.Array, task: Task) -> Array:
+    """Position of the objects in the task's order among those given.
+
+    Parameters
+    ----------
+    records : ak.Array of records, shape (n_events, objects)
+        The objects.
+    task : Task
+        Task with the field of the order.
+
+    Returns
+    -------
+    ndarray of int64, shape (n_objects,)
+        Row i of :func:`ordered` is this row of the records, both flat.
+    """
+    rows = unflatten(np.arange(offsets_of(records)[-1]), offsets_of(records))
+    return flat(ordered(ak.with_field(records, rows, PLACE), task)[PLACE]).astype(np.int64)
 
 
 def cut_mask(values: Any, cut: Cut) -> Any:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import sys
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import awkward as ak
+import hist
 import numpy as np
 
 from hepsilon.arrays.checks import checked_events, probabilities
@@ -21,6 +23,14 @@ from hepsilon.data.features import FeatureSpec, event_matrix
 from hepsilon.efficiencies.asked import Asked
 from hepsilon.efficiencies.domain import Domain
 from hepsilon.efficiencies.inputs import Given, given_objects
+from hepsilon.efficiencies.profiles import (
+    Curve,
+    binned_profile,
+    draw,
+    find_feature,
+    sample_curves,
+    scan_curves,
+)
 from hepsilon.efficiencies.protocol import (
     Evaluation,
     OutOfDomain,
@@ -399,6 +409,95 @@ class Efficiency(ABC):
         if drawn is not None and n_replicas is not None:
             drawn = _first(drawn, wanted)
         return asked.answer(eps[..., None] if drawn is None else drawn)
+
+    def to_hist(
+        self, *names: str, records: Any = None, bins: int | Sequence[float] = 30
+    ) -> hist.Hist[Any]:
+        """Mean efficiency of a sample in bins of some features.
+
+        Parameters
+        ----------
+        *names : str
+            Features that are the axes; of several working points one more axis comes first.
+        records : ak.Array, jagged
+            Events, objects or a table, as for a call. Maps have bins of their own, and need none.
+        bins : int or sequence of float, default 30
+            Number of bins in the range that the training covered, or edges, of numeric features.
+
+        Returns
+        -------
+        hist.Hist
+            Histogram of means (storage Mean), every object counted once.
+
+        Raises
+        ------
+        InputError
+            Without records or features, and for features or bins that there are not.
+        """
+        if records is None or not names:
+            raise InputError(
+                "expected features and records: this efficiency is a function, and a histogram "
+                'shows its mean over a sample: efficiency.to_hist("pt", records=events.Jet)'
+            )
+        asked = self._asked(records)
+        eps, _ = self._predict(asked.offsets, asked.nodes, 0)
+        return binned_profile(self.features, self.working_points, names, asked, eps, bins)
+
+    def plot(
+        self, feature: str, records: Any = None, *, bins: int | Sequence[float] = 30, ax: Any = None
+    ) -> Any:
+        """Draw the efficiency along one feature, with its own error as a band.
+
+        Parameters
+        ----------
+        feature : str
+            Feature on the horizontal axis, such as ``"pt"``.
+        records : ak.Array, jagged, optional
+            Sample whose mean efficiency is drawn in bins. Without one a map shows its own bins,
+            averaged over the others by what they hold; a network of objects shows an object that is
+            alone in its event, with the other features at their means in the training, one curve
+            for each category.
+        bins : int or sequence of float, default 30
+            Bins, where records are given.
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; by default a new figure.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+            The axes.
+
+        Raises
+        ------
+        InputError
+            For a feature that there is not, or an efficiency of events without records.
+        """
+        drawn = find_feature(self.features, feature)
+        if records is None:
+            return draw(self._own_curves(feature), drawn, self._own_title(), ax)
+        asked = self._asked(records)
+        predicted = self._predict(asked.offsets, asked.nodes, N_REPLICAS)
+        points = self.working_points
+        curves = sample_curves(asked, predicted, self.features, feature, points, bins)
+        return draw(curves, drawn, "mean over the sample", ax)
+
+    def _own_curves(self, feature: str) -> list[Curve]:
+        """Curves along one feature without a sample."""
+        if self.task.of_events:
+            raise InputError(
+                "the efficiency of an event depends on all its objects: give records, over which "
+                'the mean is drawn, such as efficiency.plot("pt", events)'
+            )
+
+        def predict(offsets: Array, nodes: Array) -> tuple[Array, Array | None]:
+            return self._predict(offsets, nodes, N_REPLICAS)
+
+        return scan_curves(predict, self.features, feature, self.working_points)
+
+    def _own_title(self) -> str:
+        """Words about these curves."""
+        alone = "alone in its event, " if self.needs_partners else ""
+        return f"one object, {alone}other features at their means"
 
     def in_domain(self, records: Any, /) -> Any:
         """Whether the sample covered each object; of a task of events, each event.

@@ -54,8 +54,9 @@ def _probabilities(odds: Array, factors: Array, out: Array) -> None:
         Where the probabilities are put.
     """
     points, replicas = factors.shape[1:]
+    total = np.empty(replicas)
     for i in range(len(odds)):
-        total = np.zeros(replicas)
+        total[:] = 0.0
         for point in range(points - 1, -1, -1):
             for k in range(replicas):
                 total[k] += odds[i, point] * factors[i, point, k]
@@ -64,6 +65,25 @@ def _probabilities(odds: Array, factors: Array, out: Array) -> None:
             for k in range(replicas):
                 value = out[i, point, k] / (1.0 + total[k])
                 out[i, point, k] = min(max(value, TINY), BELOW_ONE)
+
+
+@njit
+def _probability(odds: Array, factors: Array, out: Array) -> None:
+    """Probabilities to pass a single working point.
+
+    Parameters
+    ----------
+    odds : ndarray of float64, shape (n,)
+        Odds of each object.
+    factors : ndarray of float32, shape (n, n_replicas)
+        What each replica multiplies them with.
+    out : ndarray of float64, shape of factors
+        Where the probabilities are put.
+    """
+    for i in range(len(odds)):
+        for k in range(factors.shape[1]):
+            moved = odds[i] * factors[i, k]
+            out[i, k] = min(max(moved / (1.0 + moved), TINY), BELOW_ONE)
 
 
 @dataclass(frozen=True)
@@ -138,7 +158,11 @@ class LastLayer:
             if between is not None:
                 moved += np.einsum("npm,mk->npk", members[rows].astype(np.float32), between)
             np.clip(moved, -LARGEST_CHANGE, LARGEST_CHANGE, out=moved)
-            _probabilities(odds[rows], np.exp(moved, out=moved), out[rows])
+            np.exp(moved, out=moved)
+            if logits.shape[1] == 1:
+                _probability(odds[rows, 0], moved[:, 0], out[rows, 0])
+            else:
+                _probabilities(odds[rows], moved, out[rows])
 
         for _ in threaded(run, range(0, len(out), ROWS), usable_cpus()):
             pass

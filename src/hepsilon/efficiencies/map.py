@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, Self
 
+import hist
 import numpy as np
 
 from hepsilon.arrays.checks import check_seed
@@ -21,8 +22,9 @@ from hepsilon.data.training_columns import TrainingColumns
 from hepsilon.data.units import edges_in_gev
 from hepsilon.efficiencies.base import N_REPLICAS, Efficiency
 from hepsilon.efficiencies.card import ArtifactCard, BinEdges, SourceFile, versions
+from hepsilon.efficiencies.profiles import WORKING_POINT, Curve, feature_label
 from hepsilon.efficiencies.saved import SavedArrays
-from hepsilon.errors import ArtifactError, ConfigError, TrainingError
+from hepsilon.errors import ArtifactError, ConfigError, InputError, TrainingError
 
 __all__ = ["EfficiencyMap", "MapCard"]
 
@@ -271,6 +273,90 @@ class EfficiencyMap(SavedArrays[MapCard], Efficiency):
             Upper ends.
         """
         return self._arrays["low"], self._arrays["high"]
+
+    def to_hist(
+        self, *names: str, records: Any = None, bins: int | Sequence[float] = 30
+    ) -> hist.Hist[Any]:
+        """Bins of the map, or its mean over a sample.
+
+        Parameters
+        ----------
+        *names : str
+            Features that are the axes of a sample's mean.
+        records : ak.Array, jagged, optional
+            Sample, as for any efficiency.
+        bins : int or sequence of float, default 30
+            Bins of numeric features of a sample.
+
+        Returns
+        -------
+        hist.Hist
+            Without a sample the map itself: axes of the categories, of the binned features, and of
+            the working points if there are several, with the variances of the posteriors (storage
+            Weight).
+
+        Raises
+        ------
+        InputError
+            For features without a sample.
+        """
+        if records is not None:
+            return super().to_hist(*names, records=records, bins=bins)
+        if names:
+            raise InputError(
+                "expected records for the mean in bins of features; to_hist() gives the map itself"
+            )
+        axes = [self._axis(feature) for feature in self.features.features]
+        if len(self.working_points) > 1:
+            points = [str(point) for point in self.working_points]
+            axes.append(hist.axis.StrCategory(points, name=WORKING_POINT))
+        filled = hist.Hist(*axes, storage=hist.storage.Weight())
+        view: Any = filled.view()
+        view["value"], view["variance"] = self.values(), self._variances()
+        return filled
+
+    def _axis(self, feature: Feature) -> Any:
+        """Axis of hist, without flow, for a feature of the map."""
+        if feature.kind == "categorical":
+            return hist.axis.IntCategory(list(feature.categories), name=feature.name, flow=False)
+        edges = self.card.edges[feature.name]
+        return hist.axis.Variable(
+            edges, name=feature.name, label=feature_label(feature), flow=False
+        )
+
+    def _variances(self) -> Array:
+        """Variances of the posteriors of all bins."""
+        values, n = self.values(), self.n_effective
+        several = len(self.working_points) > 1
+        return np.asarray(values * (1.0 - values) / ((n[..., None] if several else n) + 2.0))
+
+    def _own_curves(self, feature: str) -> list[Curve]:
+        """Bins along one feature, averaged over the other binned ones by what they hold."""
+        if feature not in self.card.edges:
+            raise InputError(f"expected a binned feature of {list(self.card.edges)}")
+        shape = _shape(self.features, self.card.edges)
+        first = len(shape) - len(self.card.edges)
+        kept = first + list(self.card.edges).index(feature)
+        others = tuple(i for i in range(first, len(shape)) if i != kept)
+        points = len(self.working_points)
+        n = self.n_effective[..., None]
+        values, variances = (a.reshape(*shape, points) for a in (self.values(), self._variances()))
+        sums = np.sum(n, axis=others)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            mean = np.sum(n * values, axis=others) / sums
+            error = np.sqrt(np.sum(n**2 * variances, axis=others)) / sums
+        edges, curves = np.asarray(self.card.edges[feature]), []
+        names = [f for f in self.features.features if f.kind == "categorical"]
+        for index in np.ndindex(shape[:first]):
+            parts = [f"{f.name} = {f.categories[i]}" for f, i in zip(names, index, strict=True)]
+            for point, label in enumerate(self.working_points):
+                text = ", ".join([*parts, *([str(label)] if points > 1 else [])])
+                where = (*index, slice(None), point)
+                curves.append(Curve(text, edges, mean[where], error[where]))
+        return curves
+
+    def _own_title(self) -> str:
+        return "the map, averaged over its other bins"
 
     @property
     def n_bins(self) -> int:

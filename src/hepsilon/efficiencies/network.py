@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import RLock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+import awkward as ak
 import numpy as np
 from scipy.special import expit, softmax
 
@@ -19,9 +20,11 @@ from hepsilon.config.records import validate
 from hepsilon.efficiencies.artifact import identified_card, read_arrays
 from hepsilon.efficiencies.base import Efficiency
 from hepsilon.efficiencies.cards import NetworkCard
-from hepsilon.efficiencies.engines.choice import Evaluator, check, make_engine
+from hepsilon.efficiencies.engines.choice import Evaluator, check, keras_backend, make_engine
+from hepsilon.efficiencies.gradients import by_feature, feature_slopes
 from hepsilon.efficiencies.kinds import REPLICAS_FROM, Options
 from hepsilon.efficiencies.last_layer import LAST_LAYER, LastLayer
+from hepsilon.efficiencies.notebook import card_line
 from hepsilon.efficiencies.saved import Saved
 from hepsilon.efficiencies.tree_inputs import tree_inputs
 from hepsilon.efficiencies.trees import Trees
@@ -100,7 +103,7 @@ def logits_of(eps: Array, mu: float) -> Array:
     return np.asarray(np.log(bins[:, 1:]) - np.log(bins[:, :1]) - np.log(mu))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class NetworkEfficiency(Saved[NetworkCard], Efficiency):
     """A trained network, or the mean of an ensemble, as an efficiency.
 
@@ -224,6 +227,12 @@ class NetworkEfficiency(Saved[NetworkCard], Efficiency):
             check_precision(efficiency, options.precision_bound)
         return efficiency
 
+    def __repr__(self) -> str:
+        name = Path(self.path).name
+        if "card" not in vars(self):  # nothing is opened to say what it is
+            return f"<NetworkEfficiency, {name}>"
+        return card_line("NetworkEfficiency", self.card, name)
+
     def __reduce__(self) -> Any:
         options = self.backend, self.device, self.precision, self.replicas_from
         return _restore, (self.path, self.hash, *options)
@@ -266,6 +275,12 @@ class NetworkEfficiency(Saved[NetworkCard], Efficiency):
             logger.debug("%s", self.path, exc_info=True)
             raise ArtifactError(f"{self.path}: its networks cannot be made: {error!r}") from None
 
+    def _differentiable(self) -> Evaluator:
+        """Engine with gradients: that of Keras, where the choice is left to hepsilon."""
+        if self.backend != "auto":
+            return self._engine()
+        return replace(self, backend=keras_backend())._engine()
+
     def _trees(self) -> Trees:
         """Trees of the refinement, which a process reads once."""
         refinement = self.card.refinement
@@ -301,6 +316,47 @@ class NetworkEfficiency(Saved[NetworkCard], Efficiency):
             For every object, or every event of a task of events.
         """
         return self._probabilities(self._of_engine(offsets, nodes, features=False)[0])
+
+    def value_and_gradient(
+        self, records: Any, /, *, out_of_domain: Literal["warn", "raise", "ignore"] = "warn"
+    ) -> tuple[Any, dict[str, ak.Array]]:
+        """Efficiencies, and their derivatives by the numeric features.
+
+        Trees that refine a network are flat but for their jumps, and add nothing to derivatives.
+
+        Parameters
+        ----------
+        records : ak.Array, jagged
+            Events, or objects, as for a call.
+        out_of_domain : {"warn", "raise", "ignore"}, default "warn"
+            Policy for objects (events) outside the domain, as for a call.
+
+        Returns
+        -------
+        eps : ak.Array of float64
+            Efficiencies as from a call.
+        slopes : dict of str to ak.Array of float64, jagged
+            By feature, for every object the derivative [1/GeV for momenta] of its efficiency or, of
+            a task of events, of that of its event; several working points on one more axis.
+
+        Raises
+        ------
+        ConfigError
+            For networks whose objects depend on each other, and backends other than those of Keras.
+        """
+        if self.needs_partners and not self.task.of_events:
+            raise ConfigError(
+                "the efficiency of an object depends on the other objects of its event here: "
+                "gradients are of events, or of objects that depend on themselves alone"
+            )
+        eps = self(records, out_of_domain=out_of_domain)
+        asked = self._asked(records)
+        members = self.of_members(asked.offsets, asked.nodes)
+        if members.ndim == 2:
+            members = members[:, None]
+        engine = self._differentiable()
+        columns = feature_slopes(self.card, engine, asked.offsets, asked.nodes, members)
+        return eps, by_feature(columns, asked, self.task, self.features)
 
     @property
     def draws_last_layer(self) -> bool:

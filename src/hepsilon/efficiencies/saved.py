@@ -15,6 +15,7 @@ from hepsilon.data.features import FeatureSpec
 from hepsilon.efficiencies.artifact import read_artifact, write_artifact
 from hepsilon.efficiencies.card import ArtifactCard, noted_observables
 from hepsilon.efficiencies.kinds import Options
+from hepsilon.efficiencies.notebook import card_html, card_line
 
 __all__ = ["Saved", "SavedArrays"]
 
@@ -52,6 +53,13 @@ class Saved(ABC, Generic[CardT]):
         Self
             Efficiency of the artifact.
         """
+
+    def __repr__(self) -> str:
+        return card_line(type(self).__name__, self.card)
+
+    def _repr_html_(self) -> str:
+        """Card as a table, for notebooks."""
+        return card_html(repr(self), self.card)
 
     @property
     def task(self) -> Task:

@@ -260,7 +260,8 @@ class EfficiencyInversion(processor.ProcessorABC):  # type: ignore[misc]
         self._fill(filling, observables, sample, predictions)
         for chosen in others:
             from_reconstructed = self._predictions(chosen, reconstructed=True)
-            self._fill_reconstructed(filling, observables, chosen, from_reconstructed)
+            generated = sample.take(sample.selected)
+            self._fill_reconstructed(filling, observables, chosen, generated, from_reconstructed)
             predictions |= from_reconstructed
         output = filling.output(
             n_events=chunk.n_read,
@@ -371,6 +372,7 @@ class EfficiencyInversion(processor.ProcessorABC):  # type: ignore[misc]
         filling: InversionFilling,
         observables: Sequence[TrackObservable],
         sample: _Sample,
+        generated: _Sample,
         predictions: Mapping[str, _Prediction],
     ) -> None:
         """All observables of the reconstructed objects of selected events."""
@@ -380,9 +382,12 @@ class EfficiencyInversion(processor.ProcessorABC):  # type: ignore[misc]
         drawn = _replicas(predictions, slice(None))
         filling.total_of_replicas(drawn, sample.weights)
         records = in_gev(sample.records, self.task.unit)
+        true_records = in_gev(generated.records, self.task.unit)
         for observable in observables:
             entries = Entries.of(observable, records)
             weights = sample.weights[entries.event]
+            truth = Entries.of(observable, true_records)
+            filling.respond(observable.name, truth, entries, eps, sample.weights)
             of_entries = _of_entries(entries, eps)
             filling.correct(observable.name, entries, of_entries, weights, sample.keys)
             filling.correct_replicas(observable.name, entries, drawn, weights)

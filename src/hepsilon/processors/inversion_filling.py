@@ -11,7 +11,7 @@ import numpy as np
 from hepsilon.arrays.repeats import KeySample
 from hepsilon.arrays.statistics import bernoulli_divergence
 from hepsilon.arrays.types import Array
-from hepsilon.histograms.entries import Entries, EntryCounts, book_methods
+from hepsilon.histograms.entries import Entries, EntryCounts, book_methods, method_row
 from hepsilon.histograms.methods import ALL, GENERATED, SELECTED, replica_axis
 from hepsilon.histograms.tracks import TrackObservable
 from hepsilon.processors.calibration import book_calibration, fill_calibration
@@ -74,6 +74,12 @@ class InversionFilling:
         self._observables = {o.name: o for o in observables}
         self.efficiency_replicas: dict[str, Histograms] = {}
         self.total_replicas: Histograms = {}
+        reconstructed = [method.label for method in methods if method.reconstructed]
+        self.responses = {
+            o.name: _book_response(o, reconstructed)
+            for o in observables
+            if reconstructed and o.of_events and len(o.parts) == 1
+        }
         self.efficiencies = hist.Hist(method, bins, storage=hist.storage.Double())
         label = r"$(E - E_{true}) / E_{true}$"
         self.truth = TruthHistograms.book([method], label) if has_truth else None
@@ -299,6 +305,41 @@ class InversionFilling:
                 corrected = weights / np.maximum(column[entries.event], self.floor)
                 view[number] += entries.sums(corrected)
 
+    def respond(
+        self,
+        name: str,
+        truth: Entries,
+        reco: Entries,
+        eps: Mapping[str, Array],
+        weights: Array,
+    ) -> None:
+        """Fill true against reconstructed values of selected events.
+
+        Parameters
+        ----------
+        name : str
+            Observable; one that has no response matrix is left out.
+        truth, reco : Entries
+            Its entries of the selected events, generated and reconstructed.
+        eps : mapping of str to ndarray of float64, shape (n_selected,)
+            Efficiency of each event from reconstructed momenta, by label of the method.
+        weights : ndarray of float64, shape (n_selected,)
+            Weights of these events.
+        """
+        if name not in self.responses:
+            return
+        histogram = self.responses[name]
+        shape = truth.shape[0], reco.shape[0]
+        bins = np.zeros(len(weights), np.int64)  # without a value: below all bins
+        bins[truth.event] = truth.bins
+        numbers = np.ravel_multi_index((bins[reco.event], reco.bins), shape)
+        for method, values in eps.items():
+            corrected = (weights * inversion_weight(values, self.floor).weight)[reco.event]
+            row = method_row(histogram, method)
+            for part, column in (("value", corrected), ("variance", corrected**2)):
+                sums = np.bincount(numbers, column, minlength=shape[0] * shape[1])
+                row[part] += sums.reshape(shape)
+
     def output(
         self,
         *,
@@ -342,6 +383,7 @@ class InversionFilling:
             replicas=self.replicas,
             efficiency_replicas=self.efficiency_replicas,
             total_replicas=self.total_replicas,
+            responses=self.responses,
             efficiencies=self.efficiencies,
             clipped=self.clipped,
             clipped_weight=self.clipped_weight,
@@ -368,6 +410,15 @@ def _fill(histogram: Any, method: str, **values: Array) -> None:
     """Fill one method; without entries nothing is filled (hist would count the method once)."""
     if all(map(len, values.values())):
         histogram.fill(method=method, **values)
+
+
+def _book_response(observable: TrackObservable, methods: list[str]) -> Any:
+    """Empty histogram of true against reconstructed values."""
+    (part,) = observable.axes
+    edges, label = part.edges, part.label
+    axes = [hist.axis.Variable(edges, name=name, label=label) for name in ("truth", "reco")]
+    method = hist.axis.StrCategory(methods, name="method")
+    return hist.Hist(method, *axes, storage=hist.storage.Weight())
 
 
 def _totals(methods: list[str]) -> Any:

@@ -85,7 +85,7 @@ def _sum_of(name: str, a: Any, b: Any, combine: Callable[[Any, Any], Any]) -> An
     return combine(a, b)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Output(Mapping[str, Any]):
     """Base of the outputs: two of them add up field by field.
 
@@ -140,6 +140,10 @@ class Output(Mapping[str, Any]):
     calibration: Histogram | None = None
     outside_weight: dict[str, float] = field(default_factory=dict)
     file_entries: dict[str, int] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        names = ", ".join(self.observables)
+        return f"<{type(self).__name__} of {self.n_events:,} events: {names}>"
 
     @property
     def truth(self) -> TruthHistograms | None:
@@ -201,7 +205,7 @@ def _check_observables(a: Output, b: Output) -> None:
             )
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class TaggingOutput(Output):
     """Output of :class:`~hepsilon.processors.TruthTagging` for one dataset.
 
@@ -267,7 +271,7 @@ class CorrectionMethod:
         return self.name + RECONSTRUCTED * self.reconstructed
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class InversionOutput(Output):
     """Output of :class:`~hepsilon.processors.EfficiencyInversion` for one dataset.
 
@@ -295,6 +299,10 @@ class InversionOutput(Output):
         each replica of E, of methods that know their own uncertainty.
     total_replicas : dict of str to Hist
         Sums of w / E over all selected events in each replica of E, by method.
+    responses : dict of str to Hist
+        Sums of w / E of the selected events with the axes ``method``, ``truth`` and ``reco``, of
+        the observables of events in one dimension and the methods of reconstructed momenta (see
+        :func:`hepsilon.fits.response_matrix`).
     efficiencies : Hist
         Distribution of log10 E of the selected events by method: what the weights are like.
     clipped : dict of str to int
@@ -326,6 +334,7 @@ class InversionOutput(Output):
     replicas: Histograms | None = None
     efficiency_replicas: dict[str, Histograms] = field(default_factory=dict)
     total_replicas: Histograms = field(default_factory=dict)
+    responses: Histograms = field(default_factory=dict)
     efficiencies: Histogram
     clipped: dict[str, int]
     clipped_weight: dict[str, float]
@@ -345,7 +354,7 @@ class InversionOutput(Output):
     @property
     def histograms(self) -> Mapping[str, Any]:
         names = ["totals", "observables", "horvitz_thompson", "exact", "replicas"]
-        names += ["efficiency_replicas", "total_replicas", "efficiencies", "calibration"]
+        names += ["efficiency_replicas", "total_replicas", "responses", "efficiencies", "calibration"]
         return {name: self[name] for name in names if name in self}
 
     def variance(self, name: str, method: CorrectionMethod) -> Array:

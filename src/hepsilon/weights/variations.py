@@ -5,6 +5,9 @@ chosen so that the first few move what an analysis sums up as much as possible: 
 of objects in groups of a reference sample (by category, and by how likely objects are to pass). How
 many are kept follows from the share of the variance of these numbers that they hold; what all
 others do to an object is joined in one more variation, which moves all objects the same way.
+
+Of efficiencies of events an analysis sums up the weights 1/E: the first directions are those that
+move these sums the most.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from hepsilon.arrays.columns import flat, flat_rows, offsets_of, unflatten
 from hepsilon.arrays.odds import from_log_odds, log_odds
 from hepsilon.arrays.types import Array
 from hepsilon.errors import InputError
+from hepsilon.weights.inversion import FLOOR
 
 __all__ = ["EfficiencyVariations", "mirrored_efficiencies"]
 
@@ -75,6 +79,7 @@ def mirrored_efficiencies(eps: ak.Array, other: ak.Array) -> tuple[ak.Array, ak.
 
 def _columns(eps: ak.Array, replicas: ak.Array) -> tuple[Array, Array, Array]:
     """Offsets, efficiencies (n, points) and replicas (n, points, K) of all objects."""
+    eps, replicas = _jagged(eps, replicas)
     offsets, rows = flat_rows(eps, name="eps")
     probabilities(rows, "eps")
     if not np.array_equal(offsets_of(replicas), offsets):
@@ -90,6 +95,23 @@ def _columns(eps: ak.Array, replicas: ak.Array) -> tuple[Array, Array, Array]:
     flattened = flattened.reshape(len(rows), points, flattened.shape[-1])
     probabilities(flattened.reshape(len(rows), -1), "replicas")
     return offsets, rows.reshape(len(flattened), points), flattened
+
+
+def _jagged(eps: ak.Array, replicas: ak.Array) -> tuple[ak.Array, ak.Array]:
+    """Efficiencies of events as those of one object each; others stay as they are."""
+    if eps.ndim > 1:
+        return eps, replicas
+    if replicas.ndim != 2 or len(replicas) != len(eps):
+        raise InputError(
+            f"replicas: expected some for each of {len(eps)} events, received {replicas.type}"
+        )
+    values = np.asarray(ak.to_numpy(replicas), np.float64)[:, None]
+    return ak.Array(np.asarray(ak.to_numpy(eps), np.float64)[:, None]), ak.Array(values)
+
+
+def _of_events(pairs: dict[str, tuple[ak.Array, ak.Array]]) -> dict[str, tuple[ak.Array, ak.Array]]:
+    """One number for each event again."""
+    return {name: (ak.flatten(up), ak.flatten(down)) for name, (up, down) in pairs.items()}
 
 
 def _codes(categories: ak.Array | None, offsets: Array, named: bool) -> Array | None:
@@ -141,8 +163,8 @@ class EfficiencyVariations:
 
         Parameters
         ----------
-        eps : ak.Array of float64, shape (n_events, objects[, working points])
-            Efficiency of every object, jagged.
+        eps : ak.Array of float64, shape (n_events, objects[, working points]) or (n_events,)
+            Efficiency of every object, jagged, or of every event.
         replicas : ak.Array of float64, shape of eps and (n_replicas,)
             Its replicas, such as ``efficiency.replicas(jets, n_replicas=100)``.
         categories : jagged ak.Array of int, optional
@@ -181,7 +203,7 @@ class EfficiencyVariations:
                 f"expected a share in (0, 1] and one direction or more, received share={share!r}, "
                 f"at_most={at_most!r}"
             )
-        if offsets_of(eps)[-1] == 0:
+        if not ak.count(eps):
             raise InputError("expected some objects to find variations from, received none")
         offsets, values, drawn = _columns(eps, replicas)
         codes = _codes(categories, offsets, names is not None)
@@ -191,7 +213,10 @@ class EfficiencyVariations:
             own = np.ones(len(values), bool) if codes is None else np.isin(codes, wanted)
             if not own.any():
                 raise InputError(f"no object of the category {name!r} to find variations from")
-            found = _principal(values[own], drawn[own], share, at_most)
+            nominal, moved = values[own], drawn[own]
+            if eps.ndim == 1:  # weights 1/E
+                nominal, moved = (1.0 / np.maximum(each, FLOOR) for each in (nominal, moved))
+            found = _principal(nominal, moved, share, at_most)
             directions[name], shares[name] = found
         by_name = {n: tuple(float(c) for c in wanted) for n, wanted in given.items() if n}
         return cls(directions, shares, by_name)
@@ -212,8 +237,8 @@ class EfficiencyVariations:
 
         Parameters
         ----------
-        eps : ak.Array of float64, shape (n_events, objects[, working points])
-            Efficiency of every object, jagged.
+        eps : ak.Array of float64, shape (n_events, objects[, working points]) or (n_events,)
+            Efficiency of every object, jagged, or of every event.
         replicas : ak.Array of float64, shape of eps and (n_replicas,)
             Its replicas; the same number, of the same efficiency, as :meth:`of` was given.
         categories : jagged ak.Array of int, optional
@@ -230,7 +255,7 @@ class EfficiencyVariations:
         InputError
             For values outside [0, 1], or other numbers of objects, replicas or categories.
         """
-        if offsets_of(eps)[-1] == 0:  # how many replicas there are, nobody knows
+        if not ak.count(eps):  # how many replicas there are, nobody knows
             return dict.fromkeys(self.names, (eps, eps))
         offsets, values, drawn = _columns(eps, replicas)
         codes = _codes(categories, offsets, bool(self.codes))
@@ -264,7 +289,7 @@ class EfficiencyVariations:
                 )
                 shaped = [v if eps.ndim == 3 else v[:, 0] for v in (up, down)]
                 found[key] = unflatten(shaped[0], offsets), unflatten(shaped[1], offsets)
-        return found
+        return found if eps.ndim > 1 else _of_events(found)
 
 
 def _principal(values: Array, drawn: Array, share: float, at_most: int) -> tuple[Array, Array]:

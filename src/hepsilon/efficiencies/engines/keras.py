@@ -18,6 +18,7 @@ from hepsilon._system.quiet import quiet_start
 from hepsilon._system.resources import has_nvidia_gpu, threaded, usable_cpus
 from hepsilon.arrays.types import Array, Nodes, Offsets
 from hepsilon.efficiencies.engines.devices import on_gpu
+from hepsilon.efficiencies.engines.slopes import Slopes, slopes_of
 from hepsilon.networks.graphs import MAX_NODES, MAX_ROWS, Graph, packed_graphs, packed_rows
 
 if TYPE_CHECKING:
@@ -188,6 +189,7 @@ class Engine:
         self._call = _COMPILERS[keras.backend.backend()](model, self._jit)
         self._members: list[Weights] | None = None
         self._both: tuple[Call, int] | None = None
+        self._slopes: Slopes | None = None
         if members is not None:
             self.set_members(members)
         self._outputs = int(model.output.shape[-1])
@@ -272,6 +274,43 @@ class Engine:
         features = np.zeros((len(nodes), networks, width), np.float32)
         logits = self._outputs_of(offsets, nodes, call, list(np.moveaxis(features, 1, 0)))
         return logits, features.reshape(len(nodes), networks * width)
+
+    def slopes(self, offsets: Offsets, nodes: Nodes, factors: Array) -> Array:
+        """Derivatives of the logits of every object by its raw features.
+
+        Parameters
+        ----------
+        offsets : ndarray of int64, shape (n_events + 1,)
+            Event i has the objects ``offsets[i]:offsets[i + 1]``.
+        nodes : ndarray of float32, shape (n_objects, n_features)
+            Raw features.
+        factors : ndarray of float32, shape (n_objects,)
+            Factor of each object's logits in the sum that is derived: of networks that look at
+            partners the derivatives are those of this sum.
+
+        Returns
+        -------
+        ndarray of float64, shape (n_objects, n_members * n_working_points, n_features)
+            Derivatives; all working points of the first network come first.
+        """
+        import keras
+
+        if self._slopes is None:
+            self._slopes = slopes_of(self._model)
+        members = self._members
+        if members is None:
+            members = self._tensors([self._model.get_weights()])
+        found = np.full((len(nodes), self._outputs * len(members), nodes.shape[1]), np.nan)
+        for graph in self._graphs(offsets, nodes):
+            real = graph.index >= 0
+            rows = graph.index[real]
+            own = np.where(real, factors[graph.index], 0.0).astype(np.float32)
+            for member, weights in enumerate(members):
+                with self._placed():
+                    slopes = self._slopes(weights, graph.inputs, own)
+                for column, slope in enumerate(slopes, member * self._outputs):
+                    found[rows, column] = keras.ops.convert_to_numpy(slope)[real]
+        return found
 
     def _compiled(self, model: keras.Model) -> Call:
         """Another model with the weights of this one, which come in the order of this one."""
