@@ -181,6 +181,7 @@ LEARNING = ("model", "architecture", "training", "capacity", "onnx", "bfloat16")
 SHOWN = {"task", "features", "files", "members", "edges", "sample", "selection", "out_of_fold"}
 SHOWN |= {"importance", "unused", "residuals", "refinement", "regions", "n_events", "n_objects"}
 SHOWN |= {"passed_rate", "kind", "format", "version", "content", "last_layer"}
+SHOWN |= {"held_out", "bias"}
 """Parts that have rows of their own, or say nothing to people."""
 
 
