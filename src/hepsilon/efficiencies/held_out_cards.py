@@ -73,25 +73,27 @@ class HeldOutCard(Record):
 
 
 class BiasCard(Record):
-    """Bias of the efficiency by region, as far as events show it.
+    """Bias of the efficiency by region, as far as events show or exclude it.
 
     Attributes
     ----------
-    inputs : tuple of str
-        Inputs whose regions have shifts; ``"all"`` is a shift for each category.
     spread : dict of str to float
-        Standard deviation of the shifts of the logits by input; zero where none is seen.
+        Standard deviation of the shifts of the logits by input, as a mean over its regions; those
+        of ``"all"`` are shifts of whole categories.
+    total_error : float
+        Relative standard deviation of the number of objects (events) that are expected to pass the
+        loosest working point, by the shifts.
     n_events : int
         Number of events that the shifts were looked for in.
     partners : bool
         Whether the inputs look at the other objects of an event.
-    n_regions, directions : int
+    regions, directions : int
         Numbers of regions, and of directions in which their shifts vary.
     """
 
-    inputs: tuple[str, ...]
     spread: dict[str, float]
+    total_error: float
     n_events: int
     partners: bool
-    n_regions: int
+    regions: int
     directions: int

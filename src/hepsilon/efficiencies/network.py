@@ -377,7 +377,7 @@ class NetworkEfficiency(Saved[NetworkCard], Efficiency):
                 path, points = find_file(self.path, self.hash), len(self.working_points)
                 arrays = read_arrays(path, self.card, self.hash).get(BIAS, {})
                 found = BiasTerm.from_arrays(arrays, known.partners)
-                expected = known.n_regions, points, known.directions
+                expected = known.regions, points, known.directions
                 n_inputs = len(region_names(self.task, known.partners))
                 columns = found.regions.columns
                 if found.factor.shape != expected or not np.all(

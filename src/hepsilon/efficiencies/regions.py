@@ -212,25 +212,3 @@ class Regions:
         if low and high:
             return f"{name} {low} to {high}"
         return " ".join(filter(None, (name, low and f"from {low}", high and f"below {high}")))
-
-    def only(self, families: Array) -> tuple[Regions, Array]:
-        """Some of the families.
-
-        Parameters
-        ----------
-        families : ndarray of int64
-            Their numbers.
-
-        Returns
-        -------
-        regions : Regions
-            Regions of these families.
-        numbers : ndarray of int64
-            What the numbers of their regions were.
-        """
-        groups = (families[:, None] * self.n_categories + np.arange(self.n_categories)).ravel()
-        parts = [self.edges[self.bounds[g] : self.bounds[g + 1]] for g in groups]
-        bounds = np.cumsum([0, *(len(part) for part in parts)]).astype(np.int64)
-        kept = Regions(self.columns[families], np.concatenate(parts), bounds)
-        numbers = [np.arange(self.starts[g], self.starts[g + 1]) for g in groups]
-        return kept, np.concatenate(numbers)

@@ -42,6 +42,8 @@ PER_BIN = 25.0
 """Effective entries, of those that passed and of those that did not, in each bin of a category: the
 statistical error of a bin is then a fifth of the smaller of them or less."""
 MOST_BINS = 10
+MOST_REGIONS = 1200
+"""Regions of all inputs, categories and working points, whose covariance fits into memory."""
 FEWEST = 5.0
 """Variance of a bin, in units of the mean squared weight, below which it is not in the chi2."""
 
@@ -194,41 +196,43 @@ class HeldOut:
         regions = self._regions(parts)
         sums = self._sums(parts, regions)
         points = self.kept.prepared.architecture.working_points
-        components = np.repeat(regions.families, points)
+        groups = regions.families * regions.n_categories + regions.categories
+        components = (groups[:, None] * points + np.arange(points)).ravel()
         found = bias_moments(
             Residuals(sums.values, sums.slopes, sums.binomial, sums.noise, components)
         )
-        return self._card_of_bias(regions, found, sums.n_events)
+        return self._card_of_bias(regions, found, sums)
 
     def _card_of_bias(
-        self, regions: Regions, found: BiasMoments, n_events: int
+        self, regions: Regions, found: BiasMoments, sums: _Sums
     ) -> tuple[BiasCard, dict[str, Array]]:
-        task = self.kept.prepared.config.task
-        names = [region_names(task, self.partners)[column] for column in regions.columns]
-        active = np.flatnonzero(found.variances > 0.0)
-        points = self.kept.prepared.architecture.working_points
-        directions = found.factor.shape[1]
+        own = self.kept.prepared
+        points, names = own.architecture.working_points, region_names(own.config.task, self.partners)
+        factor = found.factor.reshape(regions.size, points, -1)
+        shown = [names[column] for column in regions.columns]
+        spread = {
+            name: float(np.sqrt(np.mean(np.sum(factor[regions.families == i] ** 2, axis=2))))
+            for i, name in enumerate(shown)
+        }
+        # "all" is the last family: its rows are those of the totals
+        rows = np.flatnonzero(np.repeat(regions.families, points) == len(shown) - 1)
+        moved = np.linalg.norm(sums.slopes[rows].sum(axis=0) @ found.factor)
+        expected = float(sums.expected[regions.families == len(shown) - 1, 0].sum())
         card = BiasCard(
-            inputs=tuple(names[i] for i in active),
-            spread={
-                n: float(np.sqrt(v)) for n, v in zip(names, found.variances, strict=True)
-            },
-            n_events=n_events,
+            spread=spread,
+            total_error=float(moved / abs(expected)) if expected else 0.0,
+            n_events=sums.n_events,
             partners=self.partners,
-            n_regions=0,
-            directions=directions,
+            regions=regions.size,
+            directions=factor.shape[2],
         )
-        if not directions:
-            return card, {}
-        kept, numbers = regions.only(active)
-        factor = found.factor.reshape(regions.size, points, directions)[numbers]
         arrays = {
-            "columns": kept.columns,
-            "edges": kept.edges,
-            "bounds": kept.bounds,
+            "columns": regions.columns,
+            "edges": regions.edges,
+            "bounds": regions.bounds,
             "factor": factor.astype(np.float32),
         }
-        return card.model_copy(update={"n_regions": kept.size}), arrays
+        return card, arrays if factor.shape[2] else {}
 
     def _inputs(self, columns: TrainingColumns) -> tuple[Array, Array]:
         """Inputs of the entries, and their categories."""
@@ -258,13 +262,16 @@ class HeldOut:
                 effective_sample_size(np.sum(weights[mine]), np.sum(weights[mine] ** 2))
                 for mine in (rows & (passed > 0.5), rows & (passed < 0.5))
             ]
-            n_bins.append(int(np.clip(min(worth) / PER_BIN, 1, MOST_BINS)))
+            n_bins.append(min(worth) / PER_BIN)
         names = region_names(task, self.partners)
         known = self.kept.prepared.spec.features
         alone = {f.name for f in known if f.kind == "categorical"}
-        skipped = alone if len(n_bins) > 1 or task.of_events else set()
+        skipped = alone if len(n_bins) > 1 and not task.of_events else set()
         columns = [i for i, name in enumerate(names) if name not in skipped]
-        return Regions.of(inputs, columns, categories, n_bins)
+        points = self.kept.prepared.architecture.working_points
+        most = min(MOST_BINS, MOST_REGIONS // (len(columns) * len(n_bins) * points))
+        whole = [int(np.clip(number, 1, max(most, 1))) for number in n_bins]
+        return Regions.of(inputs, columns, categories, whole)
 
     def _sums(self, parts: Sequence[_Part], regions: Regions) -> _Sums:
         points = self.kept.prepared.architecture.working_points

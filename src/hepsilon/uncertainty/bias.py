@@ -7,16 +7,18 @@ share, and the noise has a known covariance R. It is the binomial one, :math:`\s
 plus that of the efficiency itself, minus what a training has taken from the residuals where the
 entry was among its events.
 
-*How large are the shifts?* Those of one input have one variance, in all its bins and categories.
-The expected squares of the residuals are linear in these variances; they are fitted to the squares
-by least squares, none of them negative (the moment estimator of variance components of Haseman and
-Elston, Behav. Genet. 2 (1972) 3). Where squares are not above their noise, the variance is zero.
-An excess is not counted twice where inputs depend on each other.
+*How large are the shifts?* Those of one component (an input in one category) have one variance. The
+expected squares of the residuals are linear in these variances; least squares gives an estimate of
+all of them with its covariance (the moment estimator of variance components of Haseman and Elston,
+Behav. Genet. 2 (1972) 3). It may be negative, a variance may not: what is taken is the mean of the
+Gaussian of the estimate where all variances are between zero and one. It is close to the estimate where that is
+significant, and where nothing is seen it is what could not have been seen, which falls with the
+number of events. An excess is not counted twice where inputs depend on each other.
 
 *What is known of each of them?* Given the residuals, shifts are Gaussian with mean m and covariance
 P. The efficiency is not corrected by m; what it is wrong by has the second moment
 :math:`m m^T + P`: large where a deviation is seen, no more than the noise where none is, and the
-variance of the other regions where nothing can be seen.
+variance of the component in regions where nothing can be seen.
 """
 
 from __future__ import annotations
@@ -25,13 +27,19 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import nnls
+from scipy.special import ndtr, ndtri
 
 from hepsilon.arrays.types import Array
 
 __all__ = ["BiasMoments", "Residuals", "bias_moments"]
 
+LARGEST = 1.0
+"""Largest variance of shifts: where entries are so few that nothing is known, odds may be wrong by a
+factor of e."""
 REWEIGHTED = 3
 """Number of fits of the variances, each with the weights that the one before it gives."""
+SEED, BURN_IN, SWEEPS = 1, 50, 600
+"""Of the Gibbs sampler for the mean of the variances: they are then known to a few per cent."""
 SHARE = 1e-4
 """Directions with a smaller share of the variance are left out."""
 FLOOR = 0.02
@@ -70,7 +78,7 @@ class BiasMoments:
     Attributes
     ----------
     variances : ndarray of float64, shape (n_components,)
-        Variance of the shifts of each component; zero where none is seen.
+        Variance of the shifts of each component.
     factor : ndarray of float64, shape (n, n_directions)
         Factor of the second moment of all shifts.
     """
@@ -90,7 +98,7 @@ def bias_moments(residuals: Residuals) -> BiasMoments:
     Returns
     -------
     BiasMoments
-        Without directions where nothing is seen.
+        Without directions where there are no entries.
     """
     slopes, values = residuals.slopes, residuals.values
     noise = _possible(residuals.noise, np.diag(residuals.binomial))
@@ -120,19 +128,67 @@ def _possible(noise: Array, binomial: Array) -> Array:
 
 
 def _variances(residuals: Residuals, noise: Array) -> Array:
-    """Variance of each component by nonnegative least squares on the squares of the residuals."""
+    """Variances of the components, from the squares of the residuals."""
     components = residuals.components
     size = int(components.max()) + 1
-    squares = np.zeros((len(components), size))
-    for component in range(size):
-        squares[:, component] = np.sum(residuals.slopes[:, components == component] ** 2, axis=1)
+    parts = [residuals.slopes[:, components == component] for component in range(size)]
+    squares = np.stack([np.sum(part**2, axis=1) for part in parts], axis=1)
     excess = residuals.values**2 - np.diag(noise)
-    fitted, variances = np.diag(residuals.binomial), np.zeros(size)
+    binomial = np.diag(residuals.binomial)
+    fitted, variances = binomial, np.zeros(size)
     for _ in range(REWEIGHTED):
         weights = np.divide(1.0, fitted, out=np.zeros_like(fitted), where=fitted > 0.0)
         rows = squares * weights[:, None]
         scale = np.linalg.norm(rows, axis=0)
         scale[scale == 0.0] = 1.0
-        variances = nnls(rows / scale, excess * weights)[0] / scale
-        fitted = np.diag(residuals.binomial) + squares @ variances
-    return variances
+        rows = rows / scale
+        variances = nnls(rows, excess * weights)[0] / scale
+        fitted = binomial + squares @ variances
+    total = noise + sum(v * (part @ part.T) for v, part in zip(variances, parts, strict=True))
+    # squares of Gaussian numbers have the covariance 2 C^2, element by element
+    weighted = total * np.sqrt(np.outer(weights, weights))
+    covariance = rows.T @ (2.0 * weighted**2) @ rows
+    normal = rows.T @ rows
+    inverse = np.linalg.pinv(covariance, rcond=1e-8, hermitian=True)
+    precision = normal @ inverse @ normal
+    projected = normal @ inverse @ (rows.T @ (excess * weights))
+    start = np.minimum(variances, LARGEST) * scale
+    return _mean_inside(precision, projected, start, LARGEST * scale) / scale
+
+
+def _mean_inside(precision: Array, projected: Array, start: Array, upper: Array) -> Array:
+    """Mean of a Gaussian where all its numbers are between zero and limits, by Gibbs sampling.
+
+    Parameters
+    ----------
+    precision : ndarray of float64, shape (n, n)
+        Inverse of its covariance.
+    projected : ndarray of float64, shape (n,)
+        The precision times its mean.
+    start : ndarray of float64, shape (n,)
+        First point, inside the limits.
+    upper : ndarray of float64, shape (n,)
+        Upper limits.
+    """
+    known = np.flatnonzero(np.diag(precision) > 0.0)
+    precision = precision[np.ix_(known, known)]
+    spread = 1.0 / np.sqrt(np.diag(precision))
+    point, total = start[known].copy(), np.zeros(len(known))
+    rng = np.random.default_rng(SEED)
+    for sweep in range(SWEEPS):
+        uniform = rng.random(len(known))
+        for i, s in enumerate(spread):
+            mean = point[i] + (projected[known[i]] - precision[i] @ point) * s**2
+            below, inside = ndtr(-mean / s), ndtr((upper[known[i]] - mean) / s)
+            if inside - below > 1e-9:
+                drawn = mean + s * ndtri(below + (inside - below) * uniform[i])
+            elif mean < 0.0:  # the tail of a Gaussian is exponential
+                drawn = s**2 / mean * np.log1p(-uniform[i])
+            else:
+                drawn = upper[known[i]]
+            point[i] = min(max(drawn, 0.0), upper[known[i]])
+        if sweep >= BURN_IN:
+            total += point
+    found = np.zeros(len(start))
+    found[known] = total / (SWEEPS - BURN_IN)
+    return found

@@ -1,8 +1,8 @@
 """Do the bands of efficiencies cover the truth? Repeated experiments on toy jets.
 
-    KERAS_BACKEND=jax python benchmarks/coverage.py --first 1 --last 25 --out coverage-1.json
-    KERAS_BACKEND=jax python benchmarks/coverage.py --first 26 --last 50 --out coverage-2.json
-    python benchmarks/coverage.py --merge coverage-1.json coverage-2.json --out coverage.json
+    KERAS_BACKEND=jax python benchmarks/band_coverage.py --first 1 --last 25 --out coverage-1.json
+    KERAS_BACKEND=jax python benchmarks/band_coverage.py --first 26 --last 50 --out coverage-2.json
+    python benchmarks/band_coverage.py --merge coverage-1.json coverage-2.json --out coverage.json
 
 Every experiment simulates a training sample of its own and learns the efficiency from it in several
 ways (``--methods``): by a map, by one graph network, by five networks of folds, and by bootstrap
