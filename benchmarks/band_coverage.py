@@ -11,7 +11,8 @@ sample, which are equal in all experiments. Bands are standard deviations over r
 where any number can be drawn, with and without the bias by region. The number of an experiment is
 its seed, that of the sample and that of the training. Results are written after each of them; those
 that are there already are not run again, so that a process that was killed goes on. Processes that
-share the work write to a file each.
+share the work write to a file each; ``taskset -c 3 ...`` with ``JAX_PLATFORMS=cpu`` keeps each of
+them to one core, and on one GPU they do not take all of its memory at once.
 
 ``truth`` is the share of differences to the truth within the band. ``mean`` is that of differences
 to the mean of all other experiments: what a band would cover without the part of the bias that all
@@ -23,6 +24,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 import time
@@ -35,6 +37,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 from scipy.stats import norm
+
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 import hepsilon
 from hepsilon.arrays.geometry import delta_r_to_nearest

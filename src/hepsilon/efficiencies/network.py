@@ -112,8 +112,8 @@ class NetworkEfficiency(Saved[NetworkCard], Efficiency):
 
     Replicas are draws of the last layers from their covariance, together with the differences of
     the networks whose mean is the efficiency (see :mod:`hepsilon.efficiencies.last_layer`); of an
-    ensemble with bootstrap samples they are its other networks. ``replicas_from`` chooses. To all of
-    them the bias by region is added (see :mod:`hepsilon.efficiencies.bias`), unless ``bias_term``
+    ensemble with bootstrap samples they are its other networks. ``replicas_from`` chooses. The bias
+    by region is added to all of them (see :mod:`hepsilon.efficiencies.bias`), unless ``bias_term``
     is False.
 
     Pickles as path and content hash; unpickling opens nothing. The card is read when it is asked

@@ -107,9 +107,7 @@ class _Sums:
         own = self.own
         if own is None or self.inverse is None:
             return self.binomial
-        taken = np.einsum(
-            "kri,kij,ksj->rs", self.gradient, self.inverse, self.cross, optimize=True
-        )
+        taken = np.einsum("kri,kij,ksj->rs", self.gradient, self.inverse, self.cross, optimize=True)
         return np.asarray(self.binomial - taken - taken.T + own @ own.T)
 
 
@@ -207,7 +205,10 @@ class HeldOut:
         self, regions: Regions, found: BiasMoments, sums: _Sums
     ) -> tuple[BiasCard, dict[str, Array]]:
         own = self.kept.prepared
-        points, names = own.architecture.working_points, region_names(own.config.task, self.partners)
+        points, names = (
+            own.architecture.working_points,
+            region_names(own.config.task, self.partners),
+        )
         factor = found.factor.reshape(regions.size, points, -1)
         shown = [names[column] for column in regions.columns]
         spread = {
