@@ -10,12 +10,11 @@ have taken makes the residuals smaller still, so that a bias is rather missed th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
-from scipy.sparse import csr_array
-from scipy.special import softmax
 from scipy.stats import chi2
 
 from hepsilon.arrays.fields import partners_of
@@ -29,8 +28,9 @@ from hepsilon.efficiencies.regions import Regions, categories_of
 from hepsilon.training.kept import Kept
 from hepsilon.training.preparation import Sides
 from hepsilon.training.refinement_entries import leading
-from hepsilon.uncertainty.bias import BiasMoments, Residuals, bias_moments
+from hepsilon.uncertainty.bias import BiasMoments, bias_moments
 from hepsilon.uncertainty.last_layer import Covariance
+from hepsilon.uncertainty.region_sums import RegionEntries, RegionSums
 
 __all__ = ["HeldOut"]
 
@@ -45,7 +45,8 @@ MOST_BINS = 10
 MOST_REGIONS = 1200
 """Regions of all inputs, categories and working points, whose covariance fits into memory."""
 FEWEST = 5.0
-"""Variance of a bin, in units of the mean squared weight, below which it is not in the chi2."""
+"""Variance of a bin, in units of the squared weight of an effective entry, ``sum w^2 / sum w``,
+below which it is not in the chi2."""
 
 
 @dataclass(frozen=True)
@@ -55,60 +56,6 @@ class _Part:
     columns: TrainingColumns
     trained: bool
     added: Array | None
-
-
-@dataclass
-class _Sums:
-    """Sums over entries by region; the outputs of a region follow each other."""
-
-    values: Array
-    slopes: Array
-    binomial: Array
-    gradient: Array
-    cross: Array
-    observed: Array
-    expected: Array
-    weights: Array
-    squares: Array
-    n_events: int = 0
-    square: float = 0.0
-    n_entries: int = 0
-    inverse: Array | None = field(default=None, repr=False)
-    factor: Array | None = field(default=None, repr=False)
-
-    @classmethod
-    def empty(cls, regions: int, points: int, covariance: Covariance | None) -> _Sums:
-        size = regions * points
-        networks, width = (0, 0) if covariance is None else covariance.inverse.shape[:2]
-        matrices = (np.zeros((size, size)) for _ in range(2))
-        gradients = (np.zeros((networks, size, width)) for _ in range(2))
-        seen = (np.zeros((regions, points)) for _ in range(2))
-        found = cls(
-            np.zeros(size),
-            *matrices,
-            *gradients,
-            *seen,
-            np.zeros(regions),
-            np.zeros(regions),
-        )
-        if covariance is not None:
-            found.inverse = covariance.inverse
-            found.factor = covariance.factor.reshape(networks, width, -1).astype(np.float64)
-        return found
-
-    @property
-    def own(self) -> Array | None:
-        """Factor of the efficiency's own covariance of the expected sums."""
-        return None if self.factor is None else np.einsum("kri,kid->rd", self.gradient, self.factor)
-
-    @property
-    def noise(self) -> Array:
-        """Covariance of the residuals if nothing but the last layers is uncertain."""
-        own = self.own
-        if own is None or self.inverse is None:
-            return self.binomial
-        taken = np.einsum("kri,kij,ksj->rs", self.gradient, self.inverse, self.cross, optimize=True)
-        return np.asarray(self.binomial - taken - taken.T + own @ own.T)
 
 
 @dataclass(frozen=True)
@@ -164,20 +111,17 @@ class HeldOut:
         """
         part = self._parts()[-1]
         regions = self._regions([part])
-        sums = self._sums([part], regions)
+        table = _Table(regions, self._sums([part], regions), self._names, self._categories())
         task = self.kept.prepared.config.task
         points = [str(p) for p in task.passed.working_points]
-        names = region_names(task, self.partners)
-        families = sorted(
-            range(len(regions.columns)), key=lambda i: names[regions.columns[i]] != "all"
-        )
+        families = range(len(regions.columns))
         bins = [
-            self._bins(sums, regions, family, names, point, points)
-            for point in range(len(points))
-            for family in families
+            table.bins(family, point, name if len(points) > 1 else "")
+            for point, name in enumerate(points)
+            for family in (families[-1], *families[:-1])  # the totals come first
         ]
-        kind = "out of fold" if self._folds else "validation"
-        return HeldOutCard(events=kind, n_events=sums.n_events, inputs=tuple(bins))
+        kind: Literal["validation", "out of fold"] = "out of fold" if self._folds else "validation"
+        return HeldOutCard(events=kind, n_events=part.columns.n_events, inputs=tuple(bins))
 
     def bias(self) -> tuple[BiasCard, dict[str, Array]]:
         """Estimate by how much the logits are wrong in regions of the inputs.
@@ -196,21 +140,15 @@ class HeldOut:
         points = self.kept.prepared.architecture.working_points
         groups = regions.families * regions.n_categories + regions.categories
         components = (groups[:, None] * points + np.arange(points)).ravel()
-        found = bias_moments(
-            Residuals(sums.values, sums.slopes, sums.binomial, sums.noise, components)
-        )
-        return self._card_of_bias(regions, found, sums)
+        n_events = sum(part.columns.n_events for part in parts)
+        return self._card_of_bias(regions, bias_moments(sums.residuals(components)), sums, n_events)
 
     def _card_of_bias(
-        self, regions: Regions, found: BiasMoments, sums: _Sums
+        self, regions: Regions, found: BiasMoments, sums: RegionSums, n_events: int
     ) -> tuple[BiasCard, dict[str, Array]]:
-        own = self.kept.prepared
-        points, names = (
-            own.architecture.working_points,
-            region_names(own.config.task, self.partners),
-        )
+        points = self.kept.prepared.architecture.working_points
         factor = found.factor.reshape(regions.size, points, -1)
-        shown = [names[column] for column in regions.columns]
+        shown = [self._names[column] for column in regions.columns]
         spread = {
             name: float(np.sqrt(np.mean(np.sum(factor[regions.families == i] ** 2, axis=2))))
             for i, name in enumerate(shown)
@@ -222,7 +160,7 @@ class HeldOut:
         card = BiasCard(
             spread=spread,
             total_error=float(moved / abs(expected)) if expected else 0.0,
-            n_events=sums.n_events,
+            n_events=n_events,
             partners=self.partners,
             regions=regions.size,
             directions=factor.shape[2],
@@ -234,6 +172,10 @@ class HeldOut:
             "factor": factor.astype(np.float32),
         }
         return card, arrays if factor.shape[2] else {}
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        return region_names(self.kept.prepared.config.task, self.partners)
 
     def _inputs(self, columns: TrainingColumns) -> tuple[Array, Array]:
         """Inputs of the entries, and their categories."""
@@ -264,85 +206,63 @@ class HeldOut:
                 for mine in (rows & (passed > 0.5), rows & (passed < 0.5))
             ]
             n_bins.append(min(worth) / PER_BIN)
-        names = region_names(task, self.partners)
         known = self.kept.prepared.spec.features
         alone = {f.name for f in known if f.kind == "categorical"}
         skipped = alone if len(n_bins) > 1 and not task.of_events else set()
-        columns = [i for i, name in enumerate(names) if name not in skipped]
+        columns = [i for i, name in enumerate(self._names) if name not in skipped]
         points = self.kept.prepared.architecture.working_points
         most = min(MOST_BINS, MOST_REGIONS // (len(columns) * len(n_bins) * points))
         whole = [int(np.clip(number, 1, max(most, 1))) for number in n_bins]
         return Regions.of(inputs, columns, categories, whole)
 
-    def _sums(self, parts: Sequence[_Part], regions: Regions) -> _Sums:
+    def _sums(self, parts: Sequence[_Part], regions: Regions) -> RegionSums:
+        """Sums over all entries of some parts."""
         points = self.kept.prepared.architecture.working_points
-        sums = _Sums.empty(regions.size, points, self.covariance)
+        sums = RegionSums(regions.size, points, self.covariance)
         for part in parts:
             done = 0
             for start in range(0, part.columns.n_events, EVENTS):
                 stop = min(start + EVENTS, part.columns.n_events)
                 some = part.columns.between(start, stop)
-                done += self._add(sums, regions, some, part, done)
+                entries = self._entries(some, regions, part, done)
+                sums.add(entries)
+                done += len(entries.passed)
         return sums
 
-    def _add(
-        self, sums: _Sums, regions: Regions, some: TrainingColumns, part: _Part, done: int
-    ) -> int:
-        """Add some events of a part; the number of their entries."""
+    def _entries(
+        self, some: TrainingColumns, regions: Regions, part: _Part, done: int
+    ) -> RegionEntries:
+        """Some events of a part, behind so many of its entries."""
         own = self.kept.prepared
         mu, of_events = own.recipe.mu, own.config.task.of_events
-        logits, features, shares = self._networks(some)
-        n, points, networks = logits.shape
-        if networks == 1 or self._folds:
-            nominal = np.einsum("npk,nk->np", logits, shares)
+        networks, features, shares = self._networks(some)
+        n, points, n_networks = networks.shape
+        if n_networks == 1 or self._folds:
+            logits = np.einsum("npk,nk->np", networks, shares)
         else:
-            flat = np.moveaxis(logits, 2, 0)
+            flat = np.moveaxis(networks, 2, 0)
             eps = [to_probability(x[:, 0] if points == 1 else x, mu) for x in flat]
-            nominal = logits_of(np.mean(eps, axis=0), mu)
+            logits = logits_of(np.mean(eps, axis=0), mu)
         if part.added is not None:
-            nominal = nominal + part.added[done : done + n]
-        passed, weights, per_event = _of_entries(some, of_events)
-        bins = _softmax(nominal + np.log(mu))
-        residual = (passed[:, None] == np.arange(1, points + 1)) - bins
+            logits = logits + part.added[done : done + n]
+        passed, weights, events = _of_entries(some, of_events)
+        seen = np.zeros((n, n_networks))
+        if part.trained:
+            objects = np.ones(n) if of_events else np.diff(some.offsets)[events]
+            counts = [own.resampling.counts(some.keys, k)[events] for k in range(n_networks)]
+            seen = (weights / objects)[:, None] * np.stack(counts, axis=1)
         inputs, categories = self._inputs(some)
-        numbers = regions.numbers(inputs, categories)
-        families = numbers.shape[1]
-        place = np.arange(0, n * families + 1, families)
-        rows = csr_array((np.ones(numbers.size), numbers.ravel(), place), (n, regions.size))
-        sums.values += (rows.T @ (weights[:, None] * residual)).ravel()
-        passing = passed[:, None] > np.arange(points)
-        sums.observed += rows.T @ (weights[:, None] * passing)
-        sums.expected += rows.T @ (weights[:, None] * np.cumsum(bins[:, ::-1], axis=1)[:, ::-1])
-        sums.weights += rows.T @ weights
-        sums.squares += rows.T @ weights**2
-        sums.square += float(np.sum(weights**2))
-        sums.n_entries += n
-        sums.n_events += some.n_events
-        for p, q, curvature in _curvatures(bins):
-            for matrix, weight in ((sums.slopes, weights), (sums.binomial, weights**2)):
-                scaled = csr_array(rows.multiply((weight * curvature)[:, None]))
-                matrix[p::points, q::points] += (rows.T @ scaled).toarray()
-        if features is None:
-            return n
-        width = features.shape[2]
-        for k in range(networks):
-            inner = np.concatenate([features[:, k], np.ones((n, 1), np.float32)], axis=1)
-            inner = inner.astype(np.float64)
-            for p, q, curvature in _curvatures(bins):
-                columns = slice(q * (width + 1), (q + 1) * (width + 1))
-                scaled = (shares[:, k] * weights * curvature)[:, None] * inner
-                sums.gradient[k, p::points, columns] += rows.T @ scaled
-            if not part.trained:
-                continue
-            counts = own.resampling.counts(some.keys, k)[per_event]
-            objects = np.diff(some.offsets)[per_event] if not of_events else 1.0
-            trained = _softmax(logits[:, :, k])
-            norm = mu + (1.0 - mu) * bins.sum(axis=1)
-            for p, q, curvature in _curvatures(trained):
-                columns = slice(q * (width + 1), (q + 1) * (width + 1))
-                scale = weights**2 * counts / objects * norm * curvature
-                sums.cross[k, p::points, columns] += rows.T @ (scale[:, None] * inner)
-        return n
+        return RegionEntries(
+            regions=regions.numbers(inputs, categories),
+            logits=logits + np.log(mu),
+            passed=passed,
+            weights=weights,
+            networks=networks,
+            features=features,
+            shares=shares,
+            seen=seen,
+            mu=mu,
+        )
 
     def _networks(self, some: TrainingColumns) -> tuple[Array, Array | None, Array]:
         """Logits and hidden features of all networks, and the share of each in the efficiency.
@@ -375,44 +295,49 @@ class HeldOut:
         shaped = None if features is None else features.reshape(len(logits), networks, -1)
         return logits, shaped, shares
 
-    def _bins(
-        self,
-        sums: _Sums,
-        regions: Regions,
-        family: int,
-        names: Sequence[str],
-        point: int,
-        points: Sequence[str],
-    ) -> HeldOutBins:
+
+class _Table:
+    """Passed against expected entries in the bins of every input."""
+
+    def __init__(
+        self, regions: Regions, sums: RegionSums, names: Sequence[str], categories: Sequence[str]
+    ) -> None:
+        self.regions, self.sums, self.names, self.categories = regions, sums, names, categories
+        self.noise, self.own = sums.noise, sums.own
+
+    def bins(self, family: int, point: int, working_point: str) -> HeldOutBins:
         """The bins of one input for one working point."""
-        own, n_points = np.flatnonzero(regions.families == family), len(points)
-        passing = np.arange(point, n_points)  # outputs of what passes the working point
-        places = own[:, None] * n_points + passing
+        regions, sums, n_points = self.regions, self.sums, self.sums.points
+        mine = np.flatnonzero(regions.families == family)
+        # what passes the working point is in one of the bins from it to the tightest
+        places = mine[:, None] * n_points + np.arange(point, n_points)
 
         def block(matrix: Array) -> Array:
-            return np.asarray(matrix[places][:, :, places].sum(axis=(1, 3)))
+            return np.asarray(matrix[places[:, :, None, None], places].sum(axis=(1, 3)))
 
-        binomial, noise, factor = block(sums.binomial), block(sums.noise), sums.own
+        binomial, noise = block(sums.binomial), block(self.noise)
         variance = np.diag(binomial)
+        weights, squares = sums.weights[mine], sums.squares[mine]
+        per_entry = np.divide(
+            squares, weights, out=np.full_like(weights, np.inf), where=weights > 0
+        )
+        enough = variance > FEWEST * per_entry**2
         difference = sums.values[places].sum(axis=1)
-        enough = variance > FEWEST * sums.square / max(sums.n_entries, 1)
         statistic, ndf, chance = _chance(difference, binomial, noise, enough)
-        labels = self._categories()
-        own_variance = None
-        if factor is not None:
-            own_variance = np.sum(factor[places].sum(axis=1) ** 2, axis=1)
-        name = names[regions.columns[family]]
-        effective = effective_sample_size(sums.weights[own], sums.squares[own])
+        own = None
+        if self.own is not None:
+            own = _plain(np.sum(self.own[places].sum(axis=1) ** 2, axis=1))
+        name = self.names[regions.columns[family]]
         return HeldOutBins(
             name=name,
-            working_point=points[point] if n_points > 1 else "",
-            bins=tuple(regions.text(int(r), name) for r in own),
-            categories=tuple(labels[c] for c in regions.categories[own]),
-            n_effective=_plain(effective),
-            observed=_plain(sums.observed[own, point]),
-            expected=_plain(sums.expected[own, point]),
+            working_point=working_point,
+            bins=tuple(regions.text(int(region), name) for region in mine),
+            categories=tuple(self.categories[c] for c in regions.categories[mine]),
+            n_effective=_plain(effective_sample_size(weights, squares)),
+            observed=_plain(sums.observed[mine, point]),
+            expected=_plain(sums.expected[mine, point]),
             variance=_plain(variance),
-            efficiency_variance=None if own_variance is None else _plain(own_variance),
+            efficiency_variance=own,
             chi2=statistic,
             ndf=ndf,
             p_value=chance,
@@ -421,19 +346,6 @@ class HeldOut:
 
 def _plain(values: Array) -> tuple[float, ...]:
     return tuple(float(f"{value:.8g}") for value in values)
-
-
-def _softmax(logits: Array) -> Array:
-    """Shares of the bins between working points, without that of what passes none."""
-    zeros = np.zeros((len(logits), 1))
-    return np.asarray(softmax(np.concatenate([zeros, logits], axis=1), axis=1)[:, 1:])
-
-
-def _curvatures(bins: Array) -> Iterator[tuple[int, int, Array]]:
-    """Covariances of the outputs of every entry, by the numbers of two outputs."""
-    for p in range(bins.shape[1]):
-        for q in range(bins.shape[1]):
-            yield p, q, bins[:, p] * ((p == q) - bins[:, q])
 
 
 def _of_entries(columns: TrainingColumns, of_events: bool) -> tuple[Array, Array, Array]:

@@ -11,9 +11,9 @@ entry was among its events.
 expected squares of the residuals are linear in these variances; least squares gives an estimate of
 all of them with its covariance (the moment estimator of variance components of Haseman and Elston,
 Behav. Genet. 2 (1972) 3). It may be negative, a variance may not: what is taken is the mean of the
-Gaussian of the estimate where all variances are between zero and one. It is close to the estimate where that is
-significant, and where nothing is seen it is what could not have been seen, which falls with the
-number of events. An excess is not counted twice where inputs depend on each other.
+Gaussian of the estimate where all variances are between zero and one. It is close to the estimate
+where that is significant, and where nothing is seen it is what could not have been seen, which
+falls with the number of events. An excess is not counted twice where inputs depend on each other.
 
 *What is known of each of them?* Given the residuals, shifts are Gaussian with mean m and covariance
 P. The efficiency is not corrected by m; what it is wrong by has the second moment
@@ -34,8 +34,8 @@ from hepsilon.arrays.types import Array
 __all__ = ["BiasMoments", "Residuals", "bias_moments"]
 
 LARGEST = 1.0
-"""Largest variance of shifts: where entries are so few that nothing is known, odds may be wrong by a
-factor of e."""
+"""Largest variance of shifts: where entries are so few that nothing is known, odds may be wrong by
+a factor of e."""
 REWEIGHTED = 3
 """Number of fits of the variances, each with the weights that the one before it gives."""
 SEED, BURN_IN, SWEEPS = 1, 50, 600
