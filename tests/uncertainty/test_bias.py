@@ -191,8 +191,8 @@ def test_an_excess_is_counted_once_where_two_inputs_are_one() -> None:
 def test_bands_of_a_fit_that_misses_something_cover_with_the_bias() -> None:
     """60 logistic regressions that lack a curved term: sums in bins of the column that it is in.
 
-    Without the bias 68 % bands would hold the truth in fewer than half of the bins, with it in 60 to
-    80 %. The share of 60 experiments with eight bins each fluctuates by less than that of 120
+    Without the bias 68 % bands would hold the truth in fewer than half of the bins, with it in 60
+    to 80 %. The share of 60 experiments with eight bins each fluctuates by less than that of 120
     independent numbers; the test allows for what happens by chance in one of 10,000 such sets.
     """
     rng, inside, before = np.random.default_rng(11), 0, 0
