@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 from hepsilon.config.records import Record
@@ -52,6 +53,34 @@ class HeldOutBins(Record):
     ndf: int
     p_value: float
 
+    def cells(self, number: int) -> list[str]:
+        """Row of one bin for people.
+
+        Parameters
+        ----------
+        number : int
+            Number of the bin.
+
+        Returns
+        -------
+        list of str
+            Bin, category, observed, expected, passed over expected with the statistical error, and
+            the error of the efficiency in units of the expected number.
+        """
+        expected, own = self.expected[number], self.efficiency_variance
+        known = expected > 0.0
+        error = f"{math.sqrt(self.variance[number]) / expected:.3f}" if known else "-"
+        ratio = f"{self.observed[number] / expected:.3f} +- {error}" if known else "-"
+        efficiency = f"{math.sqrt(own[number]) / expected:.3f}" if known and own else "-"
+        return [
+            self.bins[number],
+            self.categories[number],
+            f"{self.observed[number]:.5g}",
+            f"{expected:.5g}",
+            ratio,
+            efficiency,
+        ]
+
 
 class HeldOutCard(Record):
     """Closure of a training on events that it did not see.
@@ -70,6 +99,31 @@ class HeldOutCard(Record):
     events: Literal["validation", "out of fold"]
     n_events: int
     inputs: tuple[HeldOutBins, ...]
+
+    @property
+    def totals(self) -> tuple[HeldOutBins, ...]:
+        """Totals by category, of each working point."""
+        return tuple(each for each in self.inputs if each.name == "all")
+
+    @property
+    def least_probable(self) -> HeldOutBins:
+        """Input and working point with the smallest p-value."""
+        return min(self.inputs, key=lambda each: each.p_value)
+
+    @property
+    def p_value(self) -> float:
+        """Smallest p-value, times the number of inputs and working points (Bonferroni)."""
+        return min(1.0, len(self.inputs) * self.least_probable.p_value)
+
+    def __str__(self) -> str:
+        """The input that deviates most, in one line."""
+        worst = self.least_probable
+        where = " of ".join(filter(None, (worst.name, worst.working_point)))
+        return (
+            f"{self.n_events:,} {self.events} events: p = {self.p_value:.2g} after "
+            f"{len(self.inputs)} tests, the least probable is {where} "
+            f"(chi2 / bins = {worst.chi2:.1f} / {worst.ndf})"
+        )
 
 
 class BiasCard(Record):
@@ -97,3 +151,14 @@ class BiasCard(Record):
     partners: bool
     regions: int
     directions: int
+
+    def __str__(self) -> str:
+        """Error of the total, and the inputs with the largest shifts."""
+        if not self.directions:
+            return f"no entries of {self.n_events:,} events to see a bias with"
+        largest = sorted(self.spread.items(), key=lambda each: -each[1])[:3]
+        text = ", ".join(f"{name} {value:.2g}" for name, value in largest)
+        return (
+            f"{100 * self.total_error:.3g} % of the total; shifts of the logit by region, largest "
+            f"in {text}; from {self.n_events:,} events"
+        )
