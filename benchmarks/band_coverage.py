@@ -270,7 +270,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/coverage.json"))
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/band_coverage.json"))
     parser.add_argument("--first", type=int, default=1, help="number of the first experiment")
     parser.add_argument("--last", type=int, default=100, help="number of the last experiment")
     parser.add_argument("--events", type=int, default=5000, help="events of a training")
