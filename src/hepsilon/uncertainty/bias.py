@@ -153,7 +153,8 @@ def _variances(residuals: Residuals, noise: Array) -> Array:
     precision = normal @ inverse @ normal
     projected = normal @ inverse @ (rows.T @ (excess * weights))
     start = np.minimum(variances, LARGEST) * scale
-    return _mean_inside(precision, projected, start, LARGEST * scale) / scale
+    found: Array = _mean_inside(precision, projected, start, LARGEST * scale) / scale
+    return found
 
 
 def _mean_inside(precision: Array, projected: Array, start: Array, upper: Array) -> Array:
