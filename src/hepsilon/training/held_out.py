@@ -34,7 +34,7 @@ from hepsilon.uncertainty.region_sums import RegionEntries, RegionSums
 
 __all__ = ["HeldOut"]
 
-MOST_OBJECTS = 1_000_000
+MOST_OBJECTS = 500_000
 """Largest number of objects of each side that are looked at."""
 EVENTS = 20_000
 """Events that are evaluated at a time."""
