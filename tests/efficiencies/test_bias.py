@@ -225,3 +225,13 @@ def test_every_value_is_in_one_region_of_its_category(seed: int, bins: int, kind
             mine = categories == category
             order = np.argsort(inputs[mine, family], kind="stable")
             assert np.all(np.diff(numbers[mine, family][order]) >= 0)
+
+
+def test_members_that_are_asked_for_are_the_networks_themselves(
+    untrained: Callable[..., NetworkEfficiency],
+) -> None:
+    network = untrained(TASK, **SMALL, members=3, last_layer=True)
+    members = load(network.path, replicas_from="members")
+    offsets, nodes = network.features.matrix(JETS)
+    drawn = rows(members.evaluate(JETS, out_of_domain="ignore").replicas)
+    np.testing.assert_allclose(drawn, network.of_members(offsets, nodes), rtol=1e-6)

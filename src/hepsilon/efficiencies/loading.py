@@ -56,7 +56,8 @@ def load(
         there are some, else draws.
     bias_term : bool, default True
         Whether replicas of networks contain the bias by region that the training has found (see
-        :mod:`hepsilon.uncertainty.bias`), where it has. The efficiency itself is equal in any case.
+        :mod:`hepsilon.uncertainty.bias`), where it has; ``replicas_from="members"`` gives networks
+        as they are. The efficiency itself is equal in any case.
 
     Returns
     -------

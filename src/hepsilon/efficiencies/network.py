@@ -114,7 +114,7 @@ class NetworkEfficiency(Saved[NetworkCard], Efficiency):
     the networks whose mean is the efficiency (see :mod:`hepsilon.efficiencies.last_layer`); of an
     ensemble with bootstrap samples they are its other networks. ``replicas_from`` chooses. The bias
     by region is added to all of them (see :mod:`hepsilon.efficiencies.bias`), unless ``bias_term``
-    is False.
+    is False, or ``"members"`` asks for the networks themselves.
 
     Pickles as path and content hash; unpickling opens nothing. The card is read when it is asked
     for, the networks on the first call, once per process; before that nothing that evaluates them
@@ -362,7 +362,8 @@ class NetworkEfficiency(Saved[NetworkCard], Efficiency):
         Returns
         -------
         BiasTerm or None
-            None where the training has found none, or it is switched off.
+            None where the training has found none, it is switched off, or replicas are to be the
+            networks themselves.
 
         Raises
         ------
@@ -370,7 +371,8 @@ class NetworkEfficiency(Saved[NetworkCard], Efficiency):
             If the artifact has one of another shape than the card says.
         """
         known = self.card.bias
-        if known is None or not known.directions or not self.bias_term:
+        asked = self.bias_term and self.replicas_from != "members"
+        if known is None or not known.directions or not asked:
             return None
         with _LOCK:
             if self.hash not in _BIASES:
