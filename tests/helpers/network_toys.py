@@ -15,11 +15,14 @@ from hepsilon.config import ModelConfig, TrainingConfig
 from hepsilon.data.features import fit_features
 from hepsilon.efficiencies.artifact import write_artifact
 from hepsilon.efficiencies.artifact_edits import SAMPLE
+from hepsilon.efficiencies.bias import BIAS, region_inputs, region_names
 from hepsilon.efficiencies.cards import LastLayerCard, NetworkCard
 from hepsilon.efficiencies.engines import keras as engine
 from hepsilon.efficiencies.engines.keras import start_backend
+from hepsilon.efficiencies.held_out_cards import BiasCard
 from hepsilon.efficiencies.last_layer import LAST_LAYER
 from hepsilon.efficiencies.network import NetworkEfficiency
+from hepsilon.efficiencies.regions import Regions, categories_of
 from hepsilon.networks.architecture import resolve
 from hepsilon.networks.build import build_model
 from hepsilon.networks.last_layer import with_features
@@ -68,6 +71,27 @@ def _last_layer(network: Any, networks: int) -> tuple[dict[str, Any], LastLayerC
     return {"factor": factor}, card
 
 
+def _bias(task: Task, spec: Any, offsets: Any, nodes: Any) -> tuple[dict[str, Any], BiasCard]:
+    """Random shifts in a few regions of every input."""
+    partners = True
+    inputs = region_inputs(task, partners, offsets, nodes)
+    categories, names = categories_of(None if task.of_events else spec, inputs)
+    columns = range(inputs.shape[1])
+    regions = Regions.of(inputs, columns, categories, [3] * len(names))
+    shape = regions.size, len(task.passed.working_points), 4
+    factor = np.random.default_rng(5).normal(0.0, 0.05, shape).astype(np.float32)
+    card = BiasCard(
+        spread=dict.fromkeys(region_names(task, partners), 0.1),
+        total_error=0.02,
+        n_events=30,
+        partners=partners,
+        regions=shape[0],
+        directions=shape[2],
+    )
+    arrays = {"columns": regions.columns, "edges": regions.edges, "bounds": regions.bounds}
+    return arrays | {"factor": factor}, card
+
+
 def write_untrained(
     path: Path,
     task: Task = TASK,
@@ -76,6 +100,7 @@ def write_untrained(
     mu: float = 1.0,
     sample: bool = True,
     last_layer: bool = False,
+    bias: bool = False,
     **model: Any,
 ) -> NetworkEfficiency:
     """An artifact as the training writes it before it adds a graph."""
@@ -96,10 +121,12 @@ def write_untrained(
         arrays[f"member-{member}"] = named
     if sample:
         arrays[SAMPLE] = {"offsets": offsets, "nodes": nodes, "weights": np.ones(len(counts))}
-    known = {}
+    known: dict[str, Any] = {}
     if last_layer:
         averaged = 1 if config.resampling == "bootstrap" else config.members
         arrays[LAST_LAYER], known["last_layer"] = _last_layer(network, averaged)
+    if bias:
+        arrays[BIAS], known["bias"] = _bias(task, spec, offsets, nodes)
     card = NetworkCard(
         task=task,
         features=spec,

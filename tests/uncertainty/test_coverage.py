@@ -1,4 +1,4 @@
-"""Do the bands of maps cover? A small version of ``benchmarks/coverage.py``, without trainings."""
+"""Do the bands of maps cover? A small ``benchmarks/band_coverage.py``, without trainings."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from hepsilon.cli.output import facts, plain, say, shown, table
 from hepsilon.efficiencies.card_text import candidate_cells, card_groups, region_cells, region_text
 from hepsilon.errors import ConfigError
 
-__all__ = ["findings_tables", "importance_table", "info", "selection_table"]
+__all__ = ["findings_tables", "held_out_tables", "importance_table", "info", "selection_table"]
 
 
 def info(args: argparse.Namespace) -> Any:
@@ -34,10 +34,51 @@ def info(args: argparse.Namespace) -> Any:
         return None
     if args.out is not None:
         raise ConfigError("--out is for --toml")
+    if args.held_out:
+        found = getattr(efficiency.card, "held_out", None)
+        if found is None:
+            raise ConfigError(
+                f"{args.path} holds no closure on held-out events: networks that are trained with "
+                "this release do"
+            )
+        return plain(found) if args.json else held_out_tables(found)
     if args.json:
         return plain(efficiency.card)
     groups = card_groups(efficiency.card).items()
     return [Text(shown(str(args.path))), *(facts(title, rows) for title, rows in groups)]
+
+
+def held_out_tables(held_out: Any, totals: bool = False) -> list[Table]:
+    """Make tables of passed against expected entries on events that the training did not see.
+
+    Parameters
+    ----------
+    held_out : HeldOutCard
+        The closure, as the card of a network has it.
+    totals : bool, default False
+        Only the totals, of all working points in one table.
+
+    Returns
+    -------
+    list of rich.table.Table
+        One for each input and working point.
+    """
+    header = ["", "", "passed", "expected", "passed / expected", "last layer"]
+    title = f"accuracy on {held_out.n_events:,} {held_out.events} events"
+    if totals:
+        rows = [
+            [each.working_point or each.name, *each.cells(number)[1:]]
+            for each in held_out.totals
+            for number in range(len(each.bins))
+        ]
+        return [table(title, header, rows)]
+    tables = []
+    for each in held_out.inputs:
+        name = " of ".join(filter(None, (each.name, each.working_point)))
+        statistic = f"chi2 / bins = {each.chi2:.1f} / {each.ndf}, p = {each.p_value:.2g}"
+        rows = [each.cells(number) for number in range(len(each.bins))]
+        tables.append(table(f"{title}: {name} ({statistic})", header, rows))
+    return tables
 
 
 def selection_table(selection: Any) -> Table:

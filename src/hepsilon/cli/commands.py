@@ -19,7 +19,13 @@ from rich.table import Table
 from hepsilon._system.extras import needs
 from hepsilon._system.outputs import check_folder, check_outputs
 from hepsilon.cli.applying import apply
-from hepsilon.cli.cards import findings_tables, importance_table, info, selection_table
+from hepsilon.cli.cards import (
+    findings_tables,
+    held_out_tables,
+    importance_table,
+    info,
+    selection_table,
+)
 from hepsilon.cli.closing import closure, recalibrate
 from hepsilon.cli.fitting import histograms
 from hepsilon.cli.inputs import check_out, executor_of, training_columns
@@ -156,6 +162,11 @@ def train(args: argparse.Namespace) -> Any:
         Console(stderr=True).print(shown)
     if card.residuals is not None:
         say(f"residuals {card.residuals}")
+    if card.held_out is not None:
+        Console(stderr=True).print(held_out_tables(card.held_out, totals=True)[0])
+        say(f"held-out closure: {card.held_out}")
+    if card.bias is not None:
+        say(f"bias term: {card.bias}")
     if card.refinement is not None:
         say(f"refinement: {card.refinement}")
     if card.selection is not None:

@@ -61,6 +61,7 @@ EXAMPLES = {
         hepsilon apply gnn.hepsilon events.parquet --out friend.parquet --tags '2+@M & 1+@T'""",
     "info": """\
         hepsilon info gnn.hepsilon
+        hepsilon info gnn.hepsilon --held-out
         hepsilon info gnn.hepsilon --toml --out gnn.toml""",
     "export": """\
         hepsilon export gnn.hepsilon --format onnx --out gnn.onnx
@@ -318,6 +319,11 @@ def _commands_of_files(parsers: Any) -> None:
     command.add_argument("path", type=Path, metavar="PATH", help="model or map")
     command.add_argument("--toml", action="store_true", help="print the configuration it holds")
     command.add_argument("--out", type=Path, help="file to write that configuration to")
+    command.add_argument(
+        "--held-out",
+        action="store_true",
+        help="passed against expected in bins of every input, on events not trained on",
+    )
     _json_option(command)
 
     command = _add_command(parsers, "export", commands.export)

@@ -204,6 +204,9 @@ class TrainingConfig(Record):
         Fit boosted trees to what the network leaves, and make them a stage of the efficiency where
         the loss out of fold falls by more than twice its error (see
         :mod:`hepsilon.training.refinement`).
+    bias_term : bool
+        Look for a bias by region at the end of the training, which replicas contain then (see
+        :mod:`hepsilon.uncertainty.bias`).
     """
 
     epochs: Annotated[StrictInt, Field(ge=1)] | None = None
@@ -219,6 +222,7 @@ class TrainingConfig(Record):
     validation: Annotated[StrictFloat, Field(gt=0, lt=1)] = 0.1
     seed: Annotated[StrictInt, Field(ge=0, lt=2**64)] = 1
     refine: StrictBool = False
+    bias_term: StrictBool = True
 
 
 class Recipe(TrainingConfig):

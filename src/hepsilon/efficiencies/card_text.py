@@ -133,6 +133,21 @@ def _findings_rows(card: Any) -> list[list[str]]:
     return rows + [[region_text(each), str(each)] for each in getattr(card, "regions", ())]
 
 
+def _held_out_rows(card: Any) -> list[list[str]]:
+    """Rows of the closure on events that the networks were not trained on."""
+    found = getattr(card, "held_out", None)
+    if found is None:
+        return []
+    rows = []
+    for total in found.totals:
+        for number in range(len(total.bins)):
+            _, category, observed, expected, ratio, own = total.cells(number)
+            name = " ".join(filter(None, ("held-out", total.working_point, category or "total")))
+            text = f"passed / expected {ratio} (statistics) +- {own} (last layer), {observed}"
+            rows.append([name, f"{text} / {expected}"])
+    return [*rows, ["held-out closure", str(found)]]
+
+
 def card_groups(card: Any) -> dict[str, list[list[str]]]:
     """Rows of a card by what they are about: name and value.
 
@@ -153,6 +168,7 @@ def card_groups(card: Any) -> dict[str, list[list[str]]]:
         "Domain": _domain_rows(card),
         "Sample": _sample_rows(card),
         "Learning": _named(content, LEARNING) + _learning_rows(card),
+        "Accuracy on held-out events": _held_out_rows(card),
         "What it leaves": _findings_rows(card),
         "Origin": _made_rows(card) + [[f"file {f.name}", _file_text(f)] for f in card.files],
     }
@@ -200,6 +216,7 @@ SHOWN |= {
     "content",
     "last_layer",
 }
+SHOWN |= {"held_out", "bias"}
 """Parts that have rows of their own, or say nothing to people."""
 
 
@@ -273,6 +290,8 @@ def _learning_rows(card: Any) -> list[list[str]]:
     if (layer := getattr(card, "last_layer", None)) is not None:
         text = f"{100 * layer.total_error:.3g} % of the total, by the covariance of the last layer"
         rows.append(["uncertainty", f"{text} from {layer.n_events:,} events"])
+    if (bias := getattr(card, "bias", None)) is not None:
+        rows.append(["bias term", str(bias)])
     rows += [[f"importance {i.feature}", str(i)] for i in getattr(card, "importance", ())]
     rows += [[f"not a feature: {u.field}", str(u)] for u in getattr(card, "unused", ())]
     if getattr(card, "selection", None) is not None:

@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from hepsilon.config.learning import ModelConfig, Recipe
 from hepsilon.config.records import Record
 from hepsilon.efficiencies.card import ArtifactCard
+from hepsilon.efficiencies.held_out_cards import BiasCard, HeldOutCard
 from hepsilon.efficiencies.refinement_cards import RefinementCard, RegionCard, ResidualsCard
 from hepsilon.errors import ArtifactError
 from hepsilon.networks.architecture import Architecture
@@ -372,6 +373,10 @@ class NetworkCard(ArtifactCard):
     last_layer : LastLayerCard or None
         Covariance of the last layers, from which replicas are drawn; None where the last layer is
         of a kind that is not known.
+    held_out : HeldOutCard or None
+        Closure on events that the networks were not trained on.
+    bias : BiasCard or None
+        Bias by region; None where it was not looked for.
     """
 
     kind: Literal["network"] = "network"
@@ -390,6 +395,8 @@ class NetworkCard(ArtifactCard):
     onnx: ParityCard | None = None
     bfloat16: PrecisionCard | None = None
     last_layer: LastLayerCard | None = None
+    held_out: HeldOutCard | None = None
+    bias: BiasCard | None = None
 
     @model_validator(mode="after")
     def _is_network(self) -> Self:

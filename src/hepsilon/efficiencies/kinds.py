@@ -55,6 +55,8 @@ class Options:
         Largest change of an efficiency that is accepted from a lower precision.
     replicas_from : {"auto", "last-layer", "members"}
         What the replicas of networks are.
+    bias_term : bool
+        Whether replicas of networks contain the bias by region.
     """
 
     backend: str = "auto"
@@ -62,6 +64,7 @@ class Options:
     precision: str = "float32"
     precision_bound: float = PRECISION_BOUND
     replicas_from: str = "auto"
+    bias_term: bool = True
 
 
 def register_kind(kind: str) -> Callable[[ClassT], ClassT]:

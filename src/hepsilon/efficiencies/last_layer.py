@@ -121,7 +121,14 @@ class LastLayer:
         """
         return np.random.default_rng(SEED).standard_normal((n_replicas, self.factor.shape[-1]))
 
-    def replicas(self, logits: Array, features: Array, n_replicas: int, members: Array) -> Array:
+    def replicas(
+        self,
+        logits: Array,
+        features: Array,
+        n_replicas: int,
+        members: Array,
+        shifts: Array | None = None,
+    ) -> Array:
         """Efficiencies of all objects in all replicas.
 
         Parameters
@@ -134,6 +141,8 @@ class LastLayer:
             Number of replicas.
         members : ndarray of float64, shape (n, n_working_points, n_networks)
             Logits of the networks whose mean is the efficiency.
+        shifts : ndarray of float32, shape (n, n_working_points, n_replicas), optional
+            What else is added to the logits (see :mod:`hepsilon.efficiencies.bias`).
 
         Returns
         -------
@@ -157,6 +166,8 @@ class LastLayer:
             moved = flat.reshape(out[rows].shape)
             if between is not None:
                 moved += np.einsum("npm,mk->npk", members[rows].astype(np.float32), between)
+            if shifts is not None:
+                moved += shifts[rows]
             np.clip(moved, -LARGEST_CHANGE, LARGEST_CHANGE, out=moved)
             np.exp(moved, out=moved)
             if logits.shape[1] == 1:

@@ -25,6 +25,7 @@ def load(
     precision: str = "float32",
     precision_bound: float = PRECISION_BOUND,
     replicas_from: str = "auto",
+    bias_term: bool = True,
 ) -> Efficiency:
     """Load a network, an ensemble or a map.
 
@@ -54,6 +55,10 @@ def load(
         covariance that the training has left, any number of them. ``"members"``: the networks of an
         ensemble, or those of bootstrap samples. ``"auto"``: members of bootstrap samples where
         there are some, else draws.
+    bias_term : bool, default True
+        Whether replicas of networks contain the bias by region that the training has found (see
+        :mod:`hepsilon.uncertainty.bias`), where it has; ``replicas_from="members"`` gives networks
+        as they are. The efficiency itself is equal in any case.
 
     Returns
     -------
@@ -77,7 +82,7 @@ def load(
             f"{path} is of the kind {kind!r}, which is no function of the records; "
             "read it with hepsilon.load_correction"
         )
-    options = Options(backend, device, precision, precision_bound, replicas_from)
+    options = Options(backend, device, precision, precision_bound, replicas_from, bias_term)
     return cast(Efficiency, kind_class.opened(path, options))
 
 

@@ -19,6 +19,7 @@ from hepsilon.arrays.types import Array, Nodes, Offsets
 from hepsilon.config.records import validate
 from hepsilon.efficiencies.artifact import identified_card, read_arrays
 from hepsilon.efficiencies.base import Efficiency
+from hepsilon.efficiencies.bias import BIAS, BiasTerm, region_names, shifted
 from hepsilon.efficiencies.cards import NetworkCard
 from hepsilon.efficiencies.engines.choice import Evaluator, check, keras_backend, make_engine
 from hepsilon.efficiencies.gradients import by_feature, feature_slopes
@@ -39,6 +40,7 @@ _ENGINES: dict[tuple[str, str, str | None, str], Evaluator] = {}
 _CARDS: dict[str, NetworkCard] = {}
 _TREES: dict[str, Trees] = {}
 _LAST_LAYERS: dict[str, LastLayer] = {}
+_BIASES: dict[str, BiasTerm] = {}
 _LOCK = RLock()
 REFINEMENT = "refinement"
 """Array group with the trees that refine the networks of an artifact."""
@@ -113,7 +115,9 @@ class NetworkEfficiency(Saved[NetworkCard], Efficiency):
 
     Replicas are draws of the last layers from their covariance, together with the differences of
     the networks whose mean is the efficiency (see :mod:`hepsilon.efficiencies.last_layer`); of an
-    ensemble with bootstrap samples they are its other networks. ``replicas_from`` chooses.
+    ensemble with bootstrap samples they are its other networks. ``replicas_from`` chooses. The bias
+    by region is added to all of them (see :mod:`hepsilon.efficiencies.bias`), unless ``bias_term``
+    is False, or ``"members"`` asks for the networks themselves.
 
     Pickles as path and content hash; unpickling opens nothing. The card is read when it is asked
     for, the networks on the first call, once per process; before that nothing that evaluates them
@@ -136,6 +140,8 @@ class NetworkEfficiency(Saved[NetworkCard], Efficiency):
         Precision of the matrix products.
     replicas_from : {"auto", "last-layer", "members"}
         What replicas are (see :func:`hepsilon.load`).
+    bias_term : bool
+        Whether replicas contain the bias by region.
     """
 
     path: str
@@ -145,6 +151,7 @@ class NetworkEfficiency(Saved[NetworkCard], Efficiency):
     device: str | None = None
     precision: str = "float32"
     replicas_from: str = "auto"
+    bias_term: bool = True
 
     @classmethod
     def load(
@@ -155,6 +162,7 @@ class NetworkEfficiency(Saved[NetworkCard], Efficiency):
         device: str | None = None,
         precision: str = "float32",
         replicas_from: str = "auto",
+        bias_term: bool = True,
     ) -> NetworkEfficiency:
         """Read the card of a model file; the networks are read on the first call.
 
@@ -170,6 +178,8 @@ class NetworkEfficiency(Saved[NetworkCard], Efficiency):
             Precision of the matrix products. What it changes is not checked here.
         replicas_from : {"auto", "last-layer", "members"}, default "auto"
             What replicas are (see :func:`hepsilon.load`).
+        bias_term : bool, default True
+            Whether replicas contain the bias by region (see :func:`hepsilon.load`).
 
         Returns
         -------
@@ -188,7 +198,7 @@ class NetworkEfficiency(Saved[NetworkCard], Efficiency):
         data, file_hash = identified_card(path)
         card = validate(NetworkCard, data, str(path), ArtifactError)
         _check_replicas(path, card, replicas_from)
-        options = backend, device, precision, replicas_from
+        options = backend, device, precision, replicas_from, bias_term
         return cls(str(Path(path).resolve()), file_hash, card, *options)
 
     @classmethod
@@ -220,6 +230,7 @@ class NetworkEfficiency(Saved[NetworkCard], Efficiency):
             device=options.device,
             precision=options.precision,
             replicas_from=options.replicas_from,
+            bias_term=options.bias_term,
         )
         if options.precision != "float32":
             from hepsilon.efficiencies.precision import check_precision
@@ -234,7 +245,13 @@ class NetworkEfficiency(Saved[NetworkCard], Efficiency):
         return card_line("NetworkEfficiency", self.card, name)
 
     def __reduce__(self) -> Any:
-        options = self.backend, self.device, self.precision, self.replicas_from
+        options = (
+            self.backend,
+            self.device,
+            self.precision,
+            self.replicas_from,
+            self.bias_term,
+        )
         return _restore, (self.path, self.hash, *options)
 
     if not TYPE_CHECKING:  # the card of a handle that was unpickled
@@ -395,6 +412,49 @@ class NetworkEfficiency(Saved[NetworkCard], Efficiency):
                 _LAST_LAYERS[self.hash] = layer
             return _LAST_LAYERS[self.hash]
 
+    def bias(self) -> BiasTerm | None:
+        """Bias by region, which a process reads once.
+
+        Returns
+        -------
+        BiasTerm or None
+            None where the training has found none, it is switched off, or replicas are to be the
+            networks themselves.
+
+        Raises
+        ------
+        ArtifactError
+            If the artifact has one of another shape than the card says.
+        """
+        known = self.card.bias
+        asked = self.bias_term and self.replicas_from != "members"
+        if known is None or not known.directions or not asked:
+            return None
+        with _LOCK:
+            if self.hash not in _BIASES:
+                path, points = find_file(self.path, self.hash), len(self.working_points)
+                arrays = read_arrays(path, self.card, self.hash).get(BIAS, {})
+                found = BiasTerm.from_arrays(arrays, known.partners)
+                expected = known.regions, points, known.directions
+                n_inputs = len(region_names(self.task, known.partners))
+                columns = found.regions.columns
+                if found.factor.shape != expected or not np.all(
+                    (columns >= 0) & (columns < n_inputs)
+                ):
+                    raise ArtifactError(
+                        f"{path}: the bias has the shape {found.factor.shape} of the inputs "
+                        f"{columns.tolist()}, the card says {expected}"
+                    )
+                _BIASES[self.hash] = found
+            return _BIASES[self.hash]
+
+    def _shifts(self, offsets: Offsets, nodes: Nodes, replicas: int) -> Array | None:
+        """Shifts of the logits in all replicas (entries, working points, replicas)."""
+        bias = self.bias()
+        if bias is None:
+            return None
+        return bias.shifts(self.task, self.features, offsets, nodes, replicas)
+
     def _of_engine(
         self, offsets: Offsets, nodes: Nodes, *, features: bool
     ) -> tuple[Array, Array | None]:
@@ -435,14 +495,20 @@ class NetworkEfficiency(Saved[NetworkCard], Efficiency):
             members = self.of_members(offsets, nodes)
             drawn = members[..., card.replicas]
             eps = members[..., card.nominal].mean(axis=-1)
-            return eps, drawn if replicas and drawn.shape[-1] > 1 else None
+            if not replicas or drawn.shape[-1] < 2:
+                return eps, None
+            shifts = self._shifts(offsets, nodes, drawn.shape[-1])
+            if shifts is not None:
+                drawn = shifted(drawn.reshape(shifts.shape), shifts).reshape(drawn.shape)
+            return eps, drawn
+        shifts = self._shifts(offsets, nodes, replicas)
         logits, features = self._of_engine(offsets, nodes, features=True)
         assert features is not None
         own = logits[..., card.nominal]
         eps = self._probabilities(own).mean(axis=-1)
         nominal = own[..., 0] if card.averaged == 1 else logits_of(eps, card.training.mu)
-        shifted = nominal + np.log(card.training.mu)
-        drawn = self.last_layer().replicas(shifted, features, replicas, own)
+        corrected = nominal + np.log(card.training.mu)
+        drawn = self.last_layer().replicas(corrected, features, replicas, own, shifts)
         return eps, drawn if len(self.working_points) > 1 else drawn[:, 0]
 
 
@@ -480,11 +546,12 @@ def _restore(
     device: str | None,
     precision: str,
     replicas_from: str,
+    bias_term: bool,
 ) -> NetworkEfficiency:
     """Unpickle a handle, without its card: the process that unpickles may never use it."""
     handle = object.__new__(NetworkEfficiency)
-    given = {"path": path, "hash": expected, "backend": backend, "device": device}
-    given |= {"precision": precision, "replicas_from": replicas_from}
+    given: dict[str, Any] = {"path": path, "hash": expected, "backend": backend, "device": device}
+    given |= {"precision": precision, "replicas_from": replicas_from, "bias_term": bias_term}
     for name, value in given.items():
         object.__setattr__(handle, name, value)
     return handle

@@ -6,12 +6,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from hepsilon.arrays.types import Array
 from hepsilon.data.training_columns import TrainingColumns
 from hepsilon.efficiencies.cards import LastLayerCard
 from hepsilon.training.kept import Kept
 from hepsilon.training.loss import object_loss_weights
-from hepsilon.uncertainty.last_layer import Scores, sandwich
+from hepsilon.uncertainty.last_layer import Covariance, Scores, sandwich
 
 __all__ = ["last_layers"]
 
@@ -19,7 +18,7 @@ EVENTS = 20_000
 """Events that are evaluated at a time."""
 
 
-def last_layers(kept: Kept) -> tuple[LastLayerCard, Array] | None:
+def last_layers(kept: Kept) -> tuple[LastLayerCard, Covariance] | None:
     """Covariance of the last layers of the networks whose mean is kept.
 
     Parameters
@@ -31,9 +30,8 @@ def last_layers(kept: Kept) -> tuple[LastLayerCard, Array] | None:
     -------
     card : LastLayerCard
         Numbers for the card.
-    factor : ndarray of float32
-        Factor of the covariance (see :class:`hepsilon.efficiencies.last_layer.LastLayer`). None in
-        place of both where the last layer is of a kind that is not known.
+    covariance : Covariance
+        The covariance. None in place of both where the last layer is of a kind that is not known.
     """
     resampling = kept.prepared.resampling
     averaged = 1 if resampling.kind == "bootstrap" else len(kept.fits)
@@ -51,7 +49,7 @@ def last_layers(kept: Kept) -> tuple[LastLayerCard, Array] | None:
         share=found.share,
         total_error=found.total_error,
     )
-    return card, found.factor
+    return card, found
 
 
 def _scores(kept: Kept, events: TrainingColumns, networks: int) -> Iterator[Scores]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from hepsilon.arrays.types import Array
 from hepsilon.data.training_columns import TrainingColumns
 from hepsilon.efficiencies.refinement_cards import RefinementCard, RegionCard, ResidualsCard
 from hepsilon.efficiencies.tree_inputs import input_names
@@ -48,12 +49,16 @@ class Findings:
         Trees; None where they were not asked for.
     trees : Trees or None
         None where they are not kept.
+    added : tuple of ndarray of float64, shape (n, working points)
+        What trees that were not fitted to the entry add to its logit, for the leading entries of
+        both sides (with folds of all events once); empty where no trees are kept.
     """
 
     residuals: ResidualsCard | None
     regions: tuple[RegionCard, ...] = ()
     refinement: RefinementCard | None = None
     trees: Trees | None = None
+    added: tuple[Array, ...] = ()
 
 
 def find(kept: Kept, sides: Sides, refine: bool, seed: int) -> Findings:
@@ -94,7 +99,8 @@ def _refined(kept: Kept, sides: Sides, seed: int, found: Findings) -> Findings:
     own = kept.prepared
     partners = own.config.task.of_events or bool(own.architecture.blocks)
     used = [leading(side, MOST_OBJECTS) for side in (sides[:1] if own.resampling.folds else sides)]
-    entries = Entries.joined([entries_of(kept, columns, partners) for columns in used])
+    parts = [entries_of(kept, columns, partners) for columns in used]
+    entries = Entries.joined(parts)
     boosted = boost(entries, seed)
     names = input_names(own.config.task, partners)
     shares = {
@@ -115,7 +121,10 @@ def _refined(kept: Kept, sides: Sides, seed: int, found: Findings) -> Findings:
         outputs=outputs,
         shares={name: share for name, share in shares.items() if share > 0.0},
     )
-    return replace(found, refinement=card, trees=trees if card.kept else None)
+    if not card.kept:
+        return replace(found, refinement=card)
+    added = np.split(boosted.added, np.cumsum([len(part.logits) for part in parts])[:-1])
+    return replace(found, refinement=card, trees=trees, added=tuple(added))
 
 
 def _of_replicas(

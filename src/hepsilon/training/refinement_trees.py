@@ -58,12 +58,15 @@ class Boosted:
         Losses without minus losses with trees that were not fitted to the event.
     shares : ndarray of float, shape (n_inputs,)
         Share of each input in the gain of the splits.
+    added : ndarray of float64, shape (n, working points)
+        What trees add to the logits that were not fitted to the entry.
     """
 
     trees: Trees
     rounds: int
     gain: EventLosses
     shares: Array
+    added: Array
 
     @property
     def worthwhile(self) -> bool:
@@ -155,10 +158,11 @@ def boost(entries: Entries, seed: int) -> Boosted:
     before = entries.losses()
     if not all(_can_split(entries.inputs[rows]) for rows in fitted):
         nothing = as_trees([], entries.logits.shape[1])
-        return Boosted(nothing, 0, before - before, np.zeros(entries.inputs.shape[1]))
+        unsplit = np.zeros(entries.inputs.shape[1]), np.zeros_like(entries.logits)
+        return Boosted(nothing, 0, before - before, *unsplit)
     boosters = [_Booster(_rows(entries, rows), weights[rows], seed) for rows in fitted]
     added = np.zeros_like(entries.logits)
-    best, chosen = before, 0
+    best, chosen, kept = before, 0, added.copy()
     for number in range(ROUNDS):
         for booster, rows in zip(boosters, left_out, strict=True):
             booster.round()
@@ -166,11 +170,11 @@ def boost(entries: Entries, seed: int) -> Boosted:
                 added[rows] += booster.last(entries.inputs[rows], number)
         now = entries.losses(added)
         if now.mean < best.mean:
-            best, chosen = now, number + 1
+            best, chosen, kept = now, number + 1, added.copy()
         elif number + 1 - chosen >= PATIENCE:
             break
     trees, shares = fit_rounds(entries, chosen, seed)
-    return Boosted(trees, chosen, before - best, shares)
+    return Boosted(trees, chosen, before - best, shares, kept)
 
 
 def _can_split(inputs: Array) -> bool:

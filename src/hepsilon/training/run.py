@@ -22,6 +22,7 @@ from hepsilon.data.summary import SampleSummary, check_sample, check_weights, su
 from hepsilon.data.training_columns import TrainingColumns
 from hepsilon.efficiencies.artifact import write_artifact
 from hepsilon.efficiencies.artifact_edits import SAMPLE
+from hepsilon.efficiencies.bias import BIAS
 from hepsilon.efficiencies.card import SourceFile, noted_observables, versions
 from hepsilon.efficiencies.cards import (
     EpochCard,
@@ -41,6 +42,7 @@ from hepsilon.networks.build import build_model, weight_names
 from hepsilon.training.callbacks import Callbacks, GivenCallbacks
 from hepsilon.training.candidates import unused_fields
 from hepsilon.training.ensemble import fit_members
+from hepsilon.training.held_out import HeldOut
 from hepsilon.training.importance import feature_importance
 from hepsilon.training.kept import Kept
 from hepsilon.training.last_layer import last_layers
@@ -363,12 +365,20 @@ def _train(
     arrays = [*(_weights(prepared, fit) for fit in fits), _sample(sides[1])]
     if findings.trees is not None:
         arrays.append(findings.trees.arrays)
-    covariance = last_layers(kept)
-    if covariance is not None:
-        last_layer, factor = covariance
+    layers, covariance = last_layers(kept), None
+    if layers is not None:
+        last_layer, covariance = layers
         names = (*card.arrays, LAST_LAYER)
         card = card.model_copy(update={"last_layer": last_layer, "arrays": names})
-        arrays.append({"factor": factor})
+        arrays.append({"factor": covariance.factor})
+    held_out = HeldOut(kept, sides, covariance, findings.added)
+    card = card.model_copy(update={"held_out": held_out.closure()})
+    if config.training.bias_term:
+        found, shifts = held_out.bias()
+        card = card.model_copy(update={"bias": found})
+        if shifts:
+            card = card.model_copy(update={"arrays": (*card.arrays, BIAS)})
+            arrays.append(shifts)
     write_artifact(out, card, dict(zip(card.arrays, arrays, strict=True)))
     efficiency = _with_graph(NetworkEfficiency.load(out))
     return TrainingResult(

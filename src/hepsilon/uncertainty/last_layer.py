@@ -70,12 +70,15 @@ class Covariance:
     total_error : float
         Relative standard deviation of the number of objects that are expected to pass the first
         working point.
+    inverse : ndarray of float64, shape (n_networks, size, size)
+        Inverse of H of each network, with ``size = n_working_points * (n_inputs + 1)``.
     """
 
     factor: Array
     share: float
     n_events: int
     total_error: float
+    inverse: Array
 
 
 def sandwich(parts: Iterable[Scores]) -> Covariance:
@@ -130,6 +133,7 @@ def sandwich(parts: Iterable[Scores]) -> Covariance:
         float(values[:kept].sum() / values.sum()) if kept else 1.0,
         n_events,
         error / abs(float(expected)) if expected else float("nan"),
+        np.stack([root @ root for root in roots]),
     )
 
 

@@ -1,0 +1,192 @@
+"""Bias of networks by region, as shifts of the logits of replicas.
+
+What :mod:`hepsilon.uncertainty.bias` has found is kept as the factor of the second moment of all
+shifts, F: in replica k region r has the shift ``F[r] @ xi_k`` with Gaussian numbers that depend on
+the number of the replica alone. An entry gets the sum of the shifts of its regions, one for each
+input. The efficiency itself is not changed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import expit
+
+from hepsilon.arrays.kernels import bins_between
+from hepsilon.arrays.types import Array, Nodes, Offsets
+from hepsilon.config.task import Task
+from hepsilon.data.features import FeatureSpec
+from hepsilon.efficiencies.regions import Regions, categories_of
+from hepsilon.efficiencies.tree_inputs import input_names, tree_inputs
+from hepsilon.errors import ArtifactError
+
+__all__ = ["BIAS", "BiasTerm", "region_inputs", "region_names", "shifted"]
+
+BIAS = "bias"
+"""Array group with the regions and their shifts."""
+SEED = 1
+SHIFTS = 3
+"""Second number of the seed for the shifts."""
+
+
+def region_names(task: Task, partners: bool) -> tuple[str, ...]:
+    """Name the inputs that have regions: those of trees, and one that is equal for all entries.
+
+    Parameters
+    ----------
+    task : Task
+        The task.
+    partners : bool
+        Whether to look at the other objects of an event.
+
+    Returns
+    -------
+    tuple of str
+        Names for people; the last one is ``"all"``.
+    """
+    return (*input_names(task, partners), "all")
+
+
+def region_inputs(task: Task, partners: bool, offsets: Offsets, nodes: Nodes) -> Array:
+    """Compute the inputs of all entries.
+
+    Parameters
+    ----------
+    task : Task
+        The task.
+    partners : bool
+        Whether to look at the other objects of an event.
+    offsets : ndarray of int64, shape (n_events + 1,)
+        Event i has the objects ``offsets[i]:offsets[i + 1]``.
+    nodes : ndarray of float32, shape (n_objects, n_features)
+        Raw features of the task.
+
+    Returns
+    -------
+    ndarray of float32, shape (n_entries, n_inputs)
+        Columns in the order of :func:`region_names`.
+    """
+    inputs = tree_inputs(task, partners, offsets, nodes)
+    return np.concatenate([inputs, np.zeros((len(inputs), 1), np.float32)], axis=1)
+
+
+def shifted(eps: Array, shifts: Array) -> Array:
+    """Efficiencies whose logits are shifted.
+
+    Parameters
+    ----------
+    eps : ndarray of float64, shape (n, n_working_points, n_replicas)
+        Efficiencies in (0, 1).
+    shifts : ndarray of float, shape of ``eps``
+        Changes of the logits of the bins between working points, relative to what passes none.
+
+    Returns
+    -------
+    ndarray of float64, shape of ``eps``
+        In (0, 1), falling from one working point to the next.
+    """
+    if eps.shape[1] == 1:
+        moved = expit(np.log(eps) - np.log1p(-eps) + shifts)
+    else:
+        by_replica = np.moveaxis(eps, 2, 1).reshape(-1, eps.shape[1])
+        bins, _ = bins_between(by_replica, 0.0)
+        factors = np.exp(np.moveaxis(shifts, 2, 1).reshape(by_replica.shape))
+        odds = np.concatenate([bins[:, :1], bins[:, 1:] * factors], axis=1)
+        sums = np.cumsum(odds[:, ::-1], axis=1)[:, ::-1]
+        flat = sums[:, 1:] / sums[:, :1]
+        moved = np.moveaxis(flat.reshape(len(eps), eps.shape[2], eps.shape[1]), 1, 2)
+    return np.asarray(np.clip(moved, np.finfo(float).tiny, 1.0 - np.finfo(float).epsneg))
+
+
+@dataclass(frozen=True)
+class BiasTerm:
+    """Shifts of logits by region.
+
+    Attributes
+    ----------
+    regions : Regions
+        The regions.
+    factor : ndarray of float32, shape (n_regions, n_working_points, n_directions)
+        Factor of the second moment of the shifts.
+    partners : bool
+        Whether the inputs look at the other objects of an event.
+    """
+
+    regions: Regions
+    factor: Array
+    partners: bool
+
+    def __post_init__(self) -> None:
+        shape = self.factor.shape
+        if len(shape) != 3 or shape[0] != self.regions.size or not np.isfinite(self.factor).all():
+            raise ArtifactError(
+                f"the bias: expected finite shifts of {self.regions.size} regions, received {shape}"
+            )
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, Array], partners: bool) -> BiasTerm:
+        """Take the arrays of an artifact.
+
+        Parameters
+        ----------
+        arrays : dict of str to ndarray
+            ``columns``, ``edges``, ``bounds`` and ``factor``.
+        partners : bool
+            Whether the inputs look at the other objects of an event.
+
+        Returns
+        -------
+        BiasTerm
+            The like.
+
+        Raises
+        ------
+        ArtifactError
+            If they are no shifts by region.
+        """
+        names = ("columns", "edges", "bounds", "factor")
+        if set(arrays) != set(names):
+            raise ArtifactError(f"the bias: expected {names}, received {tuple(arrays)}")
+        columns, edges, bounds, factor = (arrays[name] for name in names)
+        return cls(Regions(columns, edges, bounds), factor, partners)
+
+    def shifts(
+        self,
+        task: Task,
+        spec: FeatureSpec,
+        offsets: Offsets,
+        nodes: Nodes,
+        n_replicas: int,
+    ) -> Array:
+        """Shifts of the logits of all entries.
+
+        Parameters
+        ----------
+        task : Task
+            The task.
+        spec : FeatureSpec
+            Features with their categories.
+        offsets : ndarray of int64, shape (n_events + 1,)
+            Event i has the objects ``offsets[i]:offsets[i + 1]``.
+        nodes : ndarray of float32, shape (n_objects, n_features)
+            Raw features.
+        n_replicas : int
+            Number of replicas; fewer are the first ones of more.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_entries, n_working_points, n_replicas)
+            Sums over the regions that each entry is in.
+        """
+        inputs = region_inputs(task, self.partners, offsets, nodes)
+        categories, _ = categories_of(None if task.of_events else spec, inputs)
+        drawn = np.random.default_rng([SEED, SHIFTS]).standard_normal(
+            (n_replicas, self.factor.shape[2])
+        )
+        table = (self.factor.astype(np.float64) @ drawn.T).astype(np.float32)
+        numbers = self.regions.numbers(inputs, categories)
+        found = np.zeros((len(inputs), *table.shape[1:]), np.float32)
+        for family in numbers.T:
+            found += table[family]
+        return found
