@@ -16,6 +16,7 @@ if sys.platform != "win32":
     import fcntl
 
 __all__ = [
+    "add_place",
     "atomic_folder",
     "atomic_path",
     "find_file",
@@ -209,11 +210,29 @@ def sha256(path: str | Path) -> str:
     return digest.hexdigest()
 
 
-def find_file(path: str, expected: str) -> str:
-    """Find a file in this process: where it was, or where a Dask worker keeps what it received.
+FOLDERS = "HEPSILON_ARTIFACTS"
+"""Environment variable: folders in which workers look for artifacts, separated as in PATH."""
+_PLACES: dict[Path, None] = {}
 
-    ``client.upload_file`` copies a file to the local folder of every worker. There the content
-    counts, not the name.
+
+def add_place(folder: Path) -> None:
+    """Let this process look for files in a folder, too.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder.
+    """
+    _PLACES[folder] = None
+
+
+def find_file(path: str, expected: str) -> str:
+    """Find a file in this process: where it was, or where a worker keeps what it received.
+
+    Beside the path these are folders from :func:`add_place`, the local folder of a Dask worker
+    (into which ``client.upload_file`` copies), those of the environment variable
+    ``HEPSILON_ARTIFACTS``, and the working directory, into which batch systems copy. There the
+    content counts, not the name.
 
     Parameters
     ----------
@@ -227,13 +246,19 @@ def find_file(path: str, expected: str) -> str:
     str
         Where it is; the path itself where it is nowhere, for whoever opens it to say so.
     """
-    places = [Path(path)]
-    if (folder := _worker_folder()) is not None:
-        suffix, others = Path(path).suffix, []
-        with suppress(OSError):  # the folder is gone, or closed
-            others = sorted(each for each in folder.iterdir() if each.suffix == suffix)
-        places += [folder / Path(path).name, *others]
+    places = (Path(path), *_candidates(Path(path)))
     return next((str(place) for place in places if _holds(place, expected)), path)
+
+
+def _candidates(path: Path) -> Iterator[Path]:
+    """Files of that name in the folders of a worker, and then all others of its kind."""
+    named = filter(None, os.environ.get(FOLDERS, "").split(os.pathsep))
+    local = _worker_folder()
+    folders = [*_PLACES, *([] if local is None else [local]), *map(Path, named), Path()]
+    yield from (folder / path.name for folder in folders)
+    for folder in folders:
+        with suppress(OSError):  # the folder is gone, or closed
+            yield from sorted(each for each in folder.iterdir() if each.suffix == path.suffix)
 
 
 def _worker_folder() -> Path | None:

@@ -8,9 +8,11 @@ import json
 import logging
 import re
 import shlex
+import signal
 import sys
 import textwrap
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from hepsilon._system.quiet import as_command
+from hepsilon._system.workers import end_workers
 from hepsilon._version import __version__
 from hepsilon.cli import commands
 from hepsilon.cli.output import shown
@@ -374,6 +377,27 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, which ends a command as Ctrl-C does."""
+
+
+def _terminate(*_: object) -> None:
+    raise _Terminated
+
+
+@contextlib.contextmanager
+def _sigterm_ends() -> Iterator[None]:
+    """Clean up after SIGTERM, too: batch systems send it before they kill."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line.
 
@@ -381,7 +405,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     -------
     int
         The exit code: 0 for work that is done, 2 for bad usage or input, 3 for a verdict that
-        ``closure --fail-on`` names, 130 after Ctrl-C.
+        ``closure --fail-on`` names, 130 after Ctrl-C, 143 after SIGTERM.
     """
     parser = build_parser()
     args = parser.parse_args(argv)
@@ -395,11 +419,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.getLogger("hepsilon").setLevel(logging.INFO)
     try:
         # progress bars of coffea go to standard output; keep that for results
-        with contextlib.redirect_stdout(sys.stderr):
+        with _sigterm_ends(), contextlib.redirect_stdout(sys.stderr):
             result = args.function(args)
-    except KeyboardInterrupt:
-        commands.say(f"hepsilon: interrupted{args.resumes}")
-        return 130
+    except KeyboardInterrupt as interrupt:
+        ended = isinstance(interrupt, _Terminated)
+        end_workers()
+        commands.say(f"hepsilon: {'terminated' if ended else 'interrupted'}{args.resumes}")
+        return 143 if ended else 130
     except (HepsilonError, OSError) as error:  # OSError: an output that cannot be written
         commands.say(f"hepsilon: error: {error}")
         return 2

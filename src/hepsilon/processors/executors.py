@@ -13,7 +13,7 @@ from coffea import processor
 
 from hepsilon import errors
 from hepsilon._system.extras import needs
-from hepsilon._system.resources import usable_cpus
+from hepsilon._system.workers import end_workers, reusable_pool
 
 __all__ = ["add_executor_options", "executor", "local_executor", "user_errors"]
 
@@ -29,10 +29,7 @@ def local_executor(workers: int) -> Any:
     """
     if workers == 1:
         return processor.IterativeExecutor(retries=0)
-    from loky import get_reusable_executor
-
-    threads = {"OMP_NUM_THREADS": str(max(1, usable_cpus() // workers))}
-    pool = get_reusable_executor(max_workers=workers, timeout=600, env=threads)
+    pool = reusable_pool(workers)
     return processor.FuturesExecutor(pool=pool, workers=workers, retries=0)
 
 
@@ -74,7 +71,11 @@ def executor(kind: str, workers: int = 2, scheduler: str | None = None) -> Itera
     if kind not in EXECUTORS:
         raise errors.ConfigError(f"expected an executor of {EXECUTORS}, received {kind!r}")
     if kind != "dask":
-        yield local_executor(1 if kind == "iterative" else workers)
+        try:
+            yield local_executor(1 if kind == "iterative" else workers)
+        except BaseException:  # also Ctrl-C and SIGTERM: chunks that are left would go on
+            end_workers()
+            raise
         return
     needs("the executor 'dask'", "distributed")
     from dask.distributed import Client, LocalCluster

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hepsilon._system.forks import note_threads
 from hepsilon._system.quiet import quiet_start
 from hepsilon._system.resources import has_nvidia_gpu, threaded, usable_cpus
 from hepsilon.arrays.types import Array, Nodes, Offsets
@@ -35,6 +36,7 @@ def start_backend() -> None:
 
         if keras.backend.backend() == "tensorflow":
             import tensorflow as tf
+    note_threads(keras.backend.backend())
     if keras.backend.backend() == "tensorflow":
         try:
             tf.config.threading.set_intra_op_parallelism_threads(usable_cpus())

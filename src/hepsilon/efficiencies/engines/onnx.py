@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from hepsilon._system.extras import is_installed
+from hepsilon._system.forks import guarded_fork
 from hepsilon._system.resources import threaded, usable_cpus
 from hepsilon.arrays.types import Array, Nodes, Offsets
 from hepsilon.errors import ArtifactError, ConfigError
@@ -27,6 +28,7 @@ Session = Callable[[dict[str, Array], int], list[Array]]
 EXTRAS = {"onnxruntime": "onnx", "openvino": "openvino"}
 """Extra of hepsilon that installs a package, by the package."""
 _FIRST_TENSOR = Lock()
+guarded_fork(_FIRST_TENSOR)
 
 
 def _require(package: str) -> None:

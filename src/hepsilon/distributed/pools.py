@@ -1,0 +1,223 @@
+"""The processes behind a Dask client, a pool, or an executor of coffea."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any, Protocol
+
+from hepsilon.errors import ConfigError
+
+__all__ = ["DaskPool", "LocalPool", "Pool", "SerialPool", "pool_of"]
+
+MEET = 120.0
+"""Seconds that processes wait for each other to have a piece of work each."""
+
+
+class Pool(Protocol):
+    """Processes that do independent pieces of work.
+
+    Attributes
+    ----------
+    workers : int
+        Number of processes.
+    """
+
+    @property
+    def workers(self) -> int: ...
+
+    def submit(
+        self, function: Callable[..., Any], /, *arguments: Any
+    ) -> concurrent.futures.Future[Any]:
+        """Begin a piece of work.
+
+        Parameters
+        ----------
+        function : callable
+            Function that pickles.
+        *arguments : object
+            Its arguments.
+
+        Returns
+        -------
+        concurrent.futures.Future
+            Its result, or its error.
+        """
+        ...
+
+    def everywhere(self, function: Callable[..., Any], /, *arguments: Any) -> dict[str, Any]:
+        """Call a function once in every process.
+
+        Parameters
+        ----------
+        function : callable
+            Function that pickles.
+        *arguments : object
+            Its arguments.
+
+        Returns
+        -------
+        dict of str to object
+            Results by process.
+        """
+        ...
+
+    def renewed(self) -> Pool:
+        """The pool after the loss of a process; a new one where the old one cannot go on."""
+        ...
+
+
+@dataclass(frozen=True)
+class SerialPool:
+    """No other process: every piece of work is done here, at once."""
+
+    workers: int = 1
+
+    def submit(
+        self, function: Callable[..., Any], /, *arguments: Any
+    ) -> concurrent.futures.Future[Any]:
+        """Do a piece of work (see :meth:`.Pool.submit`)."""
+        future: concurrent.futures.Future[Any] = concurrent.futures.Future()
+        try:
+            future.set_result(function(*arguments))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+    def everywhere(self, function: Callable[..., Any], /, *arguments: Any) -> dict[str, Any]:
+        """Call a function here (see :meth:`.Pool.everywhere`)."""
+        return {str(os.getpid()): function(*arguments)}
+
+    def renewed(self) -> SerialPool:
+        """Nothing can be lost."""
+        return self
+
+
+def _meet(
+    folder: str, number: int, function: Callable[..., Any], arguments: tuple[Any, ...]
+) -> tuple[str, Any]:
+    """Do a piece of work, and wait until so many processes have one each."""
+    there = Path(folder)
+    (there / str(os.getpid())).touch()
+    try:
+        return str(os.getpid()), function(*arguments)
+    finally:
+        end = monotonic() + MEET
+        while len(list(there.iterdir())) < number and monotonic() < end:
+            sleep(0.01)
+
+
+@dataclass(frozen=True)
+class LocalPool:
+    """Processes of this machine in a pool of ``concurrent.futures``, such as loky's.
+
+    Attributes
+    ----------
+    pool : concurrent.futures.Executor
+        The pool.
+    workers : int
+        Number of processes.
+    """
+
+    pool: concurrent.futures.Executor
+    workers: int
+
+    def submit(
+        self, function: Callable[..., Any], /, *arguments: Any
+    ) -> concurrent.futures.Future[Any]:
+        """Begin a piece of work (see :meth:`.Pool.submit`)."""
+        return self.pool.submit(function, *arguments)
+
+    def everywhere(self, function: Callable[..., Any], /, *arguments: Any) -> dict[str, Any]:
+        """Call a function in every process (see :meth:`.Pool.everywhere`)."""
+        with tempfile.TemporaryDirectory() as folder:
+            given = folder, self.workers, function, arguments
+            futures = [self.pool.submit(_meet, *given) for _ in range(self.workers)]
+            return dict(future.result() for future in futures)
+
+    def renewed(self) -> LocalPool:
+        """The same processes, or new ones where one was lost: loky's pool ends with it."""
+        from hepsilon._system.workers import reusable_pool
+
+        return LocalPool(reusable_pool(self.workers), self.workers)
+
+
+@dataclass(frozen=True)
+class DaskPool:
+    """Workers of a Dask cluster.
+
+    Attributes
+    ----------
+    client : distributed.Client
+        Connection to the scheduler.
+    """
+
+    client: Any
+
+    @property
+    def workers(self) -> int:
+        """Number of workers that are there now."""
+        return max(1, len(self.client.scheduler_info(n_workers=-1)["workers"]))
+
+    def submit(
+        self, function: Callable[..., Any], /, *arguments: Any
+    ) -> concurrent.futures.Future[Any]:
+        """Begin a piece of work (see :meth:`.Pool.submit`); lost ones are begun again by Dask."""
+        pool = self.client.get_executor(pure=False)
+        future: concurrent.futures.Future[Any] = pool.submit(function, *arguments)
+        return future
+
+    def everywhere(self, function: Callable[..., Any], /, *arguments: Any) -> dict[str, Any]:
+        """Call a function in every worker (see :meth:`.Pool.everywhere`)."""
+        found: dict[str, Any] = self.client.run(function, *arguments)
+        return found
+
+    def renewed(self) -> DaskPool:
+        """The cluster, whose nannies replace lost workers."""
+        return self
+
+
+def pool_of(where: Any) -> Pool:
+    """The processes behind what was given.
+
+    Parameters
+    ----------
+    where : None, distributed.Client, concurrent.futures.Executor or coffea executor
+        A client, a pool with a number of processes, an executor of coffea that has one of these, or
+        that works in this process; None for this process.
+
+    Returns
+    -------
+    Pool
+        Processes.
+
+    Raises
+    ------
+    ConfigError
+        For what has none yet, or none that can be reached from here.
+    """
+    if where is None or type(where).__name__ == "IterativeExecutor":
+        return SerialPool()
+    if hasattr(where, "scheduler_info"):
+        return DaskPool(where)
+    if isinstance(where, concurrent.futures.Executor):
+        workers = getattr(where, "_max_workers", None)
+        if isinstance(workers, int):
+            return LocalPool(where, workers)
+    for name in ("client", "pool"):  # of coffea's executors
+        inner = getattr(where, name, None)
+        if hasattr(inner, "scheduler_info") or isinstance(inner, concurrent.futures.Executor):
+            return pool_of(inner)
+    raise ConfigError(
+        f"expected a Dask client, a pool, or an executor of coffea with one of them, received "
+        f"{type(where).__name__}: give FuturesExecutor(pool=...) a pool that outlives a run "
+        "(hepsilon.processors.executors.local_executor does), DaskExecutor(client=...) a client; "
+        "with TaskVine, Parsl or HTCondor ship hepsilon.distributed.artifact_files(efficiencies) "
+        "with the jobs, whose workers look for them in HEPSILON_ARTIFACTS and their working "
+        "directory"
+    )
