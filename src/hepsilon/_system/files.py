@@ -125,15 +125,16 @@ def remove_leftovers(target: Path) -> None:
 
 
 def _remove_unused(path: Path) -> None:
-    """Remove a file that no process has locked, or a folder."""
+    """Remove a file or folder that no process has locked."""
     with suppress(OSError):
-        if path.is_dir():
+        is_folder = path.is_dir()
+        if is_folder and sys.platform == "win32":
             shutil.rmtree(path)
             return
-        descriptor = os.open(path, os.O_RDWR)
+        descriptor = os.open(path, os.O_RDONLY if is_folder else os.O_RDWR)
         try:
             if lock(descriptor):
-                path.unlink()
+                shutil.rmtree(path) if is_folder else path.unlink()
         finally:
             os.close(descriptor)
 
@@ -176,22 +177,51 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
     Path
         Temporary folder to write to. Once it is complete its files take the place of those of the
         same name. A process that is killed meanwhile leaves a folder from which the next call
-        finishes that.
+        finishes that. Of two processes the last one wins, with all of its files.
     """
     target = Path(path)
     target.mkdir(parents=True, exist_ok=True)
     ready = target / f".complete{TEMPORARY}"
     content = target / "content"
-    _move_content(ready, target)
-    remove_leftovers(content)
-    temporary = temporary_name(content)
-    temporary.mkdir()
+    with _alone(target):
+        _move_content(ready, target)
+        remove_leftovers(content)
+        temporary = temporary_name(content)
+        temporary.mkdir()
+        descriptor = _hold(temporary)
     try:
         yield temporary
-        temporary.rename(ready)
+        with _alone(target):
+            temporary.rename(ready)
+            _move_content(ready, target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    _move_content(ready, target)
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def _hold(folder: Path) -> int | None:
+    """Lock a folder as one that is in use; None where the system has no such locks."""
+    if sys.platform == "win32":
+        return None
+    descriptor = os.open(folder, os.O_RDONLY)
+    lock(descriptor)
+    return descriptor
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Wait until no other process changes the names in a folder."""
+    if sys.platform == "win32":
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _move_content(ready: Path, target: Path) -> None:

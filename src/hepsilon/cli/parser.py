@@ -41,7 +41,11 @@ EXAMPLES = {
         hepsilon init nano.root > task.toml
         hepsilon init nano.root --collection Muon --out muons.toml
         hepsilon init nano.root --working-points btagging.json.gz:particleNet --out btag.toml""",
-    "train": "hepsilon train training/gnn.toml train.root --out gnn.hepsilon",
+    "train": """\
+        hepsilon train training/gnn.toml train.root --out gnn.hepsilon
+        hepsilon train ensemble.toml train.root --executor dask --scheduler tcp://HOST:8786 \\
+            --out ensemble.hepsilon
+        hepsilon train ensemble.toml train.root --part 3/20 --out ensemble.hepsilon""",
     "map": """\
         hepsilon map training/gnn.toml train.root --out map.hepsilon
         hepsilon map training/tracks.toml phasespace.root --out factorised.hepsilon
@@ -53,12 +57,18 @@ EXAMPLES = {
         hepsilon closure gnn.hepsilon --sample ttbar=tt.root --sample 'z=z/*.root' --out closures
         hepsilon closure training/tracks.toml rho.root --efficiency net=tracks.hepsilon \\
             --efficiency bins=bins.hepsilon --reconstructed TrackReco --out closure-rho""",
+    "merge": """\
+        hepsilon merge closure job1 job2 job3
+        hepsilon merge closure jobs/* --efficiency gnn=elsewhere/gnn.hepsilon
+        hepsilon merge gnn.hepsilon gnn.hepsilon.part-*""",
     "apply": """\
         hepsilon apply gnn.hepsilon events.root --out friend.root
         hepsilon apply gnn.hepsilon 'data/*.root' --out friends --replicas updown --tags 2
         hepsilon apply gnn.hepsilon events.parquet --out friend.parquet --tags '2+@M & 1+@T'""",
     "info": """\
         hepsilon info gnn.hepsilon
+        hepsilon info closure
+        hepsilon info friend.root
         hepsilon info gnn.hepsilon --toml --out gnn.toml""",
     "export": """\
         hepsilon export gnn.hepsilon --format onnx --out gnn.onnx
@@ -237,7 +247,12 @@ def _apply_command(parsers: Any) -> None:
 def _commands_of_files(parsers: Any) -> None:
     """Add what reads, rewrites or converts one model or map."""
     command = _add_command(parsers, "info", commands.info)
-    command.add_argument("path", type=Path, metavar="PATH", help="model or map")
+    command.add_argument(
+        "path",
+        type=Path,
+        metavar="PATH",
+        help="model, map, folder of a closure, result.npz, part of a training, or friend file",
+    )
     command.add_argument("--toml", action="store_true", help="print the configuration it holds")
     command.add_argument("--out", type=Path, help="file to write that configuration to")
     _json_option(command)
@@ -314,7 +329,33 @@ def _closure_command(parsers: Any) -> None:
         choices=["fail", "warn"],
         help="end with the exit code 3 for this verdict, or a worse one (never)",
     )
+    command.add_argument(
+        "--checkpoint",
+        action="store_true",
+        help="keep the results of chunks beside OUT (OUT.partial, which all workers must see): the "
+        "same command goes on after a kill",
+    )
     _inversion_options(command)
+    _json_option(command)
+
+
+def _merge_command(parsers: Any) -> None:
+    command = _add_command(parsers, "merge", commands.merge)
+    command.add_argument("out", type=Path, metavar="OUT", help="folder or model file to write")
+    command.add_argument(
+        "parts",
+        type=Path,
+        nargs="+",
+        metavar="PART",
+        help="folders of closures of several jobs, or parts of one training (train --part)",
+    )
+    command.add_argument(
+        "--efficiency",
+        type=_named_path,
+        action="append",
+        metavar="NAME=PATH",
+        help="where a model of the closures is now",
+    )
     _json_option(command)
 
 
@@ -355,6 +396,11 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--refine", action="store_true", help="add boosted trees where they help (training.refine)"
     )
+    command.add_argument(
+        "--part",
+        metavar="I/N",
+        help="train only the networks of job I of N; 'hepsilon merge' makes the model of all parts",
+    )
     _hash_option(command)
     _json_option(command)
 
@@ -372,6 +418,7 @@ def build_parser() -> argparse.ArgumentParser:
     _json_option(command)
 
     _closure_command(parsers)
+    _merge_command(parsers)
     _apply_command(parsers)
     _commands_of_files(parsers)
     return parser

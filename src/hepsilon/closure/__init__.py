@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+from hepsilon._system.remembered import remembering
 from hepsilon.closure.model import Closure, InversionClosure, TaggingClosure, closure_schema
 from hepsilon.closure.observables import Chosen, choose_observables
+from hepsilon.closure.provenance import run_info
 from hepsilon.closure.questions import (
     baselines,
     compared,
@@ -67,6 +70,7 @@ def run_closure(
     executor: Any = None,
     chunksize: int = 100_000,
     max_events: int | None = None,
+    checkpoint: str | Path | None = None,
     **options: Any,
 ) -> TaggingOutput | InversionOutput:
     """Run the processor of a task over files as one dataset, through a coffea executor.
@@ -92,6 +96,9 @@ def run_closure(
         Events per chunk.
     max_events : int, optional
         Number of events after which no more are taken.
+    checkpoint : str or Path, optional
+        Folder in which the results of chunks are kept (see
+        :func:`~hepsilon.processors.runner.run_processor`).
     **options
         Further arguments of the processor.
 
@@ -112,7 +119,7 @@ def run_closure(
     instance = make()  # what the processor refuses, it refuses before any file is opened
     if options.get("reconstructed") is not None:  # a wrong name, before anything is made of it
         split_files(files, task, config, instance.wanted)
-    with explained(efficiencies.values()):
+    with explained(efficiencies.values()), remembering():
         if observables is None or isinstance(observables, Mapping):
             chosen = choose_observables(
                 files,
@@ -133,6 +140,7 @@ def run_closure(
             executor=executor,
             chunksize=chunksize,
             max_events=max_events,
+            checkpoint=checkpoint,
         )
     return replace(output, left_out={**chosen.left_out, **output.left_out})
 
@@ -143,6 +151,8 @@ def closure_report(
     efficiencies: Mapping[str, Correction],
     files: Files,
     thresholds: VerdictConfig | None = None,
+    *,
+    config: InputConfig | None = None,
 ) -> Closure:
     """Compare what efficiencies predict with what was observed.
 
@@ -158,6 +168,8 @@ def closure_report(
         Files of the sample (see :func:`hepsilon.data.sources.find_sources`).
     thresholds : VerdictConfig, optional
         Thresholds of the verdict, the section ``[verdict]`` of a configuration.
+    config : InputConfig, optional
+        Places of the columns, which are noted.
 
     Returns
     -------
@@ -166,12 +178,16 @@ def closure_report(
     """
     paths = file_names(files)
     closure = use_case(task).close(output, task, efficiencies, paths)
-    checks = {
+    checks: dict[str, Any] = {
         "differences": differences(efficiencies, task),
         "trained_on": trained_on(efficiencies, files),
         "baselines": baselines(efficiencies),
         "compared": compared(efficiencies),
         "found_in_training": found_in_training(efficiencies),
     }
+    if output.run is not None:
+        checks["run"] = run_info(output)
+    if config is not None:
+        checks["input"] = config.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     closure = closure.model_copy(update=checks)
     return closure.model_copy(update={"verdict": judge(closure, thresholds)})

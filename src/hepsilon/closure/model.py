@@ -11,8 +11,9 @@ from typing import Annotated, Any
 from pydantic import Field, PlainSerializer
 from pydantic.json_schema import models_json_schema
 
-from hepsilon.closure import judgement
+from hepsilon.closure import judgement, provenance
 from hepsilon.closure.judgement import Verdict
+from hepsilon.closure.provenance import RunInfo
 from hepsilon.closure.record import ClosureRecord
 from hepsilon.config.task import Task
 
@@ -391,6 +392,11 @@ class Closure(ClosureRecord):
     found_in_training : dict of str to list of str
         By efficiency, what its training found behind its networks: residuals, refinement, and
         expected against available events by region; only of those that have such.
+    input : dict of str to object
+        Places of the columns, the section ``[input]``.
+    run : RunInfo or None
+        Files with their entries, events that were left out, times and loads; None where another
+        program has processed the events.
     """
 
     task: Annotated[Task, PlainSerializer(_plain_task)]
@@ -408,6 +414,8 @@ class Closure(ClosureRecord):
     verdict: Verdict | None = None
     compared: dict[str, str] = Field(default_factory=dict)
     found_in_training: dict[str, list[str]] = Field(default_factory=dict)
+    input: dict[str, Any] = Field(default_factory=dict)
+    run: RunInfo | None = None
 
 
 class TaggingClosure(Closure):
@@ -461,7 +469,7 @@ def closure_schema() -> dict[str, Any]:
     references, schema = models_json_schema([(model, "validation") for model in models])
     for name, part in schema["$defs"].items():
         text = part.pop("description", "")
-        if name in {*__all__, *judgement.__all__}:
+        if name in {*__all__, *judgement.__all__, *provenance.__all__}:
             part["description"] = text.splitlines()[0]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

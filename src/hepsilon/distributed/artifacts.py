@@ -10,7 +10,7 @@ from hepsilon.distributed.carried import CarriedFile, sees
 from hepsilon.distributed.pools import DaskPool, pool_of
 from hepsilon.efficiencies.loads import Loads, loads_here, merged_loads
 
-__all__ = ["artifact_files", "prepare", "start_here"]
+__all__ = ["artifact_files", "prepare", "send_files", "start_here"]
 
 Efficiencies = Any | Iterable[Any] | Mapping[str, Any]
 
@@ -130,3 +130,21 @@ def _register(pool: DaskPool, handles: list[Any], files: Mapping[str, str]) -> N
         carried.append(CarriedFile.of(path, expected, send=not seen or not all(seen.values())))
     digest = hashlib.sha256(" ".join(files.values()).encode()).hexdigest()
     pool.client.register_plugin(ArtifactPlugin(f"hepsilon-{digest[:12]}", carried, handles))
+
+
+def send_files(pool: DaskPool, files: Mapping[str, str]) -> None:
+    """Bring files to all workers of Dask, now and later; those that see them get nothing.
+
+    Parameters
+    ----------
+    pool : DaskPool
+        The workers.
+    files : mapping of str to str
+        SHA-256 by path.
+
+    Raises
+    ------
+    ArtifactError
+        If a file has changed.
+    """
+    _register(pool, [], files)

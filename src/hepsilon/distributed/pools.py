@@ -182,6 +182,12 @@ class DaskPool:
         return self
 
 
+def _is_broken(pool: concurrent.futures.Executor) -> bool:
+    """Whether a pool cannot go on, since it has lost a process; loky and Python note it apart."""
+    flags = getattr(pool, "_flags", None)
+    return bool(getattr(flags, "broken", None) or getattr(pool, "_broken", False))
+
+
 def pool_of(where: Any) -> Pool:
     """The processes behind what was given.
 
@@ -201,14 +207,15 @@ def pool_of(where: Any) -> Pool:
     ConfigError
         For what has none yet, or none that can be reached from here.
     """
-    if where is None or type(where).__name__ == "IterativeExecutor":
+    if where is None or "IterativeExecutor" in [each.__name__ for each in type(where).__mro__]:
         return SerialPool()
     if hasattr(where, "scheduler_info"):
         return DaskPool(where)
     if isinstance(where, concurrent.futures.Executor):
         workers = getattr(where, "_max_workers", None)
         if isinstance(workers, int):
-            return LocalPool(where, workers)
+            pool = LocalPool(where, workers)
+            return pool.renewed() if _is_broken(where) else pool
     for name in ("client", "pool"):  # of coffea's executors
         inner = getattr(where, name, None)
         if hasattr(inner, "scheduler_info") or isinstance(inner, concurrent.futures.Executor):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import ast
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,10 +12,9 @@ from coffea import processor
 from hepsilon import errors
 from hepsilon._system.extras import needs
 from hepsilon._system.workers import end_workers, reusable_pool
+from hepsilon.distributed.work import is_lost
 
 __all__ = ["add_executor_options", "executor", "local_executor", "user_errors"]
-
-_WRAPPED = re.compile(r"The error was: (\w+)\((.*)\)\.?$", re.DOTALL)
 
 
 def local_executor(workers: int) -> Any:
@@ -92,26 +89,22 @@ def executor(kind: str, workers: int = 2, scheduler: str | None = None) -> Itera
 
 
 def _user_error(error: BaseException) -> errors.HepsilonError | None:
-    """Find the hepsilon error behind an error of coffea, if there is one.
+    """Find the hepsilon error behind an error of coffea or of a worker, if there is one.
 
-    coffea wraps errors of ``process()``; from another process only the text arrives.
+    Parts of files are read by functions of ours, whose errors come back from other processes with
+    their own type; coffea's ``Runner`` raises errors of its own from those of ``process()``.
     """
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, errors.HepsilonError):
             return cause
+        if is_lost(cause) or "KilledWorker" in str(cause):
+            return errors.WorkerError(
+                "a worker process was killed again and again: most often it had no memory left. "
+                "Give the workers more memory, or take smaller chunks"
+            )
         cause = cause.__cause__
-    wrapped = _WRAPPED.search(str(error))
-    if wrapped is None or wrapped[1] not in (*errors.__all__, "OSError"):
-        return None
-    try:
-        text = str(ast.literal_eval(f"({wrapped[2]})"))
-    except (SyntaxError, ValueError):
-        text = wrapped[2]
-    if wrapped[1] == "OSError":
-        return errors.InputError(f"a file could not be read to its end: {text}")
-    kind: type[errors.HepsilonError] = getattr(errors, wrapped[1])
-    return kind(text)
+    return None
 
 
 @contextmanager

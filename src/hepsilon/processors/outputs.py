@@ -15,6 +15,7 @@ from hepsilon.arrays.types import Array
 from hepsilon.errors import InputError
 from hepsilon.histograms.entries import EntryCounts
 from hepsilon.histograms.methods import part_of
+from hepsilon.processors.run_record import RunRecord
 
 __all__ = [
     "CorrectionMethod",
@@ -117,6 +118,9 @@ class Output(Mapping[str, Any]):
         Numbers of entries of every observable: all, NaN, and outside of the axes.
     left_out : dict of str to str
         What the records lack for the observables that were not filled, by their name.
+    run : RunRecord or None
+        Files, skips, warnings, loads and times, of :func:`hepsilon.processors.run_processor`; None
+        under coffea's ``Runner``.
     """
 
     n_events: int
@@ -129,6 +133,7 @@ class Output(Mapping[str, Any]):
     n_limited: int = 0
     entry_counts: dict[str, EntryCounts] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict, metadata={"constant": True})
+    run: RunRecord | None = None
 
     @property
     def truth(self) -> TruthHistograms | None:

@@ -8,7 +8,7 @@ from typing import Protocol, Self
 
 import awkward as ak
 
-__all__ = ["Damage", "Table"]
+__all__ = ["Damage", "Head", "Table"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,25 @@ class Damage:
 
     def __str__(self) -> str:
         return f"{self.column!r}, entries {self.start} to {self.stop}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Head:
+    """What is known of a table without its columns.
+
+    Attributes
+    ----------
+    names : frozenset of str
+        Names of all columns.
+    n_entries : int
+        Number of rows.
+    identity : str
+        Text that tells files apart.
+    """
+
+    names: frozenset[str]
+    n_entries: int
+    identity: str
 
 
 class Table(Protocol):

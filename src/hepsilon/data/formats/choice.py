@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hepsilon._system.remembered import remembered
 from hepsilon.data.formats.arrow import CsvTable, ParquetTable
-from hepsilon.data.formats.base import Table
+from hepsilon.data.formats.base import Head, Table
 from hepsilon.data.formats.root import RootTable, root_trees
 from hepsilon.data.sources import FORMATS
 from hepsilon.errors import InputError
 
-__all__ = ["open_table", "tree_names"]
+__all__ = ["head_of", "open_table", "tree_names"]
 
 MAGIC = {b"root": "ROOT", b"PAR1": "parquet"}
 
@@ -60,6 +61,34 @@ def open_table(path: str, tree: str) -> Table:
     if kind == "parquet":
         return ParquetTable(path)
     return CsvTable(path) if kind == "CSV" else RootTable(path, tree)
+
+
+def head_of(path: str, tree: str) -> Head:
+    """Names of the columns and number of rows of a file, which is opened once in a run for that.
+
+    Parameters
+    ----------
+    path : str
+        Path or URL of a ROOT, parquet or CSV file.
+    tree : str
+        Name of the TTree or RNTuple, of ROOT files.
+
+    Returns
+    -------
+    Head
+        What is known without reading columns.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, or it cannot be read.
+    """
+
+    def find() -> Head:
+        with open_table(path, tree) as table:
+            return Head(table.names, table.n_entries, table.identity)
+
+    return remembered(path, ("head", tree), find)
 
 
 def tree_names(path: str) -> dict[str, int]:
