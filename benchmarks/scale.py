@@ -24,7 +24,7 @@ from time import perf_counter
 from typing import Any
 
 from coffea import processor
-from dask.distributed import Client, LocalCluster
+from dask.distributed import Client, LocalCluster, get_task_stream
 
 from hepsilon import EfficiencyMap, load, load_config
 from hepsilon._system.files import write_text
@@ -83,8 +83,34 @@ def parts_of(paths: list[Path], instance: Any, config: Any, n_events: int, step:
     raise AssertionError
 
 
+def draw(tasks: Any, path: Path) -> None:
+    """Draw which worker did what when: chunks, and the sums of their results."""
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(8.0, 2.2), layout="constrained")
+    rows = {name: i for i, name in enumerate(sorted({task["worker"] for task in tasks}))}
+    spans = [
+        (each["start"], each["stop"], rows[task["worker"]], task["key"])
+        for task in tasks
+        for each in task["startstops"]
+        if each["action"] == "compute"
+    ]
+    first = min(span[0] for span in spans)
+    for start, stop, row, key in spans:
+        colour = "tab:orange" if "reduce" in str(key) else "tab:blue"
+        axes.barh(row, stop - start, left=start - first, color=colour, edgecolor="white")
+    axes.set_yticks(list(rows.values()), [f"worker {i + 1}" for i in rows.values()])
+    axes.set_xlabel("time [s]")
+    figure.savefig(path, dpi=120)
+
+
 def closure(
-    paths: list[Path], efficiencies: dict[str, Any], n_events: int, workers: int, step: int
+    paths: list[Path],
+    efficiencies: dict[str, Any],
+    n_events: int,
+    workers: int,
+    step: int,
+    picture: Path | None = None,
 ) -> dict[str, Any]:
     """Truth tagging of so many events: time, throughput, memory of the workers."""
     config = load_config(CONFIG)
@@ -96,10 +122,13 @@ def closure(
         before = client.run(memory)
         start = perf_counter()
         process = _Process(instance, config.task, config.input, instance.wanted)
-        result = run_parts(parts, process, executor)
+        with get_task_stream(client) as stream:
+            result = run_parts(parts, process, executor)
         seconds = perf_counter() - start
         after = client.run(memory)
     assert result["output"].n_events == n_events
+    if picture is not None:
+        draw(stream.data, picture)
     return {
         "events": n_events,
         "workers": workers,
@@ -147,6 +176,7 @@ def main() -> None:
     parser.add_argument("--events", type=int, nargs="*", default=[])
     parser.add_argument("--workers", type=int, nargs="*", default=[1, 2])
     parser.add_argument("--chunk", type=int, default=50_000)
+    parser.add_argument("--picture", type=Path, help="of the tasks of the last closure")
     parser.add_argument("--training", type=int, metavar="MEMBERS")
     parser.add_argument(
         "--folder", type=Path, default=Path(tempfile.gettempdir()) / "hepsilon-scale"
@@ -163,12 +193,12 @@ def main() -> None:
     if not efficiency_map.exists():
         columns = read_columns(paths[:1], config, max_events=50_000)
         EfficiencyMap.fit(config.task, columns, config.map).save(efficiency_map)
-    efficiencies = {"mlp": load(model), "map": load(efficiency_map)}
+    given = paths, {"mlp": load(model), "map": load(efficiency_map)}
     for n_events in args.events:
         for workers in args.workers:
             name = f"closure {n_events} events, {workers} workers, chunks of {args.chunk}"
             if name not in kept():
-                keep(name, closure(paths, efficiencies, n_events, workers, args.chunk))
+                keep(name, closure(*given, n_events, workers, args.chunk, args.picture))
     for workers in args.workers if args.training else ():
         name = f"training of {args.training} networks, {workers} workers"
         if name not in kept():

@@ -36,6 +36,9 @@ KERAS_LAYERS = (
 )
 """Modules of ``hepsilon.networks`` that define Keras' classes: for whoever builds networks."""
 
+DASK = "hepsilon.distributed.dask_plugin"
+"""Module that is a plugin of Dask's workers (extra ``dask``)."""
+
 FIRST_EFFICIENCY = """
 import sys
 import awkward as ak
@@ -60,10 +63,10 @@ def nothing_heavy(folder: Path) -> None:
 
 
 def imports(folder: Path) -> None:
-    """Every module but Keras' layers can be imported."""
+    """Every module but Keras' layers and Dask's plugin can be imported."""
     import hepsilon
 
-    layers = {f"hepsilon.networks.{name}" for name in KERAS_LAYERS}
+    layers = {f"hepsilon.networks.{name}" for name in KERAS_LAYERS} | {DASK}
     names = {module.name for module in pkgutil.walk_packages(hepsilon.__path__, "hepsilon.")}
     assert layers < names
     for name in sorted(names - layers):

@@ -185,8 +185,9 @@ def closure_report(
         "compared": compared(efficiencies),
         "found_in_training": found_in_training(efficiencies),
     }
-    if output.run is not None:
-        checks["run"] = run_info(output)
+    run = run_info(output)
+    if run is not None:
+        checks["run"] = run
     if config is not None:
         checks["input"] = config.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     closure = closure.model_copy(update=checks)

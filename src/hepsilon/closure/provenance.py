@@ -95,7 +95,7 @@ def run_info(output: Output) -> RunInfo | None:
         None for one that coffea's ``Runner`` has made.
     """
     run = output.run
-    if run is None:
+    if run is None or not run.files:
         return None
     return RunInfo(
         files=[

@@ -119,8 +119,8 @@ class Output(Mapping[str, Any]):
     left_out : dict of str to str
         What the records lack for the observables that were not filled, by their name.
     run : RunRecord or None
-        Files, skips, warnings, loads and times, of :func:`hepsilon.processors.run_processor`; None
-        under coffea's ``Runner``.
+        Loads of artifacts by process; of :func:`hepsilon.processors.runner.run_processor` also
+        files, skips, warnings and times.
     """
 
     n_events: int
