@@ -23,6 +23,7 @@ from hepsilon.config.file import InputConfig
 from hepsilon.processors import runner
 from hepsilon.processors.executors import local_executor
 from hepsilon.simulation import write_jets
+from tests.helpers.formats import KINDS, sample
 from tests.helpers.toys import TASK
 
 
@@ -114,7 +115,7 @@ FAULTS = [cut, emptied, not_root, header, other_tree, no_branch]
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_bad_files_are_named_before_any_work(tmp_path: Path, fault: Any) -> None:
-    paths = [write_jets(tmp_path / f"{name}.root", 40, seed=i) for i, name in enumerate("ab")]
+    paths = [write_jets(tmp_path / f"{name}.root", 40, seed=i) for i, name in enumerate("ab", 1)]
     fault(paths[1])
     with pytest.raises(InputError, match=r"b\.root") as raised:
         run_closure(paths, TASK, {}, executor=local_executor(2))
@@ -123,7 +124,7 @@ def test_bad_files_are_named_before_any_work(tmp_path: Path, fault: Any) -> None
 
 @pytest.mark.parametrize("fault", [cut, emptied, not_root, header, other_tree])
 def test_skipped_files_are_listed_in_the_output(tmp_path: Path, fault: Any) -> None:
-    paths = [write_jets(tmp_path / f"{name}.root", 40, seed=i) for i, name in enumerate("ab")]
+    paths = [write_jets(tmp_path / f"{name}.root", 40, seed=i) for i, name in enumerate("ab", 1)]
     fault(paths[1])
     config = InputConfig(schema="nanoaod", damaged="skip")
     output = run_closure(paths, TASK, {}, config=config, executor=local_executor(2))
@@ -229,3 +230,20 @@ def test_two_runs_from_one_checkpoint_agree(toy_file, toy_map, tmp_path: Path) -
     ]
     assert counts(outputs[0]) == counts(outputs[1])
     shutil.rmtree(tmp_path / "kept")
+
+
+def test_versions_of_nanoaod_may_be_mixed(tmp_path: Path) -> None:
+    """Flavours are int32 in one, uint8 in the other; the sums are those of both."""
+    kinds = [KINDS["NanoAOD v9"], KINDS["NanoAOD v12"]]
+    paths = []
+    for number, kind in enumerate(kinds):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        paths.append(kind.write(folder, sample(50, seed=number)))
+    settings = kinds[0].config()
+    given = {"config": settings.input}
+    both = run_closure(paths, settings.task, {}, **given)
+    single = [run_closure([path], settings.task, {}, **given) for path in paths]
+    assert both.n_objects == sum(output.n_objects for output in single)
+    total = single[0].totals + single[1].totals
+    np.testing.assert_allclose(both.totals.values(flow=True), total.values(flow=True), rtol=1e-12)

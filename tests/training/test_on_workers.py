@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hepsilon import ArtifactError, ConfigError, TrainingError
+from hepsilon import ArtifactError, Config, ConfigError, TrainingError
+from hepsilon.config import ModelConfig
 from hepsilon.data.dataset import read_columns
 from hepsilon.efficiencies.artifact import read_arrays
 from hepsilon.processors.executors import local_executor
@@ -24,10 +25,11 @@ from hepsilon.training.state import MARK
 from tests.helpers.toys import mlp_config
 
 
-def ensemble_config(**model: Any) -> Any:
+def ensemble_config(**model: Any) -> Config:
+    """A few of the smallest networks."""
     config = mlp_config()
-    update = {"members": 3} | model
-    return config.model_copy(update={"model": config.model.model_copy(update=update)})
+    given = config.model.model_dump(exclude_unset=True) | {"members": 3} | model
+    return config.model_copy(update={"model": ModelConfig.model_validate(given)})
 
 
 def content(path: Path) -> dict[str, Any]:
@@ -114,7 +116,8 @@ def test_more_parts_than_networks_and_auto_are_refused(toy_columns, tmp_path: Pa
     out = tmp_path / "a.hepsilon"
     with pytest.raises(ConfigError, match="3 networks"):
         train_part(ensemble_config(), toy_columns, out, MembersOfPart(1, 4))
-    auto = ensemble_config(architecture="auto", width=None)
+    model = ModelConfig(architecture="auto", members=3)
+    auto = ensemble_config().model_copy(update={"model": model})
     with pytest.raises(ConfigError, match="named architecture"):
         train_part(auto, toy_columns, out, MembersOfPart(1, 2))
     assert not list(tmp_path.iterdir())
@@ -212,3 +215,31 @@ def test_a_killed_worker_costs_one_epoch_at_most(
 def test_columns_of_executors_are_those_of_one_process(toy_file, toy_columns) -> None:
     again = read_columns([toy_file], mlp_config())
     np.testing.assert_array_equal(again.keys, toy_columns.keys)
+
+
+def files_of(dask_worker: Any) -> list[str]:
+    """Names of the files that a worker has received."""
+    return [each.name for each in Path(dask_worker.local_directory).iterdir()]
+
+
+def test_workers_of_dask_that_share_no_disk_train_the_same(
+    toy_columns, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Events are sent once, states travel with the work."""
+    distributed = pytest.importorskip("distributed")
+    from hepsilon.distributed import artifacts
+    from hepsilon.training import on_workers
+
+    config = ensemble_config(members=2)
+    train(config, toy_columns, tmp_path / "local.hepsilon")
+    monkeypatch.setattr(on_workers, "_sees_folder", lambda folder, training: False)
+    monkeypatch.setattr(artifacts, "sees", lambda path, expected: False)
+    options = {"n_workers": 1, "threads_per_worker": 1, "dashboard_address": ":0"}
+    with (
+        distributed.LocalCluster(**options) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        train(config, toy_columns, tmp_path / "dask.hepsilon", workers=client)
+        names = client.run(files_of)
+    assert any(name.endswith(".npz") for each in names.values() for name in each)
+    assert_equal(tmp_path / "dask.hepsilon", tmp_path / "local.hepsilon")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -83,7 +84,9 @@ def executor(kind: str, workers: int = 2, scheduler: str | None = None) -> Itera
         return
     # one thread per worker: TensorFlow and numba are parallel by themselves
     local: Any = LocalCluster
-    options = {"threads_per_worker": 1, "dashboard_address": ":0"}
+    options: dict[str, Any] = {"threads_per_worker": 1, "dashboard_address": ":0"}
+    # errors of chunks come back to us, who say them in one line
+    options["silence_logs"] = logging.CRITICAL
     with local(n_workers=workers, **options) as cluster, cluster.get_client() as client:
         yield processor.DaskExecutor(client=client)
 
