@@ -121,8 +121,16 @@ def _close(
         options,
         {name: (str(paths[name].absolute()), each.hash) for name, each in efficiencies.items()},
     )
-    written = {"formats": formats, "look": look, "origin": origin, "question": question}
-    write_closure(out, output, report, efficiencies, **written)
+    write_closure(
+        out,
+        output,
+        report,
+        efficiencies,
+        formats=formats,
+        look=look,
+        origin=origin,
+        question=question,
+    )
     if kept is not None:
         remove_checkpoint(kept)
     say(f"wrote {out}/closure.json, report.html and pictures")

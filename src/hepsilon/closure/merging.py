@@ -208,7 +208,7 @@ def _output(file: Path) -> Any:
 
 def _efficiencies(question: Question, models: dict[str, Path]) -> dict[str, Any]:
     """The artifacts, which must have the content that was asked."""
-    found = {}
+    found: dict[str, Any] = {}
     for name, (path, expected) in question.efficiencies.items():
         found[name] = load_correction(models.get(name, Path(path)))
         if found[name].hash != expected:

@@ -14,7 +14,7 @@ from hepsilon.distributed.carried import CarriedFile
 __all__ = ["ArtifactPlugin"]
 
 
-class ArtifactPlugin(WorkerPlugin):  # type: ignore[misc]
+class ArtifactPlugin(WorkerPlugin):
     """Files for a worker, and the efficiencies that it starts before its first piece of work.
 
     Parameters

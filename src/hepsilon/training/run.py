@@ -478,9 +478,9 @@ def merge_training(
         If parts are of different trainings, a network is missing, or the events are others.
     """
     merged = merged_states(parts)
-    given = merged.files if data is None else data
-    if not isinstance(given, TrainingColumns) and not given:
+    if data is None and not merged.files:
         raise TrainingError("the parts were trained on columns; give them to merge_training")
+    given = merged.files if data is None else data
     check_outputs({out: "artifact"}, parts)
     config = merged.config
     with reserved(Path(out)) as folder:
