@@ -1,7 +1,7 @@
 """Throughput and memory against the number of events, and networks trained on workers.
 
-    python benchmarks/scale.py --events 10000 100000 1000000 --workers 1 2
-    python benchmarks/scale.py --training 6 --workers 1 2
+    python -m benchmarks.scale --events 10000 100000 1000000 --workers 1 2
+    python -m benchmarks.scale --training 6 --workers 1 2
 
 Each measurement is kept in benchmarks/results/scale.json as soon as it is there: the same command
 goes on where it was interrupted. Events are those of a few simulated files, read again and again

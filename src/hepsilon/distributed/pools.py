@@ -5,35 +5,32 @@ from __future__ import annotations
 import concurrent.futures
 import os
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
-from typing import Any, Protocol
+from typing import Any
 
 from hepsilon.errors import ConfigError
 
 __all__ = ["DaskPool", "LocalPool", "Pool", "SerialPool", "pool_of"]
 
+AnyFuture = concurrent.futures.Future[Any]
 MEET = 120.0
 """Seconds that processes wait for each other to have a piece of work each."""
 
 
-class Pool(Protocol):
-    """Processes that do independent pieces of work.
-
-    Attributes
-    ----------
-    workers : int
-        Number of processes.
-    """
+class Pool(ABC):
+    """Processes that do independent pieces of work."""
 
     @property
-    def workers(self) -> int: ...
+    @abstractmethod
+    def workers(self) -> int:
+        """Number of processes."""
 
-    def submit(
-        self, function: Callable[..., Any], /, *arguments: Any
-    ) -> concurrent.futures.Future[Any]:
+    @abstractmethod
+    def submit(self, function: Callable[..., Any], /, *arguments: Any) -> AnyFuture:
         """Begin a piece of work.
 
         Parameters
@@ -48,8 +45,8 @@ class Pool(Protocol):
         concurrent.futures.Future
             Its result, or its error.
         """
-        ...
 
+    @abstractmethod
     def everywhere(self, function: Callable[..., Any], /, *arguments: Any) -> dict[str, Any]:
         """Call a function once in every process.
 
@@ -65,24 +62,22 @@ class Pool(Protocol):
         dict of str to object
             Results by process.
         """
-        ...
 
+    @abstractmethod
     def renewed(self) -> Pool:
         """The pool after the loss of a process; a new one where the old one cannot go on."""
-        ...
 
 
 @dataclass(frozen=True)
-class SerialPool:
+class SerialPool(Pool):
     """No other process: every piece of work is done here, at once."""
 
-    workers: int = 1
+    @property
+    def workers(self) -> int:
+        return 1
 
-    def submit(
-        self, function: Callable[..., Any], /, *arguments: Any
-    ) -> concurrent.futures.Future[Any]:
-        """Do a piece of work (see :meth:`.Pool.submit`)."""
-        future: concurrent.futures.Future[Any] = concurrent.futures.Future()
+    def submit(self, function: Callable[..., Any], /, *arguments: Any) -> AnyFuture:
+        future: AnyFuture = concurrent.futures.Future()
         try:
             future.set_result(function(*arguments))
         except Exception as error:
@@ -90,11 +85,9 @@ class SerialPool:
         return future
 
     def everywhere(self, function: Callable[..., Any], /, *arguments: Any) -> dict[str, Any]:
-        """Call a function here (see :meth:`.Pool.everywhere`)."""
         return {str(os.getpid()): function(*arguments)}
 
     def renewed(self) -> SerialPool:
-        """Nothing can be lost."""
         return self
 
 
@@ -113,42 +106,42 @@ def _meet(
 
 
 @dataclass(frozen=True)
-class LocalPool:
+class LocalPool(Pool):
     """Processes of this machine in a pool of ``concurrent.futures``, such as loky's.
 
     Attributes
     ----------
     pool : concurrent.futures.Executor
         The pool.
-    workers : int
+    processes : int
         Number of processes.
     """
 
     pool: concurrent.futures.Executor
-    workers: int
+    processes: int
 
-    def submit(
-        self, function: Callable[..., Any], /, *arguments: Any
-    ) -> concurrent.futures.Future[Any]:
-        """Begin a piece of work (see :meth:`.Pool.submit`)."""
+    @property
+    def workers(self) -> int:
+        return self.processes
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any) -> AnyFuture:
         return self.pool.submit(function, *arguments)
 
     def everywhere(self, function: Callable[..., Any], /, *arguments: Any) -> dict[str, Any]:
-        """Call a function in every process (see :meth:`.Pool.everywhere`)."""
         with tempfile.TemporaryDirectory() as folder:
             given = folder, self.workers, function, arguments
             futures = [self.pool.submit(_meet, *given) for _ in range(self.workers)]
             return dict(future.result() for future in futures)
 
     def renewed(self) -> LocalPool:
-        """The same processes, or new ones where one was lost: loky's pool ends with it."""
+        # loky's pool ends with a process that it loses
         from hepsilon._system.workers import reusable_pool
 
         return LocalPool(reusable_pool(self.workers), self.workers)
 
 
 @dataclass(frozen=True)
-class DaskPool:
+class DaskPool(Pool):
     """Workers of a Dask cluster.
 
     Attributes
@@ -164,21 +157,18 @@ class DaskPool:
         """Number of workers that are there now."""
         return max(1, len(self.client.scheduler_info(n_workers=-1)["workers"]))
 
-    def submit(
-        self, function: Callable[..., Any], /, *arguments: Any
-    ) -> concurrent.futures.Future[Any]:
-        """Begin a piece of work (see :meth:`.Pool.submit`); lost ones are begun again by Dask."""
+    def submit(self, function: Callable[..., Any], /, *arguments: Any) -> AnyFuture:
+        # Dask begins lost ones again by itself, three times
         pool = self.client.get_executor(pure=False)
-        future: concurrent.futures.Future[Any] = pool.submit(function, *arguments)
+        future: AnyFuture = pool.submit(function, *arguments)
         return future
 
     def everywhere(self, function: Callable[..., Any], /, *arguments: Any) -> dict[str, Any]:
-        """Call a function in every worker (see :meth:`.Pool.everywhere`)."""
         found: dict[str, Any] = self.client.run(function, *arguments)
         return found
 
     def renewed(self) -> DaskPool:
-        """The cluster, whose nannies replace lost workers."""
+        # nannies replace lost workers
         return self
 
 

@@ -159,6 +159,11 @@ class Checkpointed:
         -------
         Any
             What the function gives.
+
+        Raises
+        ------
+        ConfigError
+            If its result cannot be written.
         """
         path = self.folder / f"{_key(part)}{ENDING}"
         if path.exists():
@@ -167,7 +172,12 @@ class Checkpointed:
             except InputError as error:
                 logger.warning("%s; it is made anew", error)
         result = self.function(part)
-        write_saved(path, result)
+        try:
+            write_saved(path, result)
+        except OSError as error:  # of the output, not of the file that was read
+            raise ConfigError(
+                f"the partial result {path} cannot be written: {error.strerror or error}"
+            ) from None
         return result
 
 
