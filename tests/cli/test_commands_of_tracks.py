@@ -162,6 +162,14 @@ def test_simulated_tracks_have_the_asked_spectrum(run, tmp_path):
     assert ak.all((square > 1.0) & (square < 1.44))
 
 
+def test_an_efficiency_chooses_simulated_tracks(run, folder, tmp_path):
+    chosen = ["--chosen-by", folder / "factorised.hepsilon", "-n", 20]
+    code, _, err = run("simulate", "tracks", *chosen, "--out", tmp_path / "tracks.root")
+    assert code == 0, err
+    with uproot.open(tmp_path / "tracks.root") as file:
+        assert file["Events"].num_entries == 20
+
+
 def test_csv_files_are_converted(run, tmp_path):
     write(tmp_path / "a.csv", rows(4))
     code, _, err = run("convert", tmp_path / "a.csv", "--out", tmp_path / "a.root")
@@ -176,6 +184,7 @@ def test_csv_files_are_converted(run, tmp_path):
         (["simulate", "jets", "-n", 5, "--amplitude", "rho"], "--amplitude"),
         (["simulate", "tracks", "-n", 5, "--mass-range", 0.0, 0.1], "above the threshold"),
         (["simulate", "tracks", "-n", 5, "--mass-shape", "resonance"], "name of a particle"),
+        (["simulate", "tracks", "-n", 5, "--chosen-by", "a.hepsilon"], "no model or map file"),
         (["convert", "missing.csv"], "no file"),
     ],
 )

@@ -441,6 +441,21 @@ def test_every_sample_of_tracks_has_numbers_and_tracks_of_its_own() -> None:
 
 
 @pytest.mark.usefixtures("cheap_tracks")
+def test_an_efficiency_chooses_more_events_where_it_is_small() -> None:
+    """Tracks of positive px are accepted hardly ever: almost all events have one of them."""
+
+    def small_on_one_side(tracks: ak.Array) -> ak.Array:
+        return ak.where(ak.any(tracks.px > 0.0, axis=1), 1e-6, 1.0 - 1e-6)
+
+    plain = track_events(0, 40, 1, RHO)
+    chosen = track_events(0, 40, 1, RHO, chosen_by=small_on_one_side)
+    assert len(chosen["Track"]) == 40
+    shares = [np.mean(ak.any(s["Track"].px > 0.0, axis=1)) for s in (plain, chosen)]
+    assert shares[0] < shares[1] == 1.0
+    assert plain["run"][0] != chosen["run"][0]
+
+
+@pytest.mark.usefixtures("cheap_tracks")
 def test_own_amplitudes_have_run_numbers_of_their_own() -> None:
     own = Amplitude("logarithmic", (0.0, 1.0), "root", 1.0, 0.5)
     known = {track_events(0, 1, 1, a)["run"].item() for a in AMPLITUDES.values()}

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -52,7 +55,7 @@ def demo(args: argparse.Namespace) -> Any:
     return [table(title, *content) for title, content in result.tables.items()]
 
 
-TRACK_OPTIONS = ("amplitude", "final_state")
+TRACK_OPTIONS = ("amplitude", "final_state", "chosen_by")
 SPECTRUM = ("mass_shape", "mass_range", "pt_shape", "pt_scale", "rapidity_max")
 
 
@@ -78,6 +81,8 @@ def simulate(args: argparse.Namespace) -> None:
             spectrum["mass_range"] = tuple(spectrum["mass_range"])
         options["amplitude"] = dataclasses.replace(amplitude, **spectrum)
         options["final_state"] = args.final_state or "pipi"
+        if args.chosen_by is not None:
+            options["chosen_by"] = _chooser(args.chosen_by)
     write = write_tracks if args.kind == "tracks" else write_jets
     try:
         with progress_bar(f"simulating {args.kind}", args.events) as advance:
@@ -85,6 +90,16 @@ def simulate(args: argparse.Namespace) -> None:
     except ValueError as error:  # what no choice of the command line forbids
         raise ConfigError(str(error)) from None
     say(f"wrote {args.events} events to {args.out}")
+
+
+def _chooser(path: Path) -> Callable[[Any], Any]:
+    """Efficiency of events that chooses simulated events: also outside its domain, for a choice."""
+    from hepsilon.efficiencies.loading import load
+
+    efficiency = load(path)
+    if not efficiency.task.of_events:
+        raise ConfigError(f"{path}: expected an efficiency of events, received one of objects")
+    return partial(efficiency, out_of_domain="ignore")
 
 
 def convert(args: argparse.Namespace) -> None:

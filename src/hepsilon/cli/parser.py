@@ -35,6 +35,7 @@ EXAMPLES = {
         hepsilon simulate jets-alternative -n 50000 --seed 2 --out alternative.root
         hepsilon simulate tracks -n 1000000 --seed 1 --out phasespace.root
         hepsilon simulate tracks --amplitude rho -n 100000 --seed 2 --out rho.root
+        hepsilon simulate tracks --chosen-by first.hepsilon -n 200000 --seed 3 --out more.root
         hepsilon simulate tracks --mass-range 0.5 2 --pt-scale 1.5 -n 1000 --out narrow.root""",
     "convert": "hepsilon convert deepefficiency.csv --out tracks.root",
     "init": """\
@@ -202,6 +203,12 @@ def _track_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--pt-shape", choices=["root", "exponential"], help="pt spectrum")
     group.add_argument("--pt-scale", type=float, help="largest, or typical, pt [GeV]")
     group.add_argument("--rapidity-max", type=float, help="the rapidity is uniform within")
+    group.add_argument(
+        "--chosen-by",
+        type=Path,
+        metavar="EFFICIENCY",
+        help="simulate more events where this model or map of events is small (none)",
+    )
 
 
 def _inversion_options(parser: argparse.ArgumentParser) -> None:

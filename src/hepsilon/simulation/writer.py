@@ -14,6 +14,7 @@ import numpy as np
 import uproot
 
 from hepsilon._system.files import atomic_path
+from hepsilon.arrays.allocation import allocate
 from hepsilon.arrays.checks import check_seed
 from hepsilon.arrays.types import Array
 from hepsilon.simulation.amplitudes import (
@@ -29,6 +30,7 @@ from hepsilon.simulation.detector import ALICE_LIKE, Detector, Tracks
 from hepsilon.simulation.jets import JetColumns, alternative_jets, training_jets, true_efficiency
 
 __all__ = [
+    "CANDIDATES",
     "CHUNK_EVENTS",
     "GENERATORS",
     "TAG_CUT",
@@ -47,6 +49,8 @@ Branches: TypeAlias = dict[str, Array | ak.Array]
 """Branches of a file by name, flat or jagged."""
 GENERATORS: dict[str, Generator] = {"jets": training_jets, "jets-alternative": alternative_jets}
 CHUNK_EVENTS = 100_000
+CANDIDATES = 4
+"""Generated events for each one that goes into the simulation, where an efficiency chooses."""
 TAG_CUT = 0.0
 """A jet is tagged where its branch ``Jet_discriminant`` is above this."""
 WORKING_POINTS = {"Loose": 0.5, "Medium": 1.0, "Tight": 2.0}
@@ -166,6 +170,7 @@ def track_events(
     final_state: str = "pipi",
     detector: Detector = ALICE_LIKE,
     fiducial: FiducialRegion | None = None,
+    chosen_by: Callable[[ak.Array], Array] | None = None,
 ) -> Branches:
     """Branches of one chunk of tracks, a pure function of the arguments.
 
@@ -188,6 +193,10 @@ def track_events(
         Detector that selects and smears the tracks.
     fiducial : FiducialRegion, optional
         Region of the tracks.
+    chosen_by : callable, optional
+        Efficiency of events of generated tracks. With it the events are chosen out of
+        :data:`CANDIDATES` times as many, more of them where it is small
+        (:func:`hepsilon.arrays.allocation.allocate`); by default they follow the spectra.
 
     Returns
     -------
@@ -202,12 +211,18 @@ def track_events(
         If the packages particle and phasespace are not installed.
     """
     check_final_state(final_state)
-    kind = _kind_number(amplitude, final_state)
+    # numbers of their own: both kinds of events are trained on together
+    kind = _kind_number(amplitude, final_state) + (50 if chosen_by is not None else 0)
     rng = np.random.default_rng([seed, kind, chunk, len(GENERATORS)])
-    tracks = generate_tracks(rng, n_events, amplitude, final_state, fiducial)
+    mass = masses(final_state)[0]
+    if chosen_by is None:
+        tracks = generate_tracks(rng, n_events, amplitude, final_state, fiducial)
+    else:
+        tracks = generate_tracks(rng, CANDIDATES * n_events, amplitude, final_state, fiducial)
+        eps = ak.to_numpy(chosen_by(track_records(tracks, mass)))
+        tracks = tracks.take(allocate(eps, n_events, rng))
     efficiency = detector.efficiency(tracks)
     reco = rng.uniform(size=n_events) < efficiency
-    mass = masses(final_state)[0]
     return {
         **event_numbers((100 * seed + kind) % 2**32, chunk, n_events),
         "reco": reco,
@@ -276,6 +291,7 @@ def write_tracks(
     amplitude: str | Amplitude = "phasespace",
     final_state: str = "pipi",
     seed: int = 1,
+    chosen_by: Callable[[ak.Array], Array] | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Path:
     """Simulate centrally produced systems of tracks into a ROOT file (TTree ``Events``).
@@ -292,6 +308,9 @@ def write_tracks(
         Mesons of the decay (:data:`hepsilon.simulation.FINAL_STATES`).
     seed : int, default 1
         Number from 1 to 2^24 - 1. Equal seeds give equal branches, others also other run numbers.
+    chosen_by : callable, optional
+        Efficiency of events, such as an :class:`hepsilon.Efficiency`: more events are simulated
+        where it is small (see :func:`track_events`). By default the events follow the spectra.
     progress : callable, optional
         Function that is called with the number of events after each chunk.
 
@@ -314,7 +333,13 @@ def write_tracks(
         amplitude = AMPLITUDES[amplitude]
     check_final_state(final_state)
     _check_size(seed, n_events)
-    branches = partial(track_events, seed=seed, amplitude=amplitude, final_state=final_state)
+    branches = partial(
+        track_events,
+        seed=seed,
+        amplitude=amplitude,
+        final_state=final_state,
+        chosen_by=chosen_by,
+    )
     return write_trees(path, n_events, branches, progress)
 
 
