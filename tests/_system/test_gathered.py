@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -44,6 +45,16 @@ def test_the_sum_does_not_depend_on_the_order() -> None:
 
 def test_messages_of_other_blocks_are_said_as_always(caplog: pytest.LogCaptureFixture) -> None:
     chunk(1)
+    with caplog.at_level(logging.WARNING, "hepsilon"):
+        logger.warning("heard")
+    assert caplog.messages == ["heard"]
+
+
+def test_threads_gather_their_own(caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing is lost, and nothing is left behind, in workers with several threads."""
+    with ThreadPoolExecutor(4) as pool:
+        total = sum(pool.map(chunk, range(200)), Gathered())
+    assert [each.number for each in total.said.values()] == [200, 200]
     with caplog.at_level(logging.WARNING, "hepsilon"):
         logger.warning("heard")
     assert caplog.messages == ["heard"]

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from threading import Lock, get_ident
 from typing import NamedTuple, Self
 
 __all__ = ["Gathered", "Said", "gathered"]
@@ -88,34 +89,71 @@ class Gathered:
                 warnings.warn(text, each.category, stacklevel=3)
 
 
-class _Handler(logging.Handler):
-    def __init__(self, into: Gathered) -> None:
-        super().__init__(logging.WARNING)
-        self.into = into
+_ROUTES: dict[int, Gathered] = {}
+"""Where the log lines of a thread go, by its number."""
 
-    def emit(self, record: logging.LogRecord) -> None:
-        self.into.note(Said(1, record.getMessage(), None, record.levelno))
+
+class _Catcher:
+    """Warnings of all threads together, as Python catches them, while any thread gathers."""
+
+    def __init__(self) -> None:
+        self.lock, self.threads = Lock(), 0
+        self.context: warnings.catch_warnings[list[warnings.WarningMessage]] | None = None
+        self.caught: list[warnings.WarningMessage] = []
+
+    def enter(self) -> None:
+        """Begin, for one more thread."""
+        with self.lock:
+            self.threads += 1
+            if self.context is None:
+                self.context = warnings.catch_warnings(record=True)
+                self.caught = self.context.__enter__()
+                warnings.simplefilter("always")
+
+    def leave(self) -> list[warnings.WarningMessage]:
+        """Give what came since the last thread left."""
+        with self.lock:
+            found = list(self.caught)
+            self.caught.clear()
+            self.threads -= 1
+            if self.threads == 0 and self.context is not None:
+                self.context.__exit__(None, None, None)
+                self.context = None
+            return found
+
+
+_CATCHER = _Catcher()
+
+
+def _route(record: logging.LogRecord) -> bool:
+    """Put warnings of the log where its thread gathers them; all else is said as always."""
+    into = _ROUTES.get(get_ident())
+    if into is None or record.levelno < logging.WARNING:
+        return True
+    into.note(Said(1, record.getMessage(), None, record.levelno))
+    return False
 
 
 @contextmanager
 def gathered() -> Iterator[Gathered]:
-    """Gather what is said meanwhile, instead of saying it.
+    """Gather what is said meanwhile in this thread, instead of saying it.
 
     Yields
     ------
     Gathered
         Filled when the block is left.
     """
-    into, logger = Gathered(), logging.getLogger(LOGGER)
-    handler, before = _Handler(into), logger.propagate
-    others = list(logger.handlers)
-    logger.handlers = [handler]
-    logger.propagate = False
+    into, thread = Gathered(), get_ident()
+    before = _ROUTES.get(thread)
+    logging.getLogger(LOGGER).addFilter(_route)  # once, however often it is called
+    _ROUTES[thread] = into
+    _CATCHER.enter()
     try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            yield into
-        for each in caught:
-            into.note(Said(1, str(each.message), each.category))
+        yield into
     finally:
-        logger.handlers, logger.propagate = others, before
+        for each in _CATCHER.leave():
+            into.note(Said(1, str(each.message), each.category))
+        if before is None:
+            del _ROUTES[thread]
+        else:
+            _ROUTES[thread] = before

@@ -44,8 +44,10 @@ def fingerprint(instance: Any, task: Task, config: InputConfig) -> str:
     Raises
     ------
     ConfigError
-        If an efficiency or an observable is a function, whose content is not known.
+        If an efficiency is a function, whose content is not known, or for a processor of one's own.
     """
+    if not hasattr(instance, "efficiencies") or not hasattr(instance, "observables"):
+        raise ConfigError("partial results are kept of the processors of this package only")
     efficiencies = {name: _content_of(name, each) for name, each in instance.efficiencies.items()}
     options = {
         name: repr(getattr(instance, name))
