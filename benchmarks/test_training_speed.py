@@ -17,7 +17,7 @@ from hepsilon.networks.architecture import resolve
 from hepsilon.networks.build import build_model
 from hepsilon.simulation import toy_task
 from hepsilon.training import recipe
-from hepsilon.training.ensemble import _Ensemble
+from hepsilon.training.ensemble import Ensemble
 from hepsilon.training.resampling import Resampling
 
 
@@ -33,7 +33,7 @@ def ensemble(network: str, members: int = 1, batch: int = 512, precision: str = 
     states = dict.fromkeys(range(members))
     kind = "bootstrap" if members > 1 else "none"
     resampling = Resampling(kind, members - 1 or 1, full.seed)
-    made = _Ensemble(architecture, spec, full, sides, states, resampling)
+    made = Ensemble(architecture, spec, full, sides, states, resampling)
     return made, made.batches(1, made.members)
 
 

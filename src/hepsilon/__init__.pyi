@@ -15,6 +15,7 @@ from .errors import (
     RemoteError,
     ScaleFactorWarning,
     TrainingError,
+    WorkerError,
 )
 from .training.run import TrainingResult, train
 from .weights.assignments import TagAssignments, enumerate_tags, sample_tags
@@ -46,6 +47,7 @@ __all__ = [
     "Task",
     "TrainingError",
     "TrainingResult",
+    "WorkerError",
     "__version__",
     "at_least",
     "direct_tag_weight",

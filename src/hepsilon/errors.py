@@ -16,6 +16,7 @@ __all__ = [
     "RemoteError",
     "ScaleFactorWarning",
     "TrainingError",
+    "WorkerError",
 ]
 
 
@@ -45,6 +46,10 @@ class TrainingError(HepsilonError):
 
 class RemoteError(HepsilonError):
     """A server of models is not reachable, or does not serve the expected model."""
+
+
+class WorkerError(HepsilonError):
+    """Worker processes ended before their work was done."""
 
 
 class OutOfDomainWarning(UserWarning):

@@ -196,3 +196,38 @@ def test_sha256_of_more_than_one_block(tmp_path: Path) -> None:
     content = bytes(range(256)) * 5000
     path.write_bytes(content)
     assert sha256(path) == hashlib.sha256(content).hexdigest()
+
+
+FOLDER = """
+import sys, time
+from pathlib import Path
+from hepsilon._system.files import atomic_folder
+out, own = Path(sys.argv[1]), sys.argv[2]
+for number in range(40):
+    with atomic_folder(out) as folder:
+        for name in "abc":
+            (folder / name).write_text(f"{own}{number}")
+"""
+
+
+def test_two_processes_never_leave_a_mixture(tmp_path: Path) -> None:
+    """Each folder is that of one process, at whatever moment one looks at it; none fails."""
+    out = tmp_path / "out"
+    processes = [
+        subprocess.Popen([sys.executable, "-c", FOLDER, str(out), own], stderr=subprocess.PIPE)
+        for own in ("x", "y")
+    ]
+    for process in processes:
+        assert process.communicate()[1] == b""
+        assert process.returncode == 0
+    assert len({(out / name).read_text() for name in "abc"}) == 1
+    assert sorted(each.name for each in out.iterdir()) == ["a", "b", "c"]
+
+
+def test_a_folder_in_use_is_no_leftover(tmp_path: Path) -> None:
+    with atomic_folder(tmp_path) as one:
+        (one / "a").write_text("one")
+        with atomic_folder(tmp_path) as other:
+            (other / "a").write_text("other")
+        assert one.is_dir()
+    assert (tmp_path / "a").read_text() == "one"

@@ -38,6 +38,8 @@ KERAS_LAYERS = (
 
 TRACER = "hepsilon.export.keras_trace"
 """Writes graphs of Keras' networks: for whoever exports from weights."""
+DASK = "hepsilon.distributed.dask_plugin"
+"""Module that is a plugin of Dask's workers (extra ``dask``)."""
 
 FIRST_EFFICIENCY = """
 import sys
@@ -63,10 +65,10 @@ def nothing_heavy(folder: Path) -> None:
 
 
 def imports(folder: Path) -> None:
-    """Every module but Keras' layers can be imported."""
+    """Every module but Keras' layers and Dask's plugin can be imported."""
     import hepsilon
 
-    layers = {f"hepsilon.networks.{name}" for name in KERAS_LAYERS} | {TRACER}
+    layers = {f"hepsilon.networks.{name}" for name in KERAS_LAYERS} | {TRACER, DASK}
     names = {module.name for module in pkgutil.walk_packages(hepsilon.__path__, "hepsilon.")}
     assert layers < names
     for name in sorted(names - layers):

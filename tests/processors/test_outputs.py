@@ -18,6 +18,7 @@ from hepsilon.histograms.entries import EntryCounts
 from hepsilon.processors import EfficiencyInversion, InversionOutput, TaggingOutput, TruthTagging
 from hepsilon.processors.executors import local_executor
 from hepsilon.processors.outputs import CorrectionMethod
+from hepsilon.processors.run_record import RunRecord
 from hepsilon.simulation import Detector
 from hepsilon.simulation.detector_efficiency import DetectorEfficiency
 from tests.helpers.toys import TASK, InMemory, events_of, half, tagged_jets
@@ -58,13 +59,13 @@ def numbers_of(value, name=""):
         return {(name, part): np.array(getattr(value, part)) for part in COUNTS} | {
             (name, part): getattr(value, part) for part in ("units", "origins")
         }
+    if isinstance(value, RunRecord):
+        return {(name, "loads"): value.loads}
     if isinstance(value, KeySample):
         return {(name, "keys"): value.keys, (name, "counts"): value.counts}
     if isinstance(value, (TaggingOutput, InversionOutput, dict)):
         parts = [numbers_of(part, f"{name}.{key}") for key, part in value.items()]
         return {key: number for found in parts for key, number in found.items()}
-    if isinstance(value, KeySample | EntryCounts):
-        return numbers_of(vars(value).copy(), name)
     return {(name, ""): value}
 
 

@@ -99,7 +99,7 @@ def test_members_of_an_ensemble_differ(three):
 
 def test_each_member_has_its_own_bootstrap_sample_of_the_same_batches(sides):
     full, states = full_recipe(sides), dict.fromkeys((0, 4, 7))
-    ensemble = members._Ensemble(resolve(MLP, TASK), SPEC, full, sides, states, DRAWN)
+    ensemble = members.Ensemble(resolve(MLP, TASK), SPEC, full, sides, states, DRAWN)
     left = ensemble.members[1:]  # the first one has stopped
     epoch, all_of = ensemble.batches(2, left), ensemble.batches(2, ensemble.members)
     assert (epoch.networks, epoch.resampling) == ((4, 7), DRAWN)
@@ -294,7 +294,7 @@ def test_our_loop_is_that_of_keras(sides, monkeypatch):
     assert sides[0].n_events // 20 >= STEPS
     train = sides[0].between(0, 20 * STEPS)
     architecture = resolve(GNN, TASK)
-    ensemble = members._Ensemble(
+    ensemble = members.Ensemble(
         architecture, SPEC, full, (train, sides[1]), {0: None}, Resampling()
     )
     model = build_model(architecture, SPEC, seed=None)

@@ -16,6 +16,7 @@ if sys.platform != "win32":
     import fcntl
 
 __all__ = [
+    "add_place",
     "atomic_folder",
     "atomic_path",
     "find_file",
@@ -124,15 +125,16 @@ def remove_leftovers(target: Path) -> None:
 
 
 def _remove_unused(path: Path) -> None:
-    """Remove a file that no process has locked, or a folder."""
+    """Remove a file or folder that no process has locked."""
     with suppress(OSError):
-        if path.is_dir():
+        is_folder = path.is_dir()
+        if is_folder and sys.platform == "win32":
             shutil.rmtree(path)
             return
-        descriptor = os.open(path, os.O_RDWR)
+        descriptor = os.open(path, os.O_RDONLY if is_folder else os.O_RDWR)
         try:
             if lock(descriptor):
-                path.unlink()
+                shutil.rmtree(path) if is_folder else path.unlink()
         finally:
             os.close(descriptor)
 
@@ -175,22 +177,51 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
     Path
         Temporary folder to write to. Once it is complete its files take the place of those of the
         same name. A process that is killed meanwhile leaves a folder from which the next call
-        finishes that.
+        finishes that. Of two processes the last one wins, with all of its files.
     """
     target = Path(path)
     target.mkdir(parents=True, exist_ok=True)
     ready = target / f".complete{TEMPORARY}"
     content = target / "content"
-    _move_content(ready, target)
-    remove_leftovers(content)
-    temporary = temporary_name(content)
-    temporary.mkdir()
+    with _alone(target):
+        _move_content(ready, target)
+        remove_leftovers(content)
+        temporary = temporary_name(content)
+        temporary.mkdir()
+        descriptor = _hold(temporary)
     try:
         yield temporary
-        temporary.rename(ready)
+        with _alone(target):
+            temporary.rename(ready)
+            _move_content(ready, target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    _move_content(ready, target)
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def _hold(folder: Path) -> int | None:
+    """Lock a folder as one that is in use; None where the system has no such locks."""
+    if sys.platform == "win32":
+        return None
+    descriptor = os.open(folder, os.O_RDONLY)
+    lock(descriptor)
+    return descriptor
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Wait until no other process changes the names in a folder."""
+    if sys.platform == "win32":
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _move_content(ready: Path, target: Path) -> None:
@@ -209,11 +240,29 @@ def sha256(path: str | Path) -> str:
     return digest.hexdigest()
 
 
-def find_file(path: str, expected: str) -> str:
-    """Find a file in this process: where it was, or where a Dask worker keeps what it received.
+FOLDERS = "HEPSILON_ARTIFACTS"
+"""Environment variable: folders in which workers look for artifacts, separated as in PATH."""
+_PLACES: dict[Path, None] = {}
 
-    ``client.upload_file`` copies a file to the local folder of every worker. There the content
-    counts, not the name.
+
+def add_place(folder: Path) -> None:
+    """Let this process look for files in a folder, too.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder.
+    """
+    _PLACES[folder] = None
+
+
+def find_file(path: str, expected: str) -> str:
+    """Find a file in this process: where it was, or where a worker keeps what it received.
+
+    Beside the path these are folders from :func:`add_place`, the local folder of a Dask worker
+    (into which ``client.upload_file`` copies), those of the environment variable
+    ``HEPSILON_ARTIFACTS``, and the working directory, into which batch systems copy. There the
+    content counts, not the name.
 
     Parameters
     ----------
@@ -227,13 +276,19 @@ def find_file(path: str, expected: str) -> str:
     str
         Where it is; the path itself where it is nowhere, for whoever opens it to say so.
     """
-    places = [Path(path)]
-    if (folder := _worker_folder()) is not None:
-        suffix, others = Path(path).suffix, []
-        with suppress(OSError):  # the folder is gone, or closed
-            others = sorted(each for each in folder.iterdir() if each.suffix == suffix)
-        places += [folder / Path(path).name, *others]
+    places = (Path(path), *_candidates(Path(path)))
     return next((str(place) for place in places if _holds(place, expected)), path)
+
+
+def _candidates(path: Path) -> Iterator[Path]:
+    """Files of that name in the folders of a worker, and then all others of its kind."""
+    named = filter(None, os.environ.get(FOLDERS, "").split(os.pathsep))
+    local = _worker_folder()
+    folders = [*_PLACES, *([] if local is None else [local]), *map(Path, named), Path()]
+    yield from (folder / path.name for folder in folders)
+    for folder in folders:
+        with suppress(OSError):  # the folder is gone, or closed
+            yield from sorted(each for each in folder.iterdir() if each.suffix == path.suffix)
 
 
 def _worker_folder() -> Path | None:

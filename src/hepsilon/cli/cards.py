@@ -16,12 +16,18 @@ __all__ = ["findings_tables", "held_out_tables", "importance_table", "info", "se
 
 
 def info(args: argparse.Namespace) -> Any:
-    """Say what a model or map is an efficiency of, and what it was made from."""
+    """Say what a model, map or result of ours is, and what it was made from."""
     from hepsilon._system.files import write_text
+    from hepsilon.cli.origins import origin_of_file, origin_tables
     from hepsilon.config.toml import as_toml
     from hepsilon.efficiencies.configuration import config_of_card
     from hepsilon.efficiencies.loading import load_correction
 
+    origin = origin_of_file(args.path)
+    if origin is not None:
+        if args.toml or args.out is not None:
+            raise ConfigError(f"{args.path} is no model or map; --toml prints the task of one")
+        return origin if args.json else origin_tables(args.path, origin)
     efficiency: Any = load_correction(args.path)
     if args.toml:
         text = as_toml(config_of_card(efficiency.card))

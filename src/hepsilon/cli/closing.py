@@ -8,8 +8,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hepsilon._system.outputs import check_folder
+from hepsilon._system.remembered import remembering
 from hepsilon.cli.inputs import executor_of, is_artifact
-from hepsilon.cli.output import judged, plain, say, table
+from hepsilon.cli.output import facts, judged, plain, say, table
 from hepsilon.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from hepsilon.plotting.experiments import Look
     from hepsilon.report.page import Origin
 
-__all__ = ["closure", "recalibrate"]
+__all__ = ["closure", "merge_closures", "recalibrate"]
 
 
 def closure(args: argparse.Namespace) -> Any:
@@ -46,7 +47,7 @@ def closure(args: argparse.Namespace) -> Any:
         check_folder(out)
     origin = Origin(args.command_line)
     close = partial(_close, args, *_question(args), look=look, origin=origin)
-    with executor_of(args) as executor:
+    with executor_of(args) as executor, remembering():
         if not samples:
             reports, found = {"": close(executor, args.files, args.out)}, None
         else:
@@ -78,7 +79,7 @@ def closure(args: argparse.Namespace) -> Any:
     ):
         if found_rows is not None:
             tables.append(table(title, found_rows.header, found_rows.rows))
-    return [*sentences, *tables]
+    return [*sentences, *tables, *_run_table(reports[""])]
 
 
 def recalibrate(args: argparse.Namespace) -> Any:
@@ -107,6 +108,7 @@ def _close(
     args: argparse.Namespace,
     config: Config,
     efficiencies: dict[str, Any],
+    paths: dict[str, Path],
     executor: Any,
     files: list[str],
     out: Path,
@@ -121,7 +123,9 @@ def _close(
         shared_with_training,
         two_sample_tests,
     )
+    from hepsilon.closure.merging import Question
     from hepsilon.closure.questions import differences, trained_on, warnings_of
+    from hepsilon.processors.checkpoints import remove_checkpoint
     from hepsilon.processors.outputs import InversionOutput
     from hepsilon.report.writer import write_closure
 
@@ -132,6 +136,7 @@ def _close(
     ):
         say(warning)
     options = _options(args, config.task)
+    kept = out.with_name(out.name + ".partial") if args.checkpoint else None
     output = run_closure(
         files,
         config.task,
@@ -140,6 +145,7 @@ def _close(
         observables=config.observables,
         executor=executor,
         max_events=args.max_events,
+        checkpoint=kept,
         **options,
     )
     tests = None
@@ -157,19 +163,71 @@ def _close(
         efficiencies,
         files,
         config.verdict,
+        config=config.input,
         two_sample=tests,
         against=[name for name, _ in args.against or ()],
         shared=shared_with_training(files, config.task, efficiencies, config.input),
     )
     formats = args.format or ["png"]
     look = replace(look, data=isinstance(output, InversionOutput) and output.exact is None)
-    write_closure(out, output, report, efficiencies, formats=formats, look=look, origin=origin)
+    question = Question(
+        config.task,
+        config.input,
+        config.observables,
+        config.verdict,
+        options,
+        {name: (str(paths[name].absolute()), each.hash) for name, each in efficiencies.items()},
+    )
+    write_closure(
+        out,
+        output,
+        report,
+        efficiencies,
+        formats=formats,
+        look=look,
+        origin=origin,
+        question=question,
+    )
+    if kept is not None:
+        remove_checkpoint(kept)
     say(f"wrote {out}/closure.json, report.html and pictures")
     return report
 
 
-def _question(args: argparse.Namespace) -> tuple[Config, dict[str, Any]]:
-    """Configuration, and the efficiencies by name; a first argument may be both."""
+def _run_table(report: Closure) -> list[Any]:
+    """Table of what a run has read and done."""
+    from hepsilon.closure.provenance import summary_cells
+
+    return [] if report.run is None else [facts("run", summary_cells(report.run))]
+
+
+def merge_closures(args: argparse.Namespace) -> Any:
+    """Write one closure from those of several jobs."""
+    from hepsilon.closure import closure_report
+    from hepsilon.closure.merging import merge_results
+    from hepsilon.report.page import Origin
+    from hepsilon.report.tables import summary_rows
+    from hepsilon.report.verdict import verdict_sentences
+    from hepsilon.report.writer import write_closure
+
+    check_folder(args.out)
+    merged = merge_results(args.parts, dict(args.efficiency or ()))
+    question, output = merged.question, merged.output
+    files = [each.path for each in output.run.files.values()] if output.run else []
+    report = closure_report(
+        output, question.task, merged.efficiencies, files, question.verdict, config=question.input
+    )
+    origin = Origin(args.command_line)
+    write_closure(args.out, output, report, merged.efficiencies, origin=origin, question=question)
+    say(f"wrote {args.out}/closure.json, report.html and pictures")
+    if args.json:
+        return report.as_dict()
+    sentences = [judged(*pair) for pair in verdict_sentences(report)]
+    return [*sentences, table("closure chi2/ndf", *summary_rows(report)), *_run_table(report)]
+
+
+def _question(args: argparse.Namespace) -> tuple[Config, dict[str, Any], dict[str, Path]]:
+    """Configuration, efficiencies and their files by name; a first argument may be both."""
     from hepsilon.config.file import load_config
     from hepsilon.efficiencies.configuration import config_of_card
     from hepsilon.efficiencies.loading import load_correction
@@ -188,8 +246,8 @@ def _question(args: argparse.Namespace) -> tuple[Config, dict[str, Any]]:
         raise ConfigError("two efficiencies have the same name")
     if is_artifact(args.config):
         card = efficiencies[args.config.stem].card
-        return config_of_card(card, learning=False), efficiencies
-    return load_config(args.config), efficiencies
+        return config_of_card(card, learning=False), efficiencies, dict(named)
+    return load_config(args.config), efficiencies, dict(named)
 
 
 def _without_missing_truth(config: Config, files: list[str]) -> Config:

@@ -26,7 +26,7 @@ from hepsilon.cli.cards import (
     info,
     selection_table,
 )
-from hepsilon.cli.closing import closure, recalibrate
+from hepsilon.cli.closing import closure, merge_closures, recalibrate
 from hepsilon.cli.fitting import histograms
 from hepsilon.cli.inputs import check_out, executor_of, training_columns
 from hepsilon.cli.output import plain, say, table
@@ -43,6 +43,7 @@ __all__ = [
     "info",
     "init",
     "make_map",
+    "merge",
     "precision",
     "recalibrate",
     "say",
@@ -126,22 +127,44 @@ def train(args: argparse.Namespace) -> Any:
     """Train a network; the same command after an interruption goes on where it stopped."""
     from hepsilon.config.file import load_config
     from hepsilon.efficiencies.engines.choice import keras_backend
-    from hepsilon.plotting.models import plot_history
-    from hepsilon.plotting.style import save_figure
+    from hepsilon.training.parts import MembersOfPart
     from hepsilon.training.reservation import check_free
     from hepsilon.training.run import train as train_network
+    from hepsilon.training.run import train_part
 
     needs("training", "keras", keras_backend())  # before the files are read
     config = load_config(args.config)
     history = args.out.parent / f"{args.out.stem}.history.png"
     check_out(args, "artifact", (history, "picture"))
-    check_free(args.out)
+    part = None if args.part is None else MembersOfPart.parse(args.part)
+    check_free(args.out if part is None else part.path(args.out))
     if args.refine:
         training = config.training.model_copy(update={"refine": True})
         config = config.model_copy(update={"training": training})
     on_sample = None if args.json else _say_sample
-    columns, files = training_columns(args, config), _source_files(args)
-    result = train_network(config, columns, args.out, files=files, on_sample=on_sample)
+    with executor_of(args) as executor:
+        columns = training_columns(args, config, executor)
+        if part is not None:
+            limit = args.max_events
+            path = train_part(config, columns, args.out, part, files=args.files, max_events=limit)
+            say(f"wrote {path}; when all are there: hepsilon merge {args.out} {args.out}.part-*")
+            return {"path": str(path)} if args.json else None
+        result = train_network(
+            config,
+            columns,
+            args.out,
+            files=_source_files(args),
+            on_sample=on_sample,
+            workers=executor,
+        )
+    return _trained(args, result, history)
+
+
+def _trained(args: argparse.Namespace, result: Any, history: Any) -> Any:
+    """Say what a training has found."""
+    from hepsilon.plotting.models import plot_history
+    from hepsilon.plotting.style import save_figure
+
     card = result.efficiency.card
     save_figure(plot_history(card), history)
     if args.json:
@@ -291,6 +314,24 @@ def _bin_by_bin(args: argparse.Namespace, config: Any) -> Any:
         return {"path": str(args.out)} | plain(correction.card)
     say(f"wrote {args.out}: corrections of {', '.join(correction.card.edges)}")
     return None
+
+
+def merge(args: argparse.Namespace) -> Any:
+    """Merge results of several jobs: closures, or the parts of one training."""
+    from hepsilon.training.parts import is_part
+
+    kinds = {is_part(path) for path in args.parts}
+    if len(kinds) > 1:
+        raise ConfigError("some of these are parts of a training, others are not")
+    if kinds != {True}:
+        return merge_closures(args)
+    from hepsilon.efficiencies.engines.choice import keras_backend
+    from hepsilon.training.run import merge_training
+
+    needs("merging a training", "keras", keras_backend())
+    history = args.out.parent / f"{args.out.stem}.history.png"
+    check_outputs({args.out: "artifact", history: "picture"}, args.parts)
+    return _trained(args, merge_training(args.out, args.parts), history)
 
 
 def export(args: argparse.Namespace) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +103,7 @@ def inputs_of(args: argparse.Namespace) -> list[str | Path]:
     return inputs + ([] if files is None else [source.path for source in find_sources(files)])
 
 
-def training_columns(args: argparse.Namespace, config: Any) -> Any:
+def training_columns(args: argparse.Namespace, config: Any, executor: Any = None) -> Any:
     """Read the training columns: in this process, or by the workers that the options ask for.
 
     Parameters
@@ -112,6 +112,8 @@ def training_columns(args: argparse.Namespace, config: Any) -> Any:
         Files and options of the command.
     config : Config
         The task, and places of the columns.
+    executor : coffea executor, optional
+        Executor that was started already.
 
     Returns
     -------
@@ -125,7 +127,8 @@ def training_columns(args: argparse.Namespace, config: Any) -> Any:
         return read_columns(args.files, config, folder=folder, max_events=args.max_events)
     from hepsilon.processors.distributed_reading import read_columns_with
 
-    with executor_of(args) as executor:
+    given = nullcontext(executor) if executor is not None else executor_of(args)
+    with given as chosen:
         return read_columns_with(
-            executor, args.files, config, max_events=args.max_events, folder=folder
+            chosen, args.files, config, max_events=args.max_events, folder=folder
         )

@@ -8,9 +8,11 @@ import json
 import logging
 import re
 import shlex
+import signal
 import sys
 import textwrap
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from rich.logging import RichHandler
 
 from hepsilon._system.command import COMMAND
 from hepsilon._system.quiet import as_command
+from hepsilon._system.workers import end_workers
 from hepsilon._version import __version__
 from hepsilon.cli import commands
 from hepsilon.cli.output import shown
@@ -40,7 +43,11 @@ EXAMPLES = {
         hepsilon init nano.root > task.toml
         hepsilon init nano.root --collection Muon --out muons.toml
         hepsilon init nano.root --working-points btagging.json.gz:particleNet --out btag.toml""",
-    "train": "hepsilon train training/gnn.toml train.root --out gnn.hepsilon",
+    "train": """\
+        hepsilon train training/gnn.toml train.root --out gnn.hepsilon
+        hepsilon train ensemble.toml train.root --executor dask --scheduler tcp://HOST:8786 \\
+            --out ensemble.hepsilon
+        hepsilon train ensemble.toml train.root --part 3/20 --out ensemble.hepsilon""",
     "map": """\
         hepsilon map training/gnn.toml train.root --out map.hepsilon
         hepsilon map training/tracks.toml phasespace.root --out factorised.hepsilon
@@ -55,6 +62,10 @@ EXAMPLES = {
         hepsilon closure pythia.hepsilon test.root --against herwig.hepsilon --two-sample --out c
         hepsilon closure training/tracks.toml rho.root --efficiency net=tracks.hepsilon \\
             --efficiency bins=bins.hepsilon --reconstructed TrackReco --out closure-rho""",
+    "merge": """\
+        hepsilon merge closure job1 job2 job3
+        hepsilon merge closure jobs/* --efficiency gnn=elsewhere/gnn.hepsilon
+        hepsilon merge gnn.hepsilon gnn.hepsilon.part-*""",
     "apply": """\
         hepsilon apply gnn.hepsilon events.root --out friend.root
         hepsilon apply gnn.hepsilon 'data/*.root' --out friends --replicas updown --tags 2
@@ -62,6 +73,8 @@ EXAMPLES = {
     "info": """\
         hepsilon info gnn.hepsilon
         hepsilon info gnn.hepsilon --held-out
+        hepsilon info closure
+        hepsilon info friend.root
         hepsilon info gnn.hepsilon --toml --out gnn.toml""",
     "export": """\
         hepsilon export gnn.hepsilon --format onnx --out gnn.onnx
@@ -316,7 +329,12 @@ def _histograms_command(parsers: Any) -> None:
 def _commands_of_files(parsers: Any) -> None:
     """Add what reads, rewrites or converts one model or map."""
     command = _add_command(parsers, "info", commands.info)
-    command.add_argument("path", type=Path, metavar="PATH", help="model or map")
+    command.add_argument(
+        "path",
+        type=Path,
+        metavar="PATH",
+        help="model, map, folder of a closure, result.npz, part of a training, or friend file",
+    )
     command.add_argument("--toml", action="store_true", help="print the configuration it holds")
     command.add_argument("--out", type=Path, help="file to write that configuration to")
     command.add_argument(
@@ -426,7 +444,33 @@ def _closure_command(parsers: Any) -> None:
         choices=["fail", "warn"],
         help="end with the exit code 3 for this verdict, or a worse one (never)",
     )
+    command.add_argument(
+        "--checkpoint",
+        action="store_true",
+        help="keep the results of chunks beside OUT (OUT.partial, which all workers must see): the "
+        "same command goes on after a kill",
+    )
     _inversion_options(command)
+    _json_option(command)
+
+
+def _merge_command(parsers: Any) -> None:
+    command = _add_command(parsers, "merge", commands.merge)
+    command.add_argument("out", type=Path, metavar="OUT", help="folder or model file to write")
+    command.add_argument(
+        "parts",
+        type=Path,
+        nargs="+",
+        metavar="PART",
+        help="folders of closures of several jobs, or parts of one training (train --part)",
+    )
+    command.add_argument(
+        "--efficiency",
+        type=_named_path,
+        action="append",
+        metavar="NAME=PATH",
+        help="where a model of the closures is now",
+    )
     _json_option(command)
 
 
@@ -467,6 +511,11 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--refine", action="store_true", help="add boosted trees where they help (training.refine)"
     )
+    command.add_argument(
+        "--part",
+        metavar="I/N",
+        help="train only the networks of job I of N; 'hepsilon merge' makes the model of all parts",
+    )
     _hash_option(command)
     _json_option(command)
 
@@ -486,9 +535,31 @@ def build_parser() -> argparse.ArgumentParser:
     _closure_command(parsers)
     _recalibrate_command(parsers)
     _histograms_command(parsers)
+    _merge_command(parsers)
     _apply_command(parsers)
     _commands_of_files(parsers)
     return parser
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, which ends a command as Ctrl-C does."""
+
+
+def _terminate(*_: object) -> None:
+    raise _Terminated
+
+
+@contextlib.contextmanager
+def _sigterm_ends() -> Iterator[None]:
+    """Clean up after SIGTERM, too: batch systems send it before they kill."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -498,7 +569,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     -------
     int
         The exit code: 0 for work that is done, 2 for bad usage or input, 3 for a verdict that
-        ``closure --fail-on`` names, 130 after Ctrl-C.
+        ``closure --fail-on`` names, 130 after Ctrl-C, 143 after SIGTERM.
     """
     parser = build_parser()
     args = parser.parse_args(argv)
@@ -513,11 +584,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.getLogger("hepsilon").setLevel(logging.INFO)
     try:
         # progress bars of coffea go to standard output; keep that for results
-        with contextlib.redirect_stdout(sys.stderr):
+        with _sigterm_ends(), contextlib.redirect_stdout(sys.stderr):
             result = args.function(args)
-    except KeyboardInterrupt:
-        commands.say(f"hepsilon: interrupted{args.resumes}")
-        return 130
+    except KeyboardInterrupt as interrupt:
+        ended = isinstance(interrupt, _Terminated)
+        end_workers()
+        commands.say(f"hepsilon: {'terminated' if ended else 'interrupted'}{args.resumes}")
+        return 143 if ended else 130
     except (HepsilonError, OSError) as error:  # OSError: an output that cannot be written
         commands.say(f"hepsilon: error: {error}")
         return 2

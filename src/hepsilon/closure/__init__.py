@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+from hepsilon._system.remembered import remembering
 from hepsilon.closure.dependence import dependence_of
 from hepsilon.closure.model import Closure, InversionClosure, TaggingClosure, closure_schema
 from hepsilon.closure.observables import Chosen, choose_observables
 from hepsilon.closure.overlap import shared_with_training
+from hepsilon.closure.provenance import run_info
 from hepsilon.closure.questions import (
     baselines,
     compared,
@@ -76,6 +79,7 @@ def run_closure(
     executor: Any = None,
     chunksize: int = 100_000,
     max_events: int | None = None,
+    checkpoint: str | Path | None = None,
     **options: Any,
 ) -> TaggingOutput | InversionOutput:
     """Run the processor of a task over files as one dataset, through a coffea executor.
@@ -101,6 +105,9 @@ def run_closure(
         Events per chunk.
     max_events : int, optional
         Number of events after which no more are taken.
+    checkpoint : str or Path, optional
+        Folder in which the results of chunks are kept (see
+        :func:`~hepsilon.processors.runner.run_processor`).
     **options
         Further arguments of the processor.
 
@@ -121,7 +128,7 @@ def run_closure(
     instance = make()  # what the processor refuses, it refuses before any file is opened
     if options.get("reconstructed") is not None:  # a wrong name, before anything is made of it
         split_files(files, task, config, instance.wanted)
-    with explained(efficiencies.values()):
+    with explained(efficiencies.values()), remembering():
         if observables is None or isinstance(observables, Mapping):
             chosen = choose_observables(
                 files,
@@ -142,6 +149,7 @@ def run_closure(
             executor=executor,
             chunksize=chunksize,
             max_events=max_events,
+            checkpoint=checkpoint,
         )
     return replace(output, left_out={**chosen.left_out, **output.left_out})
 
@@ -156,6 +164,7 @@ def closure_report(
     two_sample: Mapping[str, TwoSample] | None = None,
     against: Sequence[str] = (),
     shared: Mapping[str, float] | None = None,
+    config: InputConfig | None = None,
 ) -> Closure:
     """Compare what efficiencies predict with what was observed.
 
@@ -178,6 +187,8 @@ def closure_report(
         verdict, and the others are compared with them.
     shared : mapping of str to float, optional
         Result of :func:`shared_with_training`.
+    config : InputConfig, optional
+        Places of the columns, which are noted.
 
     Returns
     -------
@@ -205,5 +216,10 @@ def closure_report(
             depends = {"dependence": dependence_of(output, name, against)}
             entries[name] = entries[name].model_copy(update=depends)
     checks["efficiency"] = entries
+    run = run_info(output)
+    if run is not None:
+        checks["run"] = run
+    if config is not None:
+        checks["input"] = config.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     closure = closure.model_copy(update=checks)
     return closure.model_copy(update={"verdict": judge(closure, thresholds)})

@@ -11,9 +11,10 @@ from typing import Annotated, Any
 from pydantic import Field, PlainSerializer
 from pydantic.json_schema import models_json_schema
 
-from hepsilon.closure import dependence, judgement, reliability, two_sample_record
+from hepsilon.closure import dependence, judgement, provenance, reliability, two_sample_record
 from hepsilon.closure.dependence import Dependence
 from hepsilon.closure.judgement import Verdict
+from hepsilon.closure.provenance import RunInfo
 from hepsilon.closure.record import ClosureRecord
 from hepsilon.closure.reliability import Calibration
 from hepsilon.closure.two_sample_record import TwoSample
@@ -417,6 +418,11 @@ class Closure(ClosureRecord):
     found_in_training : dict of str to list of str
         By efficiency, what its training found behind its networks: residuals, refinement, and
         expected against available events by region; only of those that have such.
+    input : dict of str to object
+        Places of the columns, the section ``[input]``.
+    run : RunInfo or None
+        Files with their entries, events that were left out, times and loads; None where another
+        program has processed the events.
     """
 
     task: Annotated[Task, PlainSerializer(_plain_task)]
@@ -437,6 +443,8 @@ class Closure(ClosureRecord):
     verdict: Verdict | None = None
     compared: dict[str, str] = Field(default_factory=dict)
     found_in_training: dict[str, list[str]] = Field(default_factory=dict)
+    input: dict[str, Any] = Field(default_factory=dict)
+    run: RunInfo | None = None
 
 
 class TaggingClosure(Closure):
@@ -491,7 +499,7 @@ def closure_schema() -> dict[str, Any]:
     for name, part in schema["$defs"].items():
         text = part.pop("description", "")
         described = judgement.__all__ + reliability.__all__ + two_sample_record.__all__
-        described = [*described, *dependence.__all__]
+        described = [*described, *dependence.__all__, *provenance.__all__]
         if name in {*__all__, *described}:
             part["description"] = text.splitlines()[0]
     return {

@@ -16,7 +16,7 @@ from hepsilon.config.file import InputConfig
 from hepsilon.config.observables import ObservableConfig
 from hepsilon.config.task import Task
 from hepsilon.data.events import event_chunk
-from hepsilon.data.formats import open_table
+from hepsilon.data.formats import head_of
 from hepsilon.data.layout import Layout
 from hepsilon.data.parts import Skipped, Wanted, split_files
 from hepsilon.data.reading import read_events
@@ -169,8 +169,8 @@ class _Names:
         errors = [InputError(f"the files hold no events: {[s.path for s in sources]}")]
         for source in sources:
             try:
-                with open_table(source.path, source.tree or config.tree) as table:
-                    columns, n_entries = table.names, table.n_entries
+                head = head_of(source.path, source.tree or config.tree)
+                columns, n_entries = head.names, head.n_entries
             except InputError as error:
                 errors.insert(0, error)
                 continue

@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import IO, NamedTuple
 
+from hepsilon._system.remembered import remembered
 from hepsilon.errors import InputError
 
 __all__ = ["Identity", "file_identity", "open_bytes"]
@@ -69,6 +70,10 @@ def file_identity(path: str | Path) -> Identity:
     InputError
         If it cannot be read.
     """
+    return remembered(str(path), ("identity",), lambda: _identity(path))
+
+
+def _identity(path: str | Path) -> Identity:
     try:
         if str(path).startswith("root://"):
             return _of_root(str(path))

@@ -16,7 +16,7 @@ from hepsilon.arrays.types import Array
 from hepsilon.config.file import InputConfig
 from hepsilon.config.task import Task
 from hepsilon.data.elements import list_of
-from hepsilon.data.formats import Table, open_table
+from hepsilon.data.formats import Head, Table, head_of, open_table
 from hepsilon.data.layout import Layout
 from hepsilon.data.sources import Files, Source, find_sources
 from hepsilon.errors import InputError
@@ -134,14 +134,14 @@ class Skipped:
 
 
 def needed_columns(
-    table: Table, place: str, task: Task, config: InputConfig, wanted: Wanted
+    table: Table | Head, place: str, task: Task, config: InputConfig, wanted: Wanted
 ) -> set[str]:
     """Names of the columns of one file that are needed.
 
     Parameters
     ----------
-    table : Table
-        The opened file.
+    table : Table or Head
+        The opened file, or what is known of it.
     place : str
         Its name, for errors.
     task : Task
@@ -207,8 +207,8 @@ def check_file(path: Files, task: Task, config: InputConfig, *, response: bool =
     """
     wanted = Wanted.of_task(task, response=response, truth=True)
     for source in find_sources(path):
-        with open_table(source.path, source.tree or config.tree) as table:
-            needed_columns(table, source.path, task, config, wanted)
+        head = head_of(source.path, source.tree or config.tree)
+        needed_columns(head, source.path, task, config, wanted)
 
 
 def split_files(
@@ -261,12 +261,10 @@ def split_files(
         if left is not None and left <= 0:
             break
         tree = source.tree or config.tree
-        table = _opened(source, tree, config, skipped)
-        if table is None:
+        head = _head(source, tree, config, skipped)
+        if head is None:
             continue
-        with table:
-            bounds = _bounds(table, source, task, config, wanted, step)
-            identity = table.identity
+        bounds, identity = _bounds(head, source, task, config, wanted, step), head.identity
         if not bounds:
             empty.append(source.path)
             continue
@@ -289,10 +287,10 @@ def split_files(
     return parts
 
 
-def _opened(source: Source, tree: str, config: InputConfig, skipped: Skipped) -> Table | None:
-    """Open a file; one that cannot be read is an error, or counted and None."""
+def _head(source: Source, tree: str, config: InputConfig, skipped: Skipped) -> Head | None:
+    """Look at a file; one that cannot be read is an error, or counted and None."""
     try:
-        return open_table(source.path, tree)
+        return head_of(source.path, tree)
     except InputError as error:
         if config.damaged != "skip":
             raise
@@ -301,16 +299,17 @@ def _opened(source: Source, tree: str, config: InputConfig, skipped: Skipped) ->
 
 
 def _bounds(
-    table: Table, source: Source, task: Task, config: InputConfig, wanted: Wanted, step: int
+    head: Head, source: Source, task: Task, config: InputConfig, wanted: Wanted, step: int
 ) -> list[int]:
     """Entries where parts of a file begin, and its end; no part divides an event."""
-    if not table.n_entries:
+    if not head.n_entries:
         return []
-    needed_columns(table, source.path, task, config, wanted)
+    needed_columns(head, source.path, task, config, wanted)
     if config.rows == "objects":
-        starts = event_starts(table, source.path, task, config, 0, table.n_entries)
-        return [*np.unique(starts[:: max(1, step)]).tolist(), table.n_entries]
-    return [*range(0, table.n_entries, step), table.n_entries]
+        with open_table(source.path, source.tree or config.tree) as table:
+            starts = event_starts(table, source.path, task, config, 0, head.n_entries)
+        return [*np.unique(starts[:: max(1, step)]).tolist(), head.n_entries]
+    return [*range(0, head.n_entries, step), head.n_entries]
 
 
 def event_starts(

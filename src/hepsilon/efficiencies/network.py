@@ -13,11 +13,12 @@ import numpy as np
 from scipy.special import expit, softmax
 
 from hepsilon._system.files import find_file
+from hepsilon._system.forks import guarded_fork
 from hepsilon.arrays.fields import partners_of
 from hepsilon.arrays.kernels import bins_between
 from hepsilon.arrays.types import Array, Nodes, Offsets
 from hepsilon.config.records import validate
-from hepsilon.efficiencies.artifact import identified_card, read_arrays
+from hepsilon.efficiencies.artifact import identified_card, read_arrays, read_blob
 from hepsilon.efficiencies.base import Efficiency
 from hepsilon.efficiencies.bias import BIAS, BiasTerm, region_names, shifted
 from hepsilon.efficiencies.cards import NetworkCard
@@ -25,6 +26,7 @@ from hepsilon.efficiencies.engines.choice import Evaluator, check, keras_backend
 from hepsilon.efficiencies.gradients import by_feature, feature_slopes
 from hepsilon.efficiencies.kinds import REPLICAS_FROM, Options
 from hepsilon.efficiencies.last_layer import LAST_LAYER, LastLayer
+from hepsilon.efficiencies.loads import note_load
 from hepsilon.efficiencies.notebook import card_line
 from hepsilon.efficiencies.saved import Saved
 from hepsilon.efficiencies.tree_inputs import tree_inputs
@@ -42,6 +44,19 @@ _TREES: dict[str, Trees] = {}
 _LAST_LAYERS: dict[str, LastLayer] = {}
 _BIASES: dict[str, BiasTerm] = {}
 _LOCK = RLock()
+
+
+def _reset() -> tuple[dict[Any, Any], ...]:
+    """Forget in a forked process what was made before: its threads are those of the parent."""
+    caches: tuple[dict[Any, Any], ...] = (_ENGINES, _CARDS, _TREES, _LAST_LAYERS, _BIASES)
+    before = tuple(dict(cache) for cache in caches)
+    for cache in caches:
+        cache.clear()
+    return before
+
+
+guarded_fork(_LOCK, _reset)
+
 REFINEMENT = "refinement"
 """Array group with the trees that refine the networks of an artifact."""
 
@@ -121,8 +136,8 @@ class NetworkEfficiency(Saved[NetworkCard], Efficiency):
 
     Pickles as path and content hash; unpickling opens nothing. The card is read when it is asked
     for, the networks on the first call, once per process; before that nothing that evaluates them
-    is imported. Where the path does not lead to the file, a Dask worker looks in its local folder,
-    into which ``client.upload_file`` puts it.
+    is imported. Where the path does not lead to the file, a worker looks for that content elsewhere
+    (see :func:`hepsilon.distributed.prepare`).
 
     Attributes
     ----------
@@ -273,6 +288,7 @@ class NetworkEfficiency(Saved[NetworkCard], Efficiency):
         with _LOCK:
             if key not in _ENGINES:
                 _ENGINES[key] = self._started()
+                note_load(self.hash)
             return _ENGINES[key]
 
     def _started(self) -> Evaluator:
@@ -297,6 +313,35 @@ class NetworkEfficiency(Saved[NetworkCard], Efficiency):
         if self.backend != "auto":
             return self._engine()
         return replace(self, backend=keras_backend())._engine()
+
+    def check_file(self) -> None:
+        """Read the whole file, and refuse it if anything in it is not what the card describes.
+
+        Raises
+        ------
+        ArtifactError
+            If it is missing, damaged, or has changed since its card was read.
+        """
+        path = find_file(self.path, self.hash)
+        read_arrays(path, self.card, self.hash)
+        for name in self.card.blobs:
+            read_blob(path, self.card, name, self.hash)
+
+    def start(self) -> None:
+        """Read the networks in this process, and start what evaluates them, before the first call.
+
+        Raises
+        ------
+        ArtifactError
+            If the file is missing, damaged, or has changed since its card was read.
+        ConfigError
+            If the backend is not installed, or cannot start in this process.
+        """
+        self._engine()
+        if self.card.last_layer is not None:
+            self.last_layer()
+        if self.card.refinement is not None and self.card.refinement.kept:
+            self._trees()
 
     def _trees(self) -> Trees:
         """Trees of the refinement, which a process reads once."""

@@ -8,6 +8,7 @@ from threading import Lock
 
 import numpy as np
 
+from hepsilon._system.forks import guarded_fork
 from hepsilon.efficiencies.artifact_edits import blobs_of, rewritten, sample_of, values_on
 from hepsilon.efficiencies.cards import PrecisionCard
 from hepsilon.efficiencies.engines.choice import chosen
@@ -20,6 +21,7 @@ __all__ = ["PRECISION_BOUND", "check_precision", "measure_precision", "note_prec
 # Module level: a process measures a network once, however often it is loaded.
 _MEASURED: dict[tuple[str, str, str | None, str], PrecisionCard] = {}
 _LOCK = Lock()
+guarded_fork(_LOCK)
 
 
 def measure_precision(efficiency: NetworkEfficiency) -> PrecisionCard:

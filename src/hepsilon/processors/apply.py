@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from itertools import groupby
+from operator import add
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,10 +29,12 @@ from hepsilon.data.parts import Part, Skipped, Wanted, split_files
 from hepsilon.data.reading import read_events
 from hepsilon.data.sources import Files, Source, find_sources
 from hepsilon.efficiencies.base import Efficiency
+from hepsilon.efficiencies.card import versions
 from hepsilon.efficiencies.inputs import kept_records
 from hepsilon.efficiencies.protocol import Evaluation
 from hepsilon.errors import ConfigError, InputError
 from hepsilon.processors.friend_files import ENDINGS, Columns, FriendFile, friend_file
+from hepsilon.processors.run_record import RunRecord
 from hepsilon.processors.wanted import explained
 from hepsilon.weights.condition_text import parse_condition
 from hepsilon.weights.tagging import truth_tag_weight
@@ -368,14 +373,30 @@ def apply_efficiency(
     with progress_bar("applying", n_entries, show=progress) as advance:
         for target, of_one in groupby(parts, key=lambda part: targets[part.source]):
             with friend_file(target, _tree_name(parts[0]), rntuple=rntuple) as file:
-                for columns, applied in _chunks(of_one, answers, strict):
+                own, listed = Applied(), list(of_one)
+                for columns, applied in _chunks(listed, answers, strict):
                     file.write(columns)
-                    last, total = columns, total + applied
+                    last, own = columns, own + applied
                     advance(applied.n_entries)
+                file.describe(_origin(efficiency, listed, own))
+                total += own
             total += Applied(files=(target,))
     if max_events is None and last is not None:
         total += _write_empty(targets.values(), total.files, last, parts[0], rntuple)
     return total
+
+
+def _origin(efficiency: Efficiency, parts: Sequence[Part], applied: Applied) -> str:
+    """JSON with model, files, versions and counts."""
+    read = reduce(add, (RunRecord.of_part(part) for part in parts), RunRecord())
+    counts = {name: number for name, number in vars(applied).items() if name != "files"}
+    files = [
+        {"name": Path(each.path).name, "identity": key, "entries": each.n_entries}
+        for key, each in read.files.items()
+    ]
+    model = {"hash": getattr(efficiency, "hash", None), "efficiency": repr(efficiency)}
+    origin = {"model": model, "files": files, "counts": counts, "versions": versions()}
+    return json.dumps(origin)
 
 
 def _chunks(

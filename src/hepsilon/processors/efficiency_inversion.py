@@ -22,6 +22,7 @@ from hepsilon.data.parts import Wanted
 from hepsilon.data.selection import inside_fiducial, ordered, passed, select
 from hepsilon.data.units import in_gev
 from hepsilon.efficiencies.bin_by_bin import BinByBin
+from hepsilon.efficiencies.loads import loads_here
 from hepsilon.efficiencies.network import NetworkEfficiency
 from hepsilon.efficiencies.protocol import SupportsEfficiency, SupportsEvaluation
 from hepsilon.errors import ConfigError
@@ -31,6 +32,7 @@ from hepsilon.histograms.tracks import TrackObservable, track_observables
 from hepsilon.processors.inversion_filling import InversionFilling
 from hepsilon.processors.observables import available_observables, warn_of_entries
 from hepsilon.processors.outputs import RECONSTRUCTED, CorrectionMethod, InversionOutput
+from hepsilon.processors.run_record import RunRecord
 from hepsilon.processors.wanted import wanted_columns, wanted_fields
 from hepsilon.uncertainty.bootstrap import bootstrap_key
 from hepsilon.weights.inversion import FLOOR
@@ -276,6 +278,7 @@ class EfficiencyInversion(processor.ProcessorABC):  # type: ignore[misc]
             reference=_reference(observables),
             left_out=left_out,
         )
+        output = replace(output, run=RunRecord(loads=loads_here()))
         return {metadata(events)["dataset"]: output}
 
     @property

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import ast
-import re
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,11 +12,10 @@ from coffea import processor
 
 from hepsilon import errors
 from hepsilon._system.extras import needs
-from hepsilon._system.resources import usable_cpus
+from hepsilon._system.workers import end_workers, reusable_pool
+from hepsilon.distributed.work import is_lost
 
 __all__ = ["add_executor_options", "executor", "local_executor", "user_errors"]
-
-_WRAPPED = re.compile(r"The error was: (\w+)\((.*)\)\.?$", re.DOTALL)
 
 
 def local_executor(workers: int) -> Any:
@@ -29,10 +27,7 @@ def local_executor(workers: int) -> Any:
     """
     if workers == 1:
         return processor.IterativeExecutor(retries=0)
-    from loky import get_reusable_executor
-
-    threads = {"OMP_NUM_THREADS": str(max(1, usable_cpus() // workers))}
-    pool = get_reusable_executor(max_workers=workers, timeout=600, env=threads)
+    pool = reusable_pool(workers)
     return processor.FuturesExecutor(pool=pool, workers=workers, retries=0)
 
 
@@ -74,7 +69,11 @@ def executor(kind: str, workers: int = 2, scheduler: str | None = None) -> Itera
     if kind not in EXECUTORS:
         raise errors.ConfigError(f"expected an executor of {EXECUTORS}, received {kind!r}")
     if kind != "dask":
-        yield local_executor(1 if kind == "iterative" else workers)
+        try:
+            yield local_executor(1 if kind == "iterative" else workers)
+        except BaseException:  # also Ctrl-C and SIGTERM: chunks that are left would go on
+            end_workers()
+            raise
         return
     needs("the executor 'dask'", "distributed")
     from dask.distributed import Client, LocalCluster
@@ -85,32 +84,30 @@ def executor(kind: str, workers: int = 2, scheduler: str | None = None) -> Itera
         return
     # one thread per worker: TensorFlow and numba are parallel by themselves
     local: Any = LocalCluster
-    options = {"threads_per_worker": 1, "dashboard_address": ":0"}
+    options: dict[str, Any] = {"threads_per_worker": 1, "dashboard_address": ":0"}
+    # errors of chunks come back to us, who say them in one line
+    options["silence_logs"] = logging.CRITICAL
     with local(n_workers=workers, **options) as cluster, cluster.get_client() as client:
         yield processor.DaskExecutor(client=client)
 
 
 def _user_error(error: BaseException) -> errors.HepsilonError | None:
-    """Find the hepsilon error behind an error of coffea, if there is one.
+    """Find the hepsilon error behind an error of coffea or of a worker, if there is one.
 
-    coffea wraps errors of ``process()``; from another process only the text arrives.
+    Parts of files are read by functions of ours, whose errors come back from other processes with
+    their own type; coffea's ``Runner`` raises errors of its own from those of ``process()``.
     """
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, errors.HepsilonError):
             return cause
+        if is_lost(cause) or "KilledWorker" in str(cause):
+            return errors.WorkerError(
+                "a worker process was killed again and again: most often it had no memory left. "
+                "Give the workers more memory, or take smaller chunks"
+            )
         cause = cause.__cause__
-    wrapped = _WRAPPED.search(str(error))
-    if wrapped is None or wrapped[1] not in (*errors.__all__, "OSError"):
-        return None
-    try:
-        text = str(ast.literal_eval(f"({wrapped[2]})"))
-    except (SyntaxError, ValueError):
-        text = wrapped[2]
-    if wrapped[1] == "OSError":
-        return errors.InputError(f"a file could not be read to its end: {text}")
-    kind: type[errors.HepsilonError] = getattr(errors, wrapped[1])
-    return kind(text)
+    return None
 
 
 @contextmanager

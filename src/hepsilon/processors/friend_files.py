@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,9 +18,11 @@ from hepsilon._system.files import atomic_path
 from hepsilon.arrays.types import Array
 from hepsilon.errors import InputError
 
-__all__ = ["ENDINGS", "Columns", "FriendFile", "friend_file"]
+__all__ = ["ENDINGS", "ORIGIN", "Columns", "FriendFile", "friend_file", "origin_of"]
 
 ENDINGS = (".root", ".parquet", ".pq")
+ORIGIN = "hepsilon"
+"""Name of the text in a file that says what its columns come from."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,21 @@ class FriendFile(ABC):
             self._open = self._start(content)
         self._extend(content)
 
+    def describe(self, text: str) -> None:
+        """Note the origin of the columns, once they are written.
+
+        Parameters
+        ----------
+        text : str
+            JSON, kept under the name :data:`ORIGIN`.
+        """
+        if self._open is not None:
+            self._describe(text)
+
+    @abstractmethod
+    def _describe(self, text: str) -> None:
+        """Keep a text beside the table."""
+
     @abstractmethod
     def _content(self, columns: Columns) -> Any:
         """The columns as the format takes them."""
@@ -128,6 +146,9 @@ class _Tree(FriendFile):
         if len(next(iter(content.values()))):
             self._open.extend(content)
 
+    def _describe(self, text: str) -> None:
+        self._file[ORIGIN] = text
+
     def close(self) -> None:
         """End the file."""
         if self._open is not None:
@@ -156,6 +177,11 @@ class _Parquet(FriendFile):
 
     def _extend(self, content: Any) -> None:
         self._open.write_table(content)
+
+    def _describe(self, text: str) -> None:
+        add = getattr(self._open, "add_key_value_metadata", None)
+        if add is not None:  # not in the oldest pyarrow
+            add({ORIGIN: text})
 
     def close(self) -> None:
         """End the file."""
@@ -195,3 +221,33 @@ def friend_file(path: Path, name: str, *, rntuple: bool = False) -> Iterator[Fri
             yield file
         finally:
             file.close()
+
+
+def origin_of(path: str | Path) -> dict[str, Any] | None:
+    """Read what the columns of a file come from.
+
+    Parameters
+    ----------
+    path : str or Path
+        ROOT or parquet file.
+
+    Returns
+    -------
+    dict of str to object
+        Origin as :func:`hepsilon.processors.apply.apply_efficiency` notes it; None of other files.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            start = file.read(4)
+        if start == b"root":
+            with uproot.open(path) as opened:
+                text = str(opened[ORIGIN])
+        elif start == b"PAR1":
+            metadata = pyarrow.parquet.read_metadata(path).metadata or {}
+            text = metadata[ORIGIN.encode()].decode()
+        else:
+            return None
+        origin = json.loads(text)
+    except Exception:  # damaged, or not from here
+        return None
+    return origin if isinstance(origin, dict) else None

@@ -15,6 +15,7 @@ from hepsilon.arrays.types import Array
 from hepsilon.errors import InputError
 from hepsilon.histograms.entries import EntryCounts
 from hepsilon.histograms.methods import part_of
+from hepsilon.processors.run_record import RunRecord
 
 __all__ = [
     "CorrectionMethod",
@@ -125,6 +126,9 @@ class Output(Mapping[str, Any]):
     calibration : Hist or None
         Sums by predicted efficiency (see :mod:`hepsilon.processors.calibration`), with the axes
         ``method``, ``category``, ``part`` and ``x``. None for measured events.
+    run : RunRecord or None
+        Loads of artifacts by process; of :func:`hepsilon.processors.runner.run_processor` also
+        files, skips, warnings and times.
     """
 
     n_events: int
@@ -140,6 +144,7 @@ class Output(Mapping[str, Any]):
     calibration: Histogram | None = None
     outside_weight: dict[str, float] = field(default_factory=dict)
     file_entries: dict[str, int] = field(default_factory=dict)
+    run: RunRecord | None = None
 
     def __repr__(self) -> str:
         names = ", ".join(self.observables)
@@ -354,7 +359,13 @@ class InversionOutput(Output):
     @property
     def histograms(self) -> Mapping[str, Any]:
         names = ["totals", "observables", "horvitz_thompson", "exact", "replicas"]
-        names += ["efficiency_replicas", "total_replicas", "responses", "efficiencies", "calibration"]
+        names += [
+            "efficiency_replicas",
+            "total_replicas",
+            "responses",
+            "efficiencies",
+            "calibration",
+        ]
         return {name: self[name] for name in names if name in self}
 
     def variance(self, name: str, method: CorrectionMethod) -> Array:

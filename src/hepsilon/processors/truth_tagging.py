@@ -24,6 +24,7 @@ from hepsilon.data.parts import Wanted
 from hepsilon.data.selection import passed, select
 from hepsilon.data.units import in_gev
 from hepsilon.efficiencies.field import FieldEfficiency
+from hepsilon.efficiencies.loads import loads_here
 from hepsilon.efficiencies.protocol import SupportsEfficiency, SupportsEvaluation
 from hepsilon.errors import ConfigError, InputError
 from hepsilon.histograms.categories import CategorisedEntries, category_names, fill_rows
@@ -35,6 +36,7 @@ from hepsilon.processors.calibration import book_calibration, fill_calibration
 from hepsilon.processors.filling import ObservableEntries, TagSample
 from hepsilon.processors.observables import available_observables, warn_of_entries
 from hepsilon.processors.outputs import Histogram, Histograms, TaggingOutput, TruthHistograms
+from hepsilon.processors.run_record import RunRecord
 from hepsilon.processors.selections import Selections, TagProbabilities
 from hepsilon.processors.units import CONDITIONS, EVENTS, OBJECTS, UNITS, Unit
 from hepsilon.processors.wanted import wanted_columns, wanted_fields
@@ -194,6 +196,7 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
                 for name in sample.replicas
             },
             total_replicas={name: sample.total_replicas(name) for name in sample.replicas},
+            run=RunRecord(loads=loads_here()),
             **({} if truth is None else vars(truth)),
         )
         return {metadata(events)["dataset"]: output}

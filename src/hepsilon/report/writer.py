@@ -12,12 +12,15 @@ import uhi.io.json
 from hepsilon import plotting
 from hepsilon._system.files import atomic_folder, write_text
 from hepsilon._system.progress import progress_bar
+from hepsilon.closure.merging import RESULT, Question
 from hepsilon.closure.model import Closure
+from hepsilon.efficiencies.card import versions
 from hepsilon.efficiencies.card_text import card_rows
 from hepsilon.efficiencies.cards import NetworkCard
 from hepsilon.plotting.experiments import Look
 from hepsilon.plotting.style import png, save_figure
 from hepsilon.processors.outputs import Output
+from hepsilon.processors.saved_outputs import write_saved
 from hepsilon.report.captions import caption_of, title_of
 from hepsilon.report.content import Picture, Table
 from hepsilon.report.page import EfficiencyPart, Origin, page, png_url
@@ -34,6 +37,7 @@ def write_closure(
     formats: Iterable[str] = ("png",),
     look: Look | None = None,
     origin: Origin | None = None,
+    question: Question | None = None,
 ) -> None:
     """Write ``closure.json``, ``report.html``, ``histograms.json`` and pictures into a folder.
 
@@ -56,6 +60,9 @@ def write_closure(
         Style and label of an experiment; plain plots by default.
     origin : Origin, optional
         Command and date, for the page.
+    question : Question, optional
+        All that decides the result beside the events; with it ``result.npz`` is written, whose sums
+        ``hepsilon merge`` adds to those of other jobs.
     """
     parts = [_part(name, efficiency) for name, efficiency in (efficiencies or {}).items()]
     content = json.dumps(report.as_dict(), indent=1, allow_nan=False)
@@ -64,6 +71,8 @@ def write_closure(
         histograms = json.dumps(output.histograms, default=uhi.io.json.default)
         write_text(folder / "histograms.json", histograms)
         write_text(folder / "closure.json", content + "\n")
+        if question is not None:
+            write_saved(folder / RESULT, output, question.as_dict() | {"versions": versions()})
         known = [part for part in parts if part is not None]
         write_text(folder / "report.html", page(report, pictures, known, origin))
 

@@ -28,7 +28,7 @@ from hepsilon.training.start import starting_points
 from hepsilon.training.state import Epoch, Fit
 from hepsilon.training.validation import EventLosses, losses_of_networks
 
-__all__ = ["fit_member", "fit_members"]
+__all__ = ["Ensemble", "fit_member", "fit_members"]
 
 FEWEST_TO_COMPARE = 200
 """Validation events from which the error of a difference is known: with fewer an epoch that is far
@@ -49,8 +49,26 @@ def _check_loss(loss: float, epoch: int) -> float:
     return loss
 
 
-class _Ensemble:
-    """The members with what they share: data, order of the events, and compiled code."""
+class Ensemble:
+    """The members with what they share: data, order of the events, and compiled code.
+
+    Parameters
+    ----------
+    architecture : Architecture
+        Complete shape of the networks.
+    spec : FeatureSpec
+        Features of the objects and their scaling.
+    recipe : Recipe
+        Complete training configuration.
+    sides : tuple of two TrainingColumns
+        Events to train and to validate on.
+    states : mapping of int to Path or None
+        File that holds the state of each member.
+    resampling : Resampling
+        How often each member sees each training event.
+    engine : Engine, optional
+        What evaluates networks of this architecture; by default one is compiled.
+    """
 
     def __init__(
         self,
@@ -74,28 +92,67 @@ class _Ensemble:
         )
         model = build_model(architecture, spec, seed=None, precision=recipe.precision)
         self.gradients = Gradients(model, recipe, jit=gpu or recipe.precision == "float32")
-        steps = recipe.epochs * self.steps
-        starts = starting_points(
-            self.train, architecture, spec, recipe.mu, resampling, list(states)
-        )
         # 1 / E of events does not forgive what late epochs do to the tails, which no loss sees
         self.may_be_later = (
             not architecture.of_events and self.validation.n_events >= FEWEST_TO_COMPARE
         )
+        self._shape_of_members = architecture, spec
         self.kept: dict[int, EventLosses] = {}
+        self.members: list[Member] = []
+        self.set_members(states)
+
+    def set_members(self, states: Mapping[int, Path | None]) -> None:
+        """Train other members, with the same data and compiled code.
+
+        Parameters
+        ----------
+        states : mapping of int to Path or None
+            File that holds the state of each member; where it exists, its training goes on.
+        """
+        architecture, spec = self._shape_of_members
+        recipe, given = self.recipe, (self.recipe.mu, self.resampling, list(states))
+        starts = starting_points(self.train, architecture, spec, *given) if states else []
+        steps = recipe.epochs * self.steps
+        self.kept.clear()
         self.members = [
             Member(number, architecture, spec, recipe, steps, start, state)
             for (number, state), start in zip(states.items(), starts, strict=True)
         ]
 
     def batches(self, epoch: int, members: Sequence[Member]) -> Batches:
-        """The batches of an epoch: all members see equal events in equal order."""
+        """The batches of an epoch: all members see equal events in equal order.
+
+        Parameters
+        ----------
+        epoch : int
+            Number of the epoch.
+        members : sequence of Member
+            Members that are trained.
+
+        Returns
+        -------
+        Batches
+            Batches with the weights of each member.
+        """
         numbers = tuple(member.number for member in members)
-        seed = [self.recipe.seed, self.members[0].number, epoch]
+        seed = [self.recipe.seed, 0, epoch]  # not of a member: it may be trained alone
         return Batches(self.train, self.recipe, self.shape, seed, numbers, self.resampling)
 
     def step(self, parts: Sequence[BatchPart], members: Sequence[Member]) -> Array:
-        """Train all members on one batch, in threads, and return their losses."""
+        """Train all members on one batch, in threads, and return their losses.
+
+        Parameters
+        ----------
+        parts : sequence of BatchPart
+            Graphs of the batch.
+        members : sequence of Member
+            Members that are trained.
+
+        Returns
+        -------
+        ndarray of float64, shape (n_members,)
+            Losses.
+        """
         jobs = [(part, i) for part in parts for i in range(len(members))]
         weights = [member.weights() for member in members]
 
@@ -114,7 +171,20 @@ class _Ensemble:
         return losses
 
     def epoch(self, number: int, on_batch: OnBatch | None) -> list[tuple[Member, Epoch]]:
-        """Train for one epoch all members that have not finished it, and return their results."""
+        """Train for one epoch all members that have not finished it, and return their results.
+
+        Parameters
+        ----------
+        number : int
+            Number of the epoch, from 1.
+        on_batch : callable, optional
+            Function that is called after each step with its share of an epoch.
+
+        Returns
+        -------
+        list of tuple of Member and Epoch
+            Those that were trained.
+        """
         members = [m for m in self.members if m.next_epoch == number]
         start = perf_counter()
         batches, losses = self.batches(number, members), np.zeros(len(members))
@@ -209,7 +279,7 @@ def fit_members(
     """
     sides = train, validation
     chosen = resampling or Resampling()
-    ensemble = _Ensemble(architecture, spec, recipe, sides, states, chosen, engine)
+    ensemble = Ensemble(architecture, spec, recipe, sides, states, chosen, engine)
     for member in ensemble.members:
         for epoch in member.fit.history if member.fit and on_epoch else []:
             member.stopped |= on_epoch(member.number, epoch) is True  # type: ignore[misc]

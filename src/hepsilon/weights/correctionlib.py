@@ -24,6 +24,7 @@ import correctionlib
 import numpy as np
 
 from hepsilon._system.files import find_file
+from hepsilon._system.forks import guarded_fork
 from hepsilon.errors import ArtifactError
 from hepsilon.weights.correction_tree import Choice, Range, Way, choices, common_ranges
 
@@ -38,6 +39,7 @@ SYSTEMATICS = ("systematic", "weights", "ValType", "scale_factors")  # BTV, LUM,
 # Module level, so that a worker reads a file once, however many handles it unpickles.
 _FILES: dict[str, CorrectionFile] = {}
 _LOCK = Lock()
+guarded_fork(_LOCK)
 
 
 @dataclass(frozen=True)

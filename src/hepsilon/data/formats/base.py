@@ -12,7 +12,7 @@ import awkward as ak
 from hepsilon.data.identity import file_identity
 from hepsilon.errors import HepsilonError, InputError
 
-__all__ = ["PARTS", "ColumnTable", "Damage", "Table"]
+__all__ = ["PARTS", "ColumnTable", "Damage", "Head", "Table"]
 
 PARTS = ("names", "n_entries", "identity", "__enter__", "__exit__", "read", "damages")
 """Attributes and methods of a table."""
@@ -39,6 +39,25 @@ class Damage:
 
     def __str__(self) -> str:
         return f"{self.column!r}, entries {self.start} to {self.stop}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Head:
+    """What is known of a table without its columns.
+
+    Attributes
+    ----------
+    names : frozenset of str
+        Names of all columns.
+    n_entries : int
+        Number of rows.
+    identity : str
+        Text that tells files apart.
+    """
+
+    names: frozenset[str]
+    n_entries: int
+    identity: str
 
 
 class Table(Protocol):

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import cast
 
 from hepsilon._system.plugins import place_of
+from hepsilon._system.remembered import remembered
 from hepsilon.data.formats.arrow import CsvTable, ParquetTable
-from hepsilon.data.formats.base import PARTS, Table
+from hepsilon.data.formats.base import PARTS, Head, Table
 from hepsilon.data.formats.root import RootTable, root_trees
 from hepsilon.data.readers import FORMATS, ending_of, endings, own_reader
 from hepsilon.errors import HepsilonError, InputError
 
-__all__ = ["open_table", "tree_names"]
+__all__ = ["head_of", "open_table", "tree_names"]
 
 MAGIC = {b"root": "ROOT", b"PAR1": "parquet"}
 
@@ -86,6 +87,34 @@ def open_table(path: str, tree: str) -> Table:
         return RootTable(path, tree)
     tables = {"parquet": ParquetTable, "CSV": CsvTable}
     return tables[kind](path) if kind in tables else _open_own(path, tree, kind)
+
+
+def head_of(path: str, tree: str) -> Head:
+    """Names of the columns and number of rows of a file, which is opened once in a run for that.
+
+    Parameters
+    ----------
+    path : str
+        Path or URL of a ROOT, parquet or CSV file.
+    tree : str
+        Name of the TTree or RNTuple, of ROOT files.
+
+    Returns
+    -------
+    Head
+        What is known without reading columns.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, or it cannot be read.
+    """
+
+    def find() -> Head:
+        with open_table(path, tree) as table:
+            return Head(table.names, table.n_entries, table.identity)
+
+    return remembered(path, ("head", tree), find)
 
 
 def tree_names(path: str) -> dict[str, int]:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from hepsilon._system.extras import how_to_install, is_installed
+from hepsilon._system.forks import fork_lost
 from hepsilon._system.resources import has_nvidia_gpu
 from hepsilon.arrays.types import Array, Nodes, Offsets
 from hepsilon.efficiencies.artifact import read_arrays, read_blob
@@ -223,9 +224,16 @@ def make_engine(
     ArtifactError
         If the file changed, is damaged, or has no graph for the backend.
     ConfigError
-        If the backend is not installed, or Keras runs on another one.
+        If the backend is not installed, Keras runs on another one, or this process was forked after
+        the backend had started.
     """
     backend = chosen(card, backend, device, precision)
+    if fork_lost(backend):
+        raise ConfigError(
+            f"{backend} has started in the parent of this process, which was forked from it "
+            "without its threads: it would wait for them for ever. Start processes by 'spawn' or "
+            "'forkserver' (loky and Dask do), or use the backend 'onnxruntime'"
+        )
     architecture = card.architecture
     outputs = architecture.working_points * len(card.networks)
     has_edges = architecture.has_edges

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hepsilon._system.extras import is_installed
+from hepsilon._system.forks import note_threads
 from hepsilon._system.quiet import quiet_start
 from hepsilon._system.resources import has_nvidia_gpu, threaded, usable_cpus
 from hepsilon.arrays.types import Array, Nodes, Offsets
@@ -67,6 +68,7 @@ def start_backend() -> None:
         import keras
 
         _SETTINGS.get(keras.backend.backend(), lambda: None)()
+    note_threads(keras.backend.backend())
 
 
 def _set_tensorflow() -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from hepsilon._system.extras import is_installed
+from hepsilon._system.forks import guarded_fork
 from hepsilon._system.resources import threaded, usable_cpus
 from hepsilon.arrays.types import Array, Nodes, Offsets
 from hepsilon.errors import ArtifactError, ConfigError
@@ -33,6 +34,7 @@ Session = Callable[[dict[str, Array], int], list[Array]]
 EXTRAS = {"onnxruntime": "onnx", "openvino": "openvino"}
 """Extra of hepsilon that installs a package, by the package."""
 _FIRST_TENSOR = Lock()
+guarded_fork(_FIRST_TENSOR)
 GPU_ROWS, GPU_PAIRS = 1 << 16, 1 << 18
 """Rows and pairs of a batch on a GPU."""
 
@@ -216,6 +218,24 @@ def _make_element_types(ov: ModuleType) -> None:
         _ = ov.Tensor(np.zeros(1, np.float32)).data
 
 
+def _few_shapes(inputs: dict[str, Array]) -> dict[str, Array]:
+    """Inputs with more rows, which stand for objects without partners, up to one of few numbers.
+
+    OpenVINO compiles for every new shape, and keeps that for ever. There are four numbers in each
+    power of two, so that at most a fifth of the work is wasted.
+    """
+    size = len(inputs["x"])
+    step = max(16, 1 << (max(size - 1, 0).bit_length() - 3))
+    more = -size % step
+    if not more:
+        return inputs
+    rows = {"x": np.zeros((more, inputs["x"].shape[1]), inputs["x"].dtype)}
+    if "senders" in inputs:  # none: their own rows
+        own = np.arange(size, size + more, dtype=inputs["senders"].dtype)
+        rows["senders"] = np.repeat(own[:, None], inputs["senders"].shape[1], axis=1)
+    return {name: np.concatenate([array, rows[name]]) for name, array in inputs.items()}
+
+
 def openvino(graph: bytes, precision: str = "float32") -> Session:
     """Start OpenVINO with a graph on the CPU, one stream for each worker thread.
 
@@ -258,10 +278,10 @@ def openvino(graph: bytes, precision: str = "float32") -> Session:
         idle.put(compiled.create_infer_request())
 
     def run(inputs: dict[str, Array], outputs: int) -> list[Array]:
-        request = idle.get()
+        request, size = idle.get(), len(inputs["x"])
         try:
-            found = request.infer(inputs)
-            return [np.array(found[i]) for i in range(outputs)]
+            found = request.infer(_few_shapes(inputs))
+            return [np.array(found[i][:size]) for i in range(outputs)]
         finally:
             idle.put(request)
 

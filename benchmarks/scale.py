@@ -1,0 +1,209 @@
+"""Throughput and memory against the number of events, and networks trained on workers.
+
+    python -m benchmarks.scale --events 10000 100000 1000000 --workers 1 2
+    python -m benchmarks.scale --training 6 --workers 1 2
+
+Each measurement is kept in benchmarks/results/scale.json as soon as it is there: the same command
+goes on where it was interrupted. Events are those of a few simulated files, read again and again
+under other names, so that 10^8 of them need no disk.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from coffea import processor
+from dask.distributed import Client, LocalCluster, get_task_stream
+
+from hepsilon import EfficiencyMap, load, load_config
+from hepsilon._system.files import write_text
+from hepsilon.config import ModelConfig
+from hepsilon.data.dataset import read_columns
+from hepsilon.data.parts import Part, split_files
+from hepsilon.data.sources import Source
+from hepsilon.distributed import prepare
+from hepsilon.processors.runner import _Process, run_parts
+from hepsilon.processors.truth_tagging import TruthTagging
+from hepsilon.simulation import write_jets
+from hepsilon.training import train
+
+RESULTS = Path(__file__).parent / "results" / "scale.json"
+CONFIG = Path(__file__).parents[1] / "training" / "mlp.toml"
+FILE_EVENTS, FILES = 100_000, 2
+
+
+def memory() -> dict[str, float]:
+    """Resident memory of this process now, and at its peak [MB]."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    now = pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+    return {"now": now, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3}
+
+
+@contextmanager
+def dask(workers: int) -> Iterator[Client]:
+    """A local cluster of processes with one thread each."""
+    options = {"threads_per_worker": 1, "dashboard_address": ":0", "memory_limit": 0}
+    with LocalCluster(n_workers=workers, **options) as cluster, Client(cluster) as client:
+        yield client
+
+
+def sample(folder: Path) -> list[Path]:
+    """Simulated files, made once."""
+    paths = [folder / f"{seed}.root" for seed in range(1, FILES + 1)]
+    for seed, path in enumerate(paths, 1):
+        if not path.exists():
+            write_jets(path, FILE_EVENTS, seed=seed)
+    return paths
+
+
+def parts_of(paths: list[Path], instance: Any, config: Any, n_events: int, step: int) -> list[Part]:
+    """So many events, of files that are read again and again under other names."""
+    once = split_files(paths, config.task, config.input, instance.wanted, step=step)
+    found: list[Part] = []
+    for turn in count():
+        for part in once:
+            left = n_events - len(found) * step
+            if left <= 0:
+                return found
+            stop = min(part.entrystop, part.entrystart + left)
+            name = Source(part.source.path, part.source.tree, dataset=part.source.dataset)
+            uuid = f"{part.fileuuid}-{turn}"
+            found.append(replace(part, source=name, entrystop=stop, fileuuid=uuid))
+    raise AssertionError
+
+
+def draw(tasks: Any, path: Path) -> None:
+    """Draw which worker did what when: chunks, and the sums of their results."""
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(8.0, 2.2), layout="constrained")
+    rows = {name: i for i, name in enumerate(sorted({task["worker"] for task in tasks}))}
+    spans = [
+        (each["start"], each["stop"], rows[task["worker"]], task["key"])
+        for task in tasks
+        for each in task["startstops"]
+        if each["action"] == "compute"
+    ]
+    first = min(span[0] for span in spans)
+    for start, stop, row, key in spans:
+        colour = "tab:orange" if "reduce" in str(key) else "tab:blue"
+        axes.barh(row, stop - start, left=start - first, color=colour, edgecolor="white")
+    axes.set_yticks(list(rows.values()), [f"worker {i + 1}" for i in rows.values()])
+    axes.set_xlabel("time [s]")
+    figure.savefig(path, dpi=120)
+
+
+def closure(
+    paths: list[Path],
+    efficiencies: dict[str, Any],
+    n_events: int,
+    workers: int,
+    step: int,
+    picture: Path | None = None,
+) -> dict[str, Any]:
+    """Truth tagging of so many events: time, throughput, memory of the workers."""
+    config = load_config(CONFIG)
+    instance = TruthTagging(config.task, efficiencies, config=config.input)
+    parts = parts_of(paths, instance, config, n_events, step)
+    with dask(workers) as client:
+        executor = processor.DaskExecutor(client=client, status=False)
+        loads = prepare(executor, efficiencies)
+        before = client.run(memory)
+        start = perf_counter()
+        process = _Process(instance, config.task, config.input, instance.wanted)
+        with get_task_stream(client) as stream:
+            result = run_parts(parts, process, executor)
+        seconds = perf_counter() - start
+        after = client.run(memory)
+    assert result["output"].n_events == n_events
+    if picture is not None:
+        draw(stream.data, picture)
+    return {
+        "events": n_events,
+        "workers": workers,
+        "chunk": step,
+        "seconds": seconds,
+        "events_per_second": n_events / seconds,
+        "worker_seconds": result["run"].seconds,
+        "memory_before_mb": [each["now"] for each in before.values()],
+        "memory_after_mb": [each["now"] for each in after.values()],
+        "memory_peak_mb": [each["peak"] for each in after.values()],
+        "loads": sorted(n for each in loads.values() for n in each.values()),
+    }
+
+
+def training(paths: list[Path], members: int, workers: int, folder: Path) -> dict[str, Any]:
+    """Networks of an ensemble, each trained in a worker."""
+    config = load_config(CONFIG)
+    model = ModelConfig.model_validate(config.model.model_dump() | {"members": members})
+    recipe = config.training.model_copy(update={"epochs": 8})
+    config = config.model_copy(update={"model": model, "training": recipe})
+    columns = read_columns(paths[:1], config, max_events=50_000, progress=False)
+    with dask(workers) as client:
+        start = perf_counter()
+        out = folder / "ensemble.hepsilon"
+        train(config, columns, out, workers=client, progress=False)
+        seconds = perf_counter() - start
+    return {"members": members, "workers": workers, "seconds": seconds, "hash": load(out).hash}
+
+
+def kept() -> dict[str, Any]:
+    """Measurements so far."""
+    return json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+
+
+def keep(name: str, found: dict[str, Any]) -> None:
+    """Add a measurement to the file."""
+    RESULTS.parent.mkdir(exist_ok=True)
+    write_text(RESULTS, json.dumps(kept() | {name: found}, indent=1) + "\n")
+    print(name, json.dumps(found))
+
+
+def main() -> None:
+    """Measure what was not measured yet."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--events", type=int, nargs="*", default=[])
+    parser.add_argument("--workers", type=int, nargs="*", default=[1, 2])
+    parser.add_argument("--chunk", type=int, default=50_000)
+    parser.add_argument("--picture", type=Path, help="of the tasks of the last closure")
+    parser.add_argument("--training", type=int, metavar="MEMBERS")
+    parser.add_argument(
+        "--folder", type=Path, default=Path(tempfile.gettempdir()) / "hepsilon-scale"
+    )
+    args = parser.parse_args()
+    args.folder.mkdir(exist_ok=True)
+    paths = sample(args.folder)
+    config = load_config(CONFIG)
+    model, efficiency_map = args.folder / "mlp.hepsilon", args.folder / "map.hepsilon"
+    if not model.exists():
+        brief = config.training.model_copy(update={"epochs": 2})
+        config = config.model_copy(update={"training": brief})
+        train(config, read_columns(paths[:1], config, max_events=20_000), model)
+    if not efficiency_map.exists():
+        columns = read_columns(paths[:1], config, max_events=50_000)
+        EfficiencyMap.fit(config.task, columns, config.map).save(efficiency_map)
+    given = paths, {"mlp": load(model), "map": load(efficiency_map)}
+    for n_events in args.events:
+        for workers in args.workers:
+            name = f"closure {n_events} events, {workers} workers, chunks of {args.chunk}"
+            if name not in kept():
+                keep(name, closure(*given, n_events, workers, args.chunk, args.picture))
+    for workers in args.workers if args.training else ():
+        name = f"training of {args.training} networks, {workers} workers"
+        if name not in kept():
+            keep(name, training(paths, args.training, workers, args.folder))
+
+
+if __name__ == "__main__":
+    main()
