@@ -83,7 +83,7 @@ def test_nothing_is_gained_where_nothing_is_wrong():
 
 
 def test_categories_and_working_points_have_their_own():
-    rng, n = np.random.default_rng(6), 60_000
+    rng, n = np.random.default_rng(6), 15_000
     loose = rng.uniform(0.3, 0.9, n)
     eps = np.stack([loose, 0.6 * loose, 0.3 * loose], axis=1)
     category = rng.integers(0, 3, n)
