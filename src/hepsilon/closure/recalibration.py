@@ -279,7 +279,7 @@ def recalibrate(
     efficiency: Any = load(path)
     if not isinstance(efficiency, NetworkEfficiency | SavedArrays):
         raise ConfigError(f"{path} is a {type(efficiency).__name__}, which cannot be written again")
-    if efficiency.recalibration is not None:
+    if efficiency.card.recalibration is not None:
         raise ConfigError(f"{path} is recalibrated already; recalibrate what it was made from")
     seen = trained_on({NAME: efficiency}, files)
     if seen:
