@@ -54,9 +54,9 @@ def recalibration_of(*maps, feature=None):
 
 
 def test_fit_finds_what_was_done_with_its_error():
-    """Pulls of slope and offset over 60 samples: each mean within 4 errors (false alarm 1e-4)."""
+    """Pulls of slope and offset over 25 samples: each mean within 4 errors (false alarm 1e-4)."""
     rng, pulls, gains = np.random.default_rng(4), [], []
-    for _ in range(60):
+    for _ in range(25):
         eps = rng.uniform(0.05, 0.95, (4000, 1))
         true = expit(0.3 + 0.8 * logit(eps[:, 0]))
         passed = (rng.random(4000) < true).astype(int)
@@ -68,14 +68,14 @@ def test_fit_finds_what_was_done_with_its_error():
         pulls[-1] += [(each.offset[0] - 0.3) / each.offset_error[0]]
         gains.append(found.gain / found.gain_error)
     mean, spread = np.mean(pulls, axis=0), np.std(pulls, axis=0, ddof=1)
-    assert (np.abs(mean) < 4.0 * spread / 60**0.5).all()
-    assert spread == pytest.approx(1.0, abs=0.35)
+    assert (np.abs(mean) < 4.0 * spread / 25**0.5).all()
+    assert spread == pytest.approx(1.0, abs=0.55)
     assert np.mean(gains) > 2.0
 
 
 def test_nothing_is_gained_where_nothing_is_wrong():
     rng, gains = np.random.default_rng(5), []
-    for _ in range(40):
+    for _ in range(20):
         eps = rng.uniform(0.05, 0.95, (2000, 1))
         found = entries_of(eps, (rng.random(2000) < eps[:, 0]).astype(int))
         gains.append(fit_recalibration(found, "net", FLAT).gain)
@@ -83,7 +83,7 @@ def test_nothing_is_gained_where_nothing_is_wrong():
 
 
 def test_categories_and_working_points_have_their_own():
-    rng, n = np.random.default_rng(6), 60_000
+    rng, n = np.random.default_rng(6), 15_000
     loose = rng.uniform(0.3, 0.9, n)
     eps = np.stack([loose, 0.6 * loose, 0.3 * loose], axis=1)
     category = rng.integers(0, 3, n)

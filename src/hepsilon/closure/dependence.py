@@ -16,7 +16,7 @@ import numpy as np
 from hepsilon.arrays.types import Array
 from hepsilon.closure.record import ClosureRecord
 from hepsilon.histograms.methods import ALL, OTHER, TAG_COUNTS, part_of
-from hepsilon.processors.outputs import InversionOutput, TaggingOutput
+from hepsilon.processors.outputs import Output, TaggingOutput
 
 __all__ = ["Dependence", "Ratio", "RatioBins", "dependence_of"]
 
@@ -116,8 +116,8 @@ def _bins(this: _Sums, other: _Sums) -> RatioBins:
 class _Filled:
     """Sums of one dataset by method, whatever the use case is."""
 
-    def __init__(self, output: TaggingOutput | InversionOutput) -> None:
-        self.output = output
+    def __init__(self, output: Output) -> None:
+        self.output: Any = output
         self.tagging = isinstance(output, TaggingOutput)
 
     def total(self, method: str) -> _Sums:
@@ -155,9 +155,7 @@ class _Filled:
         return {c: name for c in profile.axes["category"] if c != OTHER}
 
 
-def dependence_of(
-    output: TaggingOutput | InversionOutput, method: str, others: Sequence[str]
-) -> dict[str, Dependence]:
+def dependence_of(output: Output, method: str, others: Sequence[str]) -> dict[str, Dependence]:
     """Compare the sums by one efficiency with those by others.
 
     Parameters

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize
@@ -83,27 +84,26 @@ class _Sample:
 
     def losses(self, numbers: Array) -> Array:
         """Cross-entropy of each entry, not weighted."""
-        return -self.full(numbers)[np.arange(len(self.passed)), self.passed]
+        return np.asarray(-self.full(numbers)[np.arange(len(self.passed)), self.passed])
 
     def scores(self, numbers: Array) -> Array:
         """Derivatives of each entry's weighted loss, shape (n, points + 1)."""
         share = np.exp(self.full(numbers))[:, 1:]
         off = share - (self.passed[:, None] == np.arange(1, self.points + 1))
         slope = np.sum(off * self.odds, axis=1, keepdims=True)
-        return self.weights[:, None] * np.concatenate([off, slope], axis=1)
+        return np.asarray(self.weights[:, None] * np.concatenate([off, slope], axis=1))
 
     def curvature(self, numbers: Array) -> Array:
         """Second derivatives of the sum of weighted losses."""
         share = np.exp(self.full(numbers))[:, 1:]
-        total = np.zeros((self.points + 1, self.points + 1))
         inner = np.einsum("ij,jk->ijk", share, np.eye(self.points)) - np.einsum(
             "ij,ik->ijk", share, share
         )
         jacobian = np.zeros((len(share), self.points, self.points + 1))
         jacobian[:, :, :-1] = np.eye(self.points)
         jacobian[:, :, -1] = self.odds
-        total += np.einsum("i,ija,ijk,ikb->ab", self.weights, jacobian, inner, jacobian)
-        return total
+        total = np.einsum("i,ija,ijk,ikb->ab", self.weights, jacobian, inner, jacobian)
+        return np.asarray(total)
 
     def fitted(self, *, shift: bool = False) -> Array | None:
         """Offsets and slope of the smallest loss; None where they cannot be known.
@@ -120,7 +120,7 @@ class _Sample:
             start,
             jac=lambda x: free * self.scores(x).sum(axis=0) / scale,
             method="BFGS",
-            options={"gtol": 1e-8},
+            options={"gtol": 1e-7},
         )
         numbers = np.asarray(found.x, np.float64)
         flat = np.abs(free * self.scores(numbers).sum(axis=0)) / scale
@@ -143,7 +143,7 @@ class _Sample:
         scores = self.scores(numbers)
         size = int(self.events.max()) + 1
         summed = np.stack([np.bincount(self.events, s, minlength=size) for s in scores.T], axis=1)
-        return np.sqrt(np.diag(inverse @ (summed.T @ summed) @ inverse))
+        return np.asarray(np.sqrt(np.diag(inverse @ (summed.T @ summed) @ inverse)))
 
 
 def _samples(entries: Entries, name: str, task: Task) -> Iterator[tuple[int | None, _Sample]]:
@@ -276,10 +276,10 @@ def recalibrate(
         For files of the training, another question, or too few entries.
     """
     check_outputs({Path(out): "artifact"}, [path, *file_names(files)])
-    efficiency = load(path)
+    efficiency: Any = load(path)
     if not isinstance(efficiency, NetworkEfficiency | SavedArrays):
         raise ConfigError(f"{path} is a {type(efficiency).__name__}, which cannot be written again")
-    if efficiency.recalibration is not None:
+    if efficiency.card.recalibration is not None:
         raise ConfigError(f"{path} is recalibrated already; recalibrate what it was made from")
     seen = trained_on({NAME: efficiency}, files)
     if seen:
@@ -297,6 +297,5 @@ def recalibrate(
     }
     if isinstance(efficiency, NetworkEfficiency):
         return rewritten(efficiency, out, blobs_of(efficiency), **update)
-    assert isinstance(efficiency, SavedArrays)
     efficiency.noted(**update).save(out)
     return load(out)

@@ -129,6 +129,7 @@ def _tag_counts(output: TaggingOutput, method: str) -> dict[str, dict[str, TagCo
 def _entry(output: TaggingOutput, method: str) -> TaggingEntry:
     """Closure of one efficiency."""
     outside = output.out_of_domain.get(method, 0)
+    total: Any = output.totals[method]
     optional: dict[str, Any] = {
         "tag_counts": _tag_counts(output, method),
         "truth": _truth_distances(output, method),
@@ -143,7 +144,7 @@ def _entry(output: TaggingOutput, method: str) -> TaggingEntry:
             outside,
             output.n_objects,
             weight=output.outside_weight.get(method),
-            of_weight=float(output.totals[method].value),
+            of_weight=float(total.value),
         ),
         effective_sample_size=effective_sizes(_totals(output, method)),
         statistics_gain=statistics_gain(output, method),

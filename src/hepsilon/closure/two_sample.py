@@ -301,7 +301,7 @@ def _area_test(found: float, areas: Sequence[float]) -> AreaTest:
 
 def _losses(logits: Array, passed: Array) -> Array:
     """Cross-entropy of each entry."""
-    return np.logaddexp(0.0, logits) - passed * logits
+    return np.asarray(np.logaddexp(0.0, logits) - passed * logits)
 
 
 def _result(test: _Test, areas: Sequence[Sequence[float]], task: Task) -> TwoSample:

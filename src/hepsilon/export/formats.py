@@ -102,7 +102,7 @@ def export(
     else:  # an artifact may take the place of itself
         kind = {"hepsilon": "artifact"}.get(format_, format_)
         check_outputs({out: kind}, () if format_ == "hepsilon" else [path])
-    efficiency = load_correction(path)
+    efficiency: Any = load_correction(path)
     if efficiency.card.recalibration is not None and format_ in WITHOUT_RECALIBRATION:
         raise ConfigError(
             f"{path} is recalibrated, and a file of {format_} holds the efficiency without that: "

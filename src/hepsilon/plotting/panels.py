@@ -160,7 +160,7 @@ def _pull_rows(
     for row, (method, sums) in zip(rows, methods.items(), strict=True):
         total = sums.variance + sums.own
         np.divide(differences[method], np.sqrt(total), out=row, where=total > 0.0)
-    limits = {"vmin": -LARGEST_PULL, "vmax": LARGEST_PULL}
+    limits: dict[str, Any] = {"vmin": -LARGEST_PULL, "vmax": LARGEST_PULL}
     mesh = axes.pcolormesh(
         edges, np.arange(len(rows) + 1.0), rows, cmap="RdBu_r", rasterized=True, **limits
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib
 import numpy as np
@@ -241,7 +241,7 @@ def bin_width(axis: Any) -> tuple[Array, str]:
     return width, unit_of(axis.label) or "unit"
 
 
-def corner(values: Array) -> str:
+def corner(values: Array) -> Literal["upper left", "upper right"]:
     """Choose the upper corner of a panel where its legend hides less.
 
     Matplotlib's own search looks at every bin and band, and takes most of the time of a picture.

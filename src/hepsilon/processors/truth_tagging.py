@@ -167,7 +167,7 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
         observables, left_out = available_observables(self.observables, records)
         entries = self._entries(records, observables)
         truth = self._compare(records, sample.methods) if self.task.truth else None
-        known = {k: p for k, p in predictions.items() if p.outside is not None}
+        known = {k: p.outside for k, p in predictions.items() if p.outside is not None}
         object_weights = OBJECTS.weights(chunk.weights, offsets, self.selections)
         point = self.selections.working_point
         output = TaggingOutput(
@@ -176,10 +176,10 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
             n_limited=chunk.n_limited,
             n_objects=int(offsets[-1]),
             totals=sample.totals(),
-            out_of_domain={k: int(p.outside.sum()) for k, p in known.items()},
+            out_of_domain={k: int(outside.sum()) for k, outside in known.items()},
             outside_weight={
-                k: float(np.sum((object_weights * p.eps[:, point])[p.outside]))
-                for k, p in known.items()
+                k: float(np.sum((object_weights * predictions[k].eps[:, point])[outside]))
+                for k, outside in known.items()
             },
             profiles=self._profiles(records, observables, sample.methods),
             calibration=self._calibration(records, sample),
