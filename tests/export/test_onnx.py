@@ -247,9 +247,7 @@ def test_map_is_refused(toy_map, tmp_path, run):
 
 def test_without_the_converter_it_says_what_to_install(bare, tmp_path, monkeypatch):
     for package in ("keras", "onnx", "onnxruntime"):
-        for module in (onnx, extras):
-            there = lambda name, missing=package: name != missing  # noqa: E731
-            monkeypatch.setattr(module, "is_installed", there)
+        monkeypatch.setattr(extras, "is_installed", lambda name, missing=package: name != missing)
         with pytest.raises(ConfigError, match=r"hepsilon\[train\]"):
             formats.export(bare.path, "onnx", tmp_path / "x.onnx")
     assert not list(tmp_path.iterdir())
@@ -319,8 +317,7 @@ def test_sample_is_of_validation_events(ensemble, toy_columns):
 def test_training_without_the_converter_gives_an_artifact_that_works(
     columns, tmp_path, monkeypatch, caplog
 ):
-    for module in (onnx, extras):
-        monkeypatch.setattr(module, "is_installed", lambda name: name != "onnx")
+    monkeypatch.setattr(extras, "is_installed", lambda name: name != "onnx")
     with caplog.at_level(logging.INFO, "hepsilon"):
         efficiency = train(mlp_config(epochs=1), columns, tmp_path / "mlp.hepsilon").efficiency
     assert "mlp.hepsilon is for Keras only" in caplog.text

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from hepsilon._system.extras import is_installed, needs
+from hepsilon._system.extras import needs
 from hepsilon.efficiencies.artifact_edits import rewritten, sample_of, values_on
 from hepsilon.efficiencies.cards import ParityCard
 from hepsilon.efficiencies.engines.choice import ONNX, keras_backend, read_weights
@@ -29,15 +29,10 @@ from hepsilon.errors import ArtifactError
 from hepsilon.export.onnx_graph import OPSET
 from hepsilon.networks.build import build_model
 
-__all__ = ["add_graph", "can_export"]
+__all__ = ["add_graph", "make_graph"]
 
 PARITY = 1e-5
 """Largest difference of an efficiency at which a graph counts as the same network."""
-
-
-def can_export() -> bool:
-    """Whether this process can make ONNX graphs and check them."""
-    return all(map(is_installed, ("keras", "onnx", "onnxruntime")))
 
 
 def make_graph(efficiency: NetworkEfficiency) -> bytes:
@@ -58,8 +53,7 @@ def make_graph(efficiency: NetworkEfficiency) -> bytes:
     ConfigError
         If what it needs is not installed, or the networks have an operation without a form in ONNX.
     """
-    if not can_export():
-        needs("the export to ONNX", "keras", "onnx", "onnxruntime", extra="train")
+    needs("the export to ONNX", "keras", "onnx", "onnxruntime", extra="train")
     start_backend()
     from hepsilon.export.keras_trace import Tracer
     from hepsilon.networks.last_layer import with_features
