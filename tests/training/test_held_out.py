@@ -238,3 +238,10 @@ def test_a_training_keeps_both_and_can_leave_the_bias_out(tmp_path: Any) -> None
         assert loaded.card.held_out is not None
         assert (loaded.bias() is not None) is bias_term
         assert (loaded.card.bias is not None) is bias_term
+
+
+def test_networks_whose_last_layer_is_not_known_have_no_variance_of_their_own() -> None:
+    held = replace(held_out_of(jets(200)), covariance=None)
+    card = held.closure()
+    assert all(each.efficiency_variance is None for each in card.inputs)
+    assert held.bias()[0].directions > 0
