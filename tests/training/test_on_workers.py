@@ -217,15 +217,10 @@ def test_columns_of_executors_are_those_of_one_process(toy_file, toy_columns) ->
     np.testing.assert_array_equal(again.keys, toy_columns.keys)
 
 
-def files_of(dask_worker: Any) -> list[str]:
-    """Names of the files that a worker has received."""
-    return [each.name for each in Path(dask_worker.local_directory).iterdir()]
-
-
 def test_workers_of_dask_that_share_no_disk_train_the_same(
     toy_columns, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Events are sent once, states travel with the work."""
+    """Events go with a plugin, states travel with the work."""
     distributed = pytest.importorskip("distributed")
     from hepsilon.distributed import artifacts
     from hepsilon.training import on_workers
@@ -240,6 +235,4 @@ def test_workers_of_dask_that_share_no_disk_train_the_same(
         distributed.Client(cluster) as client,
     ):
         train(config, toy_columns, tmp_path / "dask.hepsilon", workers=client)
-        names = client.run(files_of)
-    assert any(name.endswith(".npz") for each in names.values() for name in each)
     assert_equal(tmp_path / "dask.hepsilon", tmp_path / "local.hepsilon")
