@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
@@ -168,3 +169,11 @@ def test_keras_callbacks_that_need_the_weights_are_refused(
     given = [keras.callbacks.ModelCheckpoint(str(tmp_path / "m.keras"))]
     with pytest.raises(TrainingError, match=r"ModelCheckpoint failed .*hepsilon trains the w"):
         train(config(), toy_columns, tmp_path / "m.hepsilon", progress=False, callbacks=given)
+
+
+def test_callbacks_and_workers_do_not_go_together(
+    toy_columns: TrainingColumns, tmp_path: Path
+) -> None:
+    """Whoever trains elsewhere is told of epochs afterwards, and could not stop them."""
+    with ThreadPoolExecutor(2) as pool, pytest.raises(ConfigError, match="leave out the callbacks"):
+        train(config(members=2), toy_columns, tmp_path / "a", callbacks=[Noting()], workers=pool)

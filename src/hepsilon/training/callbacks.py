@@ -84,6 +84,9 @@ class Callbacks:
                     f"{each!r}"
                 )
 
+    def __bool__(self) -> bool:
+        return bool(self._all())
+
     def _all(self) -> list[Any]:
         """Every callback once."""
         return list({id(each): each for own in self._own.values() for each in own}.values())

@@ -341,7 +341,7 @@ def train(
     _check_packages(config)
     networks = Resampling.of(config.model, config.training.seed).networks
     called = Callbacks(callbacks, range(networks))
-    if callbacks and not isinstance(pool, SerialPool):
+    if called and not isinstance(pool, SerialPool):
         raise ConfigError(
             "callbacks are called in the process that trains, and could not stop other ones: leave "
             "out the callbacks, or the workers"
