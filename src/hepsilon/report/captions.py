@@ -76,8 +76,11 @@ def caption_of(closure: Closure, plot: Plot) -> str:
     """
     key = plot.observable if plot.category == ALL else f"{plot.observable}|{plot.category}"
     how = CAPTIONS.get(plot.kind, "")
-    if plot.kind in {"distribution", "pulls"}:
-        how = " ".join(filter(None, (how, "; ".join(_agreements(closure, key)))))
+    agreement = "; ".join(_agreements(closure, key))
+    if plot.kind == "distribution" and agreement:
+        return f"{agreement}. {how}"
+    if plot.kind == "pulls":
+        how = " ".join(filter(None, (how, agreement)))
     return how
 
 
