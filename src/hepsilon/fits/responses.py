@@ -1,14 +1,14 @@
-r"""Response matrices beside efficiency inversion, and their hand-over to an unfolding.
+"""Response matrices beside efficiency inversion, and their hand-over to an unfolding.
 
 Weights 1/E correct for what was lost, not for momenta that were measured wrongly. Filled with the
-weights of the data, :math:`w / E` of the reconstructed momenta, the matrix says what a generated
+weights of the data, w / E of the reconstructed momenta, the matrix says what a generated
 event in one bin adds to the corrected sums of all bins:
 
-.. math:: R_{ij} = \sum_{\text{reco } i,\ \text{truth } j} \frac{w}{E} \Big/
-          \sum_{\text{generated } j} w .
+R[i, j] is the sum of w / E of selected events with reconstructed bin i and true bin j, over the sum
+of w of the generated events in bin j.
 
 Its columns sum up to about one: what the efficiency of the bin was is already in the weights. On
-the sample that it was filled from, :math:`R` times the generated sums gives the corrected ones
+the sample that it was filled from, R times the generated sums gives the corrected ones
 exactly, whatever E is.
 """
 
