@@ -176,7 +176,25 @@ class ColumnTable(ABC):
         self.close()
 
     def read(self, columns: Sequence[str], start: int, stop: int) -> ak.Array:
-        """Read some columns of a range of entries (see :meth:`.Table.read`)."""
+        """Read some columns of a range of entries (see :meth:`.Table.read`).
+
+        Parameters
+        ----------
+        columns : sequence of str
+            Names of the columns.
+        start, stop : int
+            Range of the entries.
+
+        Returns
+        -------
+        ak.Array of records, shape (stop - start,)
+            The columns by name.
+
+        Raises
+        ------
+        InputError
+            If the reader fails, with the column, or gives another number of entries.
+        """
         try:
             return self._read(columns, start, stop)
         except HepsilonError:
@@ -197,7 +215,20 @@ class ColumnTable(ABC):
         return ak.Array({name: found[name] for name in columns})
 
     def damages(self, columns: Sequence[str], start: int, stop: int) -> Iterator[Damage]:
-        """Find columns that cannot be read in a range of entries (see :meth:`.Table.damages`)."""
+        """Find columns that cannot be read in a range of entries (see :meth:`.Table.damages`).
+
+        Parameters
+        ----------
+        columns : sequence of str
+            Names of the columns.
+        start, stop : int
+            Range of the entries.
+
+        Yields
+        ------
+        Damage
+            One for each of these columns, with the reason.
+        """
         for name in columns:
             try:
                 self._read([name], start, stop)
