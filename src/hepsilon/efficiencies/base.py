@@ -7,10 +7,9 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import awkward as ak
-import hist
 import numpy as np
 
 from hepsilon.arrays.checks import checked_events, probabilities
@@ -41,6 +40,9 @@ from hepsilon.efficiencies.recalibration import Recalibration
 from hepsilon.efficiencies.selecting import cuts_of, failed_cuts, selected_objects
 from hepsilon.efficiencies.tracing import answer_of_traced, is_traced, lazy_evaluation
 from hepsilon.errors import DomainError, InputError, OutOfDomainWarning
+
+if TYPE_CHECKING:
+    import hist
 
 __all__ = ["N_REPLICAS", "Efficiency"]
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice, product
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import hist
 import numpy as np
 
 from hepsilon.arrays.types import Array
@@ -15,6 +14,9 @@ from hepsilon.data.features import Feature, FeatureSpec
 from hepsilon.data.units import is_momentum
 from hepsilon.efficiencies.asked import Asked
 from hepsilon.errors import InputError
+
+if TYPE_CHECKING:  # a worker that only evaluates does not import it
+    import hist
 
 __all__ = [
     "WORKING_POINT",
@@ -113,6 +115,8 @@ def feature_axis(feature: Feature, bins: int | Sequence[float], values: Array) -
     InputError
         For bins that are none.
     """
+    import hist
+
     if feature.kind == "categorical":
         return hist.axis.IntCategory(list(feature.categories), name=feature.name)
     label = feature_label(feature)
@@ -162,6 +166,8 @@ def binned_profile(
         Histogram of means (storage Mean); of a task of events every object is an entry with the
         efficiency of its event.
     """
+    import hist
+
     chosen = [find_feature(features, name) for name in names]
     columns = {f.name: asked.nodes[:, features.names.index(f.name)] for f in chosen}
     axes = [feature_axis(f, bins, columns[f.name]) for f in chosen]
