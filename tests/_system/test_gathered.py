@@ -45,6 +45,7 @@ def test_the_sum_does_not_depend_on_the_order() -> None:
 
 def test_messages_of_other_blocks_are_said_as_always(caplog: pytest.LogCaptureFixture) -> None:
     chunk(1)
+    caplog.clear()
     with caplog.at_level(logging.WARNING, "hepsilon"):
         logger.warning("heard")
     assert caplog.messages == ["heard"]
@@ -55,6 +56,7 @@ def test_threads_gather_their_own(caplog: pytest.LogCaptureFixture) -> None:
     with ThreadPoolExecutor(4) as pool:
         total = sum(pool.map(chunk, range(200)), Gathered())
     assert [each.number for each in total.said.values()] == [200, 200]
+    caplog.clear()
     with caplog.at_level(logging.WARNING, "hepsilon"):
         logger.warning("heard")
     assert caplog.messages == ["heard"]
