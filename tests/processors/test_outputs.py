@@ -60,7 +60,7 @@ def numbers_of(value, name=""):
             (name, part): getattr(value, part) for part in ("units", "origins")
         }
     if isinstance(value, RunRecord):
-        return {(name, "loads"): value.loads}
+        return {}  # loads are those of a process, times its own
     if isinstance(value, KeySample):
         return {(name, "keys"): value.keys, (name, "counts"): value.counts}
     if isinstance(value, (TaggingOutput, InversionOutput, dict)):

@@ -132,6 +132,7 @@ def chosen(toy_columns, tmp_path_factory):
 
 
 MEASURED = ("members", "onnx", "importance", "content", "last_layer", "residuals", "regions")
+MEASURED += ("held_out", "bias")
 """Parts of a card that contain durations, or sums in float32 whose order is not fixed."""
 
 

@@ -7,10 +7,11 @@ record.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Literal
+from typing import Literal, Self
 
 import awkward as ak
 import numpy as np
+from pydantic import model_validator
 
 from hepsilon.arrays.checks import check_finite
 from hepsilon.arrays.columns import flat, offsets_of
@@ -81,6 +82,12 @@ class Feature(Record):
     missing_share: float = 0.0
     categories: tuple[int, ...] = ()
     derived: Derived | None = None
+
+    @model_validator(mode="after")
+    def _has_both_ends(self) -> Self:
+        if (self.low is None) != (self.high is None):
+            raise ValueError(f"the range of {self.name!r} needs both low and high")
+        return self
 
     def covers(self, column: Array) -> Array:
         """True where the training sample covered the value."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import partial
@@ -12,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import awkward as ak
 import numpy as np
 
+from hepsilon._system.warned import warn_caller
 from hepsilon.arrays.checks import checked_events, probabilities
 from hepsilon.arrays.columns import flat_rows
 from hepsilon.arrays.lazy import is_lazy, mapped
@@ -93,10 +92,7 @@ def _first(drawn: Array, wanted: int) -> Array:
 
 def _warn(message: str) -> None:
     """Warn where this module was called, through however many of its own functions."""
-    level, frame = 1, sys._getframe()
-    while frame.f_back is not None and frame.f_code.co_filename == __file__:
-        level, frame = level + 1, frame.f_back
-    warnings.warn(message, OutOfDomainWarning, stacklevel=level)
+    warn_caller(message, OutOfDomainWarning)
 
 
 class Efficiency(ABC):

@@ -524,7 +524,8 @@ def merge_training(
                 temporary.write_bytes(state)
         of_files = None if isinstance(given, TrainingColumns) else given
         files = () if of_files is None else SourceFile.of_all(of_files)
-        pool, none = SerialPool(), Callbacks((), ())
+        networks = Resampling.of(config.model, config.training.seed).networks
+        pool, none = SerialPool(), Callbacks((), range(networks))
         return _train(config, columns, out, folder, files, of_files, progress, None, pool, none)
 
 

@@ -7,7 +7,6 @@ the probabilities in data; a jet that stays directly tagged has a weight in its 
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -16,6 +15,7 @@ from typing import Any, Literal, TypeAlias
 import awkward as ak
 import numpy as np
 
+from hepsilon._system.warned import warn_caller
 from hepsilon.arrays.checks import probabilities
 from hepsilon.arrays.columns import flat_rows, object_rows, offsets_of, unflatten
 from hepsilon.arrays.kernels import bins_between
@@ -320,7 +320,7 @@ class TagBins:
             )
         if parts:
             text = f"of {len(self.weights)} jets {' and '.join(parts)}"
-            warnings.warn(text, ScaleFactorWarning, stacklevel=3)
+            warn_caller(text, ScaleFactorWarning)
 
     def own_bins(self, tagged: ak.Array, name: str = "tagged") -> Array:
         """Bin of every jet that counts, from its tag.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import awkward as ak
 import numpy as np
 
+from hepsilon._system.warned import warn_caller
 from hepsilon.arrays.checks import check_finite
 from hepsilon.arrays.columns import flat, offsets_of
 from hepsilon.arrays.fields import field
@@ -334,22 +334,20 @@ class JetInputs:
         """Warn of jets outside the bins or of replaced flavours, with their number."""
         if self.replaced:
             counts = [f"{n} of {old} as {new}" for (old, new), n in self.replaced.items()]
-            warnings.warn(
+            warn_caller(
                 f"{self.options.path}: of {self.size} jets count by {self.options.category} "
                 f"{', '.join(counts)} (flavours)",
                 ScaleFactorWarning,
-                stacklevel=4,
             )
         ignored = self.options.out_of_range == "ignore"
         what = "ignored, with a factor of 1" if ignored else "moved inside"
         for masks, how in ((self.moved, what), (self.answered, "as the file answers there")):
             counts = [f"{np.count_nonzero(mask)} in {name}" for name, mask in masks.items()]
             if counts:
-                warnings.warn(
+                warn_caller(
                     f"{self.options.path}: of {self.size} jets {', '.join(counts)} are outside the "
                     f"range of the scale factors ({how})",
                     ScaleFactorWarning,
-                    stacklevel=4,
                 )
 
 

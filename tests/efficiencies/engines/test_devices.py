@@ -134,7 +134,7 @@ def node(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_onnxruntime_takes_the_gpu_in_large_batches_without_tf32(node: Any, exported: Any) -> None:
-    fake, network = node(works=True), exported("mlp")
+    network, fake = exported("mlp"), node(works=True)
     engine = load(network.path)._engine()
     assert engine._gpu
     assert fake.asked == [("CUDAExecutionProvider", {"device_id": 0, "use_tf32": 0})]

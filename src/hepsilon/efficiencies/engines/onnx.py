@@ -225,7 +225,7 @@ def _few_shapes(inputs: dict[str, Array]) -> dict[str, Array]:
     power of two, so that at most a fifth of the work is wasted.
     """
     size = len(inputs["x"])
-    step = max(16, 1 << (max(size - 1, 0).bit_length() - 3))
+    step = max(16, 1 << max(size.bit_length() - 3, 0))
     more = -size % step
     if not more:
         return inputs
