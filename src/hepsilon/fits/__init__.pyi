@@ -3,7 +3,7 @@ from .combine import datacard
 from .formats import FORMATS, write_templates
 from .histfactory import workspace
 from .responses import ResponseMatrix, response_matrix
-from .templates import Axis, Channel, Process, Template, Templates, templates
+from .template import Axis, Channel, Process, Template, Templates, templates
 
 __all__ = [
     "FORMATS",

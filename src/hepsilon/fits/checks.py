@@ -8,7 +8,7 @@ import numpy as np
 
 from hepsilon.arrays.types import Array
 from hepsilon.errors import InputError
-from hepsilon.fits.templates import Channel, Templates
+from hepsilon.fits.template import Channel, Templates
 
 __all__ = ["check_likelihood", "signals_of"]
 

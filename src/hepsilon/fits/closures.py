@@ -14,7 +14,7 @@ import uhi.io.json
 
 from hepsilon.errors import ConfigError, InputError
 from hepsilon.fits.responses import ResponseMatrix, response_matrix
-from hepsilon.fits.templates import Process, Templates, templates
+from hepsilon.fits.template import Process, Templates, templates
 from hepsilon.histograms.methods import (
     ALL,
     DIRECT,

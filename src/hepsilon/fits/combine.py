@@ -8,7 +8,7 @@ from pathlib import Path
 from hepsilon._system.files import write_text
 from hepsilon.fits.checks import check_likelihood, signals_of
 from hepsilon.fits.root_file import OBSERVED, write_root
-from hepsilon.fits.templates import Template, Templates
+from hepsilon.fits.template import Template, Templates
 
 __all__ = ["datacard", "shapes_file", "write_combine"]
 

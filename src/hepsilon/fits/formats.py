@@ -13,7 +13,7 @@ from hepsilon.fits.combine import shapes_file, write_combine
 from hepsilon.fits.hepdata import write_hepdata
 from hepsilon.fits.histfactory import workspace
 from hepsilon.fits.root_file import write_root
-from hepsilon.fits.templates import Templates
+from hepsilon.fits.template import Templates
 
 __all__ = ["FORMATS", "LIKELIHOODS", "check_out", "write_templates"]
 

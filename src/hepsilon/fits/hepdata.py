@@ -10,7 +10,7 @@ import yaml
 
 from hepsilon._system.files import atomic_folder, write_text
 from hepsilon.arrays.types import Array
-from hepsilon.fits.templates import Axis, Channel, Template, Templates
+from hepsilon.fits.template import Axis, Channel, Template, Templates
 from hepsilon.histograms.densities import unit_of
 
 __all__ = ["write_hepdata"]

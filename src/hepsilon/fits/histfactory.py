@@ -9,7 +9,7 @@ import numpy as np
 
 from hepsilon.arrays.types import Array
 from hepsilon.fits.checks import check_likelihood, signals_of
-from hepsilon.fits.templates import Template, Templates
+from hepsilon.fits.template import Template, Templates
 
 __all__ = ["workspace"]
 

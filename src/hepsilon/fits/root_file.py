@@ -15,7 +15,7 @@ import numpy as np
 from hepsilon._system.files import atomic_path
 from hepsilon.arrays.types import Array
 from hepsilon.errors import InputError
-from hepsilon.fits.templates import Axis, Channel, Templates
+from hepsilon.fits.template import Axis, Channel, Templates
 
 __all__ = ["OBSERVED", "histograms_of", "write_root"]
 
