@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from threading import Lock, get_ident
 from typing import NamedTuple, Self
 
+from hepsilon._system.warned import warn_caller
+
 __all__ = ["Gathered", "Said", "gathered"]
 
 LOGGER = "hepsilon"
@@ -86,7 +88,7 @@ class Gathered:
             if each.category is None:
                 logger.log(each.level, "%s", text)
             else:
-                warnings.warn(text, each.category, stacklevel=3)
+                warn_caller(text, each.category)
 
 
 _ROUTES: dict[int, Gathered] = {}

@@ -28,7 +28,8 @@ def allocate(
     ----------
     eps : ndarray, shape (n_candidates,)
         Efficiency of every candidate in (0, 1), by a first training: it decides how well the
-        choice pays, and biases nothing.
+        choice pays. It biases nothing as long as what is trained on the chosen events has the
+        features that this efficiency, and the density, are functions of.
     n_events : int
         Number of events to choose, each at most once.
     rng : numpy.random.Generator

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from hepsilon._system.warned import warn_caller
 from hepsilon.arrays.columns import shortened
 from hepsilon.errors import ConfigError, ScaleFactorWarning
 from hepsilon.weights.correctionlib import Correction
@@ -88,11 +88,10 @@ def warn_of_double_counting(options: TagScaleFactors, parts: Mapping[str, Correc
         both = totals and others
         what = f"{totals}, which contain {others}," if both else f"equal pairs for {twice}"
         if both or twice:
-            warnings.warn(
+            warn_caller(
                 f"{options.path}: systematics of {correction} have {what} and added in quadrature "
                 "count twice; use the total or its parts",
                 ScaleFactorWarning,
-                stacklevel=3,
             )
 
 
