@@ -2,7 +2,8 @@
 
     KERAS_BACKEND=jax python benchmarks/band_coverage.py --first 1 --last 25 --out coverage-1.json
     KERAS_BACKEND=jax python benchmarks/band_coverage.py --first 26 --last 50 --out coverage-2.json
-    python benchmarks/band_coverage.py --merge coverage-1.json coverage-2.json --out coverage.json
+    python benchmarks/band_coverage.py --merge coverage-*.json --out coverage.json
+    python benchmarks/band_coverage.py --merge coverage-*.json --first 17 --brief --out short.json
 
 Every experiment simulates a training sample of its own and learns the efficiency from it in several
 ways (``--methods``): by a map, by one graph network, by five networks of folds, and by bootstrap
@@ -214,7 +215,7 @@ def show(results: dict[str, Any]) -> None:
     Console(width=180).print(table)
 
 
-def merged(files: Sequence[Path]) -> dict[str, Any]:
+def merged(files: Sequence[Path], first: int, last: int) -> dict[str, Any]:
     """Experiments of several files, which must be of equal settings; each counts once."""
     parts = [json.loads(file.read_text()) for file in files]
     settings = [{k: v for k, v in p.items() if k not in ("experiments", "summary")} for p in parts]
@@ -225,15 +226,24 @@ def merged(files: Sequence[Path]) -> dict[str, Any]:
     for part in parts:
         for seed, entry in part["experiments"].items():
             experiments[seed] = experiments.get(seed, {}) | entry
-    ordered = {seed: experiments[seed] for seed in sorted(experiments, key=int)}
+    seeds = [seed for seed in sorted(experiments, key=int) if first <= int(seed) <= last]
+    ordered = {seed: experiments[seed] for seed in seeds}
     return settings[0] | {"experiments": ordered}
 
 
-def written(out: Path, results: dict[str, Any]) -> None:
-    """Write the results with their summary."""
+def written(out: Path, results: dict[str, Any], brief: bool = False) -> None:
+    """Write the results with their summary; on request the experiments by their numbers alone."""
     results["summary"] = summary(results["experiments"], results["truths"])
     out.parent.mkdir(parents=True, exist_ok=True)
-    write_text(out, json.dumps(results) + "\n")
+    if not brief:
+        write_text(out, json.dumps(results) + "\n")
+        return
+    shown = {k: v for k, v in results.items() if k not in ("experiments", "truths")}
+    shown["experiments"] = {
+        method: [int(seed) for seed, entry in results["experiments"].items() if method in entry]
+        for method in METHODS
+    }
+    write_text(out, json.dumps(shown, indent=1) + "\n")
 
 
 def all_samples(n_events: int) -> dict[str, Any]:
@@ -278,10 +288,11 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", choices=tuple(METHODS), default=list(METHODS))
     parser.add_argument("--refine", action="store_true", help="with trees behind the networks")
     parser.add_argument("--merge", type=Path, nargs="+", help="files to merge; nothing is run")
+    parser.add_argument("--brief", action="store_true", help="of merged files the summary alone")
     args = parser.parse_args()
     if args.merge:
-        results = merged(args.merge)
-        written(args.out, results)
+        results = merged(args.merge, args.first, args.last)
+        written(args.out, results, args.brief)
         show(results)
         return
     samples = all_samples(args.test_events)
