@@ -12,6 +12,7 @@ from scipy.stats import kstest
 
 from hepsilon.closure import closure_report, run_closure
 from hepsilon.closure.calibration import EFFICIENCY, MOST_BINS, calibration_of
+from hepsilon.closure.reliability import Calibration
 from hepsilon.histograms.methods import OTHER
 from hepsilon.plotting import plot_calibration
 from hepsilon.processors.calibration import book_calibration, fill_calibration
@@ -85,7 +86,7 @@ def test_bias_is_found_with_its_size_and_its_error():
     assert np.mean([e.error for e in found]) == pytest.approx(np.std(raw, ddof=1), rel=0.3)
 
 
-@given(st.integers(0, 1000), st.sampled_from([1e-3, 1.0, 225892.0]))
+@given(st.integers(0, 1000), st.sampled_from([1e-3, 1.0, 225892.0, -1.0]))
 def test_unit_of_the_weights_does_not_matter(seed, unit):
     rng = np.random.default_rng(seed)
     eps, rows = rng.random(3000), rng.integers(0, 3, 3000)
@@ -94,6 +95,15 @@ def test_unit_of_the_weights_does_not_matter(seed, unit):
     assert set(one.errors) == {EFFICIENCY, f"{EFFICIENCY}|b", f"{EFFICIENCY}|light"}
     for key, error in one.errors.items():
         assert other.errors[key].model_dump() == pytest.approx(error.model_dump(), rel=1e-6)
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e-4, 0.1, 1e5, -1.0])
+def test_a_sample_at_the_limit_is_judged_in_any_unit(unit):
+    found = errors_of(np.full(100, 0.5), np.arange(100) % 2, np.full(100, unit))
+    assert found.errors[EFFICIENCY].n_bins == 1
+    shares = found.reliability["all"]
+    assert shares.observed == pytest.approx([0.5])
+    assert shares.error == pytest.approx([0.05])
 
 
 def test_chunks_in_any_order_give_one_result():
@@ -144,3 +154,13 @@ def test_calibration_is_shown(report):
     assert [row[0] for row in table.rows] == list(closure.efficiency)
     assert table.header == ["method", "all", "b", "c", "light"]
     assert len(plot_calibration(output).axes) == 4
+
+
+def test_bins_of_observables_alone_are_no_empty_table_in_the_terminal(report):
+    _, closure = report
+    entry = closure.efficiency["half"]
+    few = Calibration(reliability={}, errors={"pt": entry.calibration.errors["pt"]})
+    changed = {"half": entry.model_copy(update={"calibration": few})}
+    closure = closure.model_copy(update={"efficiency": changed})
+    assert calibration_rows(closure, every=False) is None
+    assert [row[0] for row in calibration_rows(closure).rows] == ["half, pt"]

@@ -9,7 +9,7 @@ import pytest
 
 from hepsilon import EfficiencyMap
 from hepsilon.closure import closure_report, run_closure
-from hepsilon.closure.dependence import dependence_of
+from hepsilon.closure.dependence import RatioBins, dependence_of
 from hepsilon.closure.universality import universality
 from hepsilon.config import MapConfig
 from hepsilon.report.dependence import dependence_rows, dependence_sections
@@ -100,6 +100,22 @@ def test_tables_name_both_and_the_difference(found):
     cells = {row[0]: row[5:7] for row in table.rows}
     assert cells["half on toy"][1] == "-33.33%"
     assert cells["truth on toy"] == ["-", "-"]
+
+
+def test_bins_without_an_error_are_not_the_largest(found):
+    _, closure = found
+    whole = closure.efficiency["map"]
+    compared = whole.dependence["other"]
+    bins = compared.observables["pt"]
+    errors = [0.0, *bins.error[1:]]  # all replicas of both agree
+    changed = {"pt": RatioBins(relative_difference=bins.relative_difference, error=errors)}
+    other = compared.model_copy(update={"observables": changed})
+    entry = whole.model_copy(update={"dependence": {"other": other}})
+    (row,) = dependence_rows(closure.model_copy(update={"efficiency": {"map": entry}})).rows
+    low, high = whole.observables["pt"].edges[:2]
+    assert row[-1].startswith("pt ")
+    assert not row[-1].startswith(f"pt {low:.4g} to {high:.4g}")
+    assert "inf" not in row[-1]
 
 
 def test_without_alternatives_nothing_changes(toy_file):

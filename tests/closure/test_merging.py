@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import hist
 import pytest
 
-from hepsilon import ConfigError, InputError
+from hepsilon import ConfigError, InputError, plotting
 from hepsilon.cli import parser as cli
 from hepsilon.closure.merging import RESULT, merge_results
 from hepsilon.processors.saved_outputs import read_saved, read_saved_text, write_saved
@@ -106,6 +107,8 @@ def test_other_questions_and_models_are_refused(run, place, jobs, tmp_path: Path
     cases = {
         "observables differ": {"observables": {}},
         "input differ": {"input": about["input"] | {"damaged": "skip"}},
+        "against differ": {"against": ["map"]},
+        "does not say what was seen": {"seen": None},
         "efficiencies differ": {"efficiencies": {"map": [str(place / "map.hepsilon"), "0" * 64]}},
         "does not say what was asked": {"options": None},
     }
@@ -123,6 +126,31 @@ def test_other_questions_and_models_are_refused(run, place, jobs, tmp_path: Path
 
     merged = merge_results([other, jobs[0]], {"map": place / "map.hepsilon"})
     assert merged.output.n_events == 600
+
+
+def test_what_jobs_have_seen_of_the_training_is_kept(run, place, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(plotting, "closure_plots", lambda _: {})  # pictures take the longest
+    learned, training = tmp_path / "learned.hepsilon", tmp_path / "1.root"
+    assert run("map", place / "task.toml", place / "1.root", "--out", learned)[0] == 0
+    shutil.copy(place / "1.root", training)
+    named = ["--efficiency", f"learned={learned}", "--against", f"other={place / 'map.hepsilon'}"]
+    parts = [tmp_path / "job1", tmp_path / "job2"]
+    for file, out in zip((training, place / "2.root"), parts, strict=True):
+        code, _, err = run("closure", place / "task.toml", file, *named, "--out", out)
+        assert code == 0, err
+    training.unlink()  # files of a job need not be there any more
+    seen = read_saved_text(parts[0] / RESULT)["seen"]
+    tested = changed(parts[0], tmp_path / "tested.npz", seen=seen | {"two_sample": True})
+    code, _, err = run("merge", tmp_path / "merged", tested, parts[1])
+    assert code == 0, err
+    assert "two-sample tests cannot be added" in " ".join(err.split())
+    content = json.loads((tmp_path / "merged" / "closure.json").read_text())
+    assert content["trained_on"] == {"learned": ["1.root"]}
+    assert content["shared_with_training"] == {"learned": 0.5}
+    assert content["alternatives"] == ["other"]
+    assert set(content["efficiency"]["learned"]["dependence"]) == {"other"}
+    methods = content["verdict"]["methods"]
+    assert (methods["learned"]["status"], methods["other"]["role"]) == ("fail", "alternative")
 
 
 def test_other_bins_are_told(jobs, tmp_path: Path) -> None:

@@ -73,6 +73,23 @@ def test_share_of_the_training_is_estimated(samples):
     assert found["map"] == pytest.approx(0.5, abs=0.12)  # about 256 of 512 digests
 
 
+def test_files_without_events_and_those_behind_the_last_event_do_not_matter(samples, tmp_path):
+    fitted, training, _, other = samples
+    empty = tmp_path / "empty.root"
+    with uproot.open(training) as file, uproot.recreate(empty) as copy:
+        events = file["Events"].arrays()[:0]
+        copy["Events"] = {n: events[n] for n in events.fields if not n.startswith("n")}
+    efficiencies = {"map": fitted}
+    assert shared_with_training([empty, training], TASK, efficiencies) == {"map": 1.0}
+    assert shared_with_training([other, training], TASK, efficiencies, max_events=2000) == {}
+
+
+def test_events_are_looked_at_in_all_files(samples):
+    fitted, training, _, other = samples
+    (share,) = shared_with_training([other, training], TASK, {"map": fitted}, most=2000).values()
+    assert share == pytest.approx(0.5, abs=0.12)  # about 256 of 512 digests
+
+
 def test_verdict_says_so_and_fails(samples):
     fitted, _, skim, _ = samples
     efficiencies = {"map": fitted}

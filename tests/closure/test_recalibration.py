@@ -167,6 +167,17 @@ def test_too_few_entries_are_refused():
         fit_recalibration(entries_of(np.full((40, 1), 0.5), np.arange(40) % 2), "net", FLAT)
 
 
+@pytest.mark.parametrize("unit", [1.0, 1e-4, 0.1, 0.7, 1e5])
+def test_a_sample_at_the_limit_is_fitted_in_any_unit(unit):
+    eps = np.tile([[0.4], [0.6]], (25, 1))
+    passed = np.repeat([0, 1], 25)
+    found = fit_recalibration(entries_of(eps, passed, weights=np.full(50, unit)), "net", FLAT)
+    one = fit_recalibration(entries_of(eps, passed), "net", FLAT)
+    fitted, expected = found.categories[0], one.categories[0]
+    assert fitted.slope == pytest.approx(expected.slope, abs=1e-5)
+    assert fitted.slope_error == pytest.approx(expected.slope_error, rel=1e-4)
+
+
 @pytest.fixture(scope="module")
 def other_file(tmp_path_factory):
     """Events that nothing was trained on."""

@@ -7,15 +7,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import uproot
 from scipy.stats import kstest
 
-from hepsilon import InputError
+from hepsilon import ConfigError, InputError
 from hepsilon.closure import closure_report, judge, run_closure, two_sample_tests
 from hepsilon.closure.entries import Entries, read_entries
 from hepsilon.closure.two_sample import area_under_curve, two_sample_test
 from hepsilon.config import Cut, InputConfig, VerdictConfig
 from hepsilon.report.two_sample import two_sample_rows, two_sample_sections
-from tests.helpers.toys import TASK, half, task_of
+from hepsilon.simulation import write_jets
+from tests.helpers.toys import POINTS, TASK, half, task_of
 from tests.helpers.track_toys import TRACKS
 
 pytest.importorskip("lightgbm")
@@ -126,6 +128,45 @@ def test_few_entries_are_refused(toy_file):
     task = TASK.model_copy(update={"selection": (Cut(field="pt", min=580.0),)})
     with pytest.raises(InputError, match=r"needs 400 objects .* the files hold"):
         two_sample_tests([toy_file], task, {"half": half}, draws=1)
+
+
+def test_working_points_have_names_and_numbers(toy_file):
+    asked = {"draws": 1, "max_events": 300}
+    one, other = (
+        two_sample_tests([toy_file], POINTS, {}, working_point=point, **asked)["truth"]
+        for point in ("T", 2)
+    )
+    assert one == other
+    assert one != two_sample_tests([toy_file], POINTS, {}, **asked)["truth"]
+    for wrong in ("X", 3, -1):
+        with pytest.raises(ConfigError, match="expected a working point of"):
+            two_sample_tests([toy_file], POINTS, {}, working_point=wrong, **asked)
+
+
+def test_weights_that_add_up_to_nothing_are_refused(tmp_path):
+    with uproot.open(write_jets(tmp_path / "jets.root", 300, seed=5)) as file:
+        events = file["Events"].arrays()
+    columns = {n: events[n] for n in events.fields if not n.startswith("n")}
+    with uproot.recreate(tmp_path / "none.root") as file:
+        file["Events"] = columns | {"genWeight": 0.0 * np.asarray(events.genWeight)}
+    with pytest.raises(InputError, match="weights that add up to more than nothing"):
+        two_sample_tests([tmp_path / "none.root"], TASK, {"half": half}, draws=1)
+
+
+def test_no_more_events_are_tested_than_are_asked_for(toy_file):
+    found = two_sample_tests([toy_file], TASK, {"half": half}, draws=1, max_events=300)
+    assert found["half"].n_events == 300
+
+
+def test_too_few_entries_are_told_before_all_events_are_processed(
+    run, toy_file, toy_map, tmp_path, monkeypatch
+):
+    toy_map.save(tmp_path / "map.hepsilon")
+    monkeypatch.setattr("hepsilon.closure.run_closure", None)
+    few, out = ("--max-events", "20"), ("--out", tmp_path / "out")
+    code, _, err = run("closure", tmp_path / "map.hepsilon", toy_file, "--two-sample", *few, *out)
+    assert code == 2
+    assert "the two-sample test needs 400 objects" in " ".join(err.split())
 
 
 def test_entries_of_events(pairs_file):

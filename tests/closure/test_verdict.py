@@ -100,6 +100,30 @@ def toy(
     return closure_of(overall, observables, inversion=inversion)
 
 
+@pytest.mark.parametrize("unit", [1.0, 1e-4, 0.1, 0.3, 1e5])
+def test_a_bin_at_the_limit_is_judged_in_any_unit(unit):
+    w = np.full(100, unit)
+    expected, variance = (np.array([c.sum()]) for c in (0.5 * w, 0.25 * w**2))
+    sums = w.sum(keepdims=True), (w**2).sum(keepdims=True)
+    compared = compare(np.array([0.0, 1.0]), 1.1 * expected, expected, variance, sums)
+    closure = closure_of(total_of(55.0, 50.0, 25.0), {"x": compared.plain()})
+    worst = judge(closure).methods["net"].worst_bin
+    assert worst is not None
+    assert worst.pull == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("scale", [1e-4, 0.3, 1e5, 225892.0])
+def test_the_first_of_equal_bins_is_named_in_any_unit(scale):
+    """The sums over all bins of several observables are equal up to rounding."""
+    one, other = (
+        judge(toy(np.random.default_rng(3), bias=1.1, scale=unit)).methods["net"]
+        for unit in (1.0, scale)
+    )
+    assert one.worst_bin.observable == other.worst_bin.observable == "x0"
+    assert one.worst_bin.edges == other.worst_bin.edges
+    assert one.reasons == other.reasons
+
+
 def of_total(relative: float, error: float, **fields: Any) -> MethodVerdict:
     """Verdict of a total alone."""
     thresholds = fields.pop("thresholds", None)

@@ -95,6 +95,14 @@ def weighted_run(weights, tags):
     return TruthTagging(TASK, {}).process(events_of(jets, weights))["sample"]
 
 
+@pytest.mark.parametrize(("weight", "hidden"), [(1.0, True), (-1.0, False)])
+def test_sums_below_zero_are_in_the_picture(weight, hidden):
+    output = weighted_run(np.full(10, weight), [True, False] * 5)
+    low = draw(plot_observable(output, "pt")).axes[0].get_ylim()[0]
+    assert (low == 0.0) == hidden
+    assert low <= 0.0
+
+
 @pytest.mark.parametrize("unit", [1.0, 1e-4, 225892.0])
 def test_efficiency_picture_is_weighted(unit):
     """Tags in the heavy half: 4 of 10 jets, 0.8 of the weight."""

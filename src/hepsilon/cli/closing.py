@@ -16,6 +16,7 @@ from hepsilon.errors import ConfigError, InputError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from hepsilon.closure.merging import Question
     from hepsilon.closure.model import Closure
     from hepsilon.config.file import Config
     from hepsilon.config.task import Task
@@ -29,12 +30,8 @@ def closure(args: argparse.Namespace) -> Any:
     """Compare efficiencies with what was observed: closure.json, report and pictures."""
     from hepsilon.closure.verdict import SEVERITY
     from hepsilon.plotting.experiments import Look
-    from hepsilon.report.calibration import calibration_rows
-    from hepsilon.report.dependence import dependence_rows
     from hepsilon.report.page import Origin
     from hepsilon.report.samples import universality_rows, write_samples
-    from hepsilon.report.tables import summary_rows
-    from hepsilon.report.two_sample import two_sample_rows
     from hepsilon.report.verdict import verdict_sentences
 
     samples = dict(args.sample or ())
@@ -68,18 +65,7 @@ def closure(args: argparse.Namespace) -> Any:
     if found:
         rows = universality_rows(found)
         return [*sentences, table("closure chi2/ndf", rows.header, rows.rows)]
-    calibration = calibration_rows(reports[""], every=False)
-    tables = [table("closure chi2/ndf", *summary_rows(reports[""]))]
-    if calibration is not None:
-        title = "calibration error without noise [%] (p-value)"
-        tables.append(table(title, calibration.header, calibration.rows))
-    for title, found_rows in (
-        ("two-sample test", two_sample_rows(reports[""])),
-        ("dependence on the simulation", dependence_rows(reports[""], bins=False)),
-    ):
-        if found_rows is not None:
-            tables.append(table(title, found_rows.header, found_rows.rows))
-    return [*sentences, *tables, *_run_table(reports[""])]
+    return [*sentences, *_tables(reports[""])]
 
 
 def recalibrate(args: argparse.Namespace) -> Any:
@@ -117,13 +103,7 @@ def _close(
     origin: Origin,
 ) -> Closure:
     """Closure of one sample, written into a folder."""
-    from hepsilon.closure import (
-        closure_report,
-        run_closure,
-        shared_with_training,
-        two_sample_tests,
-    )
-    from hepsilon.closure.merging import Question
+    from hepsilon.closure import closure_report, run_closure, shared_with_training
     from hepsilon.closure.questions import differences, trained_on, warnings_of
     from hepsilon.processors.checkpoints import remove_checkpoint
     from hepsilon.processors.outputs import InversionOutput
@@ -131,62 +111,47 @@ def _close(
 
     if is_artifact(args.config):
         config = _without_missing_truth(config, files)
-    for warning in warnings_of(
-        differences(efficiencies, config.task), trained_on(efficiencies, files)
-    ):
+    asked = _asked(args, config, efficiencies, paths)
+    seen = trained_on(efficiencies, files)
+    for warning in warnings_of(differences(efficiencies, asked.task), seen):
         say(warning)
-    options = _options(args, config.task)
+    tests = _two_sample(args, asked, efficiencies, files)
     kept = out.with_name(out.name + ".partial") if args.checkpoint else None
     output = run_closure(
         files,
-        config.task,
+        asked.task,
         efficiencies,
-        config=config.input,
-        observables=config.observables,
+        config=asked.input,
+        observables=asked.observables,
         executor=executor,
         max_events=args.max_events,
         checkpoint=kept,
-        **options,
+        **asked.options,
     )
-    tests = None
-    if args.two_sample:
-        tests = two_sample_tests(
-            files,
-            config.task,
-            efficiencies,
-            config=config.input,
-            working_point=options.get("working_point", 0),
-        )
     report = closure_report(
         output,
-        config.task,
+        asked.task,
         efficiencies,
         files,
-        config.verdict,
-        config=config.input,
+        asked.verdict,
+        config=asked.input,
         two_sample=tests,
-        against=[name for name, _ in args.against or ()],
-        shared=shared_with_training(files, config.task, efficiencies, config.input),
+        against=asked.against,
+        seen=seen,
+        shared=shared_with_training(
+            files, asked.task, efficiencies, asked.input, max_events=args.max_events
+        ),
     )
-    formats = args.format or ["png"]
-    look = replace(look, data=isinstance(output, InversionOutput) and output.exact is None)
-    question = Question(
-        config.task,
-        config.input,
-        config.observables,
-        config.verdict,
-        options,
-        {name: (str(paths[name].absolute()), each.hash) for name, each in efficiencies.items()},
-    )
+    measured = isinstance(output, InversionOutput) and output.exact is None
     write_closure(
         out,
         output,
         report,
         efficiencies,
-        formats=formats,
-        look=look,
+        formats=args.format or ["png"],
+        look=replace(look, data=measured),
         origin=origin,
-        question=question,
+        question=asked,
     )
     if kept is not None:
         remove_checkpoint(kept)
@@ -194,11 +159,59 @@ def _close(
     return report
 
 
-def _run_table(report: Closure) -> list[Any]:
-    """Table of what a run has read and done."""
-    from hepsilon.closure.provenance import summary_cells
+def _asked(
+    args: argparse.Namespace, config: Config, efficiencies: dict[str, Any], paths: dict[str, Path]
+) -> Question:
+    """All that decides the result, beside the events."""
+    from hepsilon.closure.merging import Question
 
-    return [] if report.run is None else [facts("run", summary_cells(report.run))]
+    return Question(
+        config.task,
+        config.input,
+        config.observables,
+        config.verdict,
+        _options(args, config.task),
+        {name: (str(paths[name].absolute()), each.hash) for name, each in efficiencies.items()},
+        tuple(name for name, _ in args.against or ()),
+    )
+
+
+def _two_sample(
+    args: argparse.Namespace, asked: Question, efficiencies: dict[str, Any], files: list[str]
+) -> dict[str, Any]:
+    """Results of the two-sample tests; none where they were not asked for."""
+    from hepsilon.closure import two_sample_tests
+
+    if not args.two_sample:
+        return {}
+    return two_sample_tests(
+        files,
+        asked.task,
+        efficiencies,
+        config=asked.input,
+        working_point=asked.options.get("working_point", 0),
+        max_events=args.max_events,
+    )
+
+
+def _tables(report: Closure) -> list[Any]:
+    """Tables of one closure, and of what its run has read and done."""
+    from hepsilon.closure.provenance import summary_cells
+    from hepsilon.report.calibration import calibration_rows
+    from hepsilon.report.dependence import dependence_rows
+    from hepsilon.report.tables import summary_rows
+    from hepsilon.report.two_sample import two_sample_rows
+
+    optional = {
+        "calibration error without noise [%] (p-value)": calibration_rows(report, every=False),
+        "two-sample test": two_sample_rows(report),
+        "dependence on the simulation": dependence_rows(report, bins=False),
+    }
+    return [
+        table("closure chi2/ndf", *summary_rows(report)),
+        *(table(title, t.header, t.rows) for title, t in optional.items() if t is not None),
+        *([facts("run", summary_cells(report.run))] if report.run is not None else []),
+    ]
 
 
 def merge_closures(args: argparse.Namespace) -> Any:
@@ -206,7 +219,6 @@ def merge_closures(args: argparse.Namespace) -> Any:
     from hepsilon.closure import closure_report
     from hepsilon.closure.merging import merge_results
     from hepsilon.report.page import Origin
-    from hepsilon.report.tables import summary_rows
     from hepsilon.report.verdict import verdict_sentences
     from hepsilon.report.writer import write_closure
 
@@ -215,15 +227,25 @@ def merge_closures(args: argparse.Namespace) -> Any:
     question, output = merged.question, merged.output
     files = [each.path for each in output.run.files.values()] if output.run else []
     report = closure_report(
-        output, question.task, merged.efficiencies, files, question.verdict, config=question.input
+        output,
+        question.task,
+        merged.efficiencies,
+        files,
+        question.verdict,
+        config=question.input,
+        against=question.against,
+        shared=merged.seen.shared,
+        seen=merged.seen.trained_on,
     )
+    if merged.seen.two_sample:
+        say("warning: two-sample tests cannot be added; ask for one with 'hepsilon closure'")
     origin = Origin(args.command_line)
     write_closure(args.out, output, report, merged.efficiencies, origin=origin, question=question)
     say(f"wrote {args.out}/closure.json, report.html and pictures")
     if args.json:
         return report.as_dict()
     sentences = [judged(*pair) for pair in verdict_sentences(report)]
-    return [*sentences, table("closure chi2/ndf", *summary_rows(report)), *_run_table(report)]
+    return [*sentences, *_tables(report)]
 
 
 def _question(args: argparse.Namespace) -> tuple[Config, dict[str, Any], dict[str, Path]]:

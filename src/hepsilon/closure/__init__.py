@@ -164,6 +164,7 @@ def closure_report(
     two_sample: Mapping[str, TwoSample] | None = None,
     against: Sequence[str] = (),
     shared: Mapping[str, float] | None = None,
+    seen: Mapping[str, Sequence[str]] | None = None,
     config: InputConfig | None = None,
 ) -> Closure:
     """Compare what efficiencies predict with what was observed.
@@ -187,6 +188,8 @@ def closure_report(
         verdict, and the others are compared with them.
     shared : mapping of str to float, optional
         Result of :func:`shared_with_training`.
+    seen : mapping of str to sequence of str, optional
+        Result of :func:`trained_on`; asked of the files by default.
     config : InputConfig, optional
         Places of the columns, which are noted.
 
@@ -199,7 +202,7 @@ def closure_report(
     closure = use_case(task).close(output, task, efficiencies, paths)
     checks: dict[str, Any] = {
         "differences": differences(efficiencies, task),
-        "trained_on": trained_on(efficiencies, files),
+        "trained_on": trained_on(efficiencies, files) if seen is None else dict(seen),
         "baselines": baselines(efficiencies),
         "compared": compared(efficiencies),
         "found_in_training": found_in_training(efficiencies),

@@ -18,6 +18,7 @@ from scipy.stats import chi2, foldnorm
 
 from hepsilon.arrays.types import Array
 from hepsilon.closure.reliability import Calibration, CalibrationError, Reliability
+from hepsilon.closure.statistic import ROUNDED
 from hepsilon.histograms.methods import ALL, DIRECT, GENERATED, OTHER, part_of
 from hepsilon.processors.calibration import EXPECTED, OBSERVED, TOTAL
 from hepsilon.processors.outputs import InversionOutput, TaggingOutput
@@ -52,15 +53,16 @@ class _Sums:
 
     def joined(self) -> _Sums | None:
         """Neighbours added up to bins of equal variance; None where there are too few entries."""
-        everything = float(self.total.sum())
+        everything = abs(float(self.total.sum()))
         if not everything > 0.0:
             return None
         unit = float(self.squares.sum()) / everything
-        n_bins = min(MOST_BINS, int(self.variance.sum() / (FEWEST * unit**2)))
+        n_bins = min(MOST_BINS, int(self.variance.sum() / (ROUNDED * FEWEST * unit**2)))
         if not n_bins:
             return None
         middle = np.cumsum(self.variance) - 0.5 * self.variance
-        group = np.minimum(middle * n_bins / self.variance.sum(), n_bins - 1).astype(np.int64)
+        place = middle * n_bins / (ROUNDED * self.variance.sum())
+        group = np.minimum(place, n_bins - 1).astype(np.int64)
         _, group = np.unique(group, return_inverse=True)
         return _Sums(*(np.bincount(group, weights=column) for column in vars(self).values()))
 
@@ -83,12 +85,12 @@ class _Sums:
 
     def reliability(self) -> Reliability:
         """Shares in these bins; those whose weights do not add up to anything are left out."""
-        kept = self.total > 0.0
+        kept = self.total * self.total.sum() > 0.0
         total = self.total[kept]
         return Reliability(
             predicted=(self.expected[kept] / total).tolist(),
             observed=(self.observed[kept] / total).tolist(),
-            error=(np.sqrt(self.variance[kept]) / total).tolist(),
+            error=(np.sqrt(self.variance[kept]) / np.abs(total)).tolist(),
             share=(total / self.total.sum()).tolist(),
         )
 

@@ -157,6 +157,7 @@ def read_chunks_of(
     efficiencies: Mapping[str, Any],
     config: InputConfig,
     max_events: int | None = None,
+    of_file: int | None = None,
 ) -> Iterator[EventChunk]:
     """Read what a task and efficiencies need from files, chunk by chunk.
 
@@ -172,6 +173,8 @@ def read_chunks_of(
         Places of the columns.
     max_events : int, optional
         Number of events after which no more are read.
+    of_file : int, optional
+        Number of entries of each file from which on no more of it are read.
 
     Yields
     ------
@@ -179,10 +182,13 @@ def read_chunks_of(
         Events in the order of the files.
     """
     wanted, skipped = wanted_columns(task, efficiencies.values(), ()), Skipped()
+    step = min(EVENTS_AT_ONCE, of_file or EVENTS_AT_ONCE)
     parts = split_files(
-        files, task, config, wanted, step=EVENTS_AT_ONCE, max_events=max_events, skipped=skipped
+        files, task, config, wanted, step=step, max_events=max_events, skipped=skipped
     )
     for part in parts:
+        if of_file is not None and part.entrystart >= of_file:
+            continue
         for events in read_events(part, task, config, wanted, skipped):
             fields = wanted_fields(events, task, config, wanted)
             yield event_chunk(events, task, config, fields=fields)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import reduce
 from operator import add
 from pathlib import Path
 from typing import Any
 
+from hepsilon.closure.model import Closure
 from hepsilon.config.file import InputConfig
 from hepsilon.config.observables import ObservableConfig
 from hepsilon.config.records import validate
@@ -43,6 +44,8 @@ class Question:
         Options of the processor.
     efficiencies : dict of str to tuple of str
         Path and hash of every artifact, by name.
+    against : tuple of str
+        Names of those from other simulations.
     """
 
     task: Task
@@ -51,6 +54,7 @@ class Question:
     verdict: VerdictConfig
     options: dict[str, Any]
     efficiencies: dict[str, tuple[str, str]]
+    against: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data, as they stand in a result."""
@@ -64,7 +68,8 @@ class Question:
             for name, each in self.observables.items()
         }
         paths = {name: list(each) for name, each in self.efficiencies.items()}
-        return plain | {"options": self.options, "efficiencies": paths}
+        more = {"options": self.options, "efficiencies": paths, "against": list(self.against)}
+        return plain | more
 
     @classmethod
     def of(cls, plain: dict[str, Any], place: str) -> Question:
@@ -98,6 +103,7 @@ class Question:
                 validate(VerdictConfig, plain["verdict"], place, InputError),
                 dict(plain["options"]),
                 {name: (str(p), str(h)) for name, (p, h) in plain["efficiencies"].items()},
+                tuple(map(str, plain["against"])),
             )
         except (KeyError, TypeError, ValueError, AttributeError):
             raise InputError(f"{place} does not say what was asked; it cannot be merged") from None
@@ -108,6 +114,97 @@ class Question:
         for each in (mine, theirs):
             each["efficiencies"] = {n: pair[1] for n, pair in each["efficiencies"].items()}
         return [name for name in mine if mine[name] != theirs[name]]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Events of the trainings among those of a closure, which only their files can tell.
+
+    Attributes
+    ----------
+    trained_on : dict of str to list of str
+        Files of the training, by efficiency.
+    shared : dict of str to float
+        Share of the events that are in the training, by efficiency.
+    two_sample : bool
+        Whether there were two-sample tests, which cannot be added.
+    """
+
+    trained_on: dict[str, list[str]] = field(default_factory=dict)
+    shared: dict[str, float] = field(default_factory=dict)
+    two_sample: bool = False
+
+    @classmethod
+    def of(cls, closure: Closure) -> Seen:
+        """What a closure has found.
+
+        Parameters
+        ----------
+        closure : TaggingClosure or InversionClosure
+            Content of ``closure.json``.
+
+        Returns
+        -------
+        Seen
+            Its part of a result.
+        """
+        tested = any(entry.two_sample for entry in closure.efficiency.values())
+        return cls(closure.trained_on, closure.shared_with_training, tested)
+
+    @classmethod
+    def from_dict(cls, plain: Any, place: str) -> Seen:
+        """Read it back.
+
+        Parameters
+        ----------
+        plain : dict of str to object
+            Its attributes.
+        place : str
+            File that it stands in.
+
+        Returns
+        -------
+        Seen
+            The same.
+
+        Raises
+        ------
+        InputError
+            If it is damaged.
+        """
+        try:
+            files = {
+                name: [str(file) for file in each] for name, each in plain["trained_on"].items()
+            }
+            shared = {name: float(share) for name, share in plain["shared"].items()}
+            return cls(files, shared, bool(plain["two_sample"]))
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise InputError(f"{place} does not say what was seen; it cannot be merged") from None
+
+    @classmethod
+    def merged(cls, parts: Sequence[Seen], n_events: Sequence[int]) -> Seen:
+        """Put several together, with their numbers of events.
+
+        Parameters
+        ----------
+        parts : sequence of Seen
+            What each job has found.
+        n_events : sequence of int
+            Number of events of each job.
+
+        Returns
+        -------
+        Seen
+            All files, and mean shares.
+        """
+        files: dict[str, list[str]] = {}
+        shared: dict[str, float] = {}
+        for part, number in zip(parts, n_events, strict=True):
+            for name, own in part.trained_on.items():
+                files[name] = [*files.get(name, ()), *own]
+            for name, share in part.shared.items():
+                shared[name] = shared.get(name, 0.0) + share * number / sum(n_events)
+        return cls(files, shared, any(part.two_sample for part in parts))
 
 
 @dataclass(frozen=True)
@@ -122,11 +219,14 @@ class Merged:
         Question of all of them.
     efficiencies : dict of str to Efficiency or BinByBin
         The efficiencies.
+    seen : Seen
+        Events of the trainings that the jobs have found, all together.
     """
 
     output: Any
     question: Question
     efficiencies: dict[str, Any]
+    seen: Seen
 
 
 def result_file(path: str | Path) -> Path:
@@ -179,7 +279,9 @@ def merge_results(paths: Sequence[str | Path], models: dict[str, Path] | None = 
         If a model is not there any more, or has another content.
     """
     files = [result_file(path) for path in paths]
-    questions = [Question.of(read_saved_text(file), str(file)) for file in files]
+    texts = [read_saved_text(file) for file in files]
+    questions = [Question.of(text, str(file)) for text, file in zip(texts, files, strict=True)]
+    seen = [Seen.from_dict(t.get("seen"), str(file)) for t, file in zip(texts, files, strict=True)]
     for file, question in zip(files[1:], questions[1:], strict=True):
         different = questions[0].differences(question)
         if different:
@@ -196,7 +298,8 @@ def merge_results(paths: Sequence[str | Path], models: dict[str, Path] | None = 
             f"the results have other bins ({error}); name the bins under [observables], so that "
             "every job has the same"
         ) from None
-    return Merged(output, questions[0], _efficiencies(questions[0], models or {}))
+    found = Seen.merged(seen, [each.n_events for each in outputs])
+    return Merged(output, questions[0], _efficiencies(questions[0], models or {}), found)
 
 
 def _output(file: Path) -> Any:

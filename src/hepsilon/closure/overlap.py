@@ -32,6 +32,7 @@ def shared_with_training(
     config: InputConfig | None = None,
     *,
     most: int = MOST_EVENTS,
+    max_events: int | None = None,
 ) -> dict[str, float]:
     """Estimate which share of a sample each efficiency was trained on, by the content of events.
 
@@ -46,7 +47,9 @@ def shared_with_training(
     config : InputConfig, optional
         Places of the columns.
     most : int, default MOST_EVENTS
-        Number of events that are looked at.
+        Number of events that are looked at, spread over the files.
+    max_events : int, optional
+        Number of events of the sample: those behind them are not looked at.
 
     Returns
     -------
@@ -64,15 +67,14 @@ def shared_with_training(
         return {}
     config = config or InputConfig(schema="nanoaod")
     sources = find_sources(files)
-    each = max(1, most // max(1, len(sources)))
+    of_file = max(1, most // max(1, len(sources)))
     hits, looked = dict.fromkeys(known, 0), dict.fromkeys(known, 0)
-    for source in sources:
-        for chunk in read_chunks_of([source], task, efficiencies, config, each):
-            for name, card in known.items():
-                digests = _digests(chunk, card.task)
-                assert card.sample is not None
-                looked[name] += len(digests)
-                hits[name] += int(np.isin(digests, np.array(card.sample.sketch, np.uint64)).sum())
+    for chunk in read_chunks_of(sources, task, efficiencies, config, max_events, of_file):
+        for name, card in known.items():
+            digests = _digests(chunk, card.task)
+            assert card.sample is not None
+            looked[name] += len(digests)
+            hits[name] += int(np.isin(digests, np.array(card.sample.sketch, np.uint64)).sum())
     found = {}
     for name, card in known.items():
         if hits[name]:

@@ -22,6 +22,7 @@ from hepsilon.arrays.odds import log_odds
 from hepsilon.arrays.types import Array
 from hepsilon.closure.entries import Entries, read_entries
 from hepsilon.closure.questions import trained_on
+from hepsilon.closure.statistic import ROUNDED
 from hepsilon.config.file import InputConfig
 from hepsilon.config.task import Task
 from hepsilon.data.sources import Files, file_names
@@ -133,7 +134,7 @@ class _Sample:
             squares = float(np.sum(weights**2))
             if not (squares > 0.0 and weights.sum() > 0.0):
                 return False
-            if float(weights.sum()) ** 2 < FEWEST * squares:
+            if float(weights.sum()) ** 2 < ROUNDED * FEWEST * squares:
                 return False
         return True
 

@@ -33,7 +33,7 @@ from hepsilon.config.task import Task
 from hepsilon.data.missing import is_missing
 from hepsilon.data.sources import Files
 from hepsilon.efficiencies.field import FieldEfficiency
-from hepsilon.errors import InputError
+from hepsilon.errors import ConfigError, InputError
 from hepsilon.histograms.methods import TRUTH
 
 __all__ = ["MOST_ENTRIES", "N_DRAWS", "area_under_curve", "two_sample_test", "two_sample_tests"]
@@ -72,7 +72,8 @@ def two_sample_tests(
     efficiencies: Mapping[str, Any],
     *,
     config: InputConfig | None = None,
-    working_point: int = 0,
+    working_point: int | str = 0,
+    max_events: int | None = None,
     most: int = MOST_ENTRIES,
     draws: int = N_DRAWS,
     seed: int = 1,
@@ -90,8 +91,10 @@ def two_sample_tests(
         Efficiencies by name; the truth is tested as well, where a task of objects names it.
     config : InputConfig, optional
         Places of the columns.
-    working_point : int, default 0
-        Number of the working point.
+    working_point : int or str, default 0
+        Number or name of the working point.
+    max_events : int, optional
+        Number of events after which no more are read.
     most : int, default MOST_ENTRIES
         Number of entries after which no more events are read.
     draws : int, default N_DRAWS
@@ -109,27 +112,35 @@ def two_sample_tests(
     Raises
     ------
     ConfigError
-        If LightGBM is not installed.
+        If LightGBM is not installed, or for an unknown working point.
     InputError
-        For fewer than 400 entries.
+        For fewer than 400 entries, or weights that add up to nothing.
     """
     needs("the two-sample test", "lightgbm")
+    points = list(task.passed.working_points)
+    if working_point not in (*points, *range(len(points))):
+        raise ConfigError(f"expected a working point of {points}, received {working_point!r}")
+    number = points.index(working_point) if isinstance(working_point, str) else working_point
     given = dict(efficiencies)
     if task.truth is not None and not task.of_events:
         given = {TRUTH: FieldEfficiency(*task.truth_fields), **given}
     config = config or InputConfig(schema="nanoaod")
-    entries = read_entries(files, task, given, config, most=most, replicas=True)
+    entries = read_entries(
+        files, task, given, config, most=most, max_events=max_events, replicas=True
+    )
     if len(entries) < FEWEST:
         raise InputError(
             f"the two-sample test needs {FEWEST} objects (or events) or more, the files hold "
             f"{len(entries)}"
         )
+    if not entries.weights.sum():
+        raise InputError("the two-sample test needs weights that add up to more than nothing")
     steps = sum(draws * (1 + (name in entries.replicas)) for name in entries.eps)
     found = {}
     with progress_bar("two-sample test", steps, show=progress) as advance:
         for name in entries.eps:
             found[name] = two_sample_test(
-                entries, name, task, working_point, draws=draws, seed=seed, advance=advance
+                entries, name, task, number, draws=draws, seed=seed, advance=advance
             )
     return found
 

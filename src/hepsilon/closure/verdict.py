@@ -25,6 +25,7 @@ from scipy.stats import false_discovery_control, norm
 from hepsilon.arrays.types import Array
 from hepsilon.closure.judgement import MethodVerdict, Role, Status, Verdict, WorstBin
 from hepsilon.closure.model import Closure, Entry, InversionClosure, ObservableClosure
+from hepsilon.closure.statistic import ROUNDED
 from hepsilon.closure.two_sample_record import TwoSample
 from hepsilon.config.verdict import VerdictConfig
 from hepsilon.histograms.methods import TRUTH
@@ -38,7 +39,7 @@ chi2 of an observable if its joined bins have as many on average. With fewer, pu
 Gaussian where only large ones count; the sum over the bins is judged all the same."""
 VISIBLE = 2.0
 """Number of standard deviations at which a bias of the total can be seen."""
-ROUNDED = 1e-6
+EQUAL = 1e-6
 """Sums that agree to this relative difference are equal."""
 SEVERITY: Final[tuple[Status, ...]] = ("pass", "warn", "fail")
 """From the best to the worst."""
@@ -142,7 +143,7 @@ def _spread(name: str, observable: ObservableClosure, tolerance: float) -> Evide
     _, expected, variance, _ = _arrays(observable)
     seen = variance > 0
     information = float(np.sum(expected[seen] ** 2 / variance[seen]))
-    if information < MIN_ENTRIES * observable.ndf:
+    if information < ROUNDED * MIN_ENTRIES * observable.ndf:
         return None
     by_sample = observable.chi2 if observable.sample_chi2 is None else observable.sample_chi2
     size = (max(0.0, by_sample - observable.ndf) / information) ** 0.5
@@ -165,7 +166,7 @@ def _bins(entry: Entry) -> Bins:
         at = [*np.ndindex(arrays[0].shape), ()]
         observed, expected, variance, own = (np.append(a.ravel(), a.sum()) for a in arrays)
         own[-1] = observable.efficiency_variance_of_sum or 0.0  # bins move together
-        enough = (variance > 0) & (expected**2 >= MIN_ENTRIES * variance)
+        enough = (variance > 0) & (expected**2 >= ROUNDED * MIN_ENTRIES * variance)
         difference = (observed - expected)[enough]
         place += [(name, at[i]) for i in np.flatnonzero(enough)]
         pulls.append(difference / np.sqrt((variance + own)[enough]))
@@ -194,6 +195,11 @@ def _bin(entry: Entry, bins: Bins, number: int) -> WorstBin:
     )
 
 
+def _first_largest(values: Array) -> int:
+    """Number of the largest value; of those that only rounding tells apart the first."""
+    return int(np.argmax(values >= ROUNDED * values.max()))
+
+
 def _worst(
     entry: Entry, words: tuple[str, str], thresholds: VerdictConfig
 ) -> tuple[Evidence | None, WorstBin | None]:
@@ -201,11 +207,11 @@ def _worst(
     bins = _bins(entry)
     if not bins.place:
         return None, None
-    largest = int(np.argmax(np.abs(bins.pull)))
+    largest = _first_largest(np.abs(bins.pull))
     worst = _bin(entry, bins, largest)
     clear = len(bins.place) * 2 * norm.sf(np.abs(bins.pull)) < thresholds.p_value
     if clear.any():
-        largest = int(np.argmax(np.where(clear, np.abs(bins.relative), -1.0)))
+        largest = _first_largest(np.where(clear, np.abs(bins.relative), -1.0))
     shown = _bin(entry, bins, largest)
     ranges = " and ".join(f"{low:.4g} to {high:.4g}" for low, high in shown.edges)
     where = f"bin {ranges}" if bins.place[largest][1] else f"all bins ({ranges})"
@@ -226,7 +232,7 @@ def _impossible(
         observed, expected, variance, own = _arrays(observable)
         scale = np.maximum(np.abs(observed), np.abs(expected))
         difference = np.abs(observed - expected)
-        wrong = (variance + own == 0) & (difference > ROUNDED * scale)
+        wrong = (variance + own == 0) & (difference > EQUAL * scale)
         if wrong.any():
             found[name] = float(difference[wrong].sum() / scale.sum())
     if found:

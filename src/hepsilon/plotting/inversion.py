@@ -24,6 +24,7 @@ from hepsilon.plotting.style import (
     method_colours,
     panel_grid,
     stacked_panels,
+    start_at_zero,
 )
 from hepsilon.processors.outputs import CorrectionMethod, InversionOutput
 
@@ -86,7 +87,8 @@ def plot_corrected(output: InversionOutput, name: str) -> Figure:
         mplhep.histplot(shown, axis.edges, color="black", label="generated", **style)
     _points(panels[0], output, name, methods, width)
     panels[0].set_ylabel(f"events / {unit}")
-    panels[0].set_ylim(bottom=0)
+    corrected = (one_method(histogram, method).values() for method in methods)
+    start_at_zero(panels[0], selected, shown, *corrected)
     panels[0].set_xlim(*filled_range(axis.edges, shown))
     panels[0].set_title(f"{output.n_selected:,} selected events", loc="right", fontsize=10)
     panels[0].legend(fontsize=9, loc=corner(shown))
@@ -184,7 +186,7 @@ def plot_cross_section(
         )
         axes.set_xlabel(section.axes[0].label)
     axes.set_ylabel(label)
-    axes.set_ylim(bottom=0)
+    start_at_zero(axes, *(one_method(output.observables[name], m).values() for m in methods))
     axes.legend(fontsize=9)
     return figure
 

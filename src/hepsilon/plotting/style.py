@@ -37,6 +37,7 @@ __all__ = [
     "ratio_of",
     "save_figure",
     "stacked_panels",
+    "start_at_zero",
 ]
 
 
@@ -259,6 +260,20 @@ def corner(values: Array) -> Literal["upper left", "upper right"]:
     third = max(1, len(values) // 3)
     low, high = (np.nan_to_num(part).sum() for part in (values[:third], values[-third:]))
     return "upper left" if low < high else "upper right"
+
+
+def start_at_zero(axes: Axes, *values: Array) -> None:
+    """Let a vertical axis begin at zero; not where a sum of weights is negative.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+        Panel.
+    *values : ndarray of float64
+        What it shows.
+    """
+    if not any(np.any(each < 0.0) for each in values):
+        axes.set_ylim(bottom=0)
 
 
 def filled_range(edges: Array, values: Array) -> tuple[float, float]:

@@ -28,6 +28,7 @@ from hepsilon.plotting.style import (
     panel_grid,
     ratio_of,
     stacked_panels,
+    start_at_zero,
 )
 from hepsilon.plotting.tag_counts import plot_gain, plot_tag_counts
 from hepsilon.processors.outputs import TaggingOutput
@@ -83,7 +84,7 @@ def plot_observable(output: TaggingOutput, name: str, category: str = ALL) -> Fi
     scope = "" if category == ALL else f", {category}"
     main.set_title(f"{output.n_events:,} events{scope}", loc="right", fontsize=10)
     main.set_ylabel(f"tagged entries / {unit}")
-    main.set_ylim(bottom=0)
+    start_at_zero(main, observed, *(each.expected for each in sums.values()))
     main.set_xlim(*filled_range(edges, denominator + observed))
     main.legend(fontsize=9, loc=corner(direct.values()))
     ratio.set_ylim(0.7, 1.3)

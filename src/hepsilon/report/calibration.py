@@ -44,10 +44,11 @@ def calibration_rows(closure: Closure, *, every: bool = True) -> Table | None:
         is known.
     """
     known = {m: e.calibration.errors for m, e in closure.efficiency.items() if e.calibration}
-    keys = [key.partition("|")[::2] for errors in known.values() for key in errors]
+    every_key = [key.partition("|")[::2] for errors in known.values() for key in errors]
+    keys = [key for key in every_key if every or key[0] == EFFICIENCY]
     if not keys:
         return None
-    names = list(dict.fromkeys(name for name, _ in keys if every or name == EFFICIENCY))
+    names = list(dict.fromkeys(name for name, _ in keys))
     scopes = list(dict.fromkeys(scope for _, scope in keys))
     rows = [
         [method if not every else f"{method}, {name}", *(_cell(e) for e in found)]

@@ -37,8 +37,10 @@ def _largest(closure: Closure, method: str, found: Dependence) -> str:
         compared = closure.efficiency[method].observables.get(name)
         if compared is None or "|" in name:
             continue
-        difference = np.array(bins.relative_difference, np.float64)
-        pull = np.abs(difference / np.array(bins.error, np.float64))
+        columns = bins.relative_difference, bins.error
+        difference, error = (np.array(each, np.float64) for each in columns)  # None becomes NaN
+        pull = np.full(error.shape, np.nan)
+        np.divide(np.abs(difference), error, out=pull, where=error > 0.0)
         if np.isnan(pull).all() or not np.nanmax(pull) > best:
             continue
         worst = int(np.nanargmax(pull))

@@ -24,6 +24,11 @@ REGIONS = (
 )
 
 
+def _tests(closure: Closure) -> dict[str, TwoSample]:
+    """Tests by method, where they were asked for."""
+    return {m: e.two_sample for m, e in closure.efficiency.items() if e.two_sample is not None}
+
+
 def _chances(test: TwoSample) -> list[str]:
     own = test.with_own_error
     return [
@@ -50,7 +55,7 @@ def two_sample_rows(closure: Closure) -> Table | None:
     Table or None
         None where no test was asked for.
     """
-    tests = {m: e.two_sample for m, e in closure.efficiency.items() if e.two_sample is not None}
+    tests = _tests(closure)
     if not tests:
         return None
     header = ["method", "area", "chance", "p-value", "with own error", "features"]
@@ -71,7 +76,7 @@ def two_sample_sections(closure: Closure) -> list[Section]:
     list of Section
         One, and one more with the regions of each method; none where no test was asked for.
     """
-    tests = {m: e.two_sample for m, e in closure.efficiency.items() if e.two_sample is not None}
+    tests = _tests(closure)
     if not tests:
         return []
     header = ["method", "entries", "area", "chance", "p-value", "with own error", "response"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import uhi.io.json
 from hepsilon import plotting
 from hepsilon._system.files import atomic_folder, write_text
 from hepsilon._system.progress import progress_bar
-from hepsilon.closure.merging import RESULT, Question
+from hepsilon.closure.merging import RESULT, Question, Seen
 from hepsilon.closure.model import Closure
 from hepsilon.efficiencies.card import versions
 from hepsilon.efficiencies.card_text import card_rows
@@ -72,7 +73,8 @@ def write_closure(
         write_text(folder / "histograms.json", histograms)
         write_text(folder / "closure.json", content + "\n")
         if question is not None:
-            write_saved(folder / RESULT, output, question.as_dict() | {"versions": versions()})
+            beside = {"versions": versions(), "seen": asdict(Seen.of(report))}
+            write_saved(folder / RESULT, output, question.as_dict() | beside)
         known = [part for part in parts if part is not None]
         write_text(folder / "report.html", page(report, pictures, known, origin))
 
