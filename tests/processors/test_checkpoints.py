@@ -10,9 +10,11 @@ from typing import Any, ClassVar
 import pytest
 from coffea import processor
 
-from hepsilon import ConfigError, InputError
+from hepsilon import ConfigError, InputError, load
 from hepsilon.closure import run_closure
-from hepsilon.processors.checkpoints import remove_checkpoint
+from hepsilon.config import InputConfig
+from hepsilon.processors import TruthTagging
+from hepsilon.processors.checkpoints import fingerprint, remove_checkpoint
 from tests.helpers.toys import TASK
 from tests.processors.test_saved_outputs import same
 
@@ -66,6 +68,18 @@ def test_a_run_goes_on_from_what_it_had_finished(
     assert "of another run" in caplog.text
     remove_checkpoint(tmp_path / "kept")
     assert not (tmp_path / "kept").exists()
+
+
+def test_replicas_of_another_kind_are_another_run(gnn) -> None:
+    efficiencies = [
+        load(gnn.path),
+        load(gnn.path, bias_term=False),
+        load(gnn.path, replicas_from="last-layer"),
+    ]
+    runs = [TruthTagging(TASK, {"gnn": each}) for each in (*efficiencies, gnn)]
+    found = [fingerprint(run, TASK, InputConfig(schema="nanoaod")) for run in runs]
+    assert len(set(found)) == 3
+    assert found[3] == found[0]
 
 
 def test_functions_cannot_be_told_apart(toy_file, tmp_path: Path) -> None:

@@ -172,6 +172,20 @@ def test_regions_without_entries_do_not_matter() -> None:
     assert np.all(found.factor[3] == 0.0)
 
 
+def test_weights_of_the_regions_may_differ_by_orders_of_magnitude() -> None:
+    """Samples with other cross-sections: the shifts are those of equal weights."""
+    rng = np.random.default_rng(2)
+    own = np.diag(rng.uniform(50.0, 200.0, 8))
+    values = own @ rng.normal(0.0, 0.4, 8)
+    which = np.zeros(8, np.int64)
+    equal = bias_moments(Residuals(values, own, own, own, which))
+    scale = np.diag(10.0 ** np.linspace(-4.0, 4.0, 8))
+    squared = scale @ own @ scale
+    found = bias_moments(Residuals(scale @ values, scale @ own, squared, squared, which))
+    moments = [each.factor @ each.factor.T for each in (found, equal)]
+    np.testing.assert_allclose(moments[0], moments[1], atol=1e-6)
+
+
 def test_nothing_known_is_no_more_than_a_factor_of_e() -> None:
     found = bias_moments(residuals_of([0.01, -0.01], 1e-4))
     assert 0.0 < found.variances[0] <= 1.0

@@ -75,7 +75,8 @@ def _content_of(name: str, efficiency: Any) -> str:
             f"{name}: partial results are kept of efficiencies from files only, since another "
             "content could not be told; save it first, or run without --checkpoint"
         )
-    options = [getattr(efficiency, n, "") for n in ("backend", "precision", "replicas_from")]
+    names = "backend", "precision", "replicas_from", "bias_term"
+    options = [getattr(efficiency, n, "") for n in names]
     return " ".join(map(str, [known, *options]))
 
 

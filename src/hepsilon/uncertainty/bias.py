@@ -109,7 +109,10 @@ def bias_moments(residuals: Residuals) -> BiasMoments:
         return BiasMoments(variances, np.zeros((len(values), 0)))
     effect = slopes[:, active] * prior[active]  # prior covariance of shifts and residuals
     total = slopes[:, active] @ effect.T + noise
-    gain = np.linalg.lstsq(total, effect, rcond=1e-10)[0].T
+    unit = np.sqrt(np.diag(total))  # weights of regions may differ by orders of magnitude
+    unit[unit == 0.0] = 1.0
+    scaled = total / unit / unit[:, None], effect / unit[:, None]
+    gain = np.linalg.lstsq(*scaled, rcond=1e-10)[0].T / unit
     mean = gain @ values
     moment = np.outer(mean, mean) + np.diag(prior[active]) - gain @ effect
     spread, vectors = np.linalg.eigh(0.5 * (moment + moment.T))
