@@ -71,9 +71,6 @@ class _Process:
         with gathered() as said:
             for events in read_events(part, self.task, self.config, self.wanted, skipped):
                 output = self.instance.process(events)[part.source.dataset]
-                if isinstance(output, Output):
-                    entries = {Path(part.source.path).name: output.n_events}
-                    output = replace(output, file_entries=entries)
                 sum_of = output if sum_of is None else sum_of + output
                 response += self._response(events)
         run = replace(
