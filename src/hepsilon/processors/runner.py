@@ -237,7 +237,8 @@ def run_processor(
     n_entries = sum(part.entrystop - part.entrystart for part in parts)
     n_files = len({part.source for part in parts})
     logger.info("processing %d entries (files: %d, parts: %d)", n_entries, n_files, len(parts))
-    ready = _prepared(executor, getattr(instance, "efficiencies", {}))
+    with user_errors():
+        ready = _prepared(executor, getattr(instance, "efficiencies", {}))
     function: Callable[[Part], Any] = _Process(instance, task, config, wanted)
     if checkpoint is not None:
         folder = checkpoint_folder(Path(checkpoint), fingerprint(instance, task, config))
