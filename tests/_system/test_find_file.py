@@ -10,7 +10,7 @@ import pytest
 from dask.distributed import Client, LocalCluster
 
 from hepsilon import load
-from hepsilon._system.files import find_file, sha256
+from hepsilon._system.files import find_file, located, sha256
 from tests.helpers.toys import random_jets, rows
 
 
@@ -26,6 +26,7 @@ def test_a_file_that_is_nowhere_keeps_its_name(tmp_path: Path, content: str | No
     if content is not None:
         path.write_text(content)
     assert find_file(str(path), "0" * 64) == str(path)
+    assert located(str(path), "0" * 64) is None
 
 
 def test_workers_find_what_was_uploaded(ensemble, gnn, tmp_path: Path) -> None:

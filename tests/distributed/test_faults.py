@@ -76,6 +76,25 @@ def test_work_that_kills_every_worker_is_one_error(toy_file, tmp_path: Path) -> 
     assert raised.value.__cause__ is None
 
 
+@dataclass(frozen=True)
+class DeadlyStart(Deadly):
+    """A model in a file that kills every process in which it is started."""
+
+    path: str = "deadly"
+    hash: str = "0"
+
+    def check_file(self) -> None:
+        """Is always there."""
+
+    def start(self) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_model_that_kills_its_process_at_the_start_is_one_error(toy_file) -> None:
+    with pytest.raises(WorkerError, match="memory"):
+        run_closure([toy_file], TASK, {"own": DeadlyStart("")}, executor=local_executor(2))
+
+
 def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 

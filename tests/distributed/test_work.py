@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -79,3 +80,11 @@ def test_errors_have_their_own_type(pool: LocalPool) -> None:
 def test_each_process_is_reached(pool: LocalPool) -> None:
     assert len(pool.everywhere(os.getpid)) == 2
     assert SerialPool().everywhere(os.getpid) == {str(os.getpid()): os.getpid()}
+
+
+def test_threads_are_one_process() -> None:
+    calls: list[int] = []
+    with ThreadPoolExecutor(3) as threads:
+        found = pool_of(threads).everywhere(calls.append, 1)
+    assert found == {str(os.getpid()): None}
+    assert calls == [1]

@@ -18,7 +18,7 @@ from hepsilon.efficiencies.artifact import read_arrays
 from hepsilon.efficiencies.network import to_probability
 from hepsilon.export import formats, onnx
 from hepsilon.networks.graphs import neighbour_batches, row_batches
-from hepsilon.training import run, train
+from hepsilon.training import results, train
 from tests.helpers.network_toys import interpreted
 from tests.helpers.processes import python
 from tests.helpers.toys import mlp_config, random_jets
@@ -340,7 +340,7 @@ def test_conversion_that_fails_is_logged_and_not_fatal(
     def add_graph(efficiency, out):
         raise error
 
-    monkeypatch.setattr(run, "add_graph", add_graph)
+    monkeypatch.setattr(results, "add_graph", add_graph)
     efficiency = train(mlp_config(epochs=1), columns, tmp_path / "mlp.hepsilon").efficiency
     (message,) = warnings_of(caplog)
     assert "has no ONNX graph" in message

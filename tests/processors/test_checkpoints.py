@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import linecache
 import logging
+import sys
 from collections.abc import Callable
+from functools import partial
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,6 +17,7 @@ from coffea import processor
 from hepsilon import ConfigError, InputError, load
 from hepsilon.closure import run_closure
 from hepsilon.config import InputConfig
+from hepsilon.histograms.observables import Observable
 from hepsilon.processors import TruthTagging
 from hepsilon.processors.checkpoints import fingerprint, remove_checkpoint
 from tests.helpers.toys import TASK
@@ -99,3 +104,28 @@ def test_the_error_of_a_chunk_is_kept_by_no_checkpoint(toy_file, tmp_path: Path)
     task = TASK.model_copy(update={"truth": "noSuchField"})
     with pytest.raises(InputError, match="noSuchField"):
         run_closure([toy_file], task, {}, checkpoint=tmp_path / "kept")
+
+
+def test_an_observable_of_ones_own_is_another_one_with_other_code(tmp_path: Path) -> None:
+    """Also where the change is in what its function calls."""
+
+    def found(factor: float, width: float = 0.1) -> str:
+        path = tmp_path / "own_observables.py"
+        path.write_text(
+            f"def scaled(pt):\n    return {factor} * pt\n\n\n"
+            "def own(jets, width):\n    return scaled(jets.pt) + width\n"
+        )
+        linecache.checkcache(str(path))
+        spec = spec_from_file_location("own_observables", path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = module_from_spec(spec)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(sys.modules, "own_observables", module)
+            spec.loader.exec_module(module)
+            function = partial(module.own, width=width)
+            own = Observable("own", function, "object", (0.0, 1.0), "own", ("pt",))
+            return fingerprint(TruthTagging(TASK, {}, observables=[own]), TASK, InputConfig())
+
+    assert found(1.0) == found(1.0)
+    assert len({found(1.0), found(20.0), found(1.0, width=0.2)}) == 3

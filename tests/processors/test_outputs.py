@@ -14,6 +14,7 @@ from coffea.processor import accumulate
 from hepsilon import InputError
 from hepsilon.arrays.repeats import KeySample
 from hepsilon.closure import run_closure
+from hepsilon.config import Cut
 from hepsilon.histograms.entries import EntryCounts
 from hepsilon.processors import EfficiencyInversion, InversionOutput, TaggingOutput, TruthTagging
 from hepsilon.processors.executors import local_executor
@@ -210,3 +211,15 @@ def test_every_executor_adds_chunks_without_events(track_file, kind):
 def test_a_line_says_what_an_output_is():
     assert repr(tagging(0, 6)).startswith("<TaggingOutput of 6 events: pt, eta")
     assert "\n" not in repr(inversion(0, 6))
+
+
+def test_results_of_the_same_entries_add_up_on_request_only(toy_file) -> None:
+    """Twice the same events are a mistake; others of the same entries may be meant."""
+    low, high = (
+        run_closure([toy_file], TASK.model_copy(update={"selection": cuts}), {"half": half})
+        for cuts in ((Cut(field="pt", max=60.0),), (Cut(field="pt", min=60.0),))
+    )
+    with pytest.raises(InputError, match=r"count twice.*run=None"):
+        low + high
+    both = replace(low, run=None) + replace(high, run=None)
+    assert both.n_objects == low.n_objects + high.n_objects

@@ -13,6 +13,7 @@ from hepsilon.closure import closure_report, run_closure
 from hepsilon.processors import TruthTagging
 from hepsilon.report.domain import domain_sections
 from hepsilon.report.page import page
+from hepsilon.simulation.writer import write_jets
 from tests.helpers.toys import TASK, events_of, half, tagged_jets
 
 
@@ -23,9 +24,19 @@ def closure(toy_map, toy_file):
     return closure_report(output, TASK, efficiencies, [toy_file])
 
 
-def test_files_are_named_with_their_events(closure, toy_file):
-    assert closure.file_entries == {"toy.root": 600}
-    assert "toy.root, 600 events" in page(closure)
+def test_files_are_named_with_their_entries(closure, toy_file):
+    assert "toy.root, 600 entries" in page(closure)
+
+
+def test_files_of_one_name_have_their_own_entries(toy_map, toy_file, tmp_path):
+    for folder, (number, seed) in {"a": (40, 8), "b": (70, 9)}.items():
+        (tmp_path / folder).mkdir()
+        write_jets(tmp_path / folder / "jets.root", number, seed=seed)
+    files = [tmp_path / "a" / "jets.root", tmp_path / "b" / "jets.root"]
+    output = run_closure(files, TASK, {"map": toy_map})
+    text = page(closure_report(output, TASK, {"map": toy_map}, files))
+    assert "jets.root, 40 entries" in text
+    assert "jets.root, 70 entries" in text
 
 
 def test_domain_is_a_section_of_methods_that_know_theirs(closure):

@@ -14,6 +14,7 @@ import pytest
 from hepsilon import ConfigError, TrainingError, load, train
 from hepsilon.config import Config, ModelConfig, TrainingConfig
 from hepsilon.data.training_columns import TrainingColumns
+from hepsilon.training.callbacks import Callbacks
 from tests.helpers.toys import TASK
 
 
@@ -139,6 +140,12 @@ def test_what_is_no_callback_is_refused_before_any_work(given: Any, tmp_path: Pa
 
 
 # Keras' own
+
+
+@pytest.mark.parametrize("given", [Noting(), lambda _: None])
+def test_callbacks_that_are_no_list_are_refused(given: Any) -> None:
+    with pytest.raises(ConfigError, match="expected a list of callbacks, received"):
+        Callbacks(given, [0])
 
 
 def test_keras_callbacks(toy_columns: TrainingColumns, tmp_path: Path) -> None:

@@ -174,7 +174,7 @@ def test_columns_of_any_kind_do_not_cost_a_training(
     def fail(*_: object) -> None:
         raise TypeError("cannot be converted")
 
-    monkeypatch.setattr("hepsilon.training.run.unused_fields", fail)
+    monkeypatch.setattr("hepsilon.training.results.unused_fields", fail)
     train(settings("pt", "eta"), [file], tmp_path / "m.hepsilon", progress=False)
     assert "could not be tested: cannot be converted" in caplog.text
     assert (tmp_path / "m.hepsilon").is_file()

@@ -12,15 +12,16 @@ import numpy as np
 import pytest
 
 from hepsilon import ArtifactError, Config, ConfigError, TrainingError
+from hepsilon._system.files import sha256
 from hepsilon.config import ModelConfig
 from hepsilon.data.dataset import read_columns
 from hepsilon.efficiencies.artifact import read_arrays
 from hepsilon.processors.executors import local_executor
 from hepsilon.training import train
 from hepsilon.training.ensemble import Ensemble
+from hepsilon.training.jobs import merge_training, train_part
 from hepsilon.training.on_workers import Assignment, _write_columns, train_network
 from hepsilon.training.parts import MembersOfPart
-from hepsilon.training.run import merge_training, train_part
 from hepsilon.training.state import MARK
 from tests.helpers.toys import mlp_config
 
@@ -77,9 +78,10 @@ def test_parts_merge_into_the_same_artifact(local, toy_file, toy_columns, tmp_pa
     paths = []
     for number in (2, 1):
         part = MembersOfPart(number, 2)
-        paths.append(train_part(config, toy_columns, out, part, files=[toy_file]))
-    merge_training(out, paths)
+        paths.append(train_part(config, toy_columns, out, part, files=[toy_file], hash_files=True))
+    merged = merge_training(out, paths).efficiency
     assert_equal(out, expected)
+    assert [each.sha256 for each in merged.card.files] == [sha256(toy_file)]
     if config.model.resampling != "none":
         return
     with pytest.raises(TrainingError, match=r"networks \[1\] of 3 are in none"):
@@ -191,7 +193,7 @@ def test_a_killed_worker_costs_one_epoch_at_most(
     config = config.model_copy(update={"training": training})
     train(config, toy_columns, tmp_path / "local.hepsilon")
     seen: list[str] = []
-    from hepsilon.training import on_workers, run
+    from hepsilon.training import fitting, on_workers
 
     def fit(pool: Any, prepared: Any, states: Any, **options: Any) -> None:
         real = on_workers.train_network
@@ -201,7 +203,7 @@ def test_a_killed_worker_costs_one_epoch_at_most(
         folder = next(iter(states.values())).parent
         seen.extend(p.name for p in folder.iterdir() if p.name[0].isdigit())
 
-    monkeypatch.setattr(run, "fit_on_workers", fit)
+    monkeypatch.setattr(fitting, "fit_on_workers", fit)
     train(config, toy_columns, tmp_path / "pool.hepsilon", workers=local_executor(2))
     assert_equal(tmp_path / "pool.hepsilon", tmp_path / "local.hepsilon")
     epochs = [name.split("-")[:2] for name in seen]

@@ -20,7 +20,7 @@ from hepsilon.efficiencies.engines.keras import Engine
 from hepsilon.efficiencies.network import NetworkEfficiency
 from hepsilon.simulation import write_jets
 from hepsilon.training import ensemble as ensemble_module
-from hepsilon.training import run
+from hepsilon.training import fitting
 from hepsilon.training.gradients import Gradients
 from hepsilon.training.loss import cross_entropy
 from hepsilon.training.member import Member
@@ -94,7 +94,7 @@ def test_sample_is_known_before_the_training_and_on_the_card(files, monkeypatch,
     def stop(*args, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(run, "fit_members", stop)
+    monkeypatch.setattr(fitting, "fit_members", stop)
     with pytest.raises(KeyboardInterrupt):
         train(mlp_config(), files, tmp_path / "mlp.hepsilon", on_sample=said.append)
     columns = read_columns(files, mlp_config())
@@ -200,7 +200,7 @@ def captured(monkeypatch, config: Config, data, out):
         (folder / "member-9.npz").write_bytes(b"a state, or the folder would not stay")
         raise ReachedError
 
-    monkeypatch.setattr(run, "fit_members", fit_members)
+    monkeypatch.setattr(fitting, "fit_members", fit_members)
     with pytest.raises(ReachedError):
         train(config, data, out)
     return calls[0]

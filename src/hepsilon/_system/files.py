@@ -20,6 +20,7 @@ __all__ = [
     "atomic_folder",
     "atomic_path",
     "find_file",
+    "located",
     "lock",
     "remove_leftovers",
     "sha256",
@@ -276,8 +277,26 @@ def find_file(path: str, expected: str) -> str:
     str
         Where it is; the path itself where it is nowhere, for whoever opens it to say so.
     """
+    return located(path, expected) or path
+
+
+def located(path: str, expected: str) -> str | None:
+    """Find a file as :func:`find_file` does.
+
+    Parameters
+    ----------
+    path : str
+        Where the file was when it was read.
+    expected : str
+        SHA-256 of its content.
+
+    Returns
+    -------
+    str or None
+        Where it is; None where it is nowhere.
+    """
     places = (Path(path), *_candidates(Path(path)))
-    return next((str(place) for place in places if _holds(place, expected)), path)
+    return next((str(place) for place in places if _holds(place, expected)), None)
 
 
 def _candidates(path: Path) -> Iterator[Path]:

@@ -127,10 +127,10 @@ def train(args: argparse.Namespace) -> Any:
     """Train a network; the same command after an interruption goes on where it stopped."""
     from hepsilon.config.file import load_config
     from hepsilon.efficiencies.engines.choice import keras_backend
+    from hepsilon.training.jobs import train_part
     from hepsilon.training.parts import MembersOfPart
     from hepsilon.training.reservation import check_free
     from hepsilon.training.run import train as train_network
-    from hepsilon.training.run import train_part
 
     needs("training", "keras", keras_backend())  # before the files are read
     config = load_config(args.config)
@@ -145,8 +145,15 @@ def train(args: argparse.Namespace) -> Any:
     with executor_of(args) as executor:
         columns = training_columns(args, config, executor)
         if part is not None:
-            limit = args.max_events
-            path = train_part(config, columns, args.out, part, files=args.files, max_events=limit)
+            path = train_part(
+                config,
+                columns,
+                args.out,
+                part,
+                files=args.files,
+                hash_files=args.hash_files,
+                max_events=args.max_events,
+            )
             say(f"wrote {path}; when all are there: hepsilon merge {args.out} {args.out}.part-*")
             return {"path": str(path)} if args.json else None
         result = train_network(
@@ -326,7 +333,7 @@ def merge(args: argparse.Namespace) -> Any:
     if kinds != {True}:
         return merge_closures(args)
     from hepsilon.efficiencies.engines.choice import keras_backend
-    from hepsilon.training.run import merge_training
+    from hepsilon.training.jobs import merge_training
 
     needs("merging a training", "keras", keras_backend())
     history = args.out.parent / f"{args.out.stem}.history.png"

@@ -209,7 +209,6 @@ def closure_report(
     }
     checks |= {"alternatives": list(against)} if against else {}
     checks |= {"shared_with_training": dict(shared)} if shared else {}
-    checks |= {"file_entries": output.file_entries} if output.file_entries else {}
     entries = dict(closure.efficiency)
     for name, found in (two_sample or {}).items():
         if name in entries:

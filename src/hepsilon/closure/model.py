@@ -387,8 +387,6 @@ class Closure(ClosureRecord):
         Numbers of events and objects processed.
     files : list of str
         Names of the files of the sample.
-    file_entries : dict of str to int
-        Number of events that were read, by name of the file.
     versions : dict of str to str
         Versions of the software.
     model_hash : dict of str to str or None
@@ -430,7 +428,6 @@ class Closure(ClosureRecord):
     n_events: Count
     n_objects: Count
     files: list[str]
-    file_entries: dict[str, int] = Field(default_factory=dict)
     versions: dict[str, str]
     model_hash: dict[str, str | None]
     axes: dict[str, AxisClosure] = Field(default_factory=dict)

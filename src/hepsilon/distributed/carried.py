@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from hepsilon._system.files import add_place, atomic_path, find_file, sha256
+from hepsilon._system.files import add_place, atomic_path, find_file, located
 from hepsilon.errors import ArtifactError
 
 __all__ = ["CarriedFile", "sees"]
@@ -26,8 +27,7 @@ def sees(path: str, expected: str) -> bool:
     bool
         True where it need not be sent.
     """
-    found = Path(find_file(path, expected))
-    return found.is_file() and sha256(found) == expected
+    return located(path, expected) is not None
 
 
 @dataclass(frozen=True)
@@ -78,10 +78,9 @@ class CarriedFile:
             content = Path(found).read_bytes()
         except OSError as error:
             raise ArtifactError(f"{path} cannot be read: {error.strerror}") from None
-        carried = cls(path, expected, content)
-        if not sees(path, expected):
+        if hashlib.sha256(content).hexdigest() != expected:
             raise ArtifactError(f"{path} changed since it was loaded (hash {expected[:12]})")
-        return carried
+        return cls(path, expected, content)
 
     def put(self, folder: Path) -> None:
         """Write the content into a folder of this worker, in which it is then found.

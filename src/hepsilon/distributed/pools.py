@@ -107,7 +107,7 @@ def _meet(
 
 @dataclass(frozen=True)
 class LocalPool(Pool):
-    """Processes of this machine in a pool of ``concurrent.futures``, such as loky's.
+    """Processes, or threads, of this machine in a pool of ``concurrent.futures``, such as loky's.
 
     Attributes
     ----------
@@ -128,6 +128,8 @@ class LocalPool(Pool):
         return self.pool.submit(function, *arguments)
 
     def everywhere(self, function: Callable[..., Any], /, *arguments: Any) -> dict[str, Any]:
+        if isinstance(self.pool, concurrent.futures.ThreadPoolExecutor):  # all in this process
+            return {str(os.getpid()): function(*arguments)}
         with tempfile.TemporaryDirectory() as folder:
             given = folder, self.workers, function, arguments
             futures = [self.pool.submit(_meet, *given) for _ in range(self.workers)]

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import logging
 import shutil
+import sys
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from hepsilon._system.files import write_text
+from hepsilon._system.plugins import place_of
+from hepsilon._version import __version__
 from hepsilon.config.file import InputConfig
 from hepsilon.config.task import Task
 from hepsilon.data.parts import Part
@@ -56,6 +62,7 @@ def fingerprint(instance: Any, task: Task, config: InputConfig) -> str:
     }
     selections = getattr(instance, "selections", None)
     content = {
+        "release": __version__,
         "task": task.model_dump_json(),
         "input": config.model_dump_json(),
         "efficiencies": efficiencies,
@@ -81,10 +88,24 @@ def _content_of(name: str, efficiency: Any) -> str:
 
 
 def _described(observable: Any) -> list[str]:
-    """Name and bins of an observable."""
+    """Name, bins and functions of an observable."""
     axes = [[float(edge) for edge in axis.edges] for axis in observable.axes]
     parts = [[part.name, part.label, repr(part.fields)] for part in observable.parts]
-    return [observable.name, str(observable.level), json.dumps([axes, parts])]
+    codes = [_code_of(function) for function in observable.functions]
+    return [observable.name, str(observable.level), json.dumps([axes, parts, codes])]
+
+
+def _code_of(function: Any) -> str:
+    """Text of a function with its module, which it may call; those of hepsilon have a release."""
+    if isinstance(function, partial):
+        return f"{_code_of(function.func)} {function.args} {sorted(function.keywords.items())}"
+    place = place_of(function)
+    if place.startswith("hepsilon."):
+        return place
+    for source in (sys.modules.get(function.__module__), function):
+        with suppress(OSError, TypeError):  # of a notebook, or not of Python
+            return inspect.getsource(source)  # type: ignore[arg-type]
+    return place
 
 
 def checkpoint_folder(folder: Path, expected: str) -> Path:

@@ -121,8 +121,6 @@ class Output(Mapping[str, Any]):
         Numbers of entries of every observable: all, NaN, and outside of the axes.
     left_out : dict of str to str
         What the records lack for the observables that were not filled, by their name.
-    file_entries : dict of str to int
-        Number of entries that were read, by name of the file, where files were read.
     calibration : Hist or None
         Sums by predicted efficiency (see :mod:`hepsilon.processors.calibration`), with the axes
         ``method``, ``category``, ``part`` and ``x``. None for measured events.
@@ -143,7 +141,6 @@ class Output(Mapping[str, Any]):
     left_out: dict[str, str] = field(default_factory=dict, metadata={"constant": True})
     calibration: Histogram | None = None
     outside_weight: dict[str, float] = field(default_factory=dict)
-    file_entries: dict[str, int] = field(default_factory=dict)
     run: RunRecord | None = None
 
     def __repr__(self) -> str:

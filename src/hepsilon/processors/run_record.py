@@ -44,7 +44,9 @@ class EntryRanges:
             if joined and start < joined[-1][1]:
                 raise InputError(
                     f"entries {start} to {min(stop, joined[-1][1])} of {self.path} are in both "
-                    "results; their events would count twice"
+                    "results; their events would count twice. Where the two chose different events "
+                    "of these entries, add them without their records: "
+                    "dataclasses.replace(output, run=None)"
                 )
             if joined and start == joined[-1][1]:
                 joined[-1] = joined[-1][0], stop

@@ -71,9 +71,6 @@ class _Process:
         with gathered() as said:
             for events in read_events(part, self.task, self.config, self.wanted, skipped):
                 output = self.instance.process(events)[part.source.dataset]
-                if isinstance(output, Output):
-                    entries = {Path(part.source.path).name: output.n_events}
-                    output = replace(output, file_entries=entries)
                 sum_of = output if sum_of is None else sum_of + output
                 response += self._response(events)
         run = replace(
@@ -240,7 +237,8 @@ def run_processor(
     n_entries = sum(part.entrystop - part.entrystart for part in parts)
     n_files = len({part.source for part in parts})
     logger.info("processing %d entries (files: %d, parts: %d)", n_entries, n_files, len(parts))
-    ready = _prepared(executor, getattr(instance, "efficiencies", {}))
+    with user_errors():
+        ready = _prepared(executor, getattr(instance, "efficiencies", {}))
     function: Callable[[Part], Any] = _Process(instance, task, config, wanted)
     if checkpoint is not None:
         folder = checkpoint_folder(Path(checkpoint), fingerprint(instance, task, config))

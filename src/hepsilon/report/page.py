@@ -133,11 +133,10 @@ def _provenance(closure: Closure, origin: Origin) -> Section:
     for name, digest in closure.model_hash.items():
         rows.append([f"efficiency {name}", digest or "not from a file"])
     rows += [["events", f"{closure.n_events:,}"]]
-    known = closure.file_entries
-    rows += [
-        ["file", f"{name}, {known[name]:,} events" if name in known else name]
-        for name in closure.files
-    ]
+    read = [] if closure.run is None else closure.run.files
+    rows += [["file", f"{each.name}, {each.entries:,} entries"] for each in read]
+    known = {each.name for each in read}
+    rows += [["file", name] for name in closure.files if name not in known]
     return Section("Provenance", table=Table(["", "value"], rows))
 
 

@@ -67,14 +67,14 @@ class Callbacks:
     Raises
     ------
     ConfigError
-        If one of them has no method ``on_epoch_end``.
+        If they are no list, or one of them has no method ``on_epoch_end``.
     """
 
     def __init__(self, given: GivenCallbacks, members: Iterable[int]) -> None:
-        numbers, shared = list(members), None if callable(given) else list(given)
+        shared = None if callable(given) else _listed(given)
         self._own = {
-            number: shared if shared is not None else list(given(number))  # type: ignore[operator]
-            for number in numbers
+            number: shared if shared is not None else _listed(given(number))  # type: ignore[operator]
+            for number in members
         }
         self._model = _Model()
         for each in self._all():
@@ -137,6 +137,13 @@ class Callbacks:
         """Say that the training is over, to those that want to know."""
         for each in self._all():
             _call(each, "on_train_end", "at the end", {})
+
+
+def _listed(given: Any) -> list[Any]:
+    """Callbacks as a list."""
+    if not isinstance(given, Iterable):
+        raise ConfigError(f"expected a list of callbacks, received {given!r}")
+    return list(given)
 
 
 def _name(callback: Any) -> str:

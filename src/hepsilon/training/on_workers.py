@@ -20,12 +20,11 @@ from typing import Any
 
 import numpy as np
 
-from hepsilon._system.files import atomic_path, find_file, sha256, write_text
+from hepsilon._system.files import atomic_path, located, sha256, write_text
 from hepsilon.config.learning import Recipe
 from hepsilon.data.features import FeatureSpec
 from hepsilon.data.training_columns import TrainingColumns
 from hepsilon.distributed.artifacts import send_files
-from hepsilon.distributed.carried import sees
 from hepsilon.distributed.pools import DaskPool, Pool
 from hepsilon.distributed.work import work
 from hepsilon.efficiencies.engines.keras import start_backend
@@ -100,8 +99,8 @@ def _write_columns(sides: Sides, path: Path) -> str:
 
 
 def _read_columns(path: str, expected: str) -> Sides:
-    found = find_file(path, expected)
-    if not sees(path, expected):
+    found = located(path, expected)
+    if found is None:
         raise TrainingError(f"this worker does not find the events of the training ({path})")
     with np.load(found, allow_pickle=False) as file:
         read = {name: file[name] for name in file.files}

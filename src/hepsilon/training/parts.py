@@ -13,7 +13,7 @@ import json
 import re
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +113,8 @@ class Part:
         Number of all networks.
     states : dict of int to bytes
         Content of the state of each network, by its number.
+    hash_files : bool, default False
+        Whether the card notes the hash of the content of every file.
     """
 
     config: Config
@@ -121,6 +123,7 @@ class Part:
     training: str
     networks: int
     states: dict[int, bytes]
+    hash_files: bool = False
 
 
 def write_part(path: Path, part: Part) -> None:
@@ -141,6 +144,7 @@ def write_part(path: Path, part: Part) -> None:
         "max_events": part.max_events,
         "training": part.training,
         "networks": part.networks,
+        "hash_files": part.hash_files,
         "states": {str(n): hashlib.sha256(each).hexdigest() for n, each in part.states.items()},
     }
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
@@ -192,7 +196,8 @@ def read_part(path: str | Path) -> Part:
         config = validate(Config, text["config"], str(path), ArtifactError)
         files = tuple(map(str, text["files"]))
         limit = None if text["max_events"] is None else int(text["max_events"])
-        return Part(config, files, limit, str(text["training"]), int(text["networks"]), states)
+        numbers = str(text["training"]), int(text["networks"])
+        return Part(config, files, limit, *numbers, states, bool(text["hash_files"]))
     except ArtifactError:
         raise
     except Exception as error:  # zipfile and json raise many kinds for what is damaged
@@ -233,5 +238,4 @@ def merged_states(paths: Sequence[str | Path]) -> Part:
     missing = sorted(set(range(parts[0].networks)) - set(states))
     if missing:
         raise TrainingError(f"networks {missing} of {parts[0].networks} are in none of the parts")
-    first = parts[0]
-    return Part(first.config, first.files, first.max_events, first.training, first.networks, states)
+    return replace(parts[0], states=states)
