@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.special import expit, softmax
 
 from hepsilon.arrays.kernels import bins_between
 from hepsilon.arrays.types import Array
@@ -13,13 +14,15 @@ SMALLEST = 1e-12
 """Probability of a bin between working points, of which logarithms are taken."""
 
 
-def log_odds(eps: Array) -> Array:
+def log_odds(eps: Array, smallest: float = SMALLEST) -> Array:
     """Logarithms of the odds of the bins between working points, relative to passing none.
 
     Parameters
     ----------
     eps : ndarray of float64, shape (n, working points, ...)
         Probability to pass each working point, from the loosest to the tightest.
+    smallest : float, default 1e-12
+        Probability of a bin of which logarithms are taken where it is smaller.
 
     Returns
     -------
@@ -28,7 +31,7 @@ def log_odds(eps: Array) -> Array:
     """
     points = eps.shape[1]
     rows = np.moveaxis(eps, 1, -1).reshape(-1, points)
-    bins = np.maximum(bins_between(np.ascontiguousarray(rows), 0.0)[0], SMALLEST)
+    bins = np.maximum(bins_between(np.ascontiguousarray(rows), 0.0)[0], smallest)
     odds = np.log(bins[:, 1:] / bins[:, :1])
     return np.moveaxis(odds.reshape(len(eps), *eps.shape[2:], points), -1, 1)
 
@@ -44,9 +47,9 @@ def from_log_odds(odds: Array) -> Array:
     Returns
     -------
     ndarray of float64, shape (n, working points)
-        Values in (0, 1), which fall from one working point to the next.
+        Values in [0, 1], which fall from one working point to the next.
     """
-    shifted = np.concatenate([np.zeros((len(odds), 1)), odds], axis=1)
-    bins = np.exp(shifted - shifted.max(axis=1, keepdims=True))
-    bins /= bins.sum(axis=1, keepdims=True)
+    if odds.shape[1] == 1:
+        return np.asarray(expit(odds))
+    bins = softmax(np.concatenate([np.zeros((len(odds), 1)), odds], axis=1), axis=1)
     return np.asarray(np.minimum(np.cumsum(bins[:, :0:-1], axis=1)[:, ::-1], 1.0))

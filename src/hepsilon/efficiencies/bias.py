@@ -11,12 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit
 
-from hepsilon.arrays.kernels import bins_between
 from hepsilon.arrays.types import Array, Nodes, Offsets
 from hepsilon.config.task import Task
 from hepsilon.data.features import FeatureSpec
+from hepsilon.efficiencies.logits import logits_of, probabilities_of
 from hepsilon.efficiencies.regions import Regions, categories_of
 from hepsilon.efficiencies.tree_inputs import input_names, tree_inputs
 from hepsilon.errors import ArtifactError
@@ -86,17 +85,7 @@ def shifted(eps: Array, shifts: Array) -> Array:
     ndarray of float64, shape of ``eps``
         In (0, 1), falling from one working point to the next.
     """
-    if eps.shape[1] == 1:
-        moved = expit(np.log(eps) - np.log1p(-eps) + shifts)
-    else:
-        by_replica = np.moveaxis(eps, 2, 1).reshape(-1, eps.shape[1])
-        bins, _ = bins_between(by_replica, 0.0)
-        factors = np.exp(np.moveaxis(shifts, 2, 1).reshape(by_replica.shape))
-        odds = np.concatenate([bins[:, :1], bins[:, 1:] * factors], axis=1)
-        sums = np.cumsum(odds[:, ::-1], axis=1)[:, ::-1]
-        flat = sums[:, 1:] / sums[:, :1]
-        moved = np.moveaxis(flat.reshape(len(eps), eps.shape[2], eps.shape[1]), 1, 2)
-    return np.asarray(np.clip(moved, np.finfo(float).tiny, 1.0 - np.finfo(float).epsneg))
+    return probabilities_of(logits_of(eps, 1.0) + shifts, 1.0)
 
 
 @dataclass(frozen=True)

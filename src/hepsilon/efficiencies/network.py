@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import awkward as ak
 import numpy as np
-from scipy.special import expit, softmax
 
 from hepsilon._system.files import find_file
 from hepsilon._system.forks import guarded_fork
 from hepsilon.arrays.fields import partners_of
-from hepsilon.arrays.kernels import bins_between
 from hepsilon.arrays.types import Array, Nodes, Offsets
 from hepsilon.config.records import validate
 from hepsilon.efficiencies.artifact import identified_card, read_arrays, read_blob
@@ -27,11 +25,12 @@ from hepsilon.efficiencies.gradients import by_feature, feature_slopes
 from hepsilon.efficiencies.kinds import REPLICAS_FROM, Options
 from hepsilon.efficiencies.last_layer import LAST_LAYER, LastLayer
 from hepsilon.efficiencies.loads import note_load
+from hepsilon.efficiencies.logits import by_network, logits_of, probabilities_of, to_probability
 from hepsilon.efficiencies.notebook import card_line
 from hepsilon.efficiencies.saved import Saved
 from hepsilon.efficiencies.tree_inputs import tree_inputs
 from hepsilon.efficiencies.trees import Trees
-from hepsilon.errors import ArtifactError, ConfigError, HepsilonError, InputError
+from hepsilon.errors import ArtifactError, ConfigError, HepsilonError
 
 __all__ = ["REFINEMENT", "NetworkEfficiency", "logits_of", "to_probability"]
 
@@ -59,65 +58,6 @@ guarded_fork(_LOCK, _reset)
 
 REFINEMENT = "refinement"
 """Array group with the trees that refine the networks of an artifact."""
-
-
-def to_probability(logits: Array, mu: float) -> Array:
-    """Turn a network's logits into efficiencies.
-
-    For several working points the logits are those of the bins between them, relative to that of
-    what passes none: their softmax is summed from the tightest one, so that efficiencies fall from
-    one working point to the next by construction.
-
-    With objects that did not pass weighted by ``mu`` (paper Eq. 5) the network converges to
-    ``eps / (eps + mu (1 - eps))``, whose logit is that of eps minus ``ln mu``.
-
-    Parameters
-    ----------
-    logits : ndarray, shape (n_entries,) or (n_entries, n_working_points)
-        Outputs of one network.
-    mu : float
-        Weight of the objects that did not pass, in the training.
-
-    Returns
-    -------
-    ndarray of float64, shape of logits
-        Efficiencies in (0, 1).
-
-    Raises
-    ------
-    InputError
-        If outputs are NaN or infinite.
-    """
-    if not np.isfinite(logits).all():
-        raise InputError(f"{int((~np.isfinite(logits)).sum())} outputs are NaN or infinite")
-    shifted = logits + np.log(mu)
-    if shifted.ndim == 1:
-        eps = expit(shifted)
-    else:
-        bins = softmax(np.concatenate([np.zeros((len(shifted), 1)), shifted], axis=1), axis=1)
-        eps = np.cumsum(bins[:, :0:-1], axis=1)[:, ::-1]
-    # beyond +-36 the float64 next to 1 (or to 0) is the answer, not 1 itself
-    return np.asarray(np.clip(eps, np.finfo(float).tiny, 1.0 - np.finfo(float).epsneg))
-
-
-def logits_of(eps: Array, mu: float) -> Array:
-    """Logits of a network that would give these efficiencies: the inverse of its last step.
-
-    Parameters
-    ----------
-    eps : ndarray of float64, shape (n,) or (n, n_working_points)
-        Efficiencies in (0, 1), which fall from one working point to the next.
-    mu : float
-        Weight of the objects that did not pass (paper Eq. 5).
-
-    Returns
-    -------
-    ndarray of float64, shape (n, n_working_points)
-        Logits (see :func:`to_probability`).
-    """
-    bins, _ = bins_between(eps if eps.ndim == 2 else eps[:, None], 0.0)
-    bins = np.maximum(bins, np.finfo(np.float64).tiny)
-    return np.asarray(np.log(bins[:, 1:]) - np.log(bins[:, :1]) - np.log(mu))
 
 
 @dataclass(frozen=True, repr=False)
@@ -522,17 +462,12 @@ class NetworkEfficiency(Saved[NetworkCard], Efficiency):
             logits = logits[offsets[:-1]]
             hidden = None if hidden is None else hidden[offsets[:-1]]
         logits = self._refined(logits, offsets, nodes)
-        networks = logits.reshape(len(logits), logits.shape[1] // points, points)
-        return np.moveaxis(networks, 1, 2), hidden
+        return by_network(logits, points), hidden
 
     def _probabilities(self, logits: Array) -> Array:
         """Efficiencies (entries, [working points,] n) of logits (entries, working points, n)."""
-        single, mu = logits.shape[1] == 1, self.card.training.mu
-        if single:  # elementwise: all at once
-            flat = to_probability(logits.reshape(-1), mu)
-            return flat.reshape(len(logits), logits.shape[2])
-        columns = np.moveaxis(logits, 2, 0)
-        return np.stack([to_probability(column, mu) for column in columns], axis=-1)
+        eps = probabilities_of(logits, self.card.training.mu)
+        return eps[:, 0] if logits.shape[1] == 1 else eps
 
     def _predict(self, offsets: Offsets, nodes: Nodes, replicas: int) -> tuple[Array, Array | None]:
         card = self.card

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from hepsilon._system.extras import needs
-from hepsilon.arrays.types import Array
 from hepsilon.data.missing import MISSING
 from hepsilon.efficiencies.artifact import read_arrays
 from hepsilon.efficiencies.artifact_edits import sample_of, values_on
 from hepsilon.efficiencies.engines.onnx import OnnxEngine, onnxruntime
-from hepsilon.efficiencies.network import REFINEMENT, NetworkEfficiency, to_probability
+from hepsilon.efficiencies.logits import by_network, probabilities_of
+from hepsilon.efficiencies.network import REFINEMENT, NetworkEfficiency
 from hepsilon.efficiencies.tree_inputs import FAR
 from hepsilon.efficiencies.trees import Trees
 from hepsilon.errors import ArtifactError, ConfigError
@@ -200,10 +200,9 @@ def _check(efficiency: NetworkEfficiency, graph: bytes) -> None:
     outputs = points * len(card.networks)
     engine = OnnxEngine(onnxruntime(graph), outputs, bool(card.architecture.blocks))
     logits = engine.logits(sample["offsets"], sample["nodes"])
-    parts: list[Array] = np.split(logits, len(card.networks), axis=1)
-    mu = card.training.mu
-    found = [to_probability(x[:, 0] if points == 1 else x, mu) for x in parts]
-    largest = float(np.abs(np.stack(found, -1) - values_on(efficiency, sample)).max())
+    expected = values_on(efficiency, sample)
+    found = probabilities_of(by_network(logits, points), card.training.mu)
+    largest = float(np.abs(found.reshape(expected.shape) - expected).max())
     if not largest <= PARITY:
         raise ArtifactError(
             f"the ONNX graph of {efficiency.path} with its trees differs by {largest:.1g} in an "

@@ -23,7 +23,7 @@ from hepsilon.arrays.types import Array
 from hepsilon.data.training_columns import TrainingColumns
 from hepsilon.efficiencies.bias import region_inputs, region_names
 from hepsilon.efficiencies.held_out_cards import BiasCard, HeldOutBins, HeldOutCard
-from hepsilon.efficiencies.network import logits_of, to_probability
+from hepsilon.efficiencies.logits import by_network, mean_logits
 from hepsilon.efficiencies.regions import Regions, categories_of
 from hepsilon.training.kept import Kept
 from hepsilon.training.preparation import Sides
@@ -236,13 +236,11 @@ class HeldOut:
         own = self.kept.prepared
         mu, of_events = own.recipe.mu, own.config.task.of_events
         networks, features, shares = self._networks(some)
-        n, points, n_networks = networks.shape
+        n, _, n_networks = networks.shape
         if n_networks == 1 or self._folds:
             logits = np.einsum("npk,nk->np", networks, shares)
         else:
-            flat = np.moveaxis(networks, 2, 0)
-            eps = [to_probability(x[:, 0] if points == 1 else x, mu) for x in flat]
-            logits = logits_of(np.mean(eps, axis=0), mu)
+            logits = mean_logits(networks, mu)
         if part.added is not None:
             logits = logits + part.added[done : done + n]
         passed, weights, events = _of_entries(some, of_events)
@@ -291,9 +289,8 @@ class HeldOut:
         if self._folds:
             mine = [own.resampling.validated(some.keys, k)[per_event] for k in range(networks)]
             shares = np.stack(mine, axis=1).astype(np.float64)
-        logits = np.moveaxis(logits.reshape(len(logits), networks, points), 1, 2)
         shaped = None if features is None else features.reshape(len(logits), networks, -1)
-        return logits, shaped, shares
+        return by_network(logits, points), shaped, shares
 
 
 class _Table:

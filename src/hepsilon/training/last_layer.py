@@ -8,6 +8,7 @@ import numpy as np
 
 from hepsilon.data.training_columns import TrainingColumns
 from hepsilon.efficiencies.cards import LastLayerCard
+from hepsilon.efficiencies.logits import by_network
 from hepsilon.training.kept import Kept
 from hepsilon.training.loss import object_loss_weights
 from hepsilon.uncertainty.last_layer import Covariance, Scores, sandwich
@@ -69,7 +70,7 @@ def _scores(kept: Kept, events: TrainingColumns, networks: int) -> Iterator[Scor
             for number in range(networks)
         ]
         yield Scores(
-            np.moveaxis(logits.reshape(len(logits), networks, points), 1, 2),
+            by_network(logits, points),
             features.reshape(len(features), networks, -1),
             part.passed,
             np.stack(weights, axis=1),

@@ -12,8 +12,8 @@ from hepsilon.config.learning import MapConfig
 from hepsilon.config.task import Task
 from hepsilon.data.training_columns import TrainingColumns
 from hepsilon.efficiencies.factorised import FactorisedMap, track_axes
+from hepsilon.efficiencies.logits import logits_of
 from hepsilon.efficiencies.map import EfficiencyMap
-from hepsilon.efficiencies.network import logits_of
 from hepsilon.training.loss import event_losses
 from hepsilon.training.preparation import Sides
 from hepsilon.training.resampling import Resampling

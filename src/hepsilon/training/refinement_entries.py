@@ -11,7 +11,7 @@ from scipy.special import logsumexp
 
 from hepsilon.arrays.types import Array
 from hepsilon.data.training_columns import TrainingColumns
-from hepsilon.efficiencies.network import logits_of, to_probability
+from hepsilon.efficiencies.logits import by_network, mean_logits, to_probability
 from hepsilon.efficiencies.tree_inputs import tree_inputs
 from hepsilon.training.kept import Kept
 from hepsilon.training.loss import object_loss_weights
@@ -59,9 +59,7 @@ class Entries:
     @property
     def eps(self) -> Array:
         """Probability to pass each working point, float64 of the shape (n, working points)."""
-        single = self.logits.shape[1] == 1
-        found = to_probability(self.logits[:, 0] if single else self.logits, self.mu)
-        return found.reshape(self.logits.shape)
+        return to_probability(self.logits, self.mu)
 
     @property
     def event_weights(self) -> Array:
@@ -203,9 +201,4 @@ def _logits(kept: Kept, rows: TrainingColumns, networks: list[int], points: int)
     own = kept.prepared
     own.engine.set_members([kept.fits[number].weights for number in networks])
     logits = np.asarray(own.engine.logits(rows.offsets, rows.nodes), np.float64)
-    if len(networks) == 1:
-        return logits
-    parts = np.split(logits, len(networks), axis=1)
-    mu = own.recipe.mu
-    eps = [to_probability(x[:, 0] if points == 1 else x, mu) for x in parts]
-    return logits_of(np.mean(eps, axis=0), mu)
+    return mean_logits(by_network(logits, points), own.recipe.mu)

@@ -10,7 +10,7 @@ import numpy as np
 from hepsilon.arrays.types import Array
 from hepsilon.data.training_columns import TrainingColumns
 from hepsilon.efficiencies.engines.keras import Engine
-from hepsilon.efficiencies.network import logits_of, to_probability
+from hepsilon.efficiencies.logits import by_network, mean_logits
 from hepsilon.training.loss import event_losses
 from hepsilon.training.resampling import Resampling
 
@@ -132,10 +132,6 @@ def losses_of_ensemble(
     parts = []
     for block in columns.blocks():
         logits = engine.logits(block.offsets, block.nodes)
-        if len(networks) > 1:
-            own = np.split(logits, len(networks), axis=1)
-            eps = [to_probability(x[:, 0] if working_points == 1 else x, mu) for x in own]
-            logits = logits_of(np.mean(eps, axis=0), mu)
-        losses = event_losses(logits, block, mu)
+        losses = event_losses(mean_logits(by_network(logits, working_points), mu), block, mu)
         parts.append(EventLosses(losses, np.asarray(block.weights)))
     return EventLosses.joined(parts)
