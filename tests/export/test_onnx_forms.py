@@ -155,6 +155,19 @@ def test_missing_values_may_be_nan(tmp_path: Path, untrained: Any) -> None:
     np.testing.assert_allclose(run(path, inputs), expected, rtol=0, atol=2e-6)
     inputs["dxy"] = np.where(inputs["dxy"] == MISSING, np.float32(np.nan), inputs["dxy"])
     np.testing.assert_allclose(run(path, inputs), expected, rtol=0, atol=2e-6)
+    assert "NaN where missing" in json.loads(metadata(path)["inputs"])["dxy"]
+    assert "missing" not in json.loads(metadata(path)["inputs"])["pt"]
+    plain = written(network, tmp_path, probabilities=True)
+    assert "; -1e+30 where a value is missing" in json.loads(metadata(plain)["inputs"])["x"]
+    np.testing.assert_allclose(run(plain, {"x": nodes}), expected, rtol=0, atol=2e-6)
+
+
+def test_trees_see_missing_values(tmp_path: Path, untrained: Any) -> None:
+    network, _ = refined(with_missing(untrained), tmp_path / "net.hepsilon")
+    offsets, nodes = random_with_dxy([2, 3, 1], 3)
+    path = written(network, tmp_path, named=True, probabilities=True)
+    found = run(path, named_inputs(network.card, offsets, nodes))
+    np.testing.assert_allclose(found, nominal(network, offsets, nodes), rtol=0, atol=1e-5)
 
 
 def metadata(path: Path) -> dict[str, str]:

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from hepsilon import ConfigError
+from hepsilon.data.missing import MISSING
 from hepsilon.efficiencies.artifact_edits import sample_of
 from hepsilon.export import formats, saved_model
-from tests.export.test_onnx_forms import nominal
+from tests.export.test_onnx_forms import nominal, random_with_dxy, with_missing
 from tests.helpers.network_toys import NETWORKS, interpreted
 from tests.helpers.toys import random_nodes
 from tests.helpers.tree_toys import refined
@@ -58,6 +59,20 @@ def test_one_row_for_each_event(name: str, exported: Any, tmp_path: Path) -> Non
     )["efficiency"].numpy()
     expected = nominal(network, sample["offsets"], sample["nodes"])
     np.testing.assert_allclose(found, expected, rtol=0, atol=5e-6)
+
+
+def test_missing_values_may_be_nan(tmp_path: Path, untrained: Any) -> None:
+    network = with_missing(untrained)
+    offsets, nodes = random_with_dxy([2, 3, 1], 3)
+    expected = nominal(network, offsets, nodes)
+    found, counts = signatures(network, tmp_path), tf.constant([2, 3, 1], tf.int64)
+    for absent in (MISSING, np.nan):
+        x = tf.constant(np.where(nodes == MISSING, np.float32(absent), nodes))
+        flat = found["serving_default"](x=x, counts=counts)["efficiency"].numpy()
+        np.testing.assert_allclose(flat, expected, rtol=0, atol=5e-6)
+    pt = tf.constant(np.where(np.arange(5) == 0, np.float32(np.nan), nodes))
+    flat = found["serving_default"](x=pt, counts=counts)["efficiency"].numpy()
+    assert np.isnan(flat).all()  # pt is never missing
 
 
 def test_counts_that_do_not_fit_are_an_error(exported: Any, tmp_path: Path) -> None:

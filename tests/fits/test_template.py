@@ -97,6 +97,7 @@ def nan() -> hist.Hist[Any]:
         (Process(weighted(SIGNAL), replicas_of(SIGNAL)[:, :2]), r"replicas of \(3,\) bins"),
         (Process(weighted(SIGNAL), norms={"lumi": (1.0, 0.0)}), "two positive factors"),
         (Process(weighted(SIGNAL), norms={"a b": (1.1, 0.9)}), "expected a name of letters"),
+        (Process(weighted(SIGNAL), norms={"..": (1.1, 0.9)}), "no dot first"),
     ],
 )
 def test_what_does_not_go_together(process: Process, text: str) -> None:

@@ -59,6 +59,72 @@ def test_names_that_would_meet_are_refused() -> None:
         histograms_of(clash)
 
 
+def varied(name: str) -> Process:
+    """Process with one systematic variation of its shape."""
+    import hist
+
+    names = hist.axis.StrCategory(["nominal", f"{name}Up", f"{name}Down"], name="systematic")
+    axis = hist.axis.Regular(2, 0, 2, name="x")
+    histogram = hist.Hist(names, axis, storage=hist.storage.Weight())
+    view: Any = histogram.view()
+    view["value"], view["variance"] = [[5.0, 4.0], [6.0, 4.0], [4.0, 4.0]], 1.0
+    return Process(histogram)
+
+
+@pytest.mark.parametrize("name", ["mu", "staterror_sr"])
+def test_a_parameter_is_of_one_kind(name: str) -> None:
+    """pyhf takes no second kind of one name."""
+    of_norm = Process(weighted(SIGNAL), norms={name: (1.1, 0.9)})
+    for process in (varied(name), of_norm):
+        fit = templates({"sr": {"s": process}}).with_expected()
+        with pytest.raises(InputError, match=f"the variation '{name}' has the name of the"):
+            workspace(fit)
+
+
+def test_a_datacard_has_one_line_for_an_error() -> None:
+    """The workspace has one parameter for both."""
+    other = Process(weighted([5.0, 4.0], edges=[0, 1, 2]), norms={"jes": (1.1, 0.9)})
+    fit = templates({"sr": {"a": varied("jes"), "b": other}}).with_expected()
+    with pytest.raises(InputError, match=r"\['jes'\]: in a datacard an error has one line"):
+        datacard(fit, "card.root")
+    samples = workspace(fit)["channels"][0]["samples"]
+    kinds = [{m["name"]: m["type"] for m in s["modifiers"]}["jes"] for s in samples]
+    assert kinds == ["histosys", "normsys"]
+
+
+def test_no_table_of_hepdata_replaces_another(tmp_path: Path) -> None:
+    drawn, plain = Process(weighted(SIGNAL), replicas_of(SIGNAL)), Process(weighted(SIGNAL))
+    for channels in (
+        {"submission": {"a": plain}},
+        {"sr": {"a": drawn}, "sr_covariance_a": {"a": plain}},
+    ):
+        with pytest.raises(InputError, match="two files of the submission would have the name"):
+            write_templates(templates(channels), "hepdata", tmp_path / "tables")
+    assert not (tmp_path / "tables").exists()
+
+
+@OF_OTHERS
+@pytest.mark.parametrize("scale", [1e-4, 1.0, 1e5])
+def test_bins_that_are_empty_and_weights_of_any_scale(scale: float) -> None:
+    """Statistical errors stay relative; a bin that nothing reaches says nothing."""
+    pyhf = pytest.importorskip("pyhf", reason="pyhf is not installed (extra 'fit')")
+    one, other = np.array([50.0, 0.0, 0.0]), np.array([100.0, 30.0, 0.0])
+    processes = {
+        name: Process(weighted(scale * n, scale**2 * n)) for name, n in (("s", one), ("b", other))
+    }
+    spec = workspace(templates({"sr": processes}).with_expected())
+    pyhf.schema.validate(spec, "workspace.json")
+    made = pyhf.Workspace(spec)
+    model = made.model()
+    np.testing.assert_allclose(
+        model.expected_actualdata(np.array(model.config.suggested_init())),
+        scale * (one + other),
+    )
+    errors = model.config.param_set("staterror_sr").sigmas
+    np.testing.assert_allclose(errors[:2], [150.0**-0.5, 30.0**-0.5])
+    assert np.isfinite(model.logpdf(model.config.suggested_init(), made.data(model)))
+
+
 def test_workspace_of_histfactory(fit: Templates) -> None:
     found = workspace(fit, signal="signal")
     assert found["measurements"][0]["config"]["poi"] == "mu"

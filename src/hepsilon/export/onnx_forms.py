@@ -121,15 +121,19 @@ def _texts(
     if not named:
         times = card.architecture.objects or 1
         many = f" of its {times} objects, one after the other" if times > 1 else ""
-        inputs = {"x": f"float32, in each row {names}{many}"}
+        absent = f"; {float(MISSING):g} where a value is missing"
+        absent *= any(f.missing for f in card.features.features)
+        inputs = {"x": f"float32, in each row {names}{many}{absent}"}
         if card.architecture.has_edges:
             inputs["senders"] = (
                 "int32, for each object the rows of the other objects of its event, filled up with "
                 "its own row; at least one column"
             )
         return inputs, outputs
-    units = {f.name: f.unit for f in card.features.features}
-    inputs = {name: f"of every object, flat [{unit or 1}]" for name, unit in units.items()}
+    inputs = {
+        f.name: f"of every object, flat [{f.unit or 1}]" + "; NaN where missing" * bool(f.missing)
+        for f in card.features.features
+    }
     if card.architecture.objects:
         return {n: f"{t}; {card.architecture.objects} in each event" for n, t in inputs.items()}, (
             outputs

@@ -9,7 +9,7 @@ Its signatures take raw features and give efficiencies, the mean over the networ
     ``x``, float32 (events, slots, features), and ``counts`` (events,), the number of filled slots,
     which come first: ``efficiency`` (events, slots, working points), NaN in slots that are empty.
 
-Of a task of events there is one row for each event.
+Of a task of events there is one row for each event. A value that is missing is NaN.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from hepsilon._system.extras import needs
+from hepsilon.data.missing import MISSING
 from hepsilon.efficiencies.artifact_edits import sample_of, values_on
 from hepsilon.efficiencies.cards import NetworkCard
 from hepsilon.efficiencies.engines.choice import read_weights
@@ -137,6 +138,8 @@ def _efficiency(card: NetworkCard, model: Any, members: Any, x: Any, counts: Any
         [tf.debugging.assert_equal(tf.reduce_sum(counts), tf.shape(x)[0], wrong)]
     ):
         x = tf.identity(x)
+    missing = [bool(feature.missing) for feature in card.features.features]
+    x = tf.where(tf.math.is_nan(x) & missing, MISSING, x)
     objects = card.architecture.objects
     rows = x if objects is None else tf.reshape(x, (-1, objects * x.shape[1]))
     inputs = {"x": rows, **_pairs(card, counts)}

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from hepsilon._system.files import write_text
+from hepsilon.errors import InputError
 from hepsilon.fits.checks import check_likelihood, signals_of
 from hepsilon.fits.root_file import OBSERVED, write_root
 from hepsilon.fits.template import Template, Templates
@@ -36,7 +37,8 @@ def datacard(found: Templates, shapes: str, *, signal: str | Sequence[str] | Non
     Raises
     ------
     InputError
-        If no likelihood can be made of the templates.
+        If no likelihood can be made of the templates, or one name is a variation of the shape and
+        an error of the normalisation.
     """
     check_likelihood(found)
     signals = signals_of(found, signal)
@@ -49,6 +51,13 @@ def datacard(found: Templates, shapes: str, *, signal: str | Sequence[str] | Non
     ]
     shape = list(dict.fromkeys(name for *_, t in columns for name in t.variations))
     norm = list(dict.fromkeys(name for *_, t in columns for name in t.norms))
+    both = sorted(set(shape) & set(norm))
+    if both:
+        raise InputError(
+            f"{both}: in a datacard an error has one line, and moves the shape of all its "
+            "processes or the normalisation of all of them; give the normalisation as a variation "
+            "of the histogram, or another name"
+        )
     lines = [
         "# templates from hepsilon, for Combine",
         f"imax {len(found.channels)}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,13 @@ import yaml
 
 from hepsilon._system.files import atomic_folder, write_text
 from hepsilon.arrays.types import Array
+from hepsilon.errors import InputError
 from hepsilon.fits.template import Axis, Channel, Template, Templates
 from hepsilon.histograms.densities import unit_of
 
 __all__ = ["write_hepdata"]
 
+SUBMISSION = "submission.yaml"
 STATISTICS = "stat"
 DIGITS = 6
 
@@ -34,6 +37,11 @@ def write_hepdata(found: Templates, out: str | Path, *, comment: str = "") -> No
         Folder to write; all files of it change together.
     comment : str, optional
         Text about the whole submission.
+
+    Raises
+    ------
+    InputError
+        If two files would have one name.
     """
     tables: dict[str, tuple[str, dict[str, Any]]] = {}
     for name, channel in found.channels.items():
@@ -44,13 +52,20 @@ def write_hepdata(found: Templates, out: str | Path, *, comment: str = "") -> No
                     f"Covariance of the bins of {process} in {name} by the efficiency's own error"
                 )
                 tables[f"{name} covariance {process}"] = (text, _covariance(channel, template))
+    files = {name: f"{name.replace(' ', '_')}.yaml" for name in tables}
+    clash = [file for file, n in Counter([SUBMISSION, *files.values()]).items() if n > 1]
+    if clash:
+        raise InputError(
+            f"two files of the submission would have the name {clash[0]!r}; name the channel or "
+            "the process otherwise"
+        )
     documents: list[Any] = [{"comment": comment or "Templates from hepsilon."}]
     with atomic_folder(out) as folder:
         for name, (text, table) in tables.items():
-            file = f"{name.replace(' ', '_')}.yaml"
-            write_text(folder / file, _yaml([table]))
-            documents.append({"name": name, "description": text, "keywords": [], "data_file": file})
-        write_text(folder / "submission.yaml", _yaml(documents))
+            write_text(folder / files[name], _yaml([table]))
+            document = {"name": name, "description": text, "keywords": []}
+            documents.append(document | {"data_file": files[name]})
+        write_text(folder / SUBMISSION, _yaml(documents))
 
 
 def _yaml(documents: list[Any]) -> str:

@@ -8,11 +8,14 @@ from typing import Any
 import numpy as np
 
 from hepsilon.arrays.types import Array
+from hepsilon.errors import InputError
 from hepsilon.fits.checks import check_likelihood, signals_of
 from hepsilon.fits.template import Template, Templates
 
 __all__ = ["workspace"]
 
+VARIATIONS = "histosys", "normsys"
+"""Modifiers that are one parameter where they have one name."""
 STRENGTH = "mu"
 """Name of the strength of the signal; with several ones that of each follows it."""
 
@@ -44,7 +47,8 @@ def workspace(
     Raises
     ------
     InputError
-        If no likelihood can be made of the templates.
+        If no likelihood can be made of the templates, or a variation has the name of a strength or
+        of the statistical errors of a channel.
     """
     check_likelihood(found)
     signals = signals_of(found, signal)
@@ -66,6 +70,7 @@ def workspace(
     observations = [
         {"name": channel, "data": _plain(each.observed)} for channel, each in found.channels.items()
     ]
+    _check_names(channels)
     config = {"poi": strengths[signals[0]], "parameters": []}
     return {
         "channels": channels,
@@ -73,6 +78,21 @@ def workspace(
         "measurements": [{"name": name, "config": config}],
         "version": "1.0.0",
     }
+
+
+def _check_names(channels: list[dict[str, Any]]) -> None:
+    """Refuse one name for parameters of two kinds."""
+    kinds: dict[str, set[str]] = {}
+    for modifier in (m for c in channels for s in c["samples"] for m in s["modifiers"]):
+        kind = "variation" if modifier["type"] in VARIATIONS else str(modifier["type"])
+        kinds.setdefault(modifier["name"], set()).add(kind)
+    wrong = next((name for name, found in kinds.items() if len(found) > 1), None)
+    if wrong is not None:
+        other = ", ".join(kinds[wrong] - {"variation"})
+        raise InputError(
+            f"the variation {wrong!r} has the name of the {other} in the workspace; give it "
+            "another name"
+        )
 
 
 def _plain(values: Array | None) -> list[float]:

@@ -35,7 +35,7 @@ PREFIX = "eff"
 SYSTEMATIC = "systematic"
 """Name of the axis of variations in the histogram of a process."""
 NOMINAL, UP, DOWN = "nominal", "Up", "Down"
-NAME = re.compile(r"[A-Za-z0-9_.-]+")
+NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 
 
 @dataclass(frozen=True)
@@ -226,7 +226,7 @@ def templates(
     ------
     InputError
         If bins, replicas or variations do not go together, contents are not finite, variances are
-        not known, or names cannot stand in files (letters, digits and ``_.-``).
+        not known, or names cannot stand in files (letters, digits and ``_.-``, no dot first).
 
     Examples
     --------
@@ -252,7 +252,9 @@ def templates(
 
 def _check_name(name: str, what: str) -> None:
     if not NAME.fullmatch(name):
-        raise InputError(f"{what} {name!r}: expected a name of letters, digits and _.-")
+        raise InputError(
+            f"{what} {name!r}: expected a name of letters, digits and _.-, no dot first"
+        )
 
 
 def _channel(name: str, given: Mapping[str, Process]) -> Channel:
