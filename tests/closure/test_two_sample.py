@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import uproot
 from scipy.stats import kstest
 
 from hepsilon import InputError
@@ -15,6 +16,7 @@ from hepsilon.closure.entries import Entries, read_entries
 from hepsilon.closure.two_sample import area_under_curve, two_sample_test
 from hepsilon.config import Cut, InputConfig, VerdictConfig
 from hepsilon.report.two_sample import two_sample_rows, two_sample_sections
+from hepsilon.simulation import write_jets
 from tests.helpers.toys import TASK, half, task_of
 from tests.helpers.track_toys import TRACKS
 
@@ -126,6 +128,18 @@ def test_few_entries_are_refused(toy_file):
     task = TASK.model_copy(update={"selection": (Cut(field="pt", min=580.0),)})
     with pytest.raises(InputError, match=r"needs 400 objects .* the files hold"):
         two_sample_tests([toy_file], task, {"half": half}, draws=1)
+
+
+def test_weights_without_a_sum_are_refused(tmp_path):
+    path = tmp_path / "zero.root"
+    write_jets(path, 300, seed=1)
+    with uproot.open(path) as file:
+        events = file["Events"].arrays()
+    with uproot.recreate(path) as file:
+        columns = {n: events[n] for n in events.fields if n != "nJet"}
+        file["Events"] = columns | {"genWeight": np.zeros(len(events))}
+    with pytest.raises(InputError, match=r"sum is positive.* add up to 0"):
+        two_sample_tests([path], TASK, {"half": half}, draws=1)
 
 
 def test_entries_of_events(pairs_file):

@@ -16,6 +16,7 @@ from hepsilon.errors import ConfigError, InputError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from hepsilon.closure.merging import Merged
     from hepsilon.closure.model import Closure
     from hepsilon.config.file import Config
     from hepsilon.config.task import Task
@@ -136,6 +137,7 @@ def _close(
     ):
         say(warning)
     options = _options(args, config.task)
+    against = [name for name, _ in args.against or ()]
     kept = out.with_name(out.name + ".partial") if args.checkpoint else None
     output = run_closure(
         files,
@@ -165,7 +167,7 @@ def _close(
         config.verdict,
         config=config.input,
         two_sample=tests,
-        against=[name for name, _ in args.against or ()],
+        against=against,
         shared=shared_with_training(files, config.task, efficiencies, config.input),
     )
     formats = args.format or ["png"]
@@ -177,6 +179,7 @@ def _close(
         config.verdict,
         options,
         {name: (str(paths[name].absolute()), each.hash) for name, each in efficiencies.items()},
+        against,
     )
     write_closure(
         out,
@@ -215,7 +218,14 @@ def merge_closures(args: argparse.Namespace) -> Any:
     question, output = merged.question, merged.output
     files = [each.path for each in output.run.files.values()] if output.run else []
     report = closure_report(
-        output, question.task, merged.efficiencies, files, question.verdict, config=question.input
+        output,
+        question.task,
+        merged.efficiencies,
+        files,
+        question.verdict,
+        config=question.input,
+        against=question.against,
+        shared=_shared(files, merged),
     )
     origin = Origin(args.command_line)
     write_closure(args.out, output, report, merged.efficiencies, origin=origin, question=question)
@@ -224,6 +234,18 @@ def merge_closures(args: argparse.Namespace) -> Any:
         return report.as_dict()
     sentences = [judged(*pair) for pair in verdict_sentences(report)]
     return [*sentences, table("closure chi2/ndf", *summary_rows(report)), *_run_table(report)]
+
+
+def _shared(files: list[str], merged: Merged) -> dict[str, float]:
+    """Shares of merged samples that were in trainings, where the files are still there."""
+    from hepsilon.closure import shared_with_training
+
+    question = merged.question
+    try:
+        return shared_with_training(files, question.task, merged.efficiencies, question.input)
+    except (InputError, OSError) as error:
+        say(f"warning: events of the training were not looked for in the files: {error}")
+        return {}
 
 
 def _question(args: argparse.Namespace) -> tuple[Config, dict[str, Any], dict[str, Path]]:
@@ -243,7 +265,10 @@ def _question(args: argparse.Namespace) -> tuple[Config, dict[str, Any], dict[st
     named += args.against or ()
     efficiencies: dict[str, Any] = {name: load_correction(path) for name, path in named}
     if len(efficiencies) < len(named):
-        raise ConfigError("two efficiencies have the same name")
+        twice = sorted({name for name, _ in named if [n for n, _ in named].count(name) > 1})
+        raise ConfigError(
+            f"two efficiencies have the same name ({', '.join(twice)}): give NAME=PATH"
+        )
     if is_artifact(args.config):
         card = efficiencies[args.config.stem].card
         return config_of_card(card, learning=False), efficiencies, dict(named)

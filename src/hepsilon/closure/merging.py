@@ -43,6 +43,8 @@ class Question:
         Options of the processor.
     efficiencies : dict of str to tuple of str
         Path and hash of every artifact, by name.
+    against : list of str
+        Names of those from other simulations.
     """
 
     task: Task
@@ -51,6 +53,7 @@ class Question:
     verdict: VerdictConfig
     options: dict[str, Any]
     efficiencies: dict[str, tuple[str, str]]
+    against: list[str]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data, as they stand in a result."""
@@ -64,7 +67,8 @@ class Question:
             for name, each in self.observables.items()
         }
         paths = {name: list(each) for name, each in self.efficiencies.items()}
-        return plain | {"options": self.options, "efficiencies": paths}
+        against = {"against": list(self.against)}
+        return plain | {"options": self.options, "efficiencies": paths} | against
 
     @classmethod
     def of(cls, plain: dict[str, Any], place: str) -> Question:
@@ -98,6 +102,7 @@ class Question:
                 validate(VerdictConfig, plain["verdict"], place, InputError),
                 dict(plain["options"]),
                 {name: (str(p), str(h)) for name, (p, h) in plain["efficiencies"].items()},
+                [str(name) for name in plain["against"]],
             )
         except (KeyError, TypeError, ValueError, AttributeError):
             raise InputError(f"{place} does not say what was asked; it cannot be merged") from None

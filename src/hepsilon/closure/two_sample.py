@@ -111,7 +111,7 @@ def two_sample_tests(
     ConfigError
         If LightGBM is not installed.
     InputError
-        For fewer than 400 entries.
+        For fewer than 400 entries, or weights whose sum is not positive.
     """
     needs("the two-sample test", "lightgbm")
     given = dict(efficiencies)
@@ -123,6 +123,12 @@ def two_sample_tests(
         raise InputError(
             f"the two-sample test needs {FEWEST} objects (or events) or more, the files hold "
             f"{len(entries)}"
+        )
+    total = float(entries.weights.sum())
+    if not total > 0.0:
+        raise InputError(
+            "the two-sample test needs weights whose sum is positive, those of the files add up to "
+            f"{total:g}"
         )
     steps = sum(draws * (1 + (name in entries.replicas)) for name in entries.eps)
     found = {}
