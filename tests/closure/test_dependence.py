@@ -137,3 +137,12 @@ def test_command_compares(run, toy_file, toy_map, other_map, tmp_path):
     assert content["alternatives"] == [name]
     assert set(content["efficiency"]["this"]["dependence"]) == {name}
     assert "Dependence on the simulation" in (out / "report.html").read_text()
+
+    # what was asked of the jobs, the merged closure answers, too
+    code, _, errors = run("merge", tmp_path / "merged", out)
+    assert code == 0, errors
+    merged = json.loads((tmp_path / "merged" / "closure.json").read_text())
+    assert merged["alternatives"] == [name]
+    assert merged["efficiency"]["this"]["dependence"] == content["efficiency"]["this"]["dependence"]
+    assert merged.get("shared_with_training") == content.get("shared_with_training")
+    assert merged["verdict"] == content["verdict"]

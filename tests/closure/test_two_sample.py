@@ -149,7 +149,7 @@ def test_weights_that_add_up_to_nothing_are_refused(tmp_path):
     columns = {n: events[n] for n in events.fields if not n.startswith("n")}
     with uproot.recreate(tmp_path / "none.root") as file:
         file["Events"] = columns | {"genWeight": 0.0 * np.asarray(events.genWeight)}
-    with pytest.raises(InputError, match="weights that add up to more than nothing"):
+    with pytest.raises(InputError, match=r"sum is positive.* add up to 0"):
         two_sample_tests([tmp_path / "none.root"], TASK, {"half": half}, draws=1)
 
 

@@ -25,6 +25,16 @@ def test_unknown_executors_are_refused():
         pass
 
 
+@pytest.mark.parametrize("scheduler", ["nonsense", "tcp://host", "nope://host:1"])
+def test_what_is_no_address_of_a_scheduler_is_refused(scheduler):
+    pytest.importorskip("distributed")
+    with (
+        pytest.raises(errors.ConfigError, match="tcp://HOST:8786, received"),
+        execution.executor("dask", scheduler=scheduler),
+    ):
+        pass
+
+
 def test_iterative_executor_does_not_try_again():
     with execution.executor("iterative") as chosen:
         assert chosen.retries == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from types import SimpleNamespace
 
 import awkward as ak
 import numpy as np
@@ -15,7 +16,7 @@ from hepsilon.config import MapConfig, Passed
 from hepsilon.data.dataset import read_columns
 from hepsilon.histograms import JET_OBSERVABLES, Observable, pair_names
 from hepsilon.histograms.methods import ALL, TAG_COUNTS
-from hepsilon.processors import TruthTagging
+from hepsilon.processors import EfficiencyInversion, TruthTagging
 from tests.helpers.tag_toys import (
     CUTS,
     POINTS_TASK,
@@ -26,6 +27,7 @@ from tests.helpers.tag_toys import (
     true_points,
 )
 from tests.helpers.toys import TASK, events_of, half, mlp_config
+from tests.helpers.track_toys import PAIRS
 
 PT, MASS = JET_OBSERVABLES[0], JET_OBSERVABLES[3]
 COUNTED = {
@@ -202,6 +204,14 @@ def test_conditions_may_be_none_at_all(jets):
 def test_condition_on_a_working_point_that_there_is_not(jets):
     with pytest.raises(InputError, match=r"expected a working point of \['L', 'M', 'T'\].*'X'"):
         TruthTagging(POINTS_TASK, {}, conditions={"x": at_least(1, "X")})
+
+
+def test_efficiencies_of_the_other_level_are_named(toy_map):
+    of_events = SimpleNamespace(task=PAIRS)
+    with pytest.raises(ConfigError, match="wrong: expected an efficiency of Jet objects.* events"):
+        TruthTagging(TASK, {"map": toy_map, "wrong": of_events})
+    with pytest.raises(ConfigError, match="map: expected an efficiency of events.* Jet objects"):
+        EfficiencyInversion(PAIRS, {"map": toy_map})
 
 
 def test_reserved_observable_name_is_refused():

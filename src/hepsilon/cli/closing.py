@@ -265,7 +265,10 @@ def _question(args: argparse.Namespace) -> tuple[Config, dict[str, Any], dict[st
     named += args.against or ()
     efficiencies: dict[str, Any] = {name: load_correction(path) for name, path in named}
     if len(efficiencies) < len(named):
-        raise ConfigError("two efficiencies have the same name")
+        twice = sorted({name for name, _ in named if [n for n, _ in named].count(name) > 1})
+        raise ConfigError(
+            f"two efficiencies have the same name ({', '.join(twice)}): give NAME=PATH"
+        )
     if is_artifact(args.config):
         card = efficiencies[args.config.stem].card
         return config_of_card(card, learning=False), efficiencies, dict(named)

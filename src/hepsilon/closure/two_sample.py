@@ -114,7 +114,7 @@ def two_sample_tests(
     ConfigError
         If LightGBM is not installed, or for an unknown working point.
     InputError
-        For fewer than 400 entries, or weights that add up to nothing.
+        For fewer than 400 entries, or weights whose sum is not positive.
     """
     needs("the two-sample test", "lightgbm")
     points = list(task.passed.working_points)
@@ -133,8 +133,12 @@ def two_sample_tests(
             f"the two-sample test needs {FEWEST} objects (or events) or more, the files hold "
             f"{len(entries)}"
         )
-    if not entries.weights.sum():
-        raise InputError("the two-sample test needs weights that add up to more than nothing")
+    total = float(entries.weights.sum())
+    if not total > 0.0:
+        raise InputError(
+            "the two-sample test needs weights whose sum is positive, those of the files add up to "
+            f"{total:g}"
+        )
     steps = sum(draws * (1 + (name in entries.replicas)) for name in entries.eps)
     found = {}
     with progress_bar("two-sample test", steps, show=progress) as advance:

@@ -33,7 +33,7 @@ from hepsilon.processors.inversion_filling import InversionFilling
 from hepsilon.processors.observables import available_observables, warn_of_entries
 from hepsilon.processors.outputs import RECONSTRUCTED, CorrectionMethod, InversionOutput
 from hepsilon.processors.run_record import RunRecord
-from hepsilon.processors.wanted import wanted_columns, wanted_fields
+from hepsilon.processors.wanted import check_levels, wanted_columns, wanted_fields
 from hepsilon.uncertainty.bootstrap import bootstrap_key
 from hepsilon.weights.inversion import FLOOR
 
@@ -153,7 +153,7 @@ class EfficiencyInversion(processor.ProcessorABC):  # type: ignore[misc]
     Raises
     ------
     ConfigError
-        For a task of objects, a name that is reserved, or options that exclude each other.
+        For a task or an efficiency of objects, a name that is reserved, or options that exclude each other.
     """
 
     def __init__(
@@ -175,6 +175,7 @@ class EfficiencyInversion(processor.ProcessorABC):  # type: ignore[misc]
         wrong = [n for n in efficiencies if n in built_in or n.endswith(RECONSTRUCTED)]
         if wrong:
             raise ConfigError(f"the names {sorted(wrong)} are reserved for built-in methods")
+        check_levels(efficiencies, task)
         if measured and reconstructed is not None:
             raise ConfigError("of measured events the objects are those of task.collection")
         if not 0.0 < floor <= 1.0 or replicas < 0:

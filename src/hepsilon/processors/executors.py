@@ -79,7 +79,14 @@ def executor(kind: str, workers: int = 2, scheduler: str | None = None) -> Itera
     from dask.distributed import Client, LocalCluster
 
     if scheduler is not None:
-        with Client(scheduler) as client:  # type: ignore[no-untyped-call, unused-ignore]
+        try:
+            client: Any = Client(scheduler)  # type: ignore[no-untyped-call, unused-ignore]
+        except ValueError as error:
+            raise errors.ConfigError(
+                "expected the address of a scheduler of Dask, such as tcp://HOST:8786, received "
+                f"{scheduler!r} ({error})"
+            ) from None
+        with client:
             yield processor.DaskExecutor(client=client)
         return
     # one thread per worker: TensorFlow and numba are parallel by themselves

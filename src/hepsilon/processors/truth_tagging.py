@@ -39,7 +39,7 @@ from hepsilon.processors.outputs import Histogram, Histograms, TaggingOutput, Tr
 from hepsilon.processors.run_record import RunRecord
 from hepsilon.processors.selections import Selections, TagProbabilities
 from hepsilon.processors.units import CONDITIONS, EVENTS, OBJECTS, UNITS, Unit
-from hepsilon.processors.wanted import wanted_columns, wanted_fields
+from hepsilon.processors.wanted import check_levels, wanted_columns, wanted_fields
 from hepsilon.weights.conditions import Condition
 
 __all__ = ["TruthTagging"]
@@ -100,7 +100,7 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
     Raises
     ------
     ConfigError
-        For a task of events, or a name that is reserved or used twice.
+        For a task of events, or an efficiency of events, or a name that is reserved or used twice.
     """
 
     def __init__(
@@ -120,6 +120,7 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
         reserved = {ALL, DIRECT, TRUTH} & set(efficiencies)
         if reserved:
             raise ConfigError(f"the names {sorted(reserved)} are reserved for built-in methods")
+        check_levels(efficiencies, task)
         if TAG_COUNTS in [observable.name for observable in observables]:
             raise ConfigError(f"the name {TAG_COUNTS!r} of an observable is reserved")
         self.task, self.observables, self.replicas = task, tuple(observables), replicas

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,9 +15,9 @@ from hepsilon.data.layout import Layout
 from hepsilon.data.parts import Wanted
 from hepsilon.efficiencies.field import FieldEfficiency
 from hepsilon.efficiencies.protocol import SupportsEfficiency
-from hepsilon.errors import InputError
+from hepsilon.errors import ConfigError, InputError
 
-__all__ = ["explained", "wanted_columns", "wanted_fields"]
+__all__ = ["check_levels", "explained", "wanted_columns", "wanted_fields"]
 
 
 def wanted_columns(
@@ -99,6 +99,31 @@ def _fields_of(efficiency: SupportsEfficiency) -> tuple[str, ...] | None:
         return efficiency.fields
     task = getattr(efficiency, "task", None)
     return tuple(task.object_fields) if isinstance(task, Task) else None
+
+
+def check_levels(efficiencies: Mapping[str, Any], task: Task) -> None:
+    """Refuse efficiencies of events for a task of objects, those of objects for one of events.
+
+    Parameters
+    ----------
+    efficiencies : mapping of str to object
+        Efficiencies by name; those without a task are not known.
+    task : Task
+        Task that they are asked for.
+
+    Raises
+    ------
+    ConfigError
+        If one answers for the other level.
+    """
+    for name, efficiency in efficiencies.items():
+        own = getattr(efficiency, "task", None)
+        if isinstance(own, Task) and own.of_events != task.of_events:
+            level = "events" if task.of_events else f"{task.collection} objects"
+            other = "events" if own.of_events else f"{own.collection} objects"
+            raise ConfigError(
+                f"{name}: expected an efficiency of {level}, as the task is, received one of {other}"
+            )
 
 
 @contextmanager
