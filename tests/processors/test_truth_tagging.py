@@ -208,9 +208,9 @@ def test_condition_on_a_working_point_that_there_is_not(jets):
 
 def test_efficiencies_of_the_other_level_are_named(toy_map):
     of_events = SimpleNamespace(task=PAIRS)
-    with pytest.raises(ConfigError, match="wrong: expected an efficiency of Jet objects.* events"):
+    with pytest.raises(ConfigError, match=r"wrong: expected an efficiency of Jet objects.* events"):
         TruthTagging(TASK, {"map": toy_map, "wrong": of_events})
-    with pytest.raises(ConfigError, match="map: expected an efficiency of events.* Jet objects"):
+    with pytest.raises(ConfigError, match=r"map: expected an efficiency of events.* Jet objects"):
         EfficiencyInversion(PAIRS, {"map": toy_map})
 
 

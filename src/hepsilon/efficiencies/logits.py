@@ -62,7 +62,7 @@ def logits_of(eps: Array, mu: float) -> Array:
         Logits (see :func:`to_probability`).
     """
     rows = eps if eps.ndim > 1 else eps[:, None]
-    return log_odds(rows, float(np.finfo(np.float64).tiny)) - np.log(mu)
+    return np.asarray(log_odds(rows, float(np.finfo(np.float64).tiny)) - np.log(mu))
 
 
 def by_network(outputs: Array, points: int) -> Array:

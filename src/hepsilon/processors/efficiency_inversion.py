@@ -153,7 +153,8 @@ class EfficiencyInversion(processor.ProcessorABC):  # type: ignore[misc]
     Raises
     ------
     ConfigError
-        For a task or an efficiency of objects, a name that is reserved, or options that exclude each other.
+        For a task or an efficiency of objects, a name that is reserved, or options that exclude
+        each other.
     """
 
     def __init__(

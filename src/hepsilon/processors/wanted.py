@@ -122,7 +122,8 @@ def check_levels(efficiencies: Mapping[str, Any], task: Task) -> None:
             level = "events" if task.of_events else f"{task.collection} objects"
             other = "events" if own.of_events else f"{own.collection} objects"
             raise ConfigError(
-                f"{name}: expected an efficiency of {level}, as the task is, received one of {other}"
+                f"{name}: expected an efficiency of {level}, as the task is, received one of "
+                f"{other}"
             )
 
 
