@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -51,9 +52,12 @@ def executor(
     folder = tmp_path_factory.mktemp("parsl")
     (folder / "shipped").mkdir()
     config = Config(executors=[request.param(folder)], run_dir=str(folder / "runs"))
-    with parsl.load(config):
-        yield processor.ParslExecutor(status=False), folder / "shipped"
-    parsl.clear()
+    scripts = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", scripts)  # of Parsl, which it starts by their names
+        with parsl.load(config):
+            yield processor.ParslExecutor(status=False), folder / "shipped"
+        parsl.clear()
 
 
 def test_a_closure_is_that_of_one_process(executor, toy_file, toy_map, gnn) -> None:
