@@ -36,6 +36,7 @@ REMEDY = "Serve the model that was exported from this efficiency"
 _UNAVAILABLE = {"429", "502", "503", "504"}
 _UNAVAILABLE |= {"UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED"}
 _UNKNOWN = {"404", "NOT_FOUND"}
+_FORBIDDEN = {"401", "403", "UNAUTHENTICATED", "PERMISSION_DENIED"}
 
 
 class TritonEngine:
@@ -296,6 +297,8 @@ class _Session:
         raise AssertionError  # the last attempt returns or raises
 
     def _may_pass(self, error: Exception) -> bool:
+        if _is_forbidden(error) or _is_distrusted(error):
+            return False
         # a model that has answered before and is not there now is being loaded again
         passing = _UNAVAILABLE | (_UNKNOWN if self.engine._served else set())
         return isinstance(error, self._lost) or _status(error) in passing
@@ -304,6 +307,12 @@ class _Session:
         if _status(error) in _UNKNOWN:
             problem = "no such model or version is ready on the server"
             remedy = "Correct the URL, or load the model"
+        elif _is_forbidden(error):
+            problem = "the server asks for a token or header that it was not sent"
+            remedy = "Name a file with it in the URL: ?token=FILE or ?headers=FILE"
+        elif _is_distrusted(error):
+            problem = "the certificate of the server is not trusted"
+            remedy = "Name a file with the root certificates in the URL: ?ca=FILE"
         elif self._may_pass(error):
             problem = f"no answer in {attempts} attempts of at most {self.engine.timeout:g} s"
             remedy = "Check that the server runs and can be reached, or raise timeout or retries"
@@ -339,6 +348,16 @@ def _status(error: Exception) -> str | None:
     """Status of an error of tritonclient, of HTTP or of gRPC."""
     status = getattr(error, "status", None)
     return str(status()).removeprefix("StatusCode.") if callable(status) else None
+
+
+def _is_forbidden(error: Exception) -> bool:
+    """Whether the server wants to know who asks; Triton's gRPC calls that UNAVAILABLE."""
+    return _status(error) in _FORBIDDEN or "restricted, expecting header" in str(error)
+
+
+def _is_distrusted(error: Exception) -> bool:
+    """Whether the encrypted connection failed for the server's certificate."""
+    return "certificate verify failed" in str(error).lower().replace("_", " ")
 
 
 def _fits(tensor: Any, kind: str, width: int) -> bool:
