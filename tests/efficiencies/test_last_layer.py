@@ -77,7 +77,7 @@ def test_a_replica_is_a_network_with_another_last_layer(
         if name == "single":
             np.testing.assert_allclose(replicas[..., replica], rows(other(JETS)), rtol=1e-5)
             continue
-        before, after = (e._of_engine(*columns, features=False)[0] for e in (efficiency, other))
+        before, after = (e._of_engine(*columns)[0] for e in (efficiency, other))
         moved = (after - before).mean(axis=-1) + before @ between_members(4, 2)[:, replica]
         expected = logits_of(rows(efficiency(JETS)), 1.0) + moved
         found = logits_of(replicas[..., replica], 1.0)
