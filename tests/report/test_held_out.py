@@ -27,7 +27,7 @@ def test_the_page_says_what_the_card_says(network, tmp_path):
     assert "<h1>gnn &lt;1&gt; on events held out of its training</h1>" in text
     assert '<strong class="fail">fail</strong>' in text
     assert "passed 10 % less than expected" in text
-    assert text.count("<figure") == len(card.held_out.inputs) + 1  # and the curves of the training
+    assert text.count("<figure") == len(card.held_out.inputs)
     assert "Validation events have chosen the epoch that is kept." in text
     assert re.search(r"pt from 60 +hadronFlavour 0 +45 +50 +0.900 \+- 0.130", text)
     folds = card.held_out.model_copy(update={"events": "out of fold"})

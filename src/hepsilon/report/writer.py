@@ -117,7 +117,7 @@ def efficiency_part(name: str, card: Any) -> EfficiencyPart | None:
     if card is None:
         return None
     picture = None
-    if isinstance(card, NetworkCard):
+    if isinstance(card, NetworkCard) and any(each.history for each in card.members):
         data = png_url(png(plotting.plot_history(card)))
         caption = "Cross-entropy by epoch; the epoch that was kept is marked."
         picture = Picture(f"training-{name}", f"Training of {name}", caption, data)
