@@ -114,7 +114,8 @@ def test_the_spread_is_that_of_the_covariance_and_of_the_members(
 ) -> None:
     """With 4000 replicas a standard deviation is known to 1.1 %; five of these are allowed."""
     offsets, nodes = several.features.matrix(JETS)
-    logits, features = several._of_engine(offsets, nodes, features=True)
+    logits, _ = several._of_engine(offsets, nodes)
+    _, features = several._engine().with_features(offsets, nodes, 3)
     factor = several.last_layer().factor.astype(float)[:, 0] / 3.0
     seen = features.reshape(len(features), 3, -1)
     moved = np.einsum("nmi,mik->nk", seen, factor[:, :-1]) + factor[:, -1].sum(axis=0)
@@ -182,10 +183,10 @@ def test_a_factor_that_the_card_does_not_describe_is_refused(
 
 
 def test_extreme_logits_stay_inside() -> None:
-    layer = LastLayer(np.full((1, 2, 2, 1), 50.0, np.float32))
+    changes = LastLayer(np.full((1, 2, 2, 1), 50.0, np.float32)).changes(6)
     logits = np.array([[-800.0, 800.0], [800.0, -800.0], [0.0, 0.0]])
     features = np.full((3, 1), 3.0, np.float32)
-    found = layer.replicas(logits, features, 6, logits[..., None])
+    found = changes.replicas(logits, features @ changes.kernel, logits[..., None])
     assert np.all((found > 0.0) & (found < 1.0))
     assert np.all(np.diff(found, axis=1) <= 0.0)
 
