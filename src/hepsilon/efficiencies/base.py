@@ -184,8 +184,8 @@ class Efficiency(ABC):
         rows = eps.reshape(len(eps), recalibration.working_points)
         found = recalibration(rows, category).reshape(eps.shape)
         if drawn is not None:
-            rows = drawn.reshape(*rows.shape, drawn.shape[-1])
-            mapped = recalibration(rows, category, drawn=self.draws_recalibration)
+            columns = drawn.reshape(*rows.shape, drawn.shape[-1])
+            mapped = recalibration(columns, category, drawn=self.draws_recalibration)
             drawn = mapped.reshape(drawn.shape)
         return found, drawn
 

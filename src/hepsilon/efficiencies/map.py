@@ -243,8 +243,9 @@ class EfficiencyMap(SavedArrays[MapCard], Efficiency):
         asked = self._asked(records)
         drawn = self._draws(N_REPLICAS if n_replicas is None else n_replicas, seed)
         bins = self._bins(asked.nodes)
-        found = self._of_bins(self._arrays["value"], bins), self._of_bins(drawn, bins)
-        return asked.answer(self._recalibrated(asked.nodes, *found)[1])
+        eps, found = self._of_bins(self._arrays["value"], bins), self._of_bins(drawn, bins)
+        _, mapped = self._recalibrated(asked.nodes, eps, found)
+        return asked.answer(found if mapped is None else mapped)
 
     def _draws(self, n_replicas: int, seed: int) -> Array:
         """Values of all bins in every replica, shape (bins..., [working points,] replicas).
