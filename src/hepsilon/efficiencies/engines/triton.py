@@ -18,6 +18,7 @@ from urllib.parse import quote
 import numpy as np
 
 from hepsilon.arrays.types import Array, Nodes, Offsets
+from hepsilon.efficiencies.engines.products import multiplied
 from hepsilon.efficiencies.engines.triton_url import TritonUrl
 from hepsilon.errors import ConfigError, RemoteError
 from hepsilon.networks.graphs import MAX_ROWS, Neighbours, neighbour_batches, row_batches
@@ -124,7 +125,7 @@ class TritonEngine:
         return out
 
     def with_features(
-        self, offsets: Offsets, nodes: Nodes, networks: int
+        self, offsets: Offsets, nodes: Nodes, networks: int, kernel: Array | None = None
     ) -> tuple[Array, Array] | None:
         """Logits of every object, and what the last layers of the first networks see.
 
@@ -136,14 +137,16 @@ class TritonEngine:
             Raw features.
         networks : int
             Number of networks; the model has the features of as many.
+        kernel : ndarray of float32, shape (n_networks * n_inputs, n_columns), optional
+            What the features are multiplied with.
 
         Returns
         -------
         logits : ndarray of float64, shape (n_objects, n_members * n_working_points)
             Logits as from :meth:`logits`.
         features : ndarray of float32, shape (n_objects, n_networks * n_inputs)
-            Derivatives of the logits (see :mod:`hepsilon.networks.last_layer`). None in place of
-            both for a network without them.
+            Derivatives of the logits (see :mod:`hepsilon.networks.last_layer`), or their product
+            with the kernel. None in place of both for a network without them.
 
         Raises
         ------
@@ -156,7 +159,7 @@ class TritonEngine:
         features = np.zeros((len(nodes), self.features), np.float32)
         if len(nodes):
             _run(self._fill([out, features], offsets, nodes))
-        return out, features
+        return out, multiplied(features, kernel)
 
     async def _fill(self, arrays: list[Array], offsets: Offsets, nodes: Nodes) -> None:
         session = _Session(self)
