@@ -503,9 +503,9 @@ def test_evaluate_passes_the_network_once(points_network, jets, monkeypatch):
     calls = []
     original = type(points_network)._of_engine
 
-    def of_engine(self, offsets, nodes, **options):
+    def of_engine(self, offsets, nodes, *kernel):
         calls.append(len(nodes))
-        return original(self, offsets, nodes, **options)
+        return original(self, offsets, nodes, *kernel)
 
     monkeypatch.setattr(type(points_network), "_of_engine", of_engine)
     points_network.evaluate(jets)

@@ -139,7 +139,7 @@ def test_onnxruntime_takes_the_gpu_in_large_batches_without_tf32(node: Any, expo
     assert engine._gpu
     assert fake.asked == [("CUDAExecutionProvider", {"device_id": 0, "use_tf32": 0})]
     x = np.zeros((40_000, 4), np.float32)
-    assert [len(b.x) for b in engine._batches(np.array([0]), x)] == [40_000]
+    assert [len(b.x) for b in engine._batches(np.array([0]), x, False)] == [40_000]
     load(network.path, device="gpu:3")._engine()
     assert fake.asked[-1] == ("CUDAExecutionProvider", {"device_id": 3, "use_tf32": 0})
     inference.NetworkEfficiency.load(network.path, precision="tf32")._engine()
