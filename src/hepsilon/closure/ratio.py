@@ -1,4 +1,4 @@
-r"""Closure of a ratio of densities: is the reweighted denominator like the numerator?
+r"""Closure of a ratio of densities: the reweighted denominator against the numerator.
 
 Shares of the sum of weights are compared, :math:`n_i / N` of the numerator with
 :math:`\sum_{j \in i} w_j r_j / \sum_j w_j` of the denominator, where the mean of the ratio is no
@@ -273,8 +273,8 @@ def ratio_closure(
     """
     if ratio.ratio.kind != "density":
         raise ConfigError(
-            "this closure is of a ratio of densities; of a ratio of efficiencies check that of each "
-            'sample: ratio.efficiency("numerator") and ratio.efficiency("denominator")'
+            "this closure is of a ratio of densities; of a ratio of efficiencies check those of "
+            'both samples: ratio.efficiency("numerator") and ratio.efficiency("denominator")'
         )
     config = config or ratio.input
     named = {"numerator": numerator}
@@ -532,10 +532,8 @@ def judge_ratio(closure: RatioClosure) -> RatioVerdict:
     status: Status = found[0][0] if found else "pass"
     reasons = [text for _, text in found]
     if not reasons:
-        reasons = [
-            "the reweighted denominator agrees with the numerator in all features, the mean of the "
-            f"ratio is {closure.mean:.4f}"
-        ]
+        agree = "the reweighted denominator agrees with the numerator in all features"
+        reasons = [f"{agree}; the mean of the ratio is {closure.mean:.4f}"]
     return RatioVerdict(status=status, reasons=reasons, thresholds=limits)
 
 

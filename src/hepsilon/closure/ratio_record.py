@@ -1,4 +1,4 @@
-"""What ``closure.json`` holds of a ratio: observables before and after reweighting, and a verdict."""
+"""What ``closure.json`` holds of a ratio: observables before and after, and a verdict."""
 
 from __future__ import annotations
 
