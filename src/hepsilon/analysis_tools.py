@@ -343,6 +343,7 @@ def add_inversion(
     floor: float = FLOOR,
     replicas: ak.Array | None = None,
     variations: EfficiencyVariations | None = None,
+    alternatives: Mapping[str, ak.Array] | None = None,
 ) -> InversionTag:
     """Add the weight 1/E of selected events with the variations of E.
 
@@ -360,6 +361,10 @@ def add_inversion(
         Replicas of E. Their spread becomes the variation ``NAME_efficiency``.
     variations : EfficiencyVariations, optional
         Few directions of the replicas: ``NAME_eff_0``, ..., ``NAME_eff_rest`` in place of it.
+    alternatives : mapping of str to ak.Array of float64, shape (n_events,), optional
+        E of the same events from other simulations, by name: each becomes a variation
+        ``NAME_name``, up with the other one and down with its mirror image (see
+        :func:`hepsilon.weights.mirrored_efficiencies`).
 
     Returns
     -------
@@ -398,10 +403,27 @@ def add_inversion(
         else:
             found = variations.shifted(ak.Array(eps), ak.Array(rows))
             pairs = {f"{PREFIX}_{key}": pair for key, pair in found.items()}
+    eps = np.asarray(ak.to_numpy(efficiency), np.float64)
+    for key, other in (alternatives or {}).items():
+        if key in pairs:
+            raise InputError(f"{[key]}: two variations have the same name; choose another")
+        moved = np.asarray(ak.to_numpy(other), np.float64)
+        if moved.shape != eps.shape:
+            raise InputError(
+                f"alternatives {key}: expected one efficiency for each of {len(eps)} events, "
+                f"received {moved.shape}"
+            )
+        mirrored = mirrored_efficiencies(ak.Array(eps[:, None]), ak.Array(moved[:, None]))
+        pairs[key] = tuple(map(_of_events, mirrored))
     weighted: dict[str, tuple[Array, Array]] = {}
     for key, (up, down) in pairs.items():
         weighted[key] = inversion_weight(up, floor).weight, inversion_weight(down, floor).weight
     return InversionTag(inverse, add_weight(weights, name, inverse.weight, weighted), jensen)
+
+
+def _of_events(values: ak.Array) -> ak.Array:
+    """One number for each event again."""
+    return ak.flatten(values, axis=None)
 
 
 def _event_replicas(replicas: ak.Array, n_events: int) -> Array:
