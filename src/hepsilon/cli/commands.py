@@ -190,6 +190,7 @@ def _check_samples(args: argparse.Namespace, config: Any) -> None:
 
 def _ratio(args: argparse.Namespace, config: Any, part: Any, on_sample: Any) -> Any:
     """Learn a ratio of two samples."""
+    from hepsilon.efficiencies.ratio import given_path
     from hepsilon.training.ratios import train_ratio
 
     if part is not None:
@@ -200,7 +201,7 @@ def _ratio(args: argparse.Namespace, config: Any, part: Any, on_sample: Any) -> 
             own = argparse.Namespace(**vars(args) | {"files": files})
             return training_columns(own, given, executor)
 
-        return train_ratio(
+        result = train_ratio(
             config,
             args.out,
             args.numerator or args.files or None,
@@ -211,6 +212,9 @@ def _ratio(args: argparse.Namespace, config: Any, part: Any, on_sample: Any) -> 
             workers=executor,
             read=read,
         )
+    if config.task.ratio.given:
+        say(f"wrote {given_path(args.out)}, the ratio of {', '.join(config.task.ratio.given)}")
+    return result
 
 
 def _trained(args: argparse.Namespace, result: Any, history: Any) -> Any:

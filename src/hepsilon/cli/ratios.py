@@ -48,7 +48,7 @@ def ratio_closure(args: argparse.Namespace) -> Any:
     """
     from hepsilon.closure.ratio import ratio_closure as close
     from hepsilon.closure.verdict import SEVERITY
-    from hepsilon.efficiencies.ratio import LearnedRatio
+    from hepsilon.efficiencies.ratio import LearnedRatio, given_path
     from hepsilon.report.page import Origin
     from hepsilon.report.ratio import observable_table, sample_table, write_ratio
 
@@ -64,10 +64,15 @@ def ratio_closure(args: argparse.Namespace) -> Any:
             f"{args.config} is a ratio of two samples: expected --numerator FILES --denominator "
             "FILES, others than those of the training"
         )
+    given = None
+    if ratio.ratio.given:
+        given = LearnedRatio.load(given_path(args.config))
+        say(f"the denominator is weighted with {given_path(args.config)} before and after")
     closure = close(
         ratio,
         args.numerator or args.files,
         args.denominator,
+        given=given,
         two_sample=args.two_sample,
         max_events=args.max_events,
     )

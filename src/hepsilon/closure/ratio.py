@@ -41,7 +41,7 @@ from hepsilon.uncertainty.replicas import shrunk_covariance
 
 __all__ = ["Weighted", "agreement", "close_ratio", "ratio_closure"]
 
-NAME = "ratio"
+NAME, GIVEN = "ratio", "given"
 MOST_BINS = 20
 PER_BIN = 50.0
 """Effective entries of the smaller sample in each bin, in which the entries have equal numbers."""
@@ -230,6 +230,7 @@ def ratio_closure(
     numerator: Files,
     denominator: Files | None = None,
     *,
+    given: LearnedRatio | None = None,
     config: InputConfig | None = None,
     thresholds: VerdictConfig | None = None,
     two_sample: bool = False,
@@ -246,6 +247,9 @@ def ratio_closure(
     numerator, denominator : str, Path, Source or iterable of these
         Files of the samples, which are to be others than those of the training. Where a field tells
         the samples apart, the files of both are ``numerator``.
+    given : LearnedRatio, optional
+        Ratio of the features that this one is conditional on, with which the denominator is
+        weighted before and after: what is compared is the rest.
     config : InputConfig, optional
         Places of the columns; by default those of the training.
     thresholds : VerdictConfig, optional
@@ -276,6 +280,11 @@ def ratio_closure(
             "this closure is of a ratio of densities; of a ratio of efficiencies check those of "
             'both samples: ratio.efficiency("numerator") and ratio.efficiency("denominator")'
         )
+    if bool(ratio.ratio.given) != (given is not None):
+        raise ConfigError(
+            f"the ratio is conditional on {list(ratio.ratio.given) or 'nothing'}: expected "
+            + ("the ratio of these, as given" if ratio.ratio.given else "none that is given")
+        )
     config = config or ratio.input
     named = {"numerator": numerator}
     samples: dict[str, Entries] = {}
@@ -284,7 +293,7 @@ def ratio_closure(
             raise ConfigError(
                 f"{ratio.ratio.field!r} tells the samples apart: expected one list of files"
             )
-        both = _read(ratio, numerator, config, max_events)
+        both = _read(ratio, given, numerator, config, max_events)
         samples = {side: _only(both, both.passed == (side == "numerator")) for side in SIDES}
     else:
         if denominator is None:
@@ -294,7 +303,9 @@ def ratio_closure(
             value = float(side == "numerator")
             branches = {**config.branches, ratio.ratio.side: value}
             own = config.model_copy(update={"branches": branches})
-            samples[side] = _read(ratio, files, own, max_events)
+            samples[side] = _read(ratio, given, files, own, max_events)
+    if given is not None:
+        samples["denominator"] = _weighted_by(samples["denominator"], given)
     seen = [
         name for files in named.values() for name in trained_on({NAME: ratio}, files).get(NAME, [])
     ]
@@ -313,14 +324,27 @@ def ratio_closure(
 SIDES = ("numerator", "denominator")
 
 
+def _weighted_by(entries: Entries, given: LearnedRatio) -> Entries:
+    """Entries with the weights that make the features of a ratio those of the numerator."""
+    eps = np.clip(entries.eps[GIVEN][:, 0], TINY, 1.0 - TINY)
+    found = clipped_ratio(np.log(eps / (1.0 - eps)), given.found.constant, given.ratio.clip)
+    return replace(entries, weights=entries.weights * found)
+
+
 def _read(
-    ratio: LearnedRatio, files: Files, config: InputConfig, max_events: int | None
+    ratio: LearnedRatio,
+    given: LearnedRatio | None,
+    files: Files,
+    config: InputConfig,
+    max_events: int | None,
 ) -> Entries:
     """Entries of a sample with the probability to be of the numerator, and its replicas."""
-    network: Any = _Probability(ratio)
+    networks: dict[str, Any] = {NAME: _Probability(ratio)}
+    if given is not None:
+        networks[GIVEN] = _Probability(given)
     asked = ratio.task
     return read_entries(
-        files, asked, {NAME: network}, config, max_events=max_events, replicas=True, domains=True
+        files, asked, networks, config, max_events=max_events, replicas=True, domains=True
     )
 
 

@@ -42,6 +42,7 @@ __all__ = [
     "Reweighting",
     "SideEfficiency",
     "clipped_ratio",
+    "given_path",
     "shifted_ratios",
 ]
 
@@ -67,6 +68,23 @@ def clipped_ratio(log_odds: Array, constant: float, clip: tuple[float, float]) -
     """
     bounded = np.clip(log_odds, -LARGEST_LOG_ODDS, LARGEST_LOG_ODDS)
     return np.asarray(np.clip(constant * np.exp(bounded), *clip))
+
+
+def given_path(out: str | Path) -> Path:
+    """File of the ratio of the features that another ratio is conditional on.
+
+    Parameters
+    ----------
+    out : str or Path
+        File of the conditional ratio.
+
+    Returns
+    -------
+    Path
+        File beside it.
+    """
+    path = Path(out)
+    return path.with_name(f"{path.stem}.given{path.suffix}")
 
 
 def shifted_ratios(ratio: Array, replicas: Array) -> tuple[Array, Array]:
