@@ -283,7 +283,12 @@ def _question(args: argparse.Namespace) -> tuple[Config, dict[str, Any], dict[st
     if is_artifact(args.config):
         card = efficiencies[args.config.stem].card
         return config_of_card(card, learning=False), efficiencies, dict(named)
-    return load_config(args.config), efficiencies, dict(named)
+    config = load_config(args.config)
+    if config.task.ratio is not None:
+        raise ConfigError(
+            f"{args.config} asks for a ratio of two samples: give its file in place of {args.config}"
+        )
+    return config, efficiencies, dict(named)
 
 
 def _without_missing_truth(config: Config, files: list[str]) -> Config:

@@ -285,6 +285,11 @@ def make_map(args: argparse.Namespace) -> Any:
 
     config = load_config(args.config)
     check_out(args, "artifact")
+    if config.task.ratio is not None:
+        raise ConfigError(
+            f"{args.config} asks for a ratio of two samples, and a map holds an efficiency: use "
+            "'hepsilon train'"
+        )
     if args.bin_by_bin:
         if not config.task.of_events:
             raise ConfigError('--bin-by-bin needs a task with level = "event"')

@@ -99,8 +99,10 @@ def shifted_ratios(ratio: Array, replicas: Array) -> tuple[Array, Array]:
 
     Returns
     -------
-    up, down : ndarray of float64, shape of ratio
-        Ratios times and divided by one factor, which is above one.
+    up : ndarray of float64, shape of ratio
+        Ratios times a factor above one.
+    down : ndarray of float64, shape of ratio
+        Ratios divided by it.
 
     Raises
     ------
