@@ -12,7 +12,7 @@ import pytest
 
 import hepsilon
 from hepsilon import LearnedRatio
-from hepsilon.cli.parser import main
+from hepsilon.cli.parser import build_parser, main
 from tests.helpers.ratio_toys import write_two
 
 TASK = """
@@ -150,10 +150,22 @@ def test_samples_and_tasks_must_fit(
     assert "'hepsilon train'" in failing(capsys, "map", task, file, *out)
     said = failing(capsys, "closure", learned_ratio.path, file, "--out", tmp_path / "c")
     assert "expected --numerator FILES" in said
-    said = failing(capsys, "apply", learned_ratio.path, file, "--tags", "2", *out)
+    friend = tmp_path / "friend.parquet"
+    said = failing(capsys, "apply", learned_ratio.path, file, "--tags", "2", "--out", friend)
     assert "no probability of tags" in said
     plain = tmp_path / "plain.toml"
     plain.write_text('[task]\nfeatures = ["pt"]\npassed = { field = "fired" }\n')
     said = failing(capsys, "train", plain, "--numerator", file, *out)
     assert "asks for an efficiency" in said
     assert "expected FILES" in failing(capsys, "train", plain, *out)
+
+
+def test_files_may_stand_behind_the_options() -> None:
+    for command in (["a.root", "--out", "x"], ["--out", "x", "a.root"]):
+        args = build_parser().parse_args(["train", "task.toml", *command])
+        assert args.files == ["a.root"]
+    both = ["--numerator", "a.root", "b.root", "--denominator", "c.root", "--out", "x"]
+    args = build_parser().parse_args(["train", "task.toml", *both])
+    assert (args.files, args.numerator, args.denominator) == ([], ["a.root", "b.root"], ["c.root"])
+    with pytest.raises(SystemExit):
+        build_parser().parse_args(["train", "task.toml", "--out", "x", "a.root", "--unknown"])

@@ -286,7 +286,7 @@ def _question(args: argparse.Namespace) -> tuple[Config, dict[str, Any], dict[st
     config = load_config(args.config)
     if config.task.ratio is not None:
         raise ConfigError(
-            f"{args.config} asks for a ratio of two samples: give its file in place of {args.config}"
+            f"{args.config} asks for a ratio of two samples: give the file of the ratio instead"
         )
     return config, efficiencies, dict(named)
 

@@ -20,6 +20,7 @@ import numpy as np
 
 from hepsilon._system.warned import warn_caller
 from hepsilon.arrays.columns import flat_rows, unflatten
+from hepsilon.arrays.lazy import is_lazy, is_traced
 from hepsilon.arrays.statistics import effective_sample_size
 from hepsilon.arrays.types import Array, Nodes, Offsets
 from hepsilon.config.file import InputConfig
@@ -387,12 +388,12 @@ class LearnedRatio(Efficiency):
             )
         found = super().evaluate(records, out_of_domain=out_of_domain, replicas=replicas)
         low, high = self.ratio.clip
-        if not isinstance(found.eps, ak.Array) or ak.backend(found.eps) != "cpu":
+        if is_lazy(found.eps) or is_traced(found.eps):
             return found
         clipped = (found.eps <= low) | (found.eps >= high)
-        number = int(ak.sum(clipped, axis=None))
+        flags = ak.flatten(clipped, axis=None) if isinstance(clipped, ak.Array) else clipped
+        number, size = int(np.count_nonzero(np.asarray(flags))), int(np.size(np.asarray(flags)))
         if number and out_of_domain == "warn":
-            size = int(ak.count(found.eps, axis=None))
             warn_caller(
                 f"{number} of {size} ratios are beyond the clip [{low:g}, {high:g}] and were set "
                 "to it; reweight(...) tells their share of the weight",
@@ -429,7 +430,7 @@ class LearnedRatio(Efficiency):
         found = self.evaluate(records, out_of_domain=out_of_domain, replicas=False)
         if len(self.working_points) > 1:
             raise InputError("reweight: expected a ratio of one working point, received several")
-        if not isinstance(found, RatioEvaluation):
+        if not isinstance(found, RatioEvaluation) or not isinstance(found.eps, ak.Array):
             raise InputError("reweight: expected awkward arrays in memory; of others use evaluate")
         given = np.ones(len(found.ratio)) if weights is None else weights
         if len(given) != len(found.ratio):
