@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,7 +12,7 @@ from hepsilon.data.features import fit_features
 from hepsilon.data.training_columns import TrainingColumns
 from hepsilon.efficiencies.ratio_card import SideCard
 from hepsilon.training.held_out import Answers
-from hepsilon.training.ratio_sample import balanced, both_cover, check_sides, ratio_card
+from hepsilon.training.ratio_sample import balanced, both_cover, centred, check_sides, ratio_card
 from hepsilon.training.ratios import join
 from tests.helpers.ratio_toys import ratio_config
 
@@ -157,3 +159,29 @@ def test_little_overlap_is_warned_of(caplog) -> None:
         card = ratio_card(SIDES, answers(logits, passed, np.ones(len(passed))), ratio_config())
     assert "overlap little" in caplog.text
     assert card.auc == pytest.approx(0.91, abs=0.01)
+
+
+def test_no_direction_of_the_covariance_moves_the_mean_but_that_of_its_error() -> None:
+    rng = np.random.default_rng(3)
+    n, networks, inputs = 500, 2, 3
+    passed, weights = np.arange(n) % 2, rng.uniform(-0.2, 1.0, n)
+    found = replace(
+        answers(rng.normal(0.0, 0.5, n), passed, weights),
+        features=rng.normal(0.0, 1.0, (n, networks, inputs)).astype(np.float32),
+    )
+    config = ratio_config()
+    card = ratio_card(SIDES, found, config)
+    factor = rng.normal(0.0, 0.1, (networks, 1, inputs + 1, 4)).astype(np.float32)
+    whole = centred(factor, found, card, config)
+    assert whole.shape == (networks, 1, inputs + 1, 5)
+    below = passed == 0
+    ones = np.ones((int(below.sum()), networks, 1))
+    seen = np.concatenate([found.features[below], ones], axis=2)
+    moved = np.einsum("nki,kid->nd", seen, whole[:, 0]) / networks
+    own = weights[below] * card.constant * np.exp(found.logits[below, 0])
+    mean = own @ moved / own.sum()
+    np.testing.assert_allclose(mean[:4], 0.0, atol=1e-6)
+    assert mean[4] == pytest.approx(card.mean_error / card.mean, rel=1e-5)
+    # all else is as it was: differences between entries
+    before = np.einsum("nki,kid->nd", seen, factor[:, 0]) / networks
+    np.testing.assert_allclose(np.ptp(moved[:, :4], axis=0), np.ptp(before, axis=0), rtol=1e-4)
