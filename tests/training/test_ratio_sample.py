@@ -117,7 +117,7 @@ def test_region_is_that_of_both_samples() -> None:
     only = fit_features(TASK, numerator.nodes, numerator.weights)
     assert only.in_domain(far).all()
     share = spec.combinations.covers(denominator.nodes).mean()
-    assert 0.9 < share < 1.0
+    assert share > 0.95
 
 
 def test_samples_without_a_common_range_are_refused() -> None:
@@ -153,12 +153,12 @@ def test_samples_that_a_network_tells_apart_are_refused() -> None:
 def test_little_overlap_is_warned_of(caplog) -> None:
     rng = np.random.default_rng(1)
     passed = np.arange(20_000) % 2
-    distance = 1.9
+    distance = 2.2
     logits = distance * (rng.normal(distance * passed, 1.0) - 0.5 * distance)
     with caplog.at_level("WARNING", "hepsilon"):
         card = ratio_card(SIDES, answers(logits, passed, np.ones(len(passed))), ratio_config())
     assert "overlap little" in caplog.text
-    assert card.auc == pytest.approx(0.91, abs=0.01)
+    assert card.auc == pytest.approx(0.94, abs=0.01)
 
 
 def test_no_direction_of_the_covariance_moves_the_mean_but_that_of_its_error() -> None:
