@@ -13,6 +13,8 @@ import pytest
 import hepsilon
 from hepsilon import LearnedRatio
 from hepsilon.cli.parser import build_parser, main
+from hepsilon.cli.ratios import questions_of_sides
+from hepsilon.closure import trained_on
 from tests.helpers.ratio_toys import write_two
 
 TASK = """
@@ -86,6 +88,22 @@ def test_closure_writes_a_verdict_a_page_and_pictures(
     assert "Closure of a ratio" in page
     assert "data:image/png" in page
     assert (tmp_path / "closure" / "pt.png").exists()
+
+
+def test_closure_of_a_ratio_of_efficiencies_is_that_of_both_samples(
+    ratio_of_efficiencies: LearnedRatio, ratio_samples: tuple[Path, Path]
+) -> None:
+    command = ["closure", ratio_of_efficiencies.path, "--out", "c"]
+    command += ["--numerator", ratio_samples[0], "--denominator", ratio_samples[1]]
+    args = build_parser().parse_args(list(map(str, command)))
+    questions = questions_of_sides(args)
+    assert list(questions) == ["numerator", "denominator"]
+    for side, (config, efficiencies, _) in questions.items():
+        assert config.task.ratio is None
+        assert config.task.features == ("pt", "eta")
+        assert list(efficiencies) == [side]
+        # files of the training are found
+        assert trained_on(efficiencies, [ratio_samples[0]]) == {side: [ratio_samples[0].name]}
 
 
 def test_closure_on_the_files_of_the_training_fails(

@@ -578,6 +578,11 @@ class SideEfficiency(Efficiency):
         return self.learned.features
 
     @property
+    def card(self) -> NetworkCard:
+        """Card of the ratio."""
+        return self.learned.card
+
+    @property
     def hash(self) -> str:
         """SHA-256 of the file."""
         return self.learned.hash
