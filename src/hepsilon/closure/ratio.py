@@ -14,12 +14,11 @@ from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
-from scipy.stats import chi2, norm
+from scipy.stats import chi2
 
 from hepsilon.arrays.statistics import area_under_curve, effective_sample_size
 from hepsilon.arrays.types import Array
 from hepsilon.closure.entries import Entries, names_of, read_entries
-from hepsilon.closure.judgement import Status
 from hepsilon.closure.questions import trained_on
 from hepsilon.closure.ratio_record import (
     Agreement,
@@ -28,14 +27,15 @@ from hepsilon.closure.ratio_record import (
     RatioVerdict,
     SampleSums,
 )
+from hepsilon.closure.ratio_verdict import SIDES, judge_ratio
 from hepsilon.closure.two_sample import N_DRAWS, cross_fitted_score, two_sample_test
 from hepsilon.closure.two_sample_record import TwoSample
-from hepsilon.closure.verdict import SEVERITY, adjusted
 from hepsilon.config.file import InputConfig
 from hepsilon.config.verdict import VerdictConfig
 from hepsilon.data.missing import is_missing
 from hepsilon.data.sources import Files, file_names
-from hepsilon.efficiencies.ratio import LearnedRatio, clipped_ratio
+from hepsilon.efficiencies.ratio import LearnedRatio
+from hepsilon.efficiencies.reweighting import clipped_ratio
 from hepsilon.errors import ConfigError, InputError
 from hepsilon.uncertainty.replicas import shrunk_covariance
 
@@ -47,15 +47,8 @@ PER_BIN = 50.0
 """Effective entries of the smaller sample in each bin, in which the entries have equal numbers."""
 SMALLEST = 1e-9
 """Eigenvalues of a covariance, in units of the largest one, that are zero."""
-MOST_OUTSIDE = 0.1
-"""Share of the weight outside of the overlap above which the samples are no ones of this ratio."""
-FEWEST_LEFT, FEW_LEFT = 0.01, 0.05
-"""Shares of the effective entries that are left by reweighting: for a failure, and a warning."""
-FEWEST_EFFECTIVE = 20.0
 MOST_ENTRIES = 40_000
 """Entries of both samples that trees are asked about."""
-CLEAR = 5.0
-"""Standard deviations by which an area is above one half, beside one percent, for a warning."""
 TINY = 1e-12
 
 
@@ -321,9 +314,6 @@ def ratio_closure(
     )
 
 
-SIDES = ("numerator", "denominator")
-
-
 def _weighted_by(entries: Entries, given: LearnedRatio) -> Entries:
     """Entries with the weights that make the features of a ratio those of the numerator."""
     eps = np.clip(entries.eps[GIVEN][:, 0], TINY, 1.0 - TINY)
@@ -512,89 +502,3 @@ def _for_trees(
             )
         )
     return Entries.joined(parts)
-
-
-def judge_ratio(closure: RatioClosure) -> RatioVerdict:
-    """Verdict of a closure of a ratio.
-
-    Parameters
-    ----------
-    closure : RatioClosure
-        Everything but the verdict; its thresholds are those that decide.
-
-    Returns
-    -------
-    RatioVerdict
-        ``"fail"`` where a difference is clear and large, the samples are not those of the ratio, or
-        nothing is left of the denominator.
-    """
-    limits = closure.verdict.thresholds
-    found: list[tuple[Status, str]] = []
-    if closure.trained_on:
-        found.append(("fail", f"files of the training: {', '.join(closure.trained_on)}"))
-    for side in SIDES:
-        share = closure[side].outside_share
-        if share > limits.out_of_domain:
-            text = (
-                f"{share:.1%} of the weight of the {side} is outside of the region that both "
-                "samples of the training covered, where the ratio is unknown"
-            )
-            found.append(("fail" if share > MOST_OUTSIDE else "warn", text))
-    left = closure.n_effective / max(closure.denominator.n_effective, TINY)
-    if left < FEW_LEFT or closure.n_effective < FEWEST_EFFECTIVE:
-        worst = left < FEWEST_LEFT or closure.n_effective < FEWEST_EFFECTIVE
-        text = (
-            f"after reweighting the denominator is worth {closure.n_effective:,.1f} entries of "
-            f"{closure.denominator.n_effective:,.1f}: the samples overlap little"
-        )
-        found.append(("fail" if worst else "warn", text))
-    if closure.clipped_share > limits.clipped:
-        found.append(("warn", f"{closure.clipped_share:.1%} of the new weight was clipped"))
-    found += _differences(closure, limits)
-    found += _areas(closure, limits)
-    found.sort(key=lambda item: -SEVERITY.index(item[0]))
-    status: Status = found[0][0] if found else "pass"
-    reasons = [text for _, text in found]
-    if not reasons:
-        agree = "the reweighted denominator agrees with the numerator in all features"
-        reasons = [f"{agree}; the mean of the ratio is {closure.mean:.4f}"]
-    return RatioVerdict(status=status, reasons=reasons, thresholds=limits)
-
-
-def _differences(closure: RatioClosure, limits: VerdictConfig) -> list[tuple[Status, str]]:
-    """Normalisation and features that differ clearly, largely, or both."""
-    error = float(np.hypot(closure.mean_error, closure.mean_model_error or 0.0))
-    away = abs(closure.mean - 1.0)
-    texts = [f"normalisation: the mean of the ratio is {closure.mean:.4f} +- {error:.4f}"]
-    chances = [float(2.0 * norm.sf(away / error)) if error > 0.0 else float(away == 0.0)]
-    sizes, tolerated = [away], [limits.total]
-    for name, each in closure.observables.items():
-        if each.feature and each.after.p_value is not None:
-            texts.append(
-                f"{name}: chi2/ndf = {each.after.chi2:.1f}/{each.after.ndf} after reweighting, "
-                f"mean bias {each.after.bias:.1%}"
-            )
-            chances.append(each.after.p_value)
-            sizes.append(each.after.bias)
-            tolerated.append(limits.bin)
-    found: list[tuple[Status, str]] = []
-    for text, chance, size, limit in zip(texts, adjusted(chances), sizes, tolerated, strict=True):
-        if chance < limits.p_value:
-            found.append(("fail" if size > limit else "warn", text))
-    return found
-
-
-def _areas(closure: RatioClosure, limits: VerdictConfig) -> list[tuple[Status, str]]:
-    """What trees still see."""
-    test = closure.two_sample
-    if test is not None:
-        chance = (test.with_own_error or test.by_sample).p_value
-        if chance <= limits.two_sample:
-            return [("warn", f"trees see more than the ratio knows (p = {chance:.2g})")]
-        return []
-    if closure.auc_after is None or closure.auc_error is None:
-        return []
-    above = closure.auc_after - 0.5
-    if above > max(0.01, CLEAR * closure.auc_error):
-        return [("warn", f"trees tell the samples apart after reweighting (AUC {0.5 + above:.3f})")]
-    return []

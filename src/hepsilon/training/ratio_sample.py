@@ -16,8 +16,8 @@ from hepsilon.data.combinations import Combinations
 from hepsilon.data.features import Feature, FeatureSpec
 from hepsilon.data.missing import is_missing
 from hepsilon.data.training_columns import TrainingColumns
-from hepsilon.efficiencies.ratio import clipped_ratio
 from hepsilon.efficiencies.ratio_card import RatioCard, SideCard
+from hepsilon.efficiencies.reweighting import clipped_ratio
 from hepsilon.errors import InputError, TrainingError
 from hepsilon.training.held_out import Answers
 from hepsilon.training.resampling import Resampling
