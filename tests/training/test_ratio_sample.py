@@ -177,11 +177,11 @@ def test_no_direction_of_the_covariance_moves_the_mean_but_that_of_its_error() -
     below = passed == 0
     ones = np.ones((int(below.sum()), networks, 1))
     seen = np.concatenate([found.features[below], ones], axis=2)
-    moved = np.einsum("nki,kid->nd", seen, whole[:, 0]) / networks
+    moved = np.einsum("nki,kie->ne", seen, whole[:, 0]) / networks
     own = weights[below] * card.constant * np.exp(found.logits[below, 0])
     mean = own @ moved / own.sum()
     np.testing.assert_allclose(mean[:4], 0.0, atol=1e-6)
     assert mean[4] == pytest.approx(card.mean_error / card.mean, rel=1e-5)
     # all else is as it was: differences between entries
-    before = np.einsum("nki,kid->nd", seen, factor[:, 0]) / networks
+    before = np.einsum("nki,kie->ne", seen, factor[:, 0]) / networks
     np.testing.assert_allclose(np.ptp(moved[:, :4], axis=0), np.ptp(before, axis=0), rtol=1e-4)

@@ -14,6 +14,7 @@ import pytest
 import hepsilon
 from hepsilon import ConfigError, InputError, LearnedRatio, RatioWarning
 from hepsilon.data.dataset import read_columns
+from hepsilon.efficiencies.ratio import given_path
 from hepsilon.training.ratios import SidesOfRatio, train_ratio
 from tests.helpers.ratio_toys import ratio_config, true_log_ratio, two_jets
 
@@ -152,3 +153,19 @@ def test_network_of_all_objects_together_is_refused(
         )
     with pytest.raises(ConfigError, match="train_ratio"):
         hepsilon.train(ratio_config(), [ratio_samples[0]], tmp_path / "x.hepsilon", progress=False)
+
+
+def test_conditional_ratio_leaves_what_is_given(
+    ratio_samples: tuple[Path, Path], tmp_path: Path
+) -> None:
+    config = ratio_config({"given": ["eta"]}, training={"epochs": 6})
+    out = tmp_path / "ratio.hepsilon"
+    train_ratio(config, out, [ratio_samples[0]], [ratio_samples[1]], progress=False)
+    ratio, given = LearnedRatio.load(out), LearnedRatio.load(given_path(out))
+    assert given.task.features == ("eta",)
+    events = two_jets(1500, 7, numerator=False)
+    total = true_log_ratio(events.Jet)
+    of_eta = true_log_ratio(ak.with_field(events.Jet, 62.5, "pt"))  # where that of pt is one
+    for found, expected in ((given, of_eta), (ratio, total - of_eta)):
+        difference = np.log(flat(found(events, out_of_domain="ignore"))) - flat(expected)
+        assert np.std(difference) < 0.4 * np.std(flat(expected))
