@@ -84,6 +84,8 @@ def test_closure_writes_a_verdict_a_page_and_pictures(
     pt = closure["observables"]["pt"]
     assert pt["before"]["chi2"] > 10.0 * pt["after"]["chi2"]
     assert closure["auc_before"] > 0.6 > closure["auc_after"]
+    assert main(["info", str(tmp_path / "closure")]) == 0
+    assert "verdict" in capsys.readouterr().out
     page = (tmp_path / "closure" / "report.html").read_text()
     assert "Closure of a ratio" in page
     assert "data:image/png" in page

@@ -34,6 +34,7 @@ from hepsilon.config.file import InputConfig
 from hepsilon.config.verdict import VerdictConfig
 from hepsilon.data.missing import is_missing
 from hepsilon.data.sources import Files, file_names
+from hepsilon.efficiencies.card import provenance
 from hepsilon.efficiencies.ratio import LearnedRatio
 from hepsilon.efficiencies.reweighting import clipped_ratio
 from hepsilon.errors import ConfigError, InputError
@@ -442,6 +443,7 @@ def close_ratio(
         observables=observables,
         trained_on=list(seen or ()),
         verdict=RatioVerdict(status="pass", reasons=[], thresholds=thresholds or VerdictConfig()),
+        **provenance({NAME: ratio}, [name for names in named.values() for name in names]),
     )
     return closure.model_copy(update={"verdict": judge_ratio(closure)})
 
