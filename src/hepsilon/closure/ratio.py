@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -303,7 +304,9 @@ def ratio_closure(
     seen = [
         name for files in named.values() for name in trained_on({NAME: ratio}, files).get(NAME, [])
     ]
-    files_of = {side: list(file_names(files)) for side, files in named.items()}
+    files_of = {
+        side: [Path(name).name for name in file_names(files)] for side, files in named.items()
+    }
     return close_ratio(
         ratio,
         samples["numerator"],
