@@ -436,8 +436,9 @@ class TagBins:
         """Weights that the jets have in data."""
         if factors.kind == "jet":
             raise InputError(
-                "scale factors at each jet's own discriminant, or of densities, are for direct "
-                "tagging; truth tagging needs them for every bin (see TagScaleFactors.in_bins), or "
+                "scale factors at each jet's own discriminant are for direct tagging, and so are "
+                "ratios of densities; truth tagging needs them for every bin (see "
+                "TagScaleFactors.in_bins), or "
                 'as a ratio of efficiencies ([task.ratio] kind = "efficiency")'
             )
         n_bins = self.n_bins
