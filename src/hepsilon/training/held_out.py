@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from scipy.stats import chi2
@@ -303,7 +303,8 @@ class HeldOut:
         Answers
             One row for each entry.
         """
-        part, found = self._parts()[-1], []
+        part = self._parts()[-1]
+        found: list[Any] = []
         for start in range(0, part.columns.n_events, EVENTS):
             some = part.columns.between(start, min(start + EVENTS, part.columns.n_events))
             networks, features, shares = self._networks(some)
