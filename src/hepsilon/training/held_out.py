@@ -115,6 +115,8 @@ class HeldOut:
     def partners(self) -> bool:
         """Whether the efficiency of an object depends on the other objects of its event."""
         own = self.kept.prepared
+        if own.config.task.alone:  # the columns hold no partners
+            return False
         neighbours = own.architecture.has_edges or bool(partners_of(own.spec.names))
         return own.config.task.of_events or neighbours
 
