@@ -19,6 +19,8 @@ import uproot
 import hepsilon
 from hepsilon.cli.parser import main
 
+pytestmark = pytest.mark.slow
+
 FOLDER = Path(__file__).parents[1] / "examples" / "pythia_b_tagging"
 TTBAR, ZJETS = (FOLDER / "sample" / f"{name}.root" for name in ("ttbar", "zjets"))
 COLUMNS = ("pt", "eta", "phi", "mass", "btagJP", "hadronFlavour", "nConstituents")
