@@ -17,7 +17,13 @@ from hepsilon.arrays.checks import check_finite, checked, probabilities
 from hepsilon.arrays.columns import flat_rows, offsets_of, unflatten
 from hepsilon.arrays.types import Array
 from hepsilon.errors import InputError
-from hepsilon.weights.bins import BELOW_ONE, PerWorkingPoint, ScaleFactors, TagBins
+from hepsilon.weights.bins import (
+    BELOW_ONE,
+    GivesScaleFactors,
+    PerWorkingPoint,
+    ScaleFactors,
+    TagBins,
+)
 from hepsilon.weights.conditions import Condition, as_condition
 from hepsilon.weights.inversion import FLOOR, InversionWeight, inversion_weight
 from hepsilon.weights.tagging import probability
@@ -178,7 +184,7 @@ def add_truth_tag(
     *,
     at_least: bool = False,
     jets: slice | ak.Array | None = slice(0, 2),
-    scale_factors: PerWorkingPoint | ScaleFactors | None = None,
+    scale_factors: PerWorkingPoint | ScaleFactors | GivesScaleFactors | None = None,
     replicas: ak.Array | None = None,
     variations: EfficiencyVariations | None = None,
     categories: ak.Array | None = None,
@@ -186,6 +192,7 @@ def add_truth_tag(
     working_points: Sequence[str] | None = None,
     direct: ak.Array | None = None,
     tagged: ak.Array | None = None,
+    records: ak.Array | None = None,
 ) -> TruthTag:
     """Add the truth-tag weight with its variations, in place of a cut on the number of tags.
 
@@ -203,9 +210,10 @@ def add_truth_tag(
         Ask for that many tags or more, instead of exactly that many.
     jets : slice, jagged ak.Array of bool, or None, default slice(0, 2)
         Jets that count, by default the leading two; None for all.
-    scale_factors : ak.Array, mapping of str to ak.Array, or ScaleFactors, optional
-        Ratios of data to simulation. Each of their variations becomes one of the weight,
-        ``NAME_variation``.
+    scale_factors : ak.Array, mapping of str to ak.Array, ScaleFactors, or a ratio, optional
+        Ratios of data to simulation, or a learned ratio of efficiencies
+        (:class:`hepsilon.LearnedRatio`), which is evaluated for ``records``. Each of their
+        variations becomes one of the weight, ``NAME_variation``.
     replicas : ak.Array of float64, shape of eps and (n_replicas,), optional
         Replicas of the efficiency, such as ``efficiency.replicas(jets)``. Of one working point
         their spread becomes the variation ``NAME_efficiency`` (see :func:`shifted_efficiencies`).
@@ -225,6 +233,8 @@ def add_truth_tag(
         True for the jets that stay directly tagged.
     tagged : jagged ak.Array of bool or int, optional
         Tags of the jets that stay directly tagged.
+    records : ak.Array of records, jagged, optional
+        All jets with their fields, where ``scale_factors`` are a function of them.
 
     Returns
     -------
@@ -263,7 +273,7 @@ def add_truth_tag(
         "tagged": tagged,
         "most": BELOW_ONE,  # or coffea could not carry the variations of such jets
     }
-    factors = None if scale_factors is None else ScaleFactors.of(scale_factors)
+    factors = None if scale_factors is None else ScaleFactors.of(scale_factors, records)
     bins = TagBins.of(eps, scale_factors=factors, **options)
     bins.warn()
     nominal = probability(bins, condition)
@@ -333,6 +343,7 @@ def add_inversion(
     floor: float = FLOOR,
     replicas: ak.Array | None = None,
     variations: EfficiencyVariations | None = None,
+    alternatives: Mapping[str, ak.Array] | None = None,
 ) -> InversionTag:
     """Add the weight 1/E of selected events with the variations of E.
 
@@ -350,6 +361,10 @@ def add_inversion(
         Replicas of E. Their spread becomes the variation ``NAME_efficiency``.
     variations : EfficiencyVariations, optional
         Few directions of the replicas: ``NAME_eff_0``, ..., ``NAME_eff_rest`` in place of it.
+    alternatives : mapping of str to ak.Array of float64, shape (n_events,), optional
+        E of the same events from other simulations, by name: each becomes a variation
+        ``NAME_name``, up with the other one and down with its mirror image (see
+        :func:`hepsilon.weights.mirrored_efficiencies`).
 
     Returns
     -------
@@ -388,10 +403,27 @@ def add_inversion(
         else:
             found = variations.shifted(ak.Array(eps), ak.Array(rows))
             pairs = {f"{PREFIX}_{key}": pair for key, pair in found.items()}
+    eps = np.asarray(ak.to_numpy(efficiency), np.float64)
+    for key, other in (alternatives or {}).items():
+        if key in pairs:
+            raise InputError(f"{[key]}: two variations have the same name; choose another")
+        moved = np.asarray(ak.to_numpy(other), np.float64)
+        if moved.shape != eps.shape:
+            raise InputError(
+                f"alternatives {key}: expected one efficiency for each of {len(eps)} events, "
+                f"received {moved.shape}"
+            )
+        mirrored = mirrored_efficiencies(ak.Array(eps[:, None]), ak.Array(moved[:, None]))
+        pairs[key] = tuple(map(_of_events, mirrored))
     weighted: dict[str, tuple[Array, Array]] = {}
     for key, (up, down) in pairs.items():
         weighted[key] = inversion_weight(up, floor).weight, inversion_weight(down, floor).weight
     return InversionTag(inverse, add_weight(weights, name, inverse.weight, weighted), jensen)
+
+
+def _of_events(values: ak.Array) -> ak.Array:
+    """One number for each event again."""
+    return ak.flatten(values, axis=None)
 
 
 def _event_replicas(replicas: ak.Array, n_events: int) -> Array:

@@ -13,7 +13,7 @@ from scipy.stats import kstest
 from hepsilon import ConfigError, InputError
 from hepsilon.closure import closure_report, judge, run_closure, two_sample_tests
 from hepsilon.closure.entries import Entries, read_entries
-from hepsilon.closure.two_sample import area_under_curve, two_sample_test
+from hepsilon.closure.two_sample import two_sample_test
 from hepsilon.config import Cut, InputConfig, VerdictConfig
 from hepsilon.report.two_sample import two_sample_rows, two_sample_sections
 from hepsilon.simulation import write_jets
@@ -41,13 +41,6 @@ def entries_of(rng, n=1200, bias=0.0, replicas=None):
         eps={"net": eps[:, None]},
         replicas={} if replicas is None else {"net": replicas(eps)},
     )
-
-
-def test_area_by_hand():
-    score = np.array([1.0, 2.0, 2.0, 3.0])
-    signal, background = np.array([0.0, 1.0, 0.0, 2.0]), np.array([1.0, 0.0, 1.0, 0.0])
-    assert area_under_curve(score, signal, background) == pytest.approx((1.5 + 2 * 2) / 6)
-    assert area_under_curve(score, np.zeros(4), background) == 0.5
 
 
 def test_p_values_of_the_true_efficiency_are_uniform():

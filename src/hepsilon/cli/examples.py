@@ -22,6 +22,8 @@ EXAMPLES = {
         hepsilon train training/gnn.toml train.root --out gnn.hepsilon
         hepsilon train ensemble.toml train.root --executor dask --scheduler tcp://HOST:8786 \\
             --out ensemble.hepsilon
+        hepsilon train ratio.toml --numerator 'data/*.root' --denominator 'mc/*.root' \\
+            --out ratio.hepsilon
         hepsilon train ensemble.toml train.root --part 3/20 --out ensemble.hepsilon""",
     "map": """\
         hepsilon map training/gnn.toml train.root --out map.hepsilon
@@ -34,6 +36,7 @@ EXAMPLES = {
         hepsilon closure training/gnn.toml test.root \\
             --efficiency map=map.hepsilon --efficiency gnn=gnn.hepsilon --out closure
         hepsilon closure gnn.hepsilon --sample ttbar=tt.root --sample 'z=z/*.root' --out closures
+        hepsilon closure ratio.hepsilon --numerator data2.root --denominator mc2.root --out cr
         hepsilon closure pythia.hepsilon test.root --against herwig.hepsilon --two-sample --out c
         hepsilon closure training/tracks.toml rho.root --efficiency net=tracks.hepsilon \\
             --efficiency bins=bins.hepsilon --reconstructed TrackReco --out closure-rho""",

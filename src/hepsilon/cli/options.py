@@ -12,6 +12,7 @@ from typing import Any
 from hepsilon.cli.examples import EXAMPLES
 
 __all__ = [
+    "FilesAnywhere",
     "add_command",
     "closure_folder",
     "config_and_files",
@@ -24,7 +25,35 @@ __all__ = [
     "named_sample",
     "positive",
     "share",
+    "sides_options",
 ]
+
+
+class FilesAnywhere(argparse.ArgumentParser):
+    """Parser whose files, where it goes without, may stand behind the options as well."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Take files that argparse leaves over: it gives none to a list that may be empty.
+
+        Parameters
+        ----------
+        args : sequence of str, optional
+            Arguments.
+        namespace : argparse.Namespace, optional
+            Where they are put.
+
+        Returns
+        -------
+        namespace : argparse.Namespace
+            Arguments by name.
+        rest : list of str
+            Arguments that are not known.
+        """
+        found, rest = super().parse_known_args(args, namespace)
+        files = getattr(found, "files", None)
+        if files == [] and rest and not any(text.startswith("-") for text in rest):
+            found.files, rest = rest, []
+        return found, rest
 
 
 def positive(text: str) -> int:
@@ -142,10 +171,33 @@ def files_option(
     )
 
 
-def config_and_files(parser: argparse.ArgumentParser) -> None:
-    """Add a configuration, files, and who reads them."""
+def sides_options(parser: argparse.ArgumentParser) -> None:
+    """Add the two samples of a ratio.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        Parser of a command.
+    """
+    group = parser.add_argument_group("ratio of two samples", "of a task with [task.ratio]")
+    for side in ("numerator", "denominator"):
+        group.add_argument(
+            f"--{side}", nargs="+", metavar="FILE", help=f"files of the {side} (task.ratio.{side})"
+        )
+
+
+def config_and_files(parser: argparse.ArgumentParser, *, optional: bool = False) -> None:
+    """Add a configuration, files, and who reads them.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        Parser of a command.
+    optional : bool, default False
+        Whether the command also goes without files.
+    """
     parser.add_argument("config", type=Path, metavar="CONFIG.toml", help="configuration")
-    files_option(parser)
+    files_option(parser, optional=optional)
     executor_options(parser)
 
 

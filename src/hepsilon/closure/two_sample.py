@@ -25,6 +25,7 @@ from scipy.special import expit, logit
 from hepsilon._system.extras import needs
 from hepsilon._system.progress import progress_bar
 from hepsilon.arrays.keys import fold_numbers
+from hepsilon.arrays.statistics import area_under_curve
 from hepsilon.arrays.types import Array
 from hepsilon.closure.entries import Entries, categories_of, names_of, read_entries
 from hepsilon.closure.two_sample_record import AreaTest, Region, TwoSample
@@ -36,7 +37,13 @@ from hepsilon.efficiencies.field import FieldEfficiency
 from hepsilon.errors import ConfigError, InputError
 from hepsilon.histograms.methods import TRUTH
 
-__all__ = ["MOST_ENTRIES", "N_DRAWS", "area_under_curve", "two_sample_test", "two_sample_tests"]
+__all__ = [
+    "MOST_ENTRIES",
+    "N_DRAWS",
+    "cross_fitted_score",
+    "two_sample_test",
+    "two_sample_tests",
+]
 
 MOST_ENTRIES = 40_000
 """Number of entries from which on no more events are read."""
@@ -195,25 +202,23 @@ def two_sample_test(
     return _result(test, areas, task)
 
 
-def area_under_curve(score: Array, signal: Array, background: Array) -> float:
-    """Probability that a signal entry has a larger score than one of the background.
+def cross_fitted_score(entries: Entries, name: str) -> Array:
+    """What trees that did not see the event add to the logits of an efficiency.
 
     Parameters
     ----------
-    score : ndarray of float64, shape (n,)
-        Scores.
-    signal, background : ndarray of float64, shape (n,)
-        Weights of each entry as signal and as background.
+    entries : Entries
+        Entries with the efficiency.
+    name : str
+        Name of the efficiency among those of the entries.
 
     Returns
     -------
-    float
-        Area; ties count one half.
+    ndarray of float64, shape (n,)
+        Scores, which rise where more entries pass than the efficiency says.
     """
-    _, place = np.unique(score, return_inverse=True)
-    a, b = (np.bincount(place, weights=w) for w in (signal, background))
-    total = float(a.sum() * b.sum())
-    return float(np.sum(a * (np.cumsum(b) - 0.5 * b)) / total) if total else 0.5
+    test = _Test.of(entries, name, 0)
+    return test.scores(test.passed)[0]
 
 
 @dataclass

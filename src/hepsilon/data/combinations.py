@@ -76,7 +76,11 @@ class Combinations(Record):
 
     @classmethod
     def of(
-        cls, names: Sequence[str], nodes: Nodes, categorical: Sequence[str] = ()
+        cls,
+        names: Sequence[str],
+        nodes: Nodes,
+        categorical: Sequence[str] = (),
+        parts: Sequence[Nodes] | None = None,
     ) -> Combinations | None:
         """Find the cells that a sample covers, with bins as fine as false alarms allow.
 
@@ -88,6 +92,9 @@ class Combinations(Record):
             The features.
         categorical : sequence of str, optional
             Features each value of which is a bin.
+        parts : sequence of ndarray of float32, optional
+            Features of parts of the sample, all of which have to cover a cell; by default the
+            sample is its only part.
 
         Returns
         -------
@@ -104,8 +111,12 @@ class Combinations(Record):
                 _quantiles(rows[:, i], n_bins) if values is None else _between(values)
                 for i, values in enumerate(known)
             ]
-            counts = _counts(edges, nodes)
-            false_alarms = sum(np.count_nonzero(c == 1) + 1 for c in counts) / len(nodes)
+            of_parts = [_counts(edges, part) for part in parts or (nodes,)]
+            counts = [np.minimum.reduce(pair) for pair in zip(*of_parts, strict=True)]
+            false_alarms = max(
+                sum(np.count_nonzero(c == 1) + 1 for c in own) / len(part)
+                for own, part in zip(of_parts, parts or (nodes,), strict=True)
+            )
             if false_alarms <= FALSE_ALARMS:
                 return cls(
                     names=tuple(names),

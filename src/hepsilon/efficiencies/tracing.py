@@ -51,7 +51,8 @@ def answer_of_traced(
     Evaluation
         The answer, whose arrays have no data.
     """
-    read = [name for name in task.object_fields if task.of_events or name != task.passed.field]
+    unread = {task.object_weight} if task.of_events else {task.object_weight, task.passed.field}
+    read = [name for name in task.object_fields if name not in unread]
     if are_events(given, task, config):
         _touch_events(given, task, fitting(given, task, config), read)
     else:
@@ -122,8 +123,8 @@ def _touch_events(events: ak.Array, task: Task, config: InputConfig, names: Iter
     numbers = Layout.of_numbers(events, config)
     for cut in task.event_selection:
         column = numbers.of_event(cut.field)
-        assert column is not None
-        ak.typetracer.touch_data(column_of(events, list_of(column)))
+        if column is not None:
+            ak.typetracer.touch_data(column_of(events, list_of(column)))
 
 
 def _names(column: Column) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from hepsilon.efficiencies.card import SourceFile, noted_observables, versions
 from hepsilon.efficiencies.cards import (
     EpochCard,
     ImportanceCard,
+    LastLayerCard,
     MemberCard,
     NetworkCard,
     SelectionCard,
@@ -28,6 +29,7 @@ from hepsilon.efficiencies.cards import (
 from hepsilon.efficiencies.engines.choice import keras_backend
 from hepsilon.efficiencies.last_layer import LAST_LAYER
 from hepsilon.efficiencies.network import REFINEMENT, NetworkEfficiency
+from hepsilon.efficiencies.ratio_card import RatioCard
 from hepsilon.errors import ConfigError
 from hepsilon.export.onnx import add_graph
 from hepsilon.networks.build import build_model, weight_names
@@ -37,9 +39,11 @@ from hepsilon.training.importance import feature_importance
 from hepsilon.training.kept import Kept
 from hepsilon.training.last_layer import last_layers
 from hepsilon.training.preparation import Prepared
+from hepsilon.training.ratio_sample import centred, ratio_card
 from hepsilon.training.readiness import Ready
 from hepsilon.training.refinement import Findings, find
 from hepsilon.training.state import Epoch, Fit
+from hepsilon.uncertainty.last_layer import Covariance
 
 __all__ = ["TrainingResult", "write_result"]
 
@@ -106,21 +110,29 @@ def write_result(
     importance = feature_importance(kept, sides[1], seed)
     unused = () if data is None else _unused(kept, data, config)
     findings = find(kept, sides, config.training.refine, seed)
-    card = _card(kept, ready.columns, files, ready.summary, selection, importance, unused, findings)
+    layers = last_layers(kept)
+    held_out = HeldOut(kept, sides, None if layers is None else layers[1], findings.added)
+    ratio = None
+    if ready.ratio is not None:
+        answers = held_out.answers()
+        ratio = ratio_card(ready.ratio, answers, config)
+        if layers is not None:
+            layers = _normalised(*layers, centred(layers[1].factor, answers, ratio, config))
+    card = _card(
+        *(kept, ready.columns, files, ready.summary, selection, importance, unused, findings, ratio)
+    )
     arrays = [*(_weights(kept.prepared, fit) for fit in kept.fits), _sample(sides[1])]
     if findings.trees is not None:
         arrays.append(findings.trees.arrays)
-    layers, covariance = last_layers(kept), None
     if layers is not None:
         last_layer, covariance = layers
         names = (*card.arrays, LAST_LAYER)
         card = card.model_copy(update={"last_layer": last_layer, "arrays": names})
         arrays.append({"factor": covariance.factor})
-    held_out = HeldOut(kept, sides, covariance, findings.added)
     card = card.model_copy(update={"held_out": held_out.closure()})
     if config.training.bias_term:
-        found, shifts = held_out.bias()
-        card = card.model_copy(update={"bias": found})
+        bias, shifts = held_out.bias()
+        card = card.model_copy(update={"bias": bias})
         if shifts:
             card = card.model_copy(update={"arrays": (*card.arrays, BIAS)})
             arrays.append(shifts)
@@ -133,6 +145,14 @@ def write_result(
     )
 
 
+def _normalised(
+    card: LastLayerCard, covariance: Covariance, factor: Array
+) -> tuple[LastLayerCard, Covariance]:
+    """Covariance of the last layers with another factor."""
+    own = card.model_copy(update={"directions": factor.shape[-1]})
+    return own, replace(covariance, factor=factor)
+
+
 def _card(
     kept: Kept,
     columns: TrainingColumns,
@@ -142,6 +162,7 @@ def _card(
     importance: tuple[ImportanceCard, ...],
     unused: tuple[UnusedCard, ...],
     findings: Findings,
+    ratio: RatioCard | None,
 ) -> NetworkCard:
     prepared, fits = kept.prepared, kept.fits
     config = prepared.config
@@ -153,6 +174,8 @@ def _card(
         for fit in fits
     )
     return NetworkCard(
+        kind="network" if ratio is None else "ratio",
+        ratio=ratio,
         task=config.task,
         features=prepared.spec,
         n_events=columns.n_events,
