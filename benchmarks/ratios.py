@@ -1,0 +1,500 @@
+"""Ratios of two samples of toy jets, whose true ratio is known, by networks and baselines.
+
+    python benchmarks/ratios.py --seeds 1 2 3
+    python benchmarks/ratios.py --samples good --methods binned network --seeds 4 5 6 7
+    python benchmarks/ratios.py --markdown
+
+Samples: ``good``, ``partial`` and ``none`` by the overlap of numerator and denominator;
+``background`` is the first with a third of background in the numerator, subtracted by sWeights;
+``efficiency`` asks for the ratio of the efficiencies of a tag. Methods: ``binned`` is a map of the
+probability of the numerator in pt, shape and flavour; ``boosting`` and ``reweighting`` are those of
+ratio_baselines.py; ``network`` is one network, ``folds`` three of them on the folds of the trees.
+
+On independent entries of the denominator: the integrated squared error of the logarithm; the
+divergence r log(r / r') - r + r', whose mean is the Kullback-Leibler divergence where both are
+normalised; the mean of the ratio; the effective share of the entries after reweighting; how often
+the truth is within 68 % bands, for single jets and for means in bins of pt and flavour. Against
+independent entries of the numerator: the area under the curve of boosted trees that tell both
+apart, before and after reweighting, and chi2/ndf of observables. Where the overlap is partial both are compared
+in the region that both cover. A result is written after every training, and is not measured again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import tempfile
+import time
+import warnings
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import awkward as ak
+import numpy as np
+import uproot
+from hepsilon.config.ratio import RatioConfig
+from hepsilon.training.ratios import join
+from ratio_baselines import FOLDS, boosted_ratio, map_of, reweighted_ratio, trees
+from rich.console import Console
+from rich.table import Table
+from scipy.special import logit, xlogy
+
+import hepsilon
+from hepsilon.arrays.geometry import delta_r_to_nearest
+from hepsilon.arrays.statistics import area_under_curve
+from hepsilon.arrays.types import Array
+from hepsilon.config import ModelConfig, Task, TrainingConfig
+from hepsilon.config.task import Passed
+from hepsilon.data.dataset import read_columns
+from hepsilon.data.training_columns import TrainingColumns
+from hepsilon.report import write_text
+from hepsilon.simulation import write_ratio_jets
+from hepsilon.simulation.ratios import OVERLAPS, SIDES
+
+SAMPLES = ("good", "partial", "none", "background", "efficiency")
+METHODS = ("binned", "boosting", "reweighting", "network", "folds")
+NAMES = ("pt", "eta", "hadronFlavour", "shape", "proximity")
+FLAVOURS = {"hadronFlavour": (5, 4, 0)}
+CATEGORICAL = [NAMES.index("hadronFlavour")]
+BACKGROUND = 0.33
+TEST_SEED = 100_000
+PROBES, REPLICAS, BINS = 300, 100, 20
+PT_EDGES = (30.0, 45.0, 60.0, 90.0)
+
+
+@dataclass(frozen=True)
+class Toy:
+    """Jets of a test sample, flat, with what is known of them."""
+
+    records: ak.Array
+    nodes: Array
+    event: Array
+    truth: Array
+    nearest: Array
+
+    def values(self, name: str) -> Array:
+        """Values of a feature, or of the distance to the nearest jet."""
+        return self.nearest if name == "delta R" else self.nodes[:, NAMES.index(name)]
+
+
+def overlap_of(sample: str) -> str:
+    """Overlap of a sample in pt."""
+    return sample if sample in OVERLAPS else "good"
+
+
+def written(folder: Path, sample: str, side: str, n_events: int, seed: int) -> Path:
+    """File of one side of a training sample."""
+    background = BACKGROUND if (sample, side) == ("background", "numerator") else 0.0
+    return write_ratio_jets(
+        folder / f"{side}.root",
+        n_events,
+        side=side,
+        overlap=overlap_of(sample),
+        background=background,
+        seed=seed,
+    )
+
+
+@cache
+def test_toy(sample: str, side: str, n_events: int) -> Toy:
+    """Jets of one side, without background, equal for all trainings."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "test.root"
+        overlap = overlap_of(sample)
+        write_ratio_jets(path, n_events, side=side, overlap=overlap, seed=TEST_SEED)
+        jets = uproot.open(path)["Events"].arrays()
+        names = [name.removeprefix("Jet_") for name in jets.fields if name.startswith("Jet_")]
+        jets = ak.zip({name: jets[f"Jet_{name}"] for name in names})
+    nearest = delta_r_to_nearest(jets)
+    flat = {name: ak.to_numpy(ak.flatten(jets[name])).astype(np.float64) for name in jets.fields}
+    flat["nearest"] = ak.to_numpy(ak.flatten(nearest))
+    flat["proximity"] = np.exp(-flat["nearest"])
+    event = np.repeat(np.arange(len(jets)), ak.num(jets))
+    truth = flat["trueEfficiencyRatio" if sample == "efficiency" else "trueRatio"]
+    nodes = np.stack([flat[name] for name in NAMES], axis=1)
+    return Toy(jets, nodes, event, truth, flat["nearest"])
+
+
+# --------------------------------------------------------------------------------- methods
+
+
+def task_of(sample: str) -> Task:
+    """Task of a ratio of the toy jets."""
+    common: dict[str, Any] = {"features": NAMES, "categorical": FLAVOURS}
+    if sample == "efficiency":
+        passed = Passed(field="discriminant", above=(0.0,))
+        return Task(**common, passed=passed, ratio=RatioConfig(kind="efficiency"))
+    weight = {"object_weight": "sWeight"} if sample == "background" else {}
+    return Task(**common, **weight, ratio=RatioConfig())
+
+
+def plain_task(task: Task) -> Task:
+    """Task of the probability of the response, for a map."""
+    return task.model_copy(update={"ratio": None})
+
+
+@dataclass(frozen=True)
+class Training:
+    """Files and columns of both samples; weights have equal sums."""
+
+    task: Task
+    files: dict[str, Path]
+
+    def columns(self) -> TrainingColumns:
+        """Both samples of a density ratio, as entries of their own."""
+        sides = []
+        for side in SIDES:
+            branches = {self.task.ratio.side: float(side == "numerator")}  # type: ignore[union-attr]
+            own = self.config().input.model_copy(update={"branches": branches})
+            config = self.config().model_copy(update={"input": own})
+            sides.append(read_columns([self.files[side]], config, progress=False))
+        totals = [columns.weights.sum() for columns in sides]
+        sides[1].weights[:] *= totals[0] / totals[1]
+        return join(*sides)
+
+    def passed(self, side: str) -> TrainingColumns:
+        """One sample of a ratio of efficiencies."""
+        config = hepsilon.Config(task=plain_task(self.task))
+        return read_columns([self.files[side]], config, progress=False)
+
+    def config(self, **options: Any) -> hepsilon.Config:
+        """Configuration of a training."""
+        return hepsilon.Config(task=self.task, **options)
+
+
+Answer = tuple[Array, Array | None]
+"""Ratios of the jets of a toy, and their replicas."""
+
+
+def flat(values: Any) -> Array:
+    """Values of all jets."""
+    return np.asarray(ak.to_numpy(ak.flatten(values)), np.float64)
+
+
+def binned(training: Training, seed: int) -> Callable[[Toy], Answer]:
+    """Odds of a map, or the ratio of two maps."""
+    if not training.task.of_densities:
+        maps = [map_of(plain_task(training.task), training.passed(side)) for side in SIDES]
+
+        def divided(toy: Toy) -> Answer:
+            found = [
+                m.evaluate(toy.records, out_of_domain="ignore", replicas=REPLICAS) for m in maps
+            ]
+            (a, da), (b, db) = ((flat(x.eps), flat(x.replicas)) for x in found)
+            return a / b, da / db
+
+        return divided
+    columns = training.columns()
+    of_numerator = map_of(plain_task(training.task), columns)
+
+    def odds(toy: Toy) -> Answer:
+        found = of_numerator.evaluate(toy.records, out_of_domain="ignore", replicas=REPLICAS)
+        eps, drawn = flat(found.eps), flat(found.replicas)
+        return np.exp(logit(eps)), np.exp(logit(drawn))
+
+    return odds
+
+
+def boosting(training: Training, seed: int) -> Callable[[Toy], Answer]:
+    """Boosted trees of scikit-learn: odds, or the ratio of two efficiencies."""
+    if training.task.of_densities:
+        ratio = boosted_ratio(training.columns(), CATEGORICAL, seed)
+        return lambda toy: (ratio(toy.nodes), None)
+    models = []
+    for side in SIDES:
+        columns = training.passed(side)
+        models.append(trees(CATEGORICAL, seed).fit(columns.nodes, columns.passed > 0.5))
+
+    def divided(toy: Toy) -> Answer:
+        a, b = (model.predict_proba(toy.nodes)[:, 1] for model in models)
+        return a / b, None
+
+    return divided
+
+
+def reweighting(training: Training, seed: int) -> Callable[[Toy], Answer]:
+    """Boosted reweighting of hep_ml."""
+    ratio = reweighted_ratio(training.columns(), CATEGORICAL, seed)
+    return lambda toy: (ratio(toy.nodes), None)
+
+
+def network(training: Training, seed: int, members: int = 1) -> Callable[[Toy], Answer]:
+    """Network of the default recipe for single jets."""
+    several = {"members": members, "resampling": "folds"} if members > 1 else {}
+    config = training.config(
+        model=ModelConfig.model_validate({"architecture": "mlp", **several}),
+        training=TrainingConfig(seed=seed),
+    )
+    out = training.files["numerator"].with_name("ratio.hepsilon")
+    sides = {side: [path] for side, path in training.files.items()}
+    ratio = hepsilon.train_ratio(config, out, **sides, progress=False).efficiency
+
+    def learned(toy: Toy) -> Answer:
+        found = ratio.evaluate(toy.records, out_of_domain="ignore", replicas=REPLICAS)
+        return flat(found.eps), flat(found.replicas)
+
+    return learned
+
+
+def folds(training: Training, seed: int) -> Callable[[Toy], Answer]:
+    """Networks of the folds."""
+    return network(training, seed, FOLDS)
+
+
+FIT: dict[str, Callable[[Training, int], Callable[[Toy], Answer]]] = {
+    "binned": binned,
+    "boosting": boosting,
+    "reweighting": reweighting,
+    "network": network,
+    "folds": folds,
+}
+
+# -------------------------------------------------------------------------------- measures
+
+
+def told_apart(top: Toy, bottom: Toy, weights: Array) -> float:
+    """Area under the curve of trees that tell the numerator from the weighted denominator."""
+    import lightgbm
+
+    nodes = np.concatenate([top.nodes, bottom.nodes])
+    response = np.repeat([1.0, 0.0], [len(top.nodes), len(bottom.nodes)])
+    sizes = np.concatenate([np.ones(len(top.nodes)), weights * len(top.nodes) / weights.sum()])
+    fold = np.concatenate([top.event % 2, bottom.event % 2])
+    options = {
+        "objective": "binary",
+        "num_leaves": 8,
+        "min_data_in_leaf": 100,
+        "num_threads": 1,
+        "deterministic": True,
+        "verbose": -1,
+    }
+    areas = []
+    for number in range(2):
+        fit, asked = fold != number, fold == number
+        data = lightgbm.Dataset(nodes[fit], response[fit], weight=sizes[fit])
+        score = lightgbm.train(options, data, 40).predict(nodes[asked], raw_score=True)
+        signal = sizes[asked] * response[asked]
+        areas.append(area_under_curve(score, signal, sizes[asked] - signal))
+    return float(np.mean(areas))
+
+
+def shares(bins: Array, weights: Array) -> tuple[Array, Array]:
+    """Shares of the sum of weights in bins, and their variances."""
+    own = weights / weights.sum()
+    share, squares = (np.bincount(bins, w, minlength=BINS) for w in (own, own**2))
+    return share, squares * (1.0 - 2.0 * share) + share**2 * np.sum(own**2)
+
+
+def chi2_ndf(top: Toy, bottom: Toy, weights: Array, name: str) -> float:
+    """chi2/ndf of the normalised distributions of an observable."""
+    values = top.values(name), bottom.values(name)
+    edges = np.quantile(values[0], np.linspace(0.0, 1.0, BINS + 1)[1:-1])
+    bins = [np.searchsorted(edges, x) for x in values]
+    (a, var_a), (b, var_b) = shares(bins[0], np.ones(len(bins[0]))), shares(bins[1], weights)
+    filled = var_a + var_b > 0.0
+    terms = (a - b)[filled] ** 2 / (var_a + var_b)[filled]
+    return float(terms.sum() / max(np.count_nonzero(filled) - 1, 1))
+
+
+def in_bins(toy: Toy, values: Array) -> Array:
+    """Means in bins of pt and flavour, (bins,) or (bins, replicas)."""
+    flavour = np.select([toy.values("hadronFlavour") == f for f in (5, 4)], [0, 1], 2)
+    group = np.digitize(toy.values("pt"), PT_EDGES) * 3 + flavour
+    columns = values.reshape(len(values), -1)
+    size = 3 * (len(PT_EDGES) + 1)
+    sums = np.stack([np.bincount(group, c, minlength=size) for c in columns.T], axis=1)
+    sums = sums / np.bincount(group, minlength=size)[:, None]
+    return sums.reshape(size, *values.shape[1:])
+
+
+def coverage(toy: Toy, truth: Array, found: Array, drawn: Array) -> dict[str, Any]:
+    """Share of true ratios within one standard deviation of the replicas."""
+    probes = np.random.default_rng(1).choice(len(found), PROBES, replace=False)
+    parts = {
+        "jets": (found[probes], drawn[probes], truth[probes]),
+        "bins": tuple(in_bins(toy, x) for x in (found, drawn, truth)),
+    }
+    return {
+        name: float(np.mean(np.abs(value - true) < replicas.std(axis=1, ddof=1)))
+        for name, (value, replicas, true) in parts.items()
+    }
+
+
+def errors(toy: Toy, truth: Array, found: Array) -> dict[str, Any]:
+    """Differences of a ratio to the truth, on the denominator."""
+    n = len(found)
+    divergence = xlogy(truth, truth / found) - truth + found
+    return {
+        "kl": float(1e4 * divergence.mean()),
+        "squared": float(1e4 * np.mean(np.log(found / truth) ** 2)),
+        "mean": float(found.mean()),
+        "mean_error": float(found.std(ddof=1) / np.sqrt(n)),
+        "true_mean": float(truth.mean()),
+        "effective": float(found.sum() ** 2 / np.sum(found**2) / n),
+        "true_effective": float(truth.sum() ** 2 / np.sum(truth**2) / n),
+    }
+
+
+def measure(sample: str, answer: Callable[[Toy], Answer], n_test: int) -> dict[str, Any]:
+    """All measures of a ratio."""
+    top, bottom = (test_toy(sample, side, n_test) for side in SIDES)
+    found, drawn = answer(bottom)
+    truth = bottom.truth
+    if sample == "partial":  # the ratio in the region that both cover
+        low, high = OVERLAPS["partial"]["denominator"][1], OVERLAPS["partial"]["numerator"][1]
+        edges = np.exp(-np.array([20.0, low, high]) / 75.0)
+        truth = truth * (edges[0] - edges[2]) / (edges[0] - edges[1])
+        kept = top.values("pt") < low
+        top = Toy(top.records, top.nodes[kept], top.event[kept], top.truth[kept], top.nearest[kept])
+    measures: dict[str, Any] = errors(bottom, truth, found)
+    if drawn is not None:
+        measures["coverage"] = coverage(bottom, truth, found, drawn)
+    if sample != "efficiency":
+        ones = np.ones(len(found))
+        measures["auc"] = {
+            "before": told_apart(top, bottom, ones),
+            "after": told_apart(top, bottom, found),
+            "truth": told_apart(top, bottom, truth),
+        }
+        measures["chi2_ndf"] = {
+            name: [chi2_ndf(top, bottom, w, name) for w in (ones, found, truth)]
+            for name in ("pt", "eta", "shape", "delta R", "hadronFlavour")
+        }
+    return measures
+
+
+def entry(sample: str, method: str, seed: int, n_events: int, n_test: int) -> dict[str, Any]:
+    """Train and measure; a method that refuses says why."""
+    found: dict[str, Any] = {"sample": sample, "method": method, "seed": seed, "events": n_events}
+    with tempfile.TemporaryDirectory() as name:
+        files = {side: written(Path(name), sample, side, n_events, seed) for side in SIDES}
+        start = time.process_time()
+        try:
+            answer = FIT[method](Training(task_of(sample), files), seed)
+        except (hepsilon.TrainingError, hepsilon.InputError) as error:
+            return found | {"refused": str(error), "cpu_s": time.process_time() - start}
+        found["cpu_s"] = time.process_time() - start
+        return found | measure(sample, answer, n_test)
+
+
+# ---------------------------------------------------------------------------------- output
+
+COLUMNS = {
+    "squared error of log": lambda e: e["squared"],
+    "KL": lambda e: e["kl"],
+    "mean": lambda e: e["mean"],
+    "± (one seed)": lambda e: e["mean_error"],
+    "effective": lambda e: e["effective"],
+    "AUC before": lambda e: e["auc"]["before"],
+    "after": lambda e: e["auc"]["after"],
+    "chi2/ndf before": lambda e: np.mean([c[0] for c in e["chi2_ndf"].values()]),
+    "after ": lambda e: np.mean([c[1] for c in e["chi2_ndf"].values()]),
+    "CPU [s]": lambda e: e["cpu_s"],
+}
+DIGITS = (0, 1, 3, 3, 2, 3, 3, 1, 2, 0)
+
+
+def spread(values: list[float], digits: int) -> str:
+    """Median, and the range where there are several values."""
+    numbers = [f"{x:.{digits}f}" for x in (np.median(values), min(values), max(values))]
+    same = len(values) == 1 or numbers[1] == numbers[2]
+    return numbers[0] if same else f"{numbers[0]} ({numbers[1]} to {numbers[2]})"
+
+
+def cell(entries: list[dict[str, Any]], of: Callable[[Any], float], digits: int) -> str:
+    """One cell; empty where it was not measured."""
+    try:
+        return spread([float(of(e)) for e in entries], digits)
+    except KeyError:
+        return ""
+
+
+def tables(results: dict[str, Any], seeds: int) -> list[tuple[str, list[str], list[list[str]]]]:
+    """Measures of the first seeds, and coverage by all of them."""
+    groups: dict[tuple[str, str], list[Any]] = defaultdict(list)
+    for found in results.values():
+        groups[found["sample"], found["method"]].append(found)
+    order = sorted(groups, key=lambda g: (SAMPLES.index(g[0]), METHODS.index(g[1])))
+    lines, covered = [], []
+    for sample, method in order:
+        own = sorted(groups[sample, method], key=lambda e: e["seed"])
+        first = [e for e in own if e["seed"] <= seeds]
+        answered = [e for e in first if "refused" not in e]
+        refused = len(first) - len(answered)
+        count = f"{len(first)}, {refused} refused" if refused else str(len(first))
+        cells = [""] * len(COLUMNS)
+        if answered:
+            cells = [cell(answered, of, d) for of, d in zip(COLUMNS.values(), DIGITS, strict=True)]
+        lines.append([sample, method, count, *cells])
+        shares = [e["coverage"] for e in own if "coverage" in e]
+        if shares:
+            line = [sample, method, str(len(shares))]
+            for kind in ("jets", "bins"):
+                x = 100.0 * np.array([s[kind] for s in shares])
+                error = f" ± {x.std(ddof=1) / np.sqrt(len(x)):.0f}" if len(x) > 1 else ""
+                line.append(f"{x.mean():.0f}{error}")
+            covered.append(line)
+    return [
+        (
+            "Error and KL in 1e-4: median and range over seeds",
+            ["sample", "method", "seeds", *(name.strip() for name in COLUMNS)],
+            lines,
+        ),
+        (
+            "Share of true ratios within 68 % bands [%]",
+            ["sample", "method", "experiments", "single jets", "means in bins"],
+            covered,
+        ),
+    ]
+
+
+def show(results: dict[str, Any], seeds: int, markdown: bool) -> None:
+    """Print the tables."""
+    for title, header, lines in tables(results, seeds):
+        if markdown:
+            marks = [header, ["---"] * len(header), *lines]
+            print(f"{title}:\n\n" + "\n".join(f"| {' | '.join(m)} |" for m in marks) + "\n")
+            continue
+        table = Table(*header, title=title)
+        for line in lines:
+            table.add_row(*line)
+        Console(width=max(180, Console().width)).print(table)
+
+
+def main() -> None:
+    """Train and measure what is missing."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/ratios.json"))
+    parser.add_argument("--samples", nargs="+", default=list(SAMPLES), choices=SAMPLES)
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
+    parser.add_argument("--events", type=int, default=3000, help="of each side, 3 jets each")
+    parser.add_argument("--test-events", type=int, default=6000, help="of each side")
+    parser.add_argument("--table-seeds", type=int, default=3, help="last seed in the first table")
+    parser.add_argument("--markdown", action="store_true", help="print what is there, and stop")
+    args = parser.parse_args()
+    results = json.loads(args.out.read_text()) if args.out.exists() else {}
+    logging.getLogger("hepsilon").setLevel(logging.ERROR)
+    warnings.simplefilter("ignore", hepsilon.RatioWarning)
+    plan = [(s, m, seed) for seed in args.seeds for s in args.samples for m in args.methods]
+    for sample, method, seed in [] if args.markdown else plan:
+        key = f"{sample} {method} {seed}"
+        if key in results or (sample == "efficiency" and method == "reweighting"):
+            continue
+        results[key] = entry(sample, method, seed, args.events, args.test_events)
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        write_text(args.out, json.dumps(results, indent=1) + "\n")
+        shown = results[key].get("refused") or f"KL {results[key]['kl']:.1f}"
+        print(f"{key}: {shown}, {results[key]['cpu_s']:.0f} s", flush=True)
+    show(results, args.table_seeds, args.markdown)
+
+
+if __name__ == "__main__":
+    main()
