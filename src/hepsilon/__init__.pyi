@@ -5,6 +5,7 @@ from .efficiencies.factorised import FactorisedMap
 from .efficiencies.field import FieldEfficiency
 from .efficiencies.loading import load, load_correction
 from .efficiencies.map import EfficiencyMap
+from .efficiencies.ratio import LearnedRatio
 from .errors import (
     ArtifactError,
     ConfigError,
@@ -12,11 +13,13 @@ from .errors import (
     HepsilonError,
     InputError,
     OutOfDomainWarning,
+    RatioWarning,
     RemoteError,
     ScaleFactorWarning,
     TrainingError,
     WorkerError,
 )
+from .training.ratios import train_ratio
 from .training.run import TrainingResult, train
 from .weights.assignments import TagAssignments, enumerate_tags, sample_tags
 from .weights.bins import ScaleFactors
@@ -38,7 +41,9 @@ __all__ = [
     "HepsilonError",
     "InputError",
     "InversionWeight",
+    "LearnedRatio",
     "OutOfDomainWarning",
+    "RatioWarning",
     "RemoteError",
     "ScaleFactorWarning",
     "ScaleFactors",
@@ -59,5 +64,6 @@ __all__ = [
     "load_correction",
     "sample_tags",
     "train",
+    "train_ratio",
     "truth_tag_weight",
 ]

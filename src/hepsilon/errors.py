@@ -13,6 +13,7 @@ __all__ = [
     "HepsilonError",
     "InputError",
     "OutOfDomainWarning",
+    "RatioWarning",
     "RemoteError",
     "ScaleFactorWarning",
     "TrainingError",
@@ -54,6 +55,10 @@ class WorkerError(HepsilonError):
 
 class OutOfDomainWarning(UserWarning):
     """Objects outside the region that the training sample covered were evaluated."""
+
+
+class RatioWarning(UserWarning):
+    """Ratios of two samples were clipped, or a sample is worth little after reweighting."""
 
 
 class ScaleFactorWarning(UserWarning):

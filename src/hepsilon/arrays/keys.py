@@ -24,6 +24,7 @@ __all__ = [
     "FOLD_SALT",
     "MEMBER_SALT",
     "REPLICA_SALT",
+    "SIDE_SALT",
     "SPLIT_SALT",
     "TAG_SALT",
     "event_key",
@@ -52,6 +53,8 @@ TAG_SALT = 4
 """Sampled tags of an event's jets."""
 FOLD_SALT = 5
 """Fold of an event, on which one network of an ensemble is validated."""
+SIDE_SALT = 6
+"""Events of the denominator of a ratio: those of equal numbers in the numerator are others."""
 
 
 def _poisson_thresholds() -> Array:

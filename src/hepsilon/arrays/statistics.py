@@ -12,6 +12,7 @@ from hepsilon.arrays.types import Array
 
 __all__ = [
     "ObservedEfficiency",
+    "area_under_curve",
     "bernoulli_divergence",
     "effective_sample_size",
     "observed_efficiency",
@@ -97,6 +98,27 @@ def observed_efficiency(
     low, high = np.where(n > 0.0, low, 0.0), np.where(n > 0.0, high, 1.0)
     unphysical = (value < 0.0) | (value > 1.0) | (n < 0.0) | ((n == 0.0) & (v > 0.0))
     return ObservedEfficiency(value, low, high, n_effective, unphysical)
+
+
+def area_under_curve(score: Array, signal: Array, background: Array) -> float:
+    """Probability that a signal entry has a larger score than one of the background.
+
+    Parameters
+    ----------
+    score : ndarray of float64, shape (n,)
+        Scores.
+    signal, background : ndarray of float64, shape (n,)
+        Weights of each entry as signal and as background.
+
+    Returns
+    -------
+    float
+        Area; ties count one half.
+    """
+    _, place = np.unique(score, return_inverse=True)
+    a, b = (np.bincount(place, weights=w) for w in (signal, background))
+    total = float(a.sum() * b.sum())
+    return float(np.sum(a * (np.cumsum(b) - 0.5 * b)) / total) if total else 0.5
 
 
 def bernoulli_divergence(true: Array, eps: Array) -> Array:

@@ -152,6 +152,9 @@ def train(args: argparse.Namespace) -> Any:
         training = config.training.model_copy(update={"refine": True})
         config = config.model_copy(update={"training": training})
     on_sample = None if args.json else _say_sample
+    _check_samples(args, config)
+    if config.task.ratio is not None:
+        return _trained(args, _ratio(args, config, part, on_sample), history)
     with executor_of(args) as executor:
         columns = training_columns(args, config, executor)
         if part is not None:
@@ -177,6 +180,49 @@ def train(args: argparse.Namespace) -> Any:
     return _trained(args, result, history)
 
 
+def _check_samples(args: argparse.Namespace, config: Any) -> None:
+    """Refuse two samples for an efficiency, one for a ratio, and none for either."""
+    sides = [f"--{name}" for name in ("numerator", "denominator") if getattr(args, name)]
+    if config.task.ratio is None:
+        if sides:
+            raise ConfigError(
+                f"{' and '.join(sides)}: {args.config} asks for an efficiency; a ratio of two "
+                "samples has the section [task.ratio]"
+            )
+        if not args.files:
+            raise ConfigError("expected FILES to train on, received none")
+    elif args.files and (sides or config.task.ratio.field is None):
+        raise ConfigError(
+            f"{args.config} asks for a ratio of two samples: name them with --numerator FILES and "
+            "--denominator FILES, or in [task.ratio]"
+        )
+
+
+def _ratio(args: argparse.Namespace, config: Any, part: Any, on_sample: Any) -> Any:
+    """Learn a ratio of two samples."""
+    from hepsilon.training.ratios import train_ratio
+
+    if part is not None:
+        raise ConfigError("a ratio of two samples is trained in one job; leave out --part")
+    with executor_of(args) as executor:
+
+        def read(files: Any, given: Any) -> Any:
+            own = argparse.Namespace(**vars(args) | {"files": files})
+            return training_columns(own, given, executor)
+
+        return train_ratio(
+            config,
+            args.out,
+            args.numerator or args.files or None,
+            args.denominator,
+            folder=args.config.parent,
+            hash_files=args.hash_files,
+            on_sample=on_sample,
+            workers=executor,
+            read=read,
+        )
+
+
 def _trained(args: argparse.Namespace, result: Any, history: Any) -> Any:
     """Say what a training has found."""
     from hepsilon.plotting.models import plot_history
@@ -200,6 +246,8 @@ def _trained(args: argparse.Namespace, result: Any, history: Any) -> Any:
     Console(stderr=True).print(importance_table(card.importance))
     for shown in findings_tables(card):
         Console(stderr=True).print(shown)
+    if card.ratio is not None:
+        say(f"ratio: {card.ratio}")
     if card.residuals is not None:
         say(f"residuals {card.residuals}")
     if card.held_out is not None:

@@ -23,6 +23,8 @@ EXAMPLES = {
         hepsilon train training/gnn.toml train.root --out gnn.hepsilon
         hepsilon train ensemble.toml train.root --executor dask --scheduler tcp://HOST:8786 \\
             --out ensemble.hepsilon
+        hepsilon train ratio.toml --numerator 'data/*.root' --denominator 'mc/*.root' \\
+            --out ratio.hepsilon
         hepsilon train ensemble.toml train.root --part 3/20 --out ensemble.hepsilon""",
     "map": """\
         hepsilon map training/gnn.toml train.root --out map.hepsilon

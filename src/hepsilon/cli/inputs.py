@@ -99,8 +99,10 @@ def inputs_of(args: argparse.Namespace) -> list[str | Path]:
     named = [getattr(args, name, None) for name in ("config", "path", "file")]
     inputs: list[str | Path] = [path for path in named if path is not None]
     inputs += [path for _, path in getattr(args, "efficiency", None) or ()]
-    files = getattr(args, "files", None)
-    return inputs + ([] if files is None else [source.path for source in find_sources(files)])
+    for name in ("files", "numerator", "denominator"):
+        files = getattr(args, name, None)
+        inputs += [source.path for source in find_sources(files)] if files else []
+    return inputs
 
 
 def training_columns(args: argparse.Namespace, config: Any, executor: Any = None) -> Any:

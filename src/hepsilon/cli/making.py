@@ -14,6 +14,7 @@ from hepsilon.cli.options import (
     hash_option,
     json_option,
     positive,
+    sides_options,
 )
 
 __all__ = ["add_making"]
@@ -97,7 +98,8 @@ def _init_command(parsers: Any) -> None:
 
 def _train_command(parsers: Any) -> None:
     command = add_command(parsers, "train", commands.train)
-    config_and_files(command)
+    config_and_files(command, optional=True)
+    sides_options(command)
     command.add_argument("--out", type=Path, required=True, help="model file to write")
     command.add_argument(
         "--refine", action="store_true", help="add boosted trees where they help (training.refine)"

@@ -24,6 +24,7 @@ __all__ = [
     "named_sample",
     "positive",
     "share",
+    "sides_options",
 ]
 
 
@@ -142,10 +143,33 @@ def files_option(
     )
 
 
-def config_and_files(parser: argparse.ArgumentParser) -> None:
-    """Add a configuration, files, and who reads them."""
+def sides_options(parser: argparse.ArgumentParser) -> None:
+    """Add the two samples of a ratio.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        Parser of a command.
+    """
+    group = parser.add_argument_group("ratio of two samples", "of a task with [task.ratio]")
+    for side in ("numerator", "denominator"):
+        group.add_argument(
+            f"--{side}", nargs="+", metavar="FILE", help=f"files of the {side} (task.ratio.{side})"
+        )
+
+
+def config_and_files(parser: argparse.ArgumentParser, *, optional: bool = False) -> None:
+    """Add a configuration, files, and who reads them.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        Parser of a command.
+    optional : bool, default False
+        Whether the command also goes without files.
+    """
     parser.add_argument("config", type=Path, metavar="CONFIG.toml", help="configuration")
-    files_option(parser)
+    files_option(parser, optional=optional)
     executor_options(parser)
 
 

@@ -25,6 +25,7 @@ from scipy.special import expit, logit
 from hepsilon._system.extras import needs
 from hepsilon._system.progress import progress_bar
 from hepsilon.arrays.keys import fold_numbers
+from hepsilon.arrays.statistics import area_under_curve
 from hepsilon.arrays.types import Array
 from hepsilon.closure.entries import Entries, categories_of, names_of, read_entries
 from hepsilon.closure.two_sample_record import AreaTest, Region, TwoSample
@@ -193,27 +194,6 @@ def two_sample_test(
                 advance(1)
         areas.append(drawn)
     return _result(test, areas, task)
-
-
-def area_under_curve(score: Array, signal: Array, background: Array) -> float:
-    """Probability that a signal entry has a larger score than one of the background.
-
-    Parameters
-    ----------
-    score : ndarray of float64, shape (n,)
-        Scores.
-    signal, background : ndarray of float64, shape (n,)
-        Weights of each entry as signal and as background.
-
-    Returns
-    -------
-    float
-        Area; ties count one half.
-    """
-    _, place = np.unique(score, return_inverse=True)
-    a, b = (np.bincount(place, weights=w) for w in (signal, background))
-    total = float(a.sum() * b.sum())
-    return float(np.sum(a * (np.cumsum(b) - 0.5 * b)) / total) if total else 0.5
 
 
 @dataclass

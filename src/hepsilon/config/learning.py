@@ -192,6 +192,10 @@ class TrainingConfig(Record):
         trainings use less: the average spans at most a tenth of all steps.
     mu : float
         Weight of the objects that did not pass (paper Eq. 5); the output is corrected back.
+    loss : {"cross_entropy", "square"}
+        Loss that the steps lower. ``"square"``, the squared difference of response and probability
+        (one working point), has its minimum at the same function, and no entry, however unlikely,
+        adds more than its weight. Epochs are compared by the cross-entropy in any case.
     precision : {"float32", "bfloat16"}
         Precision of the matrix products in the training; all else is float32, and so is the
         network that is kept. ``"bfloat16"`` pays on hardware that multiplies in it.
@@ -218,6 +222,7 @@ class TrainingConfig(Record):
     l2: Annotated[StrictFloat, Field(ge=0)] = 0.0
     ema: Annotated[StrictFloat, Field(ge=0, lt=1)] | None = None
     mu: Annotated[StrictFloat, Field(gt=0)] = 1.0
+    loss: Literal["cross_entropy", "square"] = "cross_entropy"
     precision: Literal["float32", "bfloat16"] = "float32"
     validation: Annotated[StrictFloat, Field(gt=0, lt=1)] = 0.1
     seed: Annotated[StrictInt, Field(ge=0, lt=2**64)] = 1

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, StrictBool, StrictFloat, StrictInt, model_validator
 
 from hepsilon.arrays.levels import Level, OfLevel
+from hepsilon.config.ratio import FROM_NUMERATOR, RatioConfig
 from hepsilon.config.records import Record
 
 __all__ = ["Cut", "Fiducial", "Passed", "Task"]
@@ -160,6 +161,12 @@ class Task(Record, OfLevel):
         The response.
     weight : str or None
         Event weight in the training (a branch), may be negative.
+    object_weight : str or None
+        Field with a weight of each object, which multiplies that of its event and may be negative:
+        sWeights, or a subtraction of sidebands. Every object then stands for itself.
+    ratio : RatioConfig or None
+        Two samples, whose ratio is learned instead of an efficiency; of densities ``passed`` is
+        left out.
     truth : str or tuple of str or None
         Field with the true efficiency, where a simulation knows it (closure only); of several
         working points one field for each.
@@ -178,6 +185,8 @@ class Task(Record, OfLevel):
     unit: Literal["GeV", "MeV"] = "GeV"
     passed: Passed
     weight: str | None = None
+    object_weight: str | None = None
+    ratio: RatioConfig | None = None
     truth: str | Annotated[tuple[str, ...], Field(min_length=2)] | None = None
 
     @property
@@ -187,6 +196,7 @@ class Task(Record, OfLevel):
         names = [*self.features, *(cut.field for cut in cuts)]
         names += [] if self.of_events else [self.passed.field]
         names += [self.order_by] if self.order_by else []
+        names += [self.object_weight] if self.object_weight else []
         return tuple(dict.fromkeys(names))
 
     @property
@@ -196,6 +206,30 @@ class Task(Record, OfLevel):
         names += [self.weight] if self.weight else []
         names += [self.passed.field] if self.of_events else []
         return tuple(dict.fromkeys(names))
+
+    @property
+    def of_densities(self) -> bool:
+        """Whether it is a ratio of two densities: then "passed" is "of the numerator"."""
+        return self.ratio is not None and self.ratio.kind == "density"
+
+    @property
+    def alone(self) -> bool:
+        """Whether every object is an entry of its own, with a weight of its own.
+
+        An object in a density is one, however many there are in its event; and the weight of an
+        object is no weight of its partners.
+        """
+        return not self.of_events and (self.object_weight is not None or self.of_densities)
+
+    @property
+    def without_side(self) -> Task:
+        """The task of whoever asks for a ratio: the sample of an entry is no feature of it."""
+        side = None if self.ratio is None else self.ratio.side
+        if side not in self.features:
+            return self
+        features = tuple(name for name in self.features if name != side)
+        categorical = {n: values for n, values in self.categorical.items() if n != side}
+        return self.model_copy(update={"features": features, "categorical": categorical})
 
     @property
     def may_be_nan(self) -> frozenset[str]:
@@ -208,6 +242,42 @@ class Task(Record, OfLevel):
     def truth_fields(self) -> tuple[str, ...]:
         """Fields with the true efficiency, one for each working point; none without truth."""
         return (self.truth,) if isinstance(self.truth, str) else self.truth or ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _side_is_response(cls, data: Any) -> Any:
+        """What passes in a ratio of densities is what comes from the numerator."""
+        ratio = data.get("ratio") if isinstance(data, dict) else None
+        if ratio is None or "passed" in data:
+            return data
+        kind, side = "density", FROM_NUMERATOR
+        if isinstance(ratio, RatioConfig):
+            kind, side = ratio.kind, ratio.side
+        elif isinstance(ratio, dict):
+            kind, side = ratio.get("kind", kind), ratio.get("field") or side
+        return {**data, "passed": {"field": side}} if kind == "density" else data
+
+    @model_validator(mode="after")
+    def _is_ratio(self) -> Self:
+        """Refuse what a ratio, or a weight of objects, cannot have."""
+        if self.object_weight is not None and self.of_events:
+            raise ValueError('object_weight is for level = "object"; weight is that of the event')
+        ratio = self.ratio
+        if ratio is None:
+            return self
+        if ratio.kind == "density" and self.passed != Passed(field=ratio.side):
+            raise ValueError(
+                'passed is for a ratio with kind = "efficiency"; a ratio of densities has none'
+            )
+        if ratio.kind == "efficiency" and self.passed.field == ratio.side:
+            raise ValueError(
+                f"passed: {ratio.side!r} tells the two samples apart, and is no response"
+            )
+        if ratio.kind == "density" and ratio.side in self.features:
+            raise ValueError(f"features: {ratio.side!r} tells the two samples apart already")
+        if self.truth is not None:
+            raise ValueError("truth is for efficiencies; the true ratio is no field")
+        return self
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

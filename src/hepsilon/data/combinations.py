@@ -115,6 +115,29 @@ class Combinations(Record):
                 )
         return None
 
+    def shared(self, *samples: Nodes) -> Combinations:
+        """The cells that every one of several samples covers.
+
+        Parameters
+        ----------
+        *samples : ndarray of float32, shape (n_objects, n_features)
+            The features of the samples.
+
+        Returns
+        -------
+        Combinations
+            With equal bins, and the share of false alarms of the sample that has the most.
+        """
+        edges = [np.asarray(of_feature) for of_feature in self.edges]
+        counts = [_counts(edges, nodes) for nodes in samples]
+        alarms = [
+            sum(np.count_nonzero(c == 1) + 1 for c in of_sample) / len(nodes)
+            for of_sample, nodes in zip(counts, samples, strict=True)
+        ]
+        cells = [np.all([c > 0 for c in of_pair], axis=0) for of_pair in zip(*counts, strict=True)]
+        covered = tuple(np.packbits(cell).tobytes().hex() for cell in cells)
+        return self.model_copy(update={"covered": covered, "false_alarms": max(alarms)})
+
     def outside(self, nodes: Nodes) -> Iterator[tuple[str, Array]]:
         """Find the objects in cells without an entry.
 

@@ -25,6 +25,7 @@ from hepsilon.data.selection import fiducial_events, passed, select
 from hepsilon.data.sorting import Spool
 from hepsilon.data.sources import Files
 from hepsilon.data.training_columns import FileResponse, PartColumns, TrainingColumns
+from hepsilon.data.weights import object_weights
 from hepsilon.errors import InputError
 
 __all__ = ["load_columns", "part_columns", "read_columns", "sorted_columns"]
@@ -69,6 +70,8 @@ def part_columns(chunk: EventChunk, task: Task) -> PartColumns:
     weights = check_finite(np.asarray(chunk.weights, np.float64), task.weight or "weight")
     keys = event_key(chunk.run, chunk.luminosity_block, chunk.event, SPLIT_SALT)
     columns = TrainingColumns(offsets, nodes, response, weights[inside], keys[inside])
+    if task.alone:
+        columns = columns.alone(object_weights(records, task))
     n_read = chunk.n_read or len(chunk.event)
     return PartColumns(columns, chunk.file, n_read, FileResponse.of(np.asarray(values, np.float64)))
 

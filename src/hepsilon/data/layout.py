@@ -295,7 +295,7 @@ class Layout:
         Returns
         -------
         str or None
-            Name of the column; None if it is optional and missing.
+            Name of the column; None if it is optional and missing, or one number of all events.
 
         Raises
         ------
@@ -303,6 +303,8 @@ class Layout:
             If it is required, or named under ``[input.branches]``, and missing.
         """
         branch = self.branches.get(name)
+        if isinstance(branch, float) and name not in EVENT_ALIASES:
+            return None
         if branch is not None and not isinstance(branch, str):
             raise InputError(f"[input.branches] {name}: expected one branch, received {branch}")
         aliases = () if branch is not None else EVENT_ALIASES.get(name, ())

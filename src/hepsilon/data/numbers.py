@@ -105,6 +105,9 @@ def event_column(events: ak.Array, name: str, config: InputConfig) -> Array:
     InputError
         If the events do not have it.
     """
+    constant = config.branches.get(name)
+    if isinstance(constant, float):
+        return np.full(len(events), constant)
     known = Layout.of_numbers(events, config)
     column = known.of_event(name)
     assert column is not None
@@ -152,7 +155,8 @@ def event_selection(
 def _has_object(events: ak.Array, name: str, config: InputConfig) -> Array:
     """True for events that have the object whose number is meant, if it is one of an object."""
     column = Layout.of_numbers(events, config).of_event(name)
-    assert column is not None
+    if column is None:  # a number that all events have
+        return np.ones(len(events), bool)
     lists, number = split_element(column)
     if number is None or column in ak.fields(events):
         return np.ones(len(events), bool)

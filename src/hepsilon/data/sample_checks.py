@@ -96,7 +96,8 @@ def report_columns(columns: TrainingColumns, config: Config, n_read: int) -> Non
     if config.task.fiducial is not None and columns.n_events < n_read:
         outside = n_read - columns.n_events
         logger.warning("%d of %d events are outside the fiducial region", outside, n_read)
-    _warn_of_repeats(columns.keys, config.input.event_key)
+    if not config.task.alone:  # there the objects of an event share its key
+        _warn_of_repeats(columns.keys, config.input.event_key)
     _warn_of_unit(columns, config.task)
 
 

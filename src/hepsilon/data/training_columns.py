@@ -102,6 +102,29 @@ class TrainingColumns:
             offsets, self.nodes[rows], self.passed[rows], self.weights[events], self.keys[events]
         )
 
+    def alone(self, weights: Array | None = None) -> TrainingColumns:
+        """Every object as an event of its own, with the key of its event.
+
+        Parameters
+        ----------
+        weights : ndarray of float64, shape (n_objects,), optional
+            Weights of the objects, which multiply those of their events.
+
+        Returns
+        -------
+        TrainingColumns
+            One row for each object.
+        """
+        counts = np.diff(self.offsets)
+        own = np.repeat(self.weights, counts)
+        return TrainingColumns(
+            np.arange(len(self.nodes) + 1),
+            self.nodes,
+            self.passed,
+            own if weights is None else own * weights,
+            np.repeat(self.keys, counts),
+        )
+
     def joined(self, objects: int) -> TrainingColumns:
         """Events with that many objects each as events with one object that has all features."""
         return TrainingColumns(

@@ -1,14 +1,19 @@
-"""The largest weight that a sample may have: few events must not decide an efficiency."""
+"""Weights of a sample: the largest one, since few events must not decide, and those of objects."""
 
 from __future__ import annotations
 
+import awkward as ak
 import numpy as np
 
+from hepsilon.arrays.checks import check_finite
+from hepsilon.arrays.columns import flat
+from hepsilon.arrays.fields import field
 from hepsilon.arrays.types import Array
 from hepsilon.config.file import InputConfig
+from hepsilon.config.task import Task
 from hepsilon.errors import InputError
 
-__all__ = ["limit_weights"]
+__all__ = ["limit_weights", "object_weights"]
 
 
 def limit_weights(weights: Array, config: InputConfig, place: str = "") -> tuple[Array, int]:
@@ -47,3 +52,29 @@ def limit_weights(weights: Array, config: InputConfig, place: str = "") -> tuple
             'events, or clip them with max_weight_policy = "clip" in [input]'
         )
     return np.clip(weights, -limit, limit), count
+
+
+def object_weights(records: ak.Array, task: Task) -> Array | None:
+    """Weights of the objects beside those of their events, such as sWeights.
+
+    Parameters
+    ----------
+    records : ak.Array of records, jagged
+        The objects.
+    task : Task
+        Name of the weight.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_objects,), or None
+        None where the task names no weight of objects.
+
+    Raises
+    ------
+    InputError
+        If the field is missing or not finite.
+    """
+    name = task.object_weight
+    if name is None:
+        return None
+    return check_finite(flat(field(records, name), np.float64, name=name), name)

@@ -133,6 +133,21 @@ def _findings_rows(card: Any) -> list[list[str]]:
     return rows + [[region_text(each), str(each)] for each in getattr(card, "regions", ())]
 
 
+def _ratio_rows(card: Any) -> list[list[str]]:
+    """Rows of the two samples of a ratio, and of its normalisation."""
+    found = getattr(card, "ratio", None)
+    if found is None:
+        return []
+    rows = [["kind of ratio", card.task.ratio.kind]]
+    for name in ("numerator", "denominator"):
+        side = getattr(found, name)
+        text = f"{side.n:,} entries, worth {side.n_effective:,.0f} of equal weight"
+        negative = f"; no positive sum of weights in {', '.join(side.negative)}"
+        rows.append([name, text + negative * bool(side.negative)])
+    low, high = card.task.ratio.clip
+    return [*rows, ["normalisation", str(found)], ["clip", f"{low:g} to {high:g}"]]
+
+
 def _held_out_rows(card: Any) -> list[list[str]]:
     """Rows of the closure on events that the networks were not trained on."""
     found = getattr(card, "held_out", None)
@@ -165,6 +180,7 @@ def card_groups(card: Any) -> dict[str, list[list[str]]]:
     content["passed_rate"] = f"{card.passed_rate:.3g}"
     groups = {
         "Efficiency": _task_rows(card, content),
+        "Ratio": _ratio_rows(card),
         "Domain": _domain_rows(card),
         "Sample": _sample_rows(card),
         "Learning": _named(content, LEARNING) + _learning_rows(card),
@@ -216,7 +232,7 @@ SHOWN |= {
     "content",
     "last_layer",
 }
-SHOWN |= {"held_out", "bias"}
+SHOWN |= {"held_out", "bias", "ratio"}
 """Parts that have rows of their own, or say nothing to people."""
 
 

@@ -13,6 +13,7 @@ from hepsilon.config.learning import ModelConfig, Recipe
 from hepsilon.config.records import Record
 from hepsilon.efficiencies.card import ArtifactCard
 from hepsilon.efficiencies.held_out_cards import BiasCard, HeldOutCard
+from hepsilon.efficiencies.ratio_card import RatioCard
 from hepsilon.efficiencies.refinement_cards import RefinementCard, RegionCard, ResidualsCard
 from hepsilon.errors import ArtifactError
 from hepsilon.networks.architecture import Architecture
@@ -377,9 +378,11 @@ class NetworkCard(ArtifactCard):
         Closure on events that the networks were not trained on.
     bias : BiasCard or None
         Bias by region; None where it was not looked for.
+    ratio : RatioCard or None
+        Samples and normalisation of a ratio; None for an efficiency.
     """
 
-    kind: Literal["network"] = "network"
+    kind: Literal["network", "ratio"] = "network"
     model: ModelConfig
     architecture: Architecture
     training: Recipe
@@ -397,6 +400,7 @@ class NetworkCard(ArtifactCard):
     last_layer: LastLayerCard | None = None
     held_out: HeldOutCard | None = None
     bias: BiasCard | None = None
+    ratio: RatioCard | None = None
 
     @model_validator(mode="after")
     def _is_network(self) -> Self:
@@ -407,6 +411,9 @@ class NetworkCard(ArtifactCard):
         points = len(task.passed.working_points)
         if (architecture.level, architecture.working_points) != (task.level, points):
             raise ValueError("architecture: expected the level and the working points of the task")
+        ratios = {self.kind == "ratio", self.ratio is not None, task.ratio is not None}
+        if len(ratios) > 1:
+            raise ValueError("expected a ratio in the kind, the card and the task, or in none")
         if not 1 <= len(self.networks) <= MOST_NETWORKS:
             raise ValueError(f"arrays: expected 1 to {MOST_NETWORKS} networks")
         if len(self.members) not in (0, len(self.networks)):

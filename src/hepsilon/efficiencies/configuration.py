@@ -34,7 +34,7 @@ def config_of_card(card: ArtifactCard, *, learning: bool = True) -> Config:
         binning. Where the card does not say where the columns were, the names of NanoAOD are
         assumed.
     """
-    parts: dict[str, Any] = {"task": card.task, "observables": card.observables}
+    parts: dict[str, Any] = {"task": card.task.without_side, "observables": card.observables}
     config = card.input or InputConfig(schema="nanoaod")
     names = [name for name, branch in config.branches.items() if _is_read(name, branch, card)]
     read = {name: config.branches[name] for name in names}

@@ -35,6 +35,7 @@ _KINDS: dict[str, str | type[Any]] = {
     "factorised-map": "hepsilon.efficiencies.factorised:FactorisedMap",
     "map": "hepsilon.efficiencies.map:EfficiencyMap",
     "network": "hepsilon.efficiencies.network:NetworkEfficiency",
+    "ratio": "hepsilon.efficiencies.ratio:LearnedRatio",
 }
 ClassT = TypeVar("ClassT", bound=type[Any])
 

@@ -122,8 +122,8 @@ def _touch_events(events: ak.Array, task: Task, config: InputConfig, names: Iter
     numbers = Layout.of_numbers(events, config)
     for cut in task.event_selection:
         column = numbers.of_event(cut.field)
-        assert column is not None
-        ak.typetracer.touch_data(column_of(events, list_of(column)))
+        if column is not None:
+            ak.typetracer.touch_data(column_of(events, list_of(column)))
 
 
 def _names(column: Column) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-__all__ = ["BinCrossentropy", "tag_loss"]
+__all__ = ["BinCrossentropy", "SquaredError", "tag_loss"]
 
 
 class BinCrossentropy(keras.losses.Loss):  # type: ignore[misc]
@@ -23,19 +23,34 @@ class BinCrossentropy(keras.losses.Loss):  # type: ignore[misc]
         return ops.sparse_categorical_crossentropy(bins, logits, from_logits=True)
 
 
-def tag_loss(working_points: int) -> keras.losses.Loss:
+class SquaredError(keras.losses.Loss):  # type: ignore[misc]
+    """Squared difference of the response and the probability of a logit.
+
+    Its smallest value is where that of the cross-entropy is, and no entry adds more than one.
+    """
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        return ops.mean(ops.square(y_true - ops.sigmoid(y_pred)), axis=-1)
+
+
+def tag_loss(working_points: int, kind: str = "cross_entropy") -> keras.losses.Loss:
     """Make the loss of a network, summed over the batch.
 
     Parameters
     ----------
     working_points : int
         Number of outputs.
+    kind : {"cross_entropy", "square"}, default "cross_entropy"
+        Cross-entropy on logits, binary for one working point, or the squared error of a single
+        probability.
 
     Returns
     -------
     keras.losses.Loss
-        Cross-entropy on logits, binary for one working point.
+        Loss of a batch.
     """
+    if kind == "square":
+        return SquaredError(reduction="sum")
     if working_points == 1:
         return keras.losses.BinaryCrossentropy(from_logits=True, reduction="sum")
     return BinCrossentropy(reduction="sum")

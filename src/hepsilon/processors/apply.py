@@ -32,6 +32,7 @@ from hepsilon.efficiencies.base import Efficiency
 from hepsilon.efficiencies.card import versions
 from hepsilon.efficiencies.inputs import kept_records
 from hepsilon.efficiencies.protocol import Evaluation
+from hepsilon.efficiencies.ratio import shifted_ratios
 from hepsilon.errors import ConfigError, InputError
 from hepsilon.processors.friend_files import ENDINGS, Columns, FriendFile, friend_file
 from hepsilon.processors.run_record import RunRecord
@@ -88,7 +89,8 @@ def _clean(name: object) -> str:
 
 def _applied(task: Task) -> Task:
     """The task without what only its training needs."""
-    return task.model_copy(update={"weight": None, "truth": None})
+    update = {"weight": None, "object_weight": None, "truth": None, "ratio": None}
+    return task.model_copy(update=update)
 
 
 def _wanted(task: Task) -> Wanted:
@@ -96,7 +98,7 @@ def _wanted(task: Task) -> Wanted:
     response = task.passed.field
     cuts = [*task.selection, *(task.fiducial.cuts if task.fiducial else ())]
     used = {*task.features, *(cut.field for cut in cuts)}
-    fields = [n for n in task.object_fields if n != response or n in used]
+    fields = [n for n in task.object_fields if n not in (response, task.object_weight) or n in used]
     numbers = [cut.field for cut in task.event_selection]
     return Wanted(tuple(fields), numbers=tuple(dict.fromkeys(numbers)))
 
@@ -124,9 +126,13 @@ class _Answers:
                 "cross; write the replicas"
             )
         self.conditions = {f"tags_{_clean(text)}": parse_condition(text, points) for text in tags}
-        names = ["eps"] if len(points) == 1 else [f"eps_{_clean(point)}" for point in points]
+        self.of_ratios = efficiency.task.ratio is not None
+        if tags and self.of_ratios:
+            raise ConfigError("a ratio is no probability of tags: write it without tags")
+        name = "ratio" if self.of_ratios else "eps"
+        names = [name] if len(points) == 1 else [f"{name}_{_clean(point)}" for point in points]
         if len(set(names)) < len(names):
-            names = [f"eps_{number}" for number in range(len(points))]
+            names = [f"{name}_{number}" for number in range(len(points))]
         self.names = names
 
     def columns(self, events: ak.Array) -> tuple[Columns, Applied]:
@@ -202,15 +208,19 @@ class _Answers:
         for point, name in enumerate(self.names):
             columns[name] = eps[:, point]
             if self.replicas == "updown":
-                shifted = shifted_efficiencies(
-                    ak.Array(eps[:, point, None]), ak.Array(self._drawn(found)[:, point, None])
-                )
-                flat = (np.asarray(ak.to_numpy(ak.flatten(each))) for each in shifted)
+                flat = self._shifted(eps[:, point], self._drawn(found)[:, point])
                 columns |= dict(zip((f"{name}_up", f"{name}_down"), flat, strict=True))
             elif self.replicas != "none":
                 drawn = self._drawn(found)[:, point]
                 columns |= {f"{name}_replica{i}": drawn[:, i] for i in range(drawn.shape[1])}
         return {name: _scattered(rows, places, size, np.nan) for name, rows in columns.items()}
+
+    def _shifted(self, eps: Array, drawn: Array) -> list[Array]:
+        """Values up and down by the spread of their replicas (entries, replicas)."""
+        if self.of_ratios:
+            return list(shifted_ratios(eps, drawn))
+        shifted = shifted_efficiencies(ak.Array(eps[:, None]), ak.Array(drawn[:, None]))
+        return [np.asarray(ak.to_numpy(ak.flatten(each))) for each in shifted]
 
     def _drawn(self, found: Evaluation) -> Array:
         """Replicas (objects, working points, replicas), as many as are asked for."""

@@ -34,7 +34,8 @@ def _loss(model: keras.Model, recipe: Recipe) -> Loss:
 
     from hepsilon.networks.losses import tag_loss
 
-    entropy, vectors = tag_loss(model.output.shape[-1]), Vectors(model)
+    entropy = tag_loss(model.output.shape[-1], recipe.loss)
+    vectors = Vectors(model)
     penalty = keras.regularizers.L1L2(recipe.l1, recipe.l2) if recipe.l1 or recipe.l2 else None
 
     def loss(weights: Weights, inputs: Any, target: Any, weight: Any, share: Any) -> Any:

@@ -26,13 +26,14 @@ from hepsilon.efficiencies.held_out_cards import BiasCard, HeldOutBins, HeldOutC
 from hepsilon.efficiencies.logits import by_network, mean_logits
 from hepsilon.efficiencies.regions import Regions, categories_of
 from hepsilon.training.kept import Kept
+from hepsilon.training.loss import step_weights
 from hepsilon.training.preparation import Sides
 from hepsilon.training.refinement_entries import leading
 from hepsilon.uncertainty.bias import BiasMoments, bias_moments
 from hepsilon.uncertainty.last_layer import Covariance
 from hepsilon.uncertainty.region_sums import RegionEntries, RegionSums
 
-__all__ = ["HeldOut"]
+__all__ = ["Answers", "HeldOut"]
 
 MOST_OBJECTS = 500_000
 """Largest number of objects of each side that are looked at."""
@@ -56,6 +57,31 @@ class _Part:
     columns: TrainingColumns
     trained: bool
     added: Array | None
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a training says of events that its networks did not see.
+
+    Attributes
+    ----------
+    logits : ndarray of float64, shape (n, n_working_points)
+        Logits of the efficiency.
+    passed : ndarray of int64, shape (n,)
+        Number of working points that each entry passes.
+    weights : ndarray of float64, shape (n,)
+        Weight of each entry.
+    features : ndarray of float32, shape (n, n_networks, n_inputs), or None
+        What the last layers see; None where that is not known.
+    shares : ndarray of float64, shape (n, n_networks)
+        Share of each network in the efficiency of the entry.
+    """
+
+    logits: Array
+    passed: Array
+    weights: Array
+    features: Array | None
+    shares: Array
 
 
 @dataclass(frozen=True)
@@ -237,10 +263,7 @@ class HeldOut:
         mu, of_events = own.recipe.mu, own.config.task.of_events
         networks, features, shares = self._networks(some)
         n, _, n_networks = networks.shape
-        if n_networks == 1 or self._folds:
-            logits = np.einsum("npk,nk->np", networks, shares)
-        else:
-            logits = mean_logits(networks, mu)
+        logits = self._logits(networks, shares)
         if part.added is not None:
             logits = logits + part.added[done : done + n]
         passed, weights, events = _of_entries(some, of_events)
@@ -249,10 +272,11 @@ class HeldOut:
             objects = np.ones(n) if of_events else np.diff(some.offsets)[events]
             counts = [own.resampling.counts(some.keys, k)[events] for k in range(n_networks)]
             seen = (weights / objects)[:, None] * np.stack(counts, axis=1)
+            seen *= step_weights(networks[:, 0], own.recipe.loss)
         inputs, categories = self._inputs(some)
         return RegionEntries(
             regions=regions.numbers(inputs, categories),
-            logits=logits + np.log(mu),
+            logits=logits,
             passed=passed,
             weights=weights,
             networks=networks,
@@ -260,6 +284,38 @@ class HeldOut:
             shares=shares,
             seen=seen,
             mu=mu,
+        )
+
+    def _logits(self, networks: Array, shares: Array) -> Array:
+        """Logits (n, working points) of the efficiency, from those of its networks."""
+        mu = self.kept.prepared.recipe.mu
+        if networks.shape[2] == 1 or self._folds:
+            logits = np.einsum("npk,nk->np", networks, shares)
+        else:
+            logits = mean_logits(networks, mu)
+        return np.asarray(logits + np.log(mu))
+
+    def answers(self) -> Answers:
+        """Logits of held-out entries, with what they are compared with.
+
+        Returns
+        -------
+        Answers
+            One row for each entry.
+        """
+        part, found = self._parts()[-1], []
+        for start in range(0, part.columns.n_events, EVENTS):
+            some = part.columns.between(start, min(start + EVENTS, part.columns.n_events))
+            networks, features, shares = self._networks(some)
+            passed, weights, _ = _of_entries(some, self.kept.prepared.config.task.of_events)
+            found.append((self._logits(networks, shares), passed, weights, features, shares))
+        logits, passed, weights, features, shares = zip(*found, strict=True)
+        joined = np.concatenate(logits)
+        if part.added is not None:
+            joined = joined + part.added[: len(joined)]
+        known = None if features[0] is None else np.concatenate(features)
+        return Answers(
+            joined, np.concatenate(passed), np.concatenate(weights), known, np.concatenate(shares)
         )
 
     def _networks(self, some: TrainingColumns) -> tuple[Array, Array | None, Array]:

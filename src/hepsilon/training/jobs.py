@@ -74,6 +74,8 @@ def train_part(
         As for :func:`train`.
     """
     check_packages(config)
+    if config.task.ratio is not None:
+        raise ConfigError("a ratio of two samples is trained in one job; leave out --part")
     if config.model.architecture == "auto":
         raise ConfigError(
             'parts need a named architecture: compare them once ([model] architecture = "auto" '

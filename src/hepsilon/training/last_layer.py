@@ -6,11 +6,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from hepsilon.arrays.types import Array
 from hepsilon.data.training_columns import TrainingColumns
 from hepsilon.efficiencies.cards import LastLayerCard
 from hepsilon.efficiencies.logits import by_network
 from hepsilon.training.kept import Kept
-from hepsilon.training.loss import object_loss_weights
+from hepsilon.training.loss import object_loss_weights, step_weights
 from hepsilon.uncertainty.last_layer import Covariance, Scores, sandwich
 
 __all__ = ["last_layers"]
@@ -63,16 +64,24 @@ def _scores(kept: Kept, events: TrainingColumns, networks: int) -> Iterator[Scor
         assert both is not None
         logits, features = both
         counts, keys = np.diff(part.offsets), part.keys
+        networks_of = by_network(logits, points)
         weights = [
             object_loss_weights(
                 part.weights * prepared.resampling.counts(keys, number), counts, part.passed, mu
             )
             for number in range(networks)
         ]
+        factors = step_weights(networks_of[:, 0], prepared.recipe.loss)
         yield Scores(
-            by_network(logits, points),
+            networks_of,
             features.reshape(len(features), networks, -1),
             part.passed,
-            np.stack(weights, axis=1),
-            part.offsets,
+            np.stack(weights, axis=1) * factors,
+            part.offsets if not prepared.config.task.alone else _by_key(keys),
         )
+
+
+def _by_key(keys: Array) -> Array:
+    """Offsets of the events whose objects, which follow each other, are entries of their own."""
+    first = np.flatnonzero(keys[1:] != keys[:-1]) + 1
+    return np.concatenate([[0], first, [len(keys)]]).astype(np.int64)

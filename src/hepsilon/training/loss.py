@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import logsumexp
+from scipy.special import expit, logsumexp
 
 from hepsilon.arrays.checks import check_seed
 from hepsilon.arrays.keys import MEMBER_SALT, event_key, poisson_of
 from hepsilon.arrays.types import Array
 from hepsilon.data.training_columns import TrainingColumns
 
-__all__ = ["bootstrap_counts", "cross_entropy", "event_losses", "object_loss_weights"]
+__all__ = [
+    "bootstrap_counts",
+    "cross_entropy",
+    "event_losses",
+    "object_loss_weights",
+    "step_weights",
+]
 
 
 def object_loss_weights(weights: Array, counts: Array, passed: Array, mu: float) -> Array:
@@ -36,6 +42,29 @@ def object_loss_weights(weights: Array, counts: Array, passed: Array, mu: float)
     """
     per_event = np.repeat(weights / counts, counts)
     return np.where(passed > 0.5, per_event, mu * per_event)
+
+
+def step_weights(logits: Array, loss: str) -> Array:
+    """What the derivative of a loss by the logits is, in units of that of the cross-entropy.
+
+    That of the cross-entropy is ``p - t``, that of the squared error ``2 p (1 - p) (p - t)``; its
+    mean curvature is larger than that of the cross-entropy by the same factor.
+
+    Parameters
+    ----------
+    logits : ndarray of float64
+        Logits of a network, as it was trained.
+    loss : {"cross_entropy", "square"}
+        Loss of the training.
+
+    Returns
+    -------
+    ndarray of float64, shape of logits
+        Factors, which are ones for the cross-entropy.
+    """
+    if loss == "cross_entropy":
+        return np.ones(np.shape(logits))
+    return np.asarray(2.0 * expit(logits) * expit(-np.asarray(logits)))
 
 
 def event_losses(logits: Array, columns: TrainingColumns, mu: float) -> Array:

@@ -11,6 +11,7 @@ from hepsilon.config.learning import Recipe
 from hepsilon.data.features import FeatureSpec, Multiplicity
 from hepsilon.data.training_columns import TrainingColumns
 from hepsilon.efficiencies.engines.keras import Engine
+from hepsilon.errors import ConfigError
 from hepsilon.networks.architecture import Architecture, resolve
 from hepsilon.networks.build import build_model
 from hepsilon.training.capacity import explanation
@@ -88,7 +89,10 @@ def prepare(
     chosen = config.model, config.training, sides[0].n_events
     usual, full = recipe(*chosen), recipe(*chosen, worth)
     architecture = resolve(config.model, config.task)
-    if architecture.has_edges or partners_of(spec.names):  # the answer depends on the partners
+    _check_fits(config, architecture)
+    if not config.task.alone and (
+        architecture.has_edges or partners_of(spec.names)
+    ):  # the answer depends on the partners
         spec = spec.model_copy(update={"multiplicity": Multiplicity.of(sides[0].offsets)})
     if architecture.objects is not None:
         sides = sides[0].joined(architecture.objects), sides[1].joined(architecture.objects)
@@ -101,3 +105,24 @@ def prepare(
         Resampling.of(config.model, full.seed),
         None if worth is None else explanation(worth, usual, full),
     )
+
+
+def _check_fits(config: Config, architecture: Architecture) -> None:
+    """Refuse networks that cannot give what a ratio, or a weight of objects, needs."""
+    name, task = config.model.architecture, config.task
+    if task.alone and architecture.has_edges:
+        why = "object_weight" if task.object_weight else "a ratio of densities of objects"
+        raise ConfigError(
+            f"{name!r} looks at all objects of an event together, and with {why} every object is "
+            'an entry of its own: use architecture = "mlp" (features such as the distance to the '
+            "nearest partner are allowed)"
+        )
+    if task.of_densities and name == "product":
+        raise ConfigError(
+            f"{name!r} is a product of probabilities, which no ratio is: use another architecture"
+        )
+    if config.training.loss != "cross_entropy" and architecture.working_points > 1:
+        raise ConfigError(
+            f'loss = "{config.training.loss}" is for one working point, received '
+            f"{architecture.working_points}"
+        )

@@ -19,8 +19,10 @@ from hepsilon.data.summary import SampleSummary, check_sample, check_weights, su
 from hepsilon.data.training_columns import TrainingColumns
 from hepsilon.efficiencies.engines.choice import keras_backend
 from hepsilon.efficiencies.engines.keras import start_backend
-from hepsilon.errors import TrainingError
+from hepsilon.efficiencies.ratio_card import SideCard
+from hepsilon.errors import ConfigError, TrainingError
 from hepsilon.training.preparation import Sides
+from hepsilon.training.ratio_sample import balanced, both_cover, check_sides
 from hepsilon.training.resampling import Resampling
 from hepsilon.training.reservation import begin
 from hepsilon.training.selection_of_models import Candidates
@@ -52,6 +54,8 @@ class Ready:
         Folder of the states.
     fingerprint : str
         Hash of all that decides the result.
+    ratio : tuple of two SideCard, or None
+        Numerator and denominator of a ratio; None for an efficiency.
     """
 
     config: Config
@@ -61,6 +65,7 @@ class Ready:
     candidates: Candidates
     folder: Path
     fingerprint: str
+    ratio: tuple[SideCard, SideCard] | None = None
 
     @classmethod
     def of(cls, config: Config, columns: TrainingColumns, folder: Path) -> Self:
@@ -86,16 +91,22 @@ class Ready:
         TrainingError
             If there are too few events, or the sum of the weights of a side is not positive.
         """
+        ratio = None
+        if config.task.ratio is not None:
+            ratio = check_sides(columns, config.task)
+            columns = balanced(columns, config.task)
         summary = check_sample(columns, config.task)
         sides = _sides(config, columns)
         _check_sides(sides, config)
         weights = np.abs(sides[0].weights)
         spec = fit_features(config.task, sides[0].nodes, weights, sides[0].offsets)
+        if ratio is not None:
+            spec = both_cover(spec, sides[0], config.task)
         candidates = Candidates.of(config, spec, sides)
         start_backend()
         fingerprint = _fingerprint(candidates, sides)
         begin(folder, fingerprint)
-        return cls(config, columns, summary, sides, candidates, folder, fingerprint)
+        return cls(config, columns, summary, sides, candidates, folder, fingerprint, ratio)
 
     def state(self, network: int) -> Path:
         """File of the state of one network."""
@@ -149,6 +160,11 @@ def columns_of(
     """
     if isinstance(data, TrainingColumns):
         return data
+    if config.task.ratio is not None:
+        raise ConfigError(
+            "[task.ratio] asks for a ratio of two samples: use hepsilon.train_ratio(config, out, "
+            "numerator, denominator)"
+        )
     room = out.absolute().parent
     return read_columns(data, config, folder=room, max_events=max_events, progress=progress)
 

@@ -37,6 +37,7 @@ from hepsilon.training.importance import feature_importance
 from hepsilon.training.kept import Kept
 from hepsilon.training.last_layer import last_layers
 from hepsilon.training.preparation import Prepared
+from hepsilon.training.ratio_sample import ratio_card
 from hepsilon.training.readiness import Ready
 from hepsilon.training.refinement import Findings, find
 from hepsilon.training.state import Epoch, Fit
@@ -117,10 +118,13 @@ def write_result(
         card = card.model_copy(update={"last_layer": last_layer, "arrays": names})
         arrays.append({"factor": covariance.factor})
     held_out = HeldOut(kept, sides, covariance, findings.added)
+    if ready.ratio is not None:
+        found = ratio_card(ready.ratio, held_out.answers(), config)
+        card = card.model_copy(update={"kind": "ratio", "ratio": found})
     card = card.model_copy(update={"held_out": held_out.closure()})
     if config.training.bias_term:
-        found, shifts = held_out.bias()
-        card = card.model_copy(update={"bias": found})
+        bias, shifts = held_out.bias()
+        card = card.model_copy(update={"bias": bias})
         if shifts:
             card = card.model_copy(update={"arrays": (*card.arrays, BIAS)})
             arrays.append(shifts)

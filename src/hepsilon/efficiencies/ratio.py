@@ -1,0 +1,455 @@
+r"""Ratios of two samples as a function of the records, learned as an efficiency is.
+
+A network that tells two samples of equal weight apart gives the probability p that an entry comes
+from the numerator; its odds p / (1 - p) are the ratio of the densities, up to a constant that the
+training has fixed: the mean of the ratio over the denominator is one. A ratio of two conditional
+efficiencies comes from one network, which is asked twice: once as if the entry were of the
+numerator, once as if it were of the denominator. Both answers are given by the same replicas, in
+which what the two efficiencies share cancels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import awkward as ak
+import numpy as np
+
+from hepsilon._system.warned import warn_caller
+from hepsilon.arrays.statistics import effective_sample_size
+from hepsilon.arrays.types import Array, Nodes, Offsets
+from hepsilon.config.file import InputConfig
+from hepsilon.config.ratio import RatioConfig
+from hepsilon.config.task import Task
+from hepsilon.data.features import FeatureSpec
+from hepsilon.efficiencies.base import Efficiency
+from hepsilon.efficiencies.cards import NetworkCard
+from hepsilon.efficiencies.kinds import Options
+from hepsilon.efficiencies.network import NetworkEfficiency
+from hepsilon.efficiencies.notebook import card_html, card_line
+from hepsilon.efficiencies.protocol import Evaluation, OutOfDomain
+from hepsilon.efficiencies.ratio_card import RatioCard
+from hepsilon.errors import ArtifactError, ConfigError, InputError, RatioWarning
+
+__all__ = [
+    "LearnedRatio",
+    "RatioEvaluation",
+    "Reweighting",
+    "clipped_ratio",
+    "shifted_ratios",
+]
+
+LARGEST_LOG_ODDS = 600.0
+
+
+def clipped_ratio(log_odds: Array, constant: float, clip: tuple[float, float]) -> Array:
+    """Ratio from the logarithms of the odds to come from the numerator.
+
+    Parameters
+    ----------
+    log_odds : ndarray of float64
+        Logits.
+    constant : float
+        Factor that normalises the ratio.
+    clip : tuple of (float, float)
+        Smallest and largest ratio.
+
+    Returns
+    -------
+    ndarray of float64, shape of log_odds
+        Values from ``clip[0]`` to ``clip[1]``.
+    """
+    bounded = np.clip(log_odds, -LARGEST_LOG_ODDS, LARGEST_LOG_ODDS)
+    return np.asarray(np.clip(constant * np.exp(bounded), *clip))
+
+
+def shifted_ratios(ratio: Array, replicas: Array) -> tuple[Array, Array]:
+    """Ratios up and down by the spread of the logarithms of their replicas.
+
+    Parameters
+    ----------
+    ratio : ndarray of float64, shape (n, ...)
+        Ratios.
+    replicas : ndarray of float64, shape (n, ..., n_replicas)
+        Two or more replicas of each.
+
+    Returns
+    -------
+    up, down : ndarray of float64, shape of ratio
+        Ratios times and divided by one factor, which is above one.
+
+    Raises
+    ------
+    InputError
+        For fewer than two replicas.
+    """
+    if replicas.shape[-1] < 2:
+        raise InputError(f"expected two or more replicas, received {replicas.shape[-1]}")
+    factor = np.exp(np.std(np.log(replicas), axis=-1, ddof=1))
+    return ratio * factor, ratio / factor
+
+
+def ratio_of(task: Task) -> RatioConfig:
+    """The part of a task that asks for a ratio."""
+    if task.ratio is None:
+        raise ArtifactError("expected a task with [task.ratio], received one of an efficiency")
+    return task.ratio
+
+
+@dataclass(frozen=True)
+class RatioEvaluation(Evaluation):
+    """Ratios, their replicas and the domain, jagged like the records or one per event.
+
+    Attributes
+    ----------
+    clipped : ak.Array of bool
+        True where the ratio is at one of the bounds of its clip.
+    """
+
+    clipped: Any = None
+
+    @property
+    def ratio(self) -> Any:
+        """Ratio of every object, or event; another name of ``eps``."""
+        return self.eps
+
+
+@dataclass(frozen=True)
+class Reweighting:
+    """Weights of a sample times a ratio, and what is left of the sample.
+
+    Attributes
+    ----------
+    weights : ak.Array of float64
+        Weight of every entry times its ratio, as the ratio.
+    mean, error : float
+        Weighted mean of the ratio, and its statistical error; one for the denominator.
+    n_effective_before, n_effective : float
+        Number of entries of equal weight that they are worth, before and after.
+    n_clipped : int
+        Number of entries whose ratio was clipped.
+    clipped_share : float
+        Share of the sum of the absolute weights, after reweighting, that they have.
+    n_outside : int
+        Number of entries outside of the region that both samples covered.
+    outside_share : float
+        Share of the sum of the absolute weights, before reweighting, that they have.
+    """
+
+    weights: Any
+    mean: float
+    error: float
+    n_effective_before: float
+    n_effective: float
+    n_clipped: int
+    clipped_share: float
+    n_outside: int
+    outside_share: float
+
+    @classmethod
+    def of(cls, weights: Any, ratio: Array, own: Array, clipped: Array, inside: Array) -> Self:
+        """Sum up flat entries.
+
+        Parameters
+        ----------
+        weights : object
+            Weights times ratios, in the form that they are returned in.
+        ratio, own : ndarray of float64, shape (n,)
+            Ratio and weight of every entry.
+        clipped, inside : ndarray of bool, shape (n,)
+            Whether its ratio was clipped, and whether it is in the domain.
+
+        Returns
+        -------
+        Reweighting
+            Sums over all entries.
+        """
+        new, total = own * ratio, float(own.sum())
+        mean = float(new.sum() / total) if total else float("nan")
+        spread = float(np.sqrt(np.sum((own * (ratio - mean)) ** 2)))
+        before, after = float(np.abs(own).sum()), float(np.abs(new).sum())
+        return cls(
+            weights,
+            mean,
+            spread / abs(total) if total else float("nan"),
+            float(effective_sample_size(total, np.sum(own**2))),
+            float(effective_sample_size(new.sum(), np.sum(new**2))),
+            int(np.count_nonzero(clipped)),
+            float(np.abs(new[clipped]).sum() / after) if after else 0.0,
+            int(np.count_nonzero(~inside)),
+            float(np.abs(own[~inside]).sum() / before) if before else 0.0,
+        )
+
+
+@dataclass(frozen=True, repr=False)
+class LearnedRatio(Efficiency):
+    """Ratio of the densities of two samples, or of the efficiencies in them.
+
+    It is called and evaluated like an efficiency, and its values are in (0, inf): the weight that
+    makes the features of the denominator look like those of the numerator, or that turns the
+    efficiency in the denominator into that in the numerator. Outside of the region that *both*
+    samples covered the ratio is not known, and such entries are counted as out of domain.
+
+    Attributes
+    ----------
+    network : NetworkEfficiency
+        Network that tells the samples apart, or that is the efficiency in both of them.
+    """
+
+    network: NetworkEfficiency
+
+    @classmethod
+    def opened(cls, path: str | Path, options: Options) -> Self:
+        """Read an artifact with the options of :func:`hepsilon.load`.
+
+        Parameters
+        ----------
+        path : str or Path
+            Artifact of a ratio.
+        options : Options
+            Options of its network.
+
+        Returns
+        -------
+        LearnedRatio
+            Ratio, whose network is built when it is first called.
+
+        Raises
+        ------
+        ArtifactError
+            If the file is missing, damaged, or of another kind.
+        """
+        network = NetworkEfficiency.opened(path, options)
+        if network.card.ratio is None:
+            raise ArtifactError(f"{path} holds an efficiency, and no ratio of two samples")
+        return cls(network)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read an artifact of a ratio, with the default options.
+
+        Parameters
+        ----------
+        path : str or Path
+            Artifact of a ratio.
+
+        Returns
+        -------
+        LearnedRatio
+            The ratio.
+        """
+        return cls.opened(path, Options())
+
+    def __repr__(self) -> str:
+        return card_line("LearnedRatio", self.card, Path(self.path).name)
+
+    def _repr_html_(self) -> str:
+        """Card as a table, for notebooks."""
+        return card_html(repr(self), self.card)
+
+    @property
+    def card(self) -> NetworkCard:
+        """Description that the artifact holds."""
+        return self.network.card
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the file."""
+        return self.network.hash
+
+    @property
+    def path(self) -> str:
+        """Absolute path of the file."""
+        return self.network.path
+
+    @property
+    def found(self) -> RatioCard:
+        """What the training has found: samples, normalisation, overlap."""
+        found = self.card.ratio
+        assert found is not None
+        return found
+
+    @property
+    def ratio(self) -> RatioConfig:
+        """Kind of the ratio, and its clip."""
+        return ratio_of(self.card.task)
+
+    @cached_property
+    def task(self) -> Task:  # type: ignore[override]
+        """The task: objects or events, and their features."""
+        return self.card.task.without_side
+
+    @cached_property
+    def features(self) -> FeatureSpec:  # type: ignore[override]
+        """The features with the ranges that both samples covered."""
+        spec, side = self.card.features, self.ratio.side
+        known = tuple(feature for feature in spec.features if feature.name != side)
+        return spec.model_copy(update={"features": known})
+
+    @property
+    def input(self) -> InputConfig:
+        """Places of the columns in events, as the training noted them."""
+        return self.network.input
+
+    @property
+    def needs_partners(self) -> bool:
+        """Whether the answer for an object depends on the other objects of its event."""
+        return self.network.needs_partners
+
+    def start(self) -> None:
+        """Read the network in this process, before the first call."""
+        self.network.start()
+
+    def check_file(self) -> None:
+        """Read the whole file, and refuse it if anything in it is not what the card describes."""
+        self.network.check_file()
+
+    def _predict(self, offsets: Offsets, nodes: Nodes, replicas: int) -> tuple[Array, Array | None]:
+        clip = self.ratio.clip
+        if self.ratio.kind == "density":
+            eps, drawn = self.network._predict(offsets, nodes, replicas)
+            constant = self.found.constant
+            ratio = clipped_ratio(_log_odds(eps), constant, clip)
+            drawn = None if drawn is None else clipped_ratio(_log_odds(drawn), constant, clip)
+            return ratio, drawn
+        sides = [
+            self.network._predict(offsets, self._of_side(nodes, side), replicas)
+            for side in (1.0, 0.0)
+        ]
+        (above, drawn_above), (below, drawn_below) = sides
+        ratio = np.clip(above / below, *clip)
+        if drawn_above is None or drawn_below is None:
+            return ratio, None
+        return ratio, np.clip(drawn_above / drawn_below, *clip)
+
+    def _of_side(self, nodes: Nodes, side: float) -> Nodes:
+        """Features with that of the sample, as the network takes them."""
+        place = self.card.features.names.index(self.ratio.side)
+        return np.insert(nodes, place, np.float32(side), axis=1)
+
+    def evaluate(
+        self, records: Any, /, *, out_of_domain: OutOfDomain = "warn", replicas: bool | int = True
+    ) -> Any:
+        """Ratio, replicas and domain in one pass.
+
+        Parameters
+        ----------
+        records : ak.Array, jagged
+            Events, objects such as ``events.Jet``, or a table, as for an efficiency.
+        out_of_domain : {"warn", "raise", "ignore"}, default "warn"
+            Policy for objects (events) outside of the region that both samples covered. With
+            ``"warn"`` ratios that were clipped are told, too, with their number.
+        replicas : bool or int, default True
+            Number of replicas, as for an efficiency.
+
+        Returns
+        -------
+        RatioEvaluation
+            ``ratio`` (also called ``eps``), ``replicas``, ``in_domain``, ``clipped``, and the
+            ``records`` that they are aligned with. Of lazy arrays an Evaluation, whose ``eps`` is
+            the ratio.
+
+        Raises
+        ------
+        InputError, DomainError
+            As for an efficiency.
+        """
+        if callable(out_of_domain):
+            raise InputError(
+                "out_of_domain: an efficiency cannot stand in for a ratio; expected 'warn', "
+                "'raise' or 'ignore'"
+            )
+        found = super().evaluate(records, out_of_domain=out_of_domain, replicas=replicas)
+        low, high = self.ratio.clip
+        if not isinstance(found.eps, ak.Array) or ak.backend(found.eps) != "cpu":
+            return found
+        clipped = (found.eps <= low) | (found.eps >= high)
+        number = int(ak.sum(clipped, axis=None))
+        if number and out_of_domain == "warn":
+            size = int(ak.count(found.eps, axis=None))
+            warn_caller(
+                f"{number} of {size} ratios are beyond the clip [{low:g}, {high:g}] and were set "
+                "to it; reweight(...) tells their share of the weight",
+                RatioWarning,
+            )
+        return RatioEvaluation(
+            found.eps, found.replicas, found.in_domain, found.records, found.kept, clipped
+        )
+
+    def reweight(
+        self, records: Any, weights: Any = None, *, out_of_domain: OutOfDomain = "warn"
+    ) -> Reweighting:
+        """Weights of a sample times the ratio, with what is left of the sample.
+
+        Parameters
+        ----------
+        records : ak.Array, jagged
+            Events, or objects such as ``events.Jet``.
+        weights : ak.Array or ndarray of float64, optional
+            Weight of every event, or jagged of every object; by default 1.
+        out_of_domain : {"warn", "raise", "ignore"}, default "warn"
+            Policy for entries outside of the region that both samples covered.
+
+        Returns
+        -------
+        Reweighting
+            New weights, effective numbers before and after, and what was clipped.
+
+        Raises
+        ------
+        InputError
+            For weights of other entries, or several working points.
+        """
+        found = self.evaluate(records, out_of_domain=out_of_domain, replicas=False)
+        if len(self.working_points) > 1:
+            raise InputError("reweight: expected a ratio of one working point, received several")
+        if not isinstance(found, RatioEvaluation):
+            raise InputError("reweight: expected awkward arrays in memory; of others use evaluate")
+        given = np.ones(len(found.ratio)) if weights is None else weights
+        if len(given) != len(found.ratio):
+            raise InputError(
+                f"weights: expected one for each of {len(found.ratio)} events, received "
+                f"{len(given)}"
+            )
+        try:
+            own, ratio = ak.broadcast_arrays(ak.Array(given), found.ratio)
+        except ValueError as error:
+            raise InputError(f"weights: not those of the records: {error}") from None
+
+        def flat(values: Any) -> Array:
+            return np.asarray(ak.to_numpy(ak.flatten(values, axis=None)))
+
+        return Reweighting.of(
+            own * ratio,
+            flat(ratio),
+            flat(own).astype(np.float64),
+            flat(found.clipped),
+            flat(found.in_domain),
+        )
+
+    def with_network(self, **options: Any) -> LearnedRatio:
+        """The same ratio with other options of its network.
+
+        Parameters
+        ----------
+        **options : str, bool or None
+            ``backend``, ``device``, ``replicas_from`` or ``bias_term``.
+
+        Returns
+        -------
+        LearnedRatio
+            A copy.
+        """
+        try:
+            return LearnedRatio(replace(self.network, **options))
+        except TypeError as error:
+            raise ConfigError(str(error)) from None
+
+
+def _log_odds(eps: Array) -> Array:
+    """Logarithms of the odds; of probabilities that are one within the round-off the largest."""
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.log(eps) - np.log1p(-eps))

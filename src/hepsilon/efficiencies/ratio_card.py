@@ -1,0 +1,90 @@
+"""Card of a learned ratio: its two samples, its normalisation, and what reweighting leaves."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from hepsilon.config.records import Record
+
+__all__ = ["RatioCard", "SideCard"]
+
+Positive = Annotated[float, Field(gt=0.0)]
+
+
+class SideCard(Record):
+    """One of the two samples of a ratio.
+
+    Attributes
+    ----------
+    n : int
+        Number of its objects, or events of a task of events.
+    sum_of_weights : float
+        Sum of their weights, as they were read.
+    n_effective : float
+        Number of entries of equal weight that they are worth.
+    negative : tuple of str
+        Bins of features in which the weights have a sum that is not positive, within its error.
+    """
+
+    n: int
+    sum_of_weights: float
+    n_effective: float
+    negative: tuple[str, ...] = ()
+
+
+class RatioCard(Record):
+    """What was found of a ratio at the end of its training.
+
+    Attributes
+    ----------
+    numerator, denominator : SideCard
+        The two samples.
+    constant : float
+        Factor of the odds that normalises the ratio: with it the mean of the clipped ratio over the
+        held-out entries of the denominator is one. One for a ratio of efficiencies, which has a
+        scale of its own.
+    mean, mean_error : float or None
+        Mean of the odds without the factor, and its statistical error: one within the error, if
+        the training has converged. None for a ratio of efficiencies, as all that follows.
+    events : {"validation", "out of fold"} or None
+        Events that this was measured on, which no network was trained on.
+    n_entries : int
+        Number of entries of the denominator among them.
+    auc : float or None
+        Area under the curve by which the network tells the samples apart: 0.5 for equal samples, 1
+        for samples without overlap.
+    n_effective_before, n_effective : float or None
+        Number of entries of equal weight that these are worth, before and after reweighting.
+    n_clipped : int
+        Number of these entries whose ratio was clipped.
+    clipped_share : float
+        Share of the sum of the absolute weights, after reweighting, that they have.
+    """
+
+    numerator: SideCard
+    denominator: SideCard
+    constant: Positive = 1.0
+    mean: float | None = None
+    mean_error: float | None = None
+    events: Literal["validation", "out of fold"] | None = None
+    n_entries: int = 0
+    auc: float | None = None
+    n_effective_before: float | None = None
+    n_effective: float | None = None
+    n_clipped: int = 0
+    clipped_share: float = 0.0
+
+    def __str__(self) -> str:
+        """One sentence for people."""
+        if self.mean is None or self.n_effective_before is None or self.n_effective is None:
+            return "ratio of efficiencies, which needs no normalisation"
+        share = self.n_effective / max(self.n_effective_before, 1e-300)
+        clipped = f"; {self.n_clipped} entries clipped ({self.clipped_share:.2%} of the weight)"
+        return (
+            f"normalisation {self.mean:.4f} +- {self.mean_error:.4f} before it was imposed, on "
+            f"{self.n_entries:,} {self.events} entries of the denominator; AUC {self.auc:.3f}; "
+            f"after reweighting they are worth {self.n_effective:,.0f} of "
+            f"{self.n_effective_before:,.0f} entries ({share:.1%})" + clipped * (self.n_clipped > 0)
+        )

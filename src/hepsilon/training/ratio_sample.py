@@ -1,0 +1,320 @@
+"""Both samples of a ratio: what they must have, what both cover, how the ratio is normalised."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+
+from hepsilon.arrays.statistics import area_under_curve, effective_sample_size
+from hepsilon.arrays.types import Array
+from hepsilon.config.file import Config
+from hepsilon.config.task import Task
+from hepsilon.data.features import Feature, FeatureSpec
+from hepsilon.data.missing import is_missing
+from hepsilon.data.training_columns import TrainingColumns
+from hepsilon.efficiencies.ratio import clipped_ratio
+from hepsilon.efficiencies.ratio_card import RatioCard, SideCard
+from hepsilon.errors import InputError, TrainingError
+from hepsilon.training.held_out import Answers
+from hepsilon.training.resampling import Resampling
+
+__all__ = ["balanced", "both_cover", "check_sides", "ratio_card"]
+
+logger = logging.getLogger("hepsilon")
+LARGEST_AUC = 0.999
+"""Area under the curve above which two samples have no overlap that a ratio could be learned in."""
+FEWEST_EFFECTIVE = 20.0
+"""Effective number of held-out entries, after reweighting, below which a ratio is refused."""
+SMALL_SHARE = 0.05
+"""Share of the effective entries that is left by reweighting below which it is warned."""
+BINS = 10
+"""Bins of every feature, with equal numbers of entries, in which sums of weights are looked at."""
+SIGNIFICANT = 3.0
+"""Number of standard deviations below zero at which a sum of weights is no fluctuation."""
+STEPS = 50
+"""Steps in which the normalisation of a clipped ratio is found."""
+
+
+def _is_numerator(columns: TrainingColumns, task: Task) -> Array:
+    """True for the entries (objects) of the numerator."""
+    if task.of_densities:
+        return np.asarray(columns.passed) > 0.5
+    assert task.ratio is not None
+    return np.asarray(columns.nodes[:, task.features.index(task.ratio.side)]) > 0.5
+
+
+def _events_of_numerator(columns: TrainingColumns, task: Task) -> Array:
+    """True for the events of the numerator; each has an object."""
+    return _is_numerator(columns, task)[columns.offsets[:-1]]
+
+
+def balanced(columns: TrainingColumns, task: Task) -> TrainingColumns:
+    """Both samples with equal sums of weights: those of the denominator are scaled.
+
+    Parameters
+    ----------
+    columns : TrainingColumns
+        Both samples, with positive sums of weights.
+    task : Task
+        Task of the network.
+
+    Returns
+    -------
+    TrainingColumns
+        The samples with other weights.
+    """
+    mine, weights = _events_of_numerator(columns, task), np.array(columns.weights)
+    weights[~mine] *= weights[mine].sum() / weights[~mine].sum()
+    return replace(columns, weights=weights)
+
+
+def check_sides(columns: TrainingColumns, task: Task) -> tuple[SideCard, SideCard]:
+    """Refuse samples that no ratio can be learned from, and describe them.
+
+    Parameters
+    ----------
+    columns : TrainingColumns
+        Both samples, with their weights as they were read.
+    task : Task
+        Task of the network.
+
+    Returns
+    -------
+    tuple of SideCard
+        Numerator and denominator.
+
+    Raises
+    ------
+    InputError
+        If a sample is empty.
+    TrainingError
+        If the weights of a sample have a sum that is not positive, or in a bin of a feature one
+        that is negative by more than three standard deviations.
+    """
+    of_numerator = _events_of_numerator(columns, task)
+    cards = []
+    for side, mine in (("numerator", of_numerator), ("denominator", ~of_numerator)):
+        own = columns.take(np.flatnonzero(mine))
+        if not own.n_events:
+            raise InputError(
+                f"the {side} of the ratio is empty: no event has {task.collection} objects that "
+                "pass the selection"
+            )
+        total, squares = float(np.sum(own.weights)), float(np.sum(own.weights**2))
+        if not total > 0.0:
+            raise TrainingError(
+                f"the {side} of the ratio: expected a positive sum of weights of its "
+                f"{own.n_events} events, received {total:g}; negative weights outweigh the "
+                "positive ones: use more events, or another weight"
+            )
+        cards.append(
+            SideCard(
+                n=own.n_events if task.of_events or task.alone else len(own.nodes),
+                sum_of_weights=total,
+                n_effective=float(effective_sample_size(total, squares)),
+                negative=tuple(_negative(own, columns, task, side)),
+            )
+        )
+    return cards[0], cards[1]
+
+
+def _negative(own: TrainingColumns, both: TrainingColumns, task: Task, side: str) -> list[str]:
+    """Bins of features in which the weights of a sample have no positive sum."""
+    found: list[str] = []
+    if not np.any(own.weights < 0.0):
+        return found
+    weights = own.object_weights
+    for column, name in enumerate(task.features):
+        values = np.asarray(own.nodes[:, column])
+        if name in task.categorical:
+            edges = np.unique(values)
+            bins, labels = np.searchsorted(edges, values), [f"{edge:g}" for edge in edges]
+        else:
+            here = np.asarray(both.nodes[:, column])
+            inner = np.unique(np.quantile(here[~is_missing(here)], np.arange(1, BINS) / BINS))
+            bins = np.searchsorted(inner, values, side="right")
+            ends = ["lowest", *(f"{edge:.4g}" for edge in inner), "highest"]
+            labels = [f"{low} to {high}" for low, high in pairwise(ends)]
+        sums = np.bincount(bins, weights, minlength=len(labels))
+        errors = np.sqrt(np.bincount(bins, weights**2, minlength=len(labels)))
+        for label, total, error in zip(labels, sums, errors, strict=True):
+            if error > 0.0 and total < -SIGNIFICANT * error:
+                raise TrainingError(
+                    f"the {side} of the ratio has a negative sum of weights, {total:.4g} +- "
+                    f"{error:.2g}, in {name} {label}: no density is negative, so that the weights "
+                    "subtract too much there; select another region, or mend the weights"
+                )
+            if error > 0.0 and total <= 0.0:
+                found.append(f"{name} {label}")
+    if found:
+        logger.warning(
+            "the %s of the ratio has no positive sum of weights in %s: within the error it may be "
+            "zero there, and the ratio is extrapolated from what is beside",
+            *(side, ", ".join(found)),
+        )
+    return found
+
+
+def both_cover(spec: FeatureSpec, columns: TrainingColumns, task: Task) -> FeatureSpec:
+    """Features with the region that both samples covered, in place of either.
+
+    Parameters
+    ----------
+    spec : FeatureSpec
+        Features of both samples together.
+    columns : TrainingColumns
+        Both samples.
+    task : Task
+        Task of the network.
+
+    Returns
+    -------
+    FeatureSpec
+        The features with narrower ranges and fewer combinations, and equal moments.
+
+    Raises
+    ------
+    TrainingError
+        If the samples have no values of a feature in common.
+    """
+    mine = _is_numerator(columns, task)
+    sides = [np.asarray(columns.nodes[own]) for own in (mine, ~mine)]
+    assert task.ratio is not None
+    features = []
+    for number, feature in enumerate(spec.features):
+        if feature.name == task.ratio.side:
+            features.append(feature)
+        else:
+            features.append(_narrowed(feature, [nodes[:, number] for nodes in sides]))
+    combinations = spec.combinations
+    if combinations is not None and task.ratio.side in combinations.names:
+        # the side is the last feature, and no region of the others
+        names = combinations.names[:-1]
+        nodes = np.asarray(columns.nodes)[:, :-1]
+        known = [name for name in task.categorical if name in names]
+        combinations = type(combinations).of(names, nodes, known)
+    if combinations is not None:
+        width = len(combinations.names)
+        combinations = combinations.shared(*(nodes[:, :width] for nodes in sides))
+    return spec.model_copy(update={"features": tuple(features), "combinations": combinations})
+
+
+def _narrowed(feature: Feature, sides: list[Array]) -> Feature:
+    """A feature with the values that both samples have."""
+    if feature.kind == "categorical":
+        common = set(np.unique(sides[0]).tolist()) & set(np.unique(sides[1]).tolist())
+        if not common:
+            raise TrainingError(_no_overlap(feature.name, "no category"))
+        return feature
+    if feature.kind != "numeric":
+        return feature
+    here = [values[~is_missing(values)] for values in sides]
+    if not all(map(len, here)):
+        return feature  # always missing in one of them: combinations know it
+    low, high = max(v.min() for v in here), min(v.max() for v in here)
+    if low > high:
+        ranges = " and ".join(f"{v.min():.4g} to {v.max():.4g}" for v in here)
+        raise TrainingError(_no_overlap(feature.name, f"values of {ranges}"))
+    return feature.model_copy(update={"low": float(low), "high": float(high)})
+
+
+def _no_overlap(name: str, what: str) -> str:
+    return (
+        f"the samples do not overlap: numerator and denominator have {what} in {name}; a ratio is "
+        "known only where both have entries: select a region that both cover, or leave the "
+        "feature out"
+    )
+
+
+def ratio_card(sides: tuple[SideCard, SideCard], answers: Answers, config: Config) -> RatioCard:
+    """Normalise a ratio on held-out entries, and measure what reweighting leaves of them.
+
+    Parameters
+    ----------
+    sides : tuple of SideCard
+        Numerator and denominator.
+    answers : Answers
+        Held-out entries of both.
+    config : Config
+        Configuration of the training.
+
+    Returns
+    -------
+    RatioCard
+        Constant of the ratio, and what was found.
+
+    Raises
+    ------
+    TrainingError
+        If the samples have no overlap, or the held-out denominator no positive sum of weights.
+    """
+    numerator, denominator = sides
+    ratio = config.task.ratio
+    assert ratio is not None
+    if not config.task.of_densities:
+        return RatioCard(numerator=numerator, denominator=denominator)
+    logits, passed, weights = answers.logits[:, 0], answers.passed > 0, answers.weights
+    auc = area_under_curve(logits, weights * passed, weights * ~passed)
+    own, below = weights[~passed], logits[~passed]
+    total = float(own.sum())
+    if not total > 0.0:
+        raise TrainingError(
+            f"expected a positive sum of weights of the {len(own)} held-out entries of the "
+            f"denominator, received {total:g}; use more events, or a larger training.validation"
+        )
+    odds = clipped_ratio(below, 1.0, (0.0, np.inf))
+    mean = float(np.sum(own * odds) / total)
+    constant = _constant(below, own, ratio.clip)
+    values = clipped_ratio(below, constant, ratio.clip)
+    new = own * values
+    clipped = (values <= ratio.clip[0]) | (values >= ratio.clip[1])
+    before = float(effective_sample_size(total, np.sum(own**2)))
+    after = float(effective_sample_size(new.sum(), np.sum(new**2)))
+    if auc > LARGEST_AUC or after < min(FEWEST_EFFECTIVE, 0.5 * before):
+        raise TrainingError(
+            f"the samples do not overlap: a network tells them apart with an AUC of {auc:.4f}, and "
+            f"after reweighting {len(own)} held-out entries of the denominator are worth "
+            f"{after:.1f} (of {before:.1f}); a ratio is known only where both have entries: select "
+            "a region that both cover, leave out features, or use more events"
+        )
+    if after < SMALL_SHARE * before:
+        logger.warning(
+            "the samples overlap little: after reweighting %.0f effective entries of the "
+            "denominator are worth %.1f (%.2g %%)",
+            *(before, after, 100.0 * after / before),
+        )
+    folds = Resampling.of(config.model, config.training.seed).folds
+    sizes = np.abs(new)
+    return RatioCard(
+        numerator=numerator,
+        denominator=denominator,
+        constant=constant,
+        mean=mean,
+        mean_error=float(np.sqrt(np.sum((own * (odds - mean)) ** 2)) / total),
+        events="out of fold" if folds else "validation",
+        n_entries=len(own),
+        auc=auc,
+        n_effective_before=before,
+        n_effective=after,
+        n_clipped=int(np.count_nonzero(clipped)),
+        clipped_share=float(sizes[clipped].sum() / max(sizes.sum(), np.finfo(float).tiny)),
+    )
+
+
+def _constant(log_odds: Array, weights: Array, clip: tuple[float, float]) -> float:
+    """Factor with which the mean of the clipped odds is one."""
+    constant, total = 1.0, float(weights.sum())
+    for _ in range(STEPS):
+        mean = float(np.sum(weights * clipped_ratio(log_odds, constant, clip)) / total)
+        if not mean > 0.0:  # negative weights outweigh where the ratio is large
+            raise TrainingError(
+                f"the mean of the ratio over the held-out denominator is {mean:.3g}: its negative "
+                "weights outweigh the positive ones where the ratio is large; use more events"
+            )
+        constant /= mean
+        if abs(mean - 1.0) < 1e-12:
+            break
+    return constant

@@ -1,0 +1,285 @@
+"""From two samples to the artifact of their ratio, by the training of an efficiency.
+
+The samples are read one after the other and joined; "passed" is "of the numerator" for a ratio of
+densities, and for a ratio of efficiencies the sample is one more feature. The weights of the
+denominator are scaled so that both samples have an equal sum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hepsilon._system.outputs import check_outputs
+from hepsilon.arrays.keys import SIDE_SALT, event_key
+from hepsilon.config.file import Config
+from hepsilon.data.dataset import read_columns
+from hepsilon.data.sources import Files, find_sources
+from hepsilon.data.summary import SampleSummary
+from hepsilon.data.training_columns import TrainingColumns
+from hepsilon.efficiencies.card import SourceFile
+from hepsilon.errors import ConfigError, InputError
+from hepsilon.training.results import TrainingResult
+from hepsilon.training.run import train
+
+__all__ = ["SidesOfRatio", "join", "learned_config", "train_ratio"]
+
+Names = Files | TrainingColumns | None
+
+
+class SidesOfRatio:
+    """Files of the two samples, or columns that were read from them.
+
+    Parameters
+    ----------
+    config : Config
+        Configuration with ``[task.ratio]``.
+    numerator, denominator : str, Path, Source, iterable of these, TrainingColumns, or None
+        Samples; by default those of the configuration. Where a field tells the samples apart, the
+        files of both are ``numerator``.
+    folder : str or Path
+        Folder that names in the configuration are relative to.
+
+    Raises
+    ------
+    ConfigError
+        If the task asks for no ratio, or a sample is not named.
+    InputError
+        If a file is on both sides.
+    """
+
+    def __init__(
+        self, config: Config, numerator: Names, denominator: Names, folder: str | Path = "."
+    ) -> None:
+        ratio = config.task.ratio
+        if ratio is None:
+            raise ConfigError("expected a configuration with [task.ratio], received one without")
+        self.ratio = ratio
+        self.numerator = _given(numerator, ratio.numerator, Path(folder))
+        self.denominator = _given(denominator, ratio.denominator, Path(folder))
+        named = {"numerator": self.numerator, "denominator": self.denominator}
+        if ratio.field is not None:
+            if self.denominator is not None:
+                raise ConfigError(
+                    f"{ratio.field!r} tells the samples apart: expected one list of files that "
+                    "hold both, received a denominator of its own"
+                )
+            named.pop("denominator")
+        missing = [name for name, sample in named.items() if sample is None]
+        if missing:
+            raise ConfigError(
+                f"the {' and the '.join(missing)} of the ratio is not named: expected files in "
+                "[task.ratio], or --numerator FILES --denominator FILES"
+            )
+        _check_files(self.files("numerator"), self.files("denominator"))
+
+    def files(self, side: str) -> list[str | Path]:
+        """Paths of the files of a sample; none of columns that were read."""
+        sample = getattr(self, side)
+        read = sample is None or isinstance(sample, TrainingColumns)
+        return [] if read else [source.path for source in find_sources(sample)]
+
+
+def _given(given: Names, named: Any, folder: Path) -> Names:
+    """A sample as it was given, or as the configuration names it."""
+    if given is not None or named is None:
+        return given
+    names = [named] if isinstance(named, str) else list(named)
+    return [name if "://" in name else str(folder / name) for name in names]
+
+
+def _check_files(numerator: list[str | Path], denominator: list[str | Path]) -> None:
+    """Refuse a file that is in both samples: there the ratio would be drawn towards one."""
+    own = [(path, SourceFile.of(path)) for path in numerator]
+    for path in denominator:
+        other = SourceFile.of(path)
+        same = next((name for name, file in own if name == path or file.is_same(other)), None)
+        if same is not None:
+            raise InputError(
+                f"{path} of the denominator is a file of the numerator, too ({same}); expected two "
+                "different samples"
+            )
+
+
+def learned_config(config: Config) -> Config:
+    """Configuration of the network behind a ratio.
+
+    Parameters
+    ----------
+    config : Config
+        Configuration with ``[task.ratio]``.
+
+    Returns
+    -------
+    Config
+        For a ratio of efficiencies with the sample as one more feature, else the same.
+    """
+    task = config.task
+    if task.ratio is None or task.of_densities or task.ratio.side in task.features:
+        return config
+    update = {
+        "features": (*task.features, task.ratio.side),
+        "categorical": {**task.categorical, task.ratio.side: (0, 1)},
+    }
+    return config.model_copy(update={"task": task.model_copy(update=update)})
+
+
+def _read(
+    sample: Files | TrainingColumns, config: Config, side: str, read: Callable[[Files, Config], Any]
+) -> TrainingColumns:
+    """Columns of one sample, whose number of the sample is a constant."""
+    if isinstance(sample, TrainingColumns):
+        return sample
+    assert config.task.ratio is not None
+    value = float(side == "numerator")
+    branches = {**config.input.branches, config.task.ratio.side: value}
+    given = config.model_copy(
+        update={"input": config.input.model_copy(update={"branches": branches})}
+    )
+    try:
+        found: TrainingColumns = read(sample, given)
+    except InputError as error:
+        raise InputError(f"the {side} of the ratio: {error}") from None
+    return found
+
+
+def join(numerator: TrainingColumns, denominator: TrainingColumns) -> TrainingColumns:
+    """Both samples as one, in the order of their keys.
+
+    Parameters
+    ----------
+    numerator, denominator : TrainingColumns
+        The samples. Events of equal numbers in both are different events.
+
+    Returns
+    -------
+    TrainingColumns
+        All events.
+    """
+    zeros = np.zeros(denominator.n_events, np.uint64)
+    other = event_key(np.asarray(denominator.keys, np.uint64), zeros, zeros, SIDE_SALT)
+    denominator = replace(denominator, keys=other)
+    parts = numerator, denominator
+    counts = np.concatenate([np.diff(part.offsets) for part in parts])
+    both = TrainingColumns(
+        np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        *(
+            np.concatenate([getattr(part, name) for part in parts])
+            for name in ("nodes", "passed", "weights", "keys")
+        ),
+    )
+    return both.take(np.argsort(both.keys, kind="stable"))
+
+
+def train_ratio(
+    config: Config,
+    out: str | Path,
+    numerator: Names = None,
+    denominator: Names = None,
+    *,
+    folder: str | Path = ".",
+    progress: bool = True,
+    hash_files: bool = False,
+    on_sample: Callable[[SampleSummary], None] | None = None,
+    max_events: int | None = None,
+    workers: Any = None,
+    read: Callable[[Files, Config], TrainingColumns] | None = None,
+) -> TrainingResult:
+    """Learn the ratio of two samples, and write it as one file.
+
+    Parameters
+    ----------
+    config : Config
+        Configuration with ``[task.ratio]``.
+    out : str or Path
+        Artifact to write, which :func:`hepsilon.load` reads.
+    numerator, denominator : str, Path, Source, iterable of these, or TrainingColumns, optional
+        Samples; by default those that the configuration names. Where ``field`` tells the samples
+        apart, the files of both are ``numerator``.
+    folder : str or Path, default "."
+        Folder that the names in the configuration are relative to.
+    progress : bool, default True
+        Show progress bars on standard error.
+    hash_files : bool, default False
+        Note the hash of the content of every file in the card.
+    on_sample : callable, optional
+        Called with the numbers of the joined sample before the training starts.
+    max_events : int, optional
+        Number of events of each sample after which no more are read.
+    workers : distributed.Client, concurrent.futures.Executor or coffea executor, optional
+        Processes that train the networks of an ensemble.
+    read : callable, optional
+        Function of files and a configuration that reads their columns, in place of this process.
+
+    Returns
+    -------
+    TrainingResult
+        Handle to the network, and the losses of all epochs; ``hepsilon.load(out)`` is the ratio.
+
+    Raises
+    ------
+    ConfigError
+        If the task asks for no ratio, a sample is not named, or the architecture does not fit.
+    InputError
+        If files do not have what the task needs, one is in both samples, or a sample is empty.
+    TrainingError
+        If samples do not overlap, or a sum of weights is not positive.
+
+    Examples
+    --------
+    Data over simulation in pt and eta, for a configuration with ``[task.ratio]``::
+
+        config = hepsilon.load_config("ratio.toml")
+        hepsilon.train_ratio(config, "ratio.hepsilon", "data*.root", "mc*.root")
+        found = hepsilon.load("ratio.hepsilon").evaluate(events)
+        found.ratio, found.replicas, found.in_domain
+    """
+    sides = SidesOfRatio(config, numerator, denominator, folder)
+    paths = {side: sides.files(side) for side in ("numerator", "denominator")}
+    check_outputs({out: "artifact"}, [path for own in paths.values() for path in own])
+    own = learned_config(config)
+
+    def read_here(files: Files, given: Config) -> TrainingColumns:
+        room = Path(out).absolute().parent
+        return read_columns(files, given, folder=room, max_events=max_events, progress=progress)
+
+    assert sides.numerator is not None
+    if sides.ratio.field is None:
+        assert sides.denominator is not None
+        columns = join(
+            _read(sides.numerator, own, "numerator", read or read_here),
+            _read(sides.denominator, own, "denominator", read or read_here),
+        )
+    elif isinstance(sides.numerator, TrainingColumns):
+        columns = sides.numerator
+    else:
+        columns = (read or read_here)(sides.numerator, own)
+    files = [
+        file
+        for names in paths.values()
+        if names
+        for file in SourceFile.of_all(names, content_hash=hash_files)
+    ]
+    return train(
+        _noted(own, paths),
+        columns,
+        out,
+        files=tuple(files),
+        progress=progress,
+        on_sample=on_sample,
+        workers=workers,
+    )
+
+
+def _noted(config: Config, paths: Mapping[str, list[str | Path]]) -> Config:
+    """Configuration that names the files of both samples, as they are noted in the card."""
+    assert config.task.ratio is not None
+    if config.task.ratio.field is not None:
+        return config
+    names = {side: tuple(Path(p).name for p in own) for side, own in paths.items() if own}
+    ratio = config.task.ratio.model_copy(update=names)
+    return config.model_copy(update={"task": config.task.model_copy(update={"ratio": ratio})})
