@@ -15,8 +15,9 @@ divergence r log(r / r') - r + r', whose mean is the Kullback-Leibler divergence
 normalised; the mean of the ratio; the effective share of the entries after reweighting; how often
 the truth is within 68 % bands, for single jets and for means in bins of pt and flavour. Against
 independent entries of the numerator: the area under the curve of boosted trees that tell both
-apart, before and after reweighting, and chi2/ndf of observables. Where the overlap is partial both are compared
-in the region that both cover. A result is written after every training, and is not measured again.
+apart, before and after reweighting, and chi2/ndf of observables. Where the overlap is partial both
+are compared in the region that both cover. A result is written after every training, and is not
+measured again.
 """
 
 from __future__ import annotations
@@ -37,8 +38,6 @@ from typing import Any
 import awkward as ak
 import numpy as np
 import uproot
-from hepsilon.config.ratio import RatioConfig
-from hepsilon.training.ratios import join
 from ratio_baselines import FOLDS, boosted_ratio, map_of, reweighted_ratio, trees
 from rich.console import Console
 from rich.table import Table
@@ -49,12 +48,14 @@ from hepsilon.arrays.geometry import delta_r_to_nearest
 from hepsilon.arrays.statistics import area_under_curve
 from hepsilon.arrays.types import Array
 from hepsilon.config import ModelConfig, Task, TrainingConfig
+from hepsilon.config.ratio import RatioConfig
 from hepsilon.config.task import Passed
 from hepsilon.data.dataset import read_columns
 from hepsilon.data.training_columns import TrainingColumns
 from hepsilon.report import write_text
 from hepsilon.simulation import write_ratio_jets
 from hepsilon.simulation.ratios import OVERLAPS, SIDES
+from hepsilon.training.ratios import join
 
 SAMPLES = ("good", "partial", "none", "background", "efficiency")
 METHODS = ("binned", "boosting", "reweighting", "network", "folds")

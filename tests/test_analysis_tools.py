@@ -739,12 +739,12 @@ def test_inversion_with_another_simulation() -> None:
     eps, replicas = events_of(20)
     other = 1.0 / (1.0 + 1.5 * (1.0 / eps - 1.0))  # odds by 1.5 lower
     mirror = 1.0 / (1.0 + (1.0 / eps - 1.0) / 1.5)
-    for given in (None, replicas):
+    for drawn in (None, replicas):
         weights = Weights(20)
         found = add_inversion(
-            weights, "inverse", eps, replicas=given, alternatives={"shower": other}
+            weights, "inverse", eps, replicas=drawn, alternatives={"shower": other}
         )
-        names = () if given is None else ("inverse_efficiency",)
+        names = () if drawn is None else ("inverse_efficiency",)
         assert found.variations == (*names, "inverse_shower")
         for side, expected in (("Up", other), ("Down", mirror)):
             np.testing.assert_allclose(weights.weight(f"inverse_shower{side}"), 1.0 / expected)
