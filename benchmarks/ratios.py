@@ -41,12 +41,12 @@ import uproot
 from ratio_baselines import FOLDS, boosted_ratio, map_of, reweighted_ratio, trees
 from rich.console import Console
 from rich.table import Table
-from scipy.special import logit, xlogy
+from scipy.special import xlogy
 
 import hepsilon
 from hepsilon.arrays.geometry import delta_r_to_nearest
-from hepsilon.arrays.statistics import area_under_curve
 from hepsilon.arrays.types import Array
+from hepsilon.closure.reweighting import SampleComparison, compare_samples
 from hepsilon.config import ModelConfig, Task, TrainingConfig
 from hepsilon.config.ratio import RatioConfig
 from hepsilon.config.task import Passed
@@ -64,7 +64,8 @@ FLAVOURS = {"hadronFlavour": (5, 4, 0)}
 CATEGORICAL = [NAMES.index("hadronFlavour")]
 BACKGROUND = 0.33
 TEST_SEED = 100_000
-PROBES, REPLICAS, BINS = 300, 100, 20
+PROBES, REPLICAS = 300, 100
+OBSERVABLES = ("pt", "eta", "hadronFlavour", "shape", "delta R")
 PT_EDGES = (30.0, 45.0, 60.0, 90.0)
 
 
@@ -193,10 +194,20 @@ def binned(training: Training, seed: int) -> Callable[[Toy], Answer]:
     columns = training.columns()
     of_numerator = map_of(plain_task(training.task), columns)
 
-    def odds(toy: Toy) -> Answer:
-        found = of_numerator.evaluate(toy.records, out_of_domain="ignore", replicas=REPLICAS)
+    def answer(records: ak.Array) -> Answer:
+        found = of_numerator.evaluate(records, out_of_domain="ignore", replicas=REPLICAS)
         eps, drawn = flat(found.eps), flat(found.replicas)
-        return np.exp(logit(eps)), np.exp(logit(drawn))
+        return eps / (1.0 - eps), drawn / (1.0 - drawn)
+
+    own, weights = columns.passed < 0.5, columns.object_weights
+    nodes = dict(zip(NAMES, columns.nodes[own].T, strict=True))
+    mine, _ = answer(ak.zip({name: x[:, None] for name, x in nodes.items()}))
+    constant = np.sum(weights[own]) / np.sum(weights[own] * mine)
+
+    def odds(toy: Toy) -> Answer:
+        found, drawn = answer(toy.records)
+        assert drawn is not None
+        return constant * found, constant * drawn
 
     return odds
 
@@ -258,48 +269,15 @@ FIT: dict[str, Callable[[Training, int], Callable[[Toy], Answer]]] = {
 # -------------------------------------------------------------------------------- measures
 
 
-def told_apart(top: Toy, bottom: Toy, weights: Array) -> float:
-    """Area under the curve of trees that tell the numerator from the weighted denominator."""
-    import lightgbm
-
-    nodes = np.concatenate([top.nodes, bottom.nodes])
-    response = np.repeat([1.0, 0.0], [len(top.nodes), len(bottom.nodes)])
-    sizes = np.concatenate([np.ones(len(top.nodes)), weights * len(top.nodes) / weights.sum()])
-    fold = np.concatenate([top.event % 2, bottom.event % 2])
-    options = {
-        "objective": "binary",
-        "num_leaves": 8,
-        "min_data_in_leaf": 100,
-        "num_threads": 1,
-        "deterministic": True,
-        "verbose": -1,
-    }
-    areas = []
-    for number in range(2):
-        fit, asked = fold != number, fold == number
-        data = lightgbm.Dataset(nodes[fit], response[fit], weight=sizes[fit])
-        score = lightgbm.train(options, data, 40).predict(nodes[asked], raw_score=True)
-        signal = sizes[asked] * response[asked]
-        areas.append(area_under_curve(score, signal, sizes[asked] - signal))
-    return float(np.mean(areas))
-
-
-def shares(bins: Array, weights: Array) -> tuple[Array, Array]:
-    """Shares of the sum of weights in bins, and their variances."""
-    own = weights / weights.sum()
-    share, squares = (np.bincount(bins, w, minlength=BINS) for w in (own, own**2))
-    return share, squares * (1.0 - 2.0 * share) + share**2 * np.sum(own**2)
-
-
-def chi2_ndf(top: Toy, bottom: Toy, weights: Array, name: str) -> float:
-    """chi2/ndf of the normalised distributions of an observable."""
-    values = top.values(name), bottom.values(name)
-    edges = np.quantile(values[0], np.linspace(0.0, 1.0, BINS + 1)[1:-1])
-    bins = [np.searchsorted(edges, x) for x in values]
-    (a, var_a), (b, var_b) = shares(bins[0], np.ones(len(bins[0]))), shares(bins[1], weights)
-    filled = var_a + var_b > 0.0
-    terms = (a - b)[filled] ** 2 / (var_a + var_b)[filled]
-    return float(terms.sum() / max(np.count_nonzero(filled) - 1, 1))
+def compared(top: Toy, bottom: Toy, weights: Array | None) -> SampleComparison:
+    """Numerator and weighted denominator, side by side."""
+    sides = [{name: toy.values(name) for name in OBSERVABLES} for toy in (top, bottom)]
+    return compare_samples(
+        *sides,
+        denominator_weights=weights,
+        numerator_events=top.event,
+        denominator_events=bottom.event,
+    )
 
 
 def in_bins(toy: Toy, values: Array) -> Array:
@@ -356,16 +334,10 @@ def measure(sample: str, answer: Callable[[Toy], Answer], n_test: int) -> dict[s
     if drawn is not None:
         measures["coverage"] = coverage(bottom, truth, found, drawn)
     if sample != "efficiency":
-        ones = np.ones(len(found))
-        measures["auc"] = {
-            "before": told_apart(top, bottom, ones),
-            "after": told_apart(top, bottom, found),
-            "truth": told_apart(top, bottom, truth),
-        }
-        measures["chi2_ndf"] = {
-            name: [chi2_ndf(top, bottom, w, name) for w in (ones, found, truth)]
-            for name in ("pt", "eta", "shape", "delta R", "hadronFlavour")
-        }
+        stages = {"before": None, "after": found, "truth": truth}
+        sides = {name: compared(top, bottom, w) for name, w in stages.items()}
+        measures["auc"] = {name: side.auc for name, side in sides.items()}
+        measures["chi2_ndf"] = {name: side.chi2_ndf for name, side in sides.items()}
     return measures
 
 
@@ -393,8 +365,8 @@ COLUMNS = {
     "effective": lambda e: e["effective"],
     "AUC before": lambda e: e["auc"]["before"],
     "after": lambda e: e["auc"]["after"],
-    "chi2/ndf before": lambda e: np.mean([c[0] for c in e["chi2_ndf"].values()]),
-    "after ": lambda e: np.mean([c[1] for c in e["chi2_ndf"].values()]),
+    "chi2/ndf before": lambda e: np.mean(list(e["chi2_ndf"]["before"].values())),
+    "after ": lambda e: np.mean(list(e["chi2_ndf"]["after"].values())),
     "CPU [s]": lambda e: e["cpu_s"],
 }
 DIGITS = (0, 1, 3, 3, 2, 3, 3, 1, 2, 0)
