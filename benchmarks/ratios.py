@@ -28,9 +28,8 @@ import logging
 import tempfile
 import time
 import warnings
-from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -38,10 +37,10 @@ from typing import Any
 import awkward as ak
 import numpy as np
 import uproot
+from pages import coverage_lines, markdown, ratio_lines
 from ratio_baselines import FOLDS, boosted_ratio, map_of, reweighted_ratio, trees
 from rich.console import Console
 from rich.table import Table
-from scipy.special import xlogy
 
 import hepsilon
 from hepsilon.arrays.geometry import delta_r_to_nearest
@@ -54,14 +53,15 @@ from hepsilon.data.dataset import read_columns
 from hepsilon.data.training_columns import TrainingColumns
 from hepsilon.report import write_text
 from hepsilon.simulation import write_ratio_jets
-from hepsilon.simulation.ratios import OVERLAPS, SIDES
+from hepsilon.simulation.ratios import OVERLAPS, POPULATIONS, SIDES
 from hepsilon.training.ratios import join
 
 SAMPLES = ("good", "partial", "none", "background", "efficiency")
-METHODS = ("binned", "boosting", "reweighting", "network", "folds")
+METHODS = ("truth", "binned", "boosting", "reweighting", "network", "folds")
 NAMES = ("pt", "eta", "hadronFlavour", "shape", "proximity")
 FLAVOURS = {"hadronFlavour": (5, 4, 0)}
 CATEGORICAL = [NAMES.index("hadronFlavour")]
+NEVER = {("efficiency", "reweighting"), ("none", "truth")}
 BACKGROUND = 0.33
 TEST_SEED = 100_000
 PROBES, REPLICAS = 300, 100
@@ -103,7 +103,7 @@ def written(folder: Path, sample: str, side: str, n_events: int, seed: int) -> P
 
 
 @cache
-def test_toy(sample: str, side: str, n_events: int) -> Toy:
+def toy_of(sample: str, side: str, n_events: int) -> Toy:
     """Jets of one side, without background, equal for all trainings."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "test.root"
@@ -120,6 +120,20 @@ def test_toy(sample: str, side: str, n_events: int) -> Toy:
     truth = flat["trueEfficiencyRatio" if sample == "efficiency" else "trueRatio"]
     nodes = np.stack([flat[name] for name in NAMES], axis=1)
     return Toy(jets, nodes, event, truth, flat["nearest"])
+
+
+@cache
+def both_sides(sample: str, n_events: int) -> tuple[Toy, Toy]:
+    """Numerator and denominator; of a partial overlap in the region that both cover."""
+    top, bottom = (toy_of(sample, side, n_events) for side in SIDES)
+    if sample != "partial":
+        return top, bottom
+    low, high = (OVERLAPS["partial"][side][1] for side in reversed(SIDES))
+    start, middle, end = np.exp(-np.array([20.0, low, high]) / POPULATIONS["numerator"].pt_scale)
+    covered = (start - middle) / (start - end)
+    kept = top.values("pt") < low
+    top = Toy(top.records, top.nodes[kept], top.event[kept], top.truth[kept], top.nearest[kept])
+    return top, replace(bottom, truth=bottom.truth / covered)
 
 
 # --------------------------------------------------------------------------------- methods
@@ -258,7 +272,13 @@ def folds(training: Training, seed: int) -> Callable[[Toy], Answer]:
     return network(training, seed, FOLDS)
 
 
+def truth(training: Training, seed: int) -> Callable[[Toy], Answer]:
+    """The true ratio."""
+    return lambda toy: (toy.truth, None)
+
+
 FIT: dict[str, Callable[[Training, int], Callable[[Toy], Answer]]] = {
+    "truth": truth,
     "binned": binned,
     "boosting": boosting,
     "reweighting": reweighting,
@@ -291,12 +311,12 @@ def in_bins(toy: Toy, values: Array) -> Array:
     return sums.reshape(size, *values.shape[1:])
 
 
-def coverage(toy: Toy, truth: Array, found: Array, drawn: Array) -> dict[str, Any]:
+def coverage(toy: Toy, found: Array, drawn: Array) -> dict[str, Any]:
     """Share of true ratios within one standard deviation of the replicas."""
     probes = np.random.default_rng(1).choice(len(found), PROBES, replace=False)
     parts = {
-        "jets": (found[probes], drawn[probes], truth[probes]),
-        "bins": tuple(in_bins(toy, x) for x in (found, drawn, truth)),
+        "jets": (found[probes], drawn[probes], toy.truth[probes]),
+        "bins": tuple(in_bins(toy, x) for x in (found, drawn, toy.truth)),
     }
     return {
         name: float(np.mean(np.abs(value - true) < replicas.std(axis=1, ddof=1)))
@@ -304,37 +324,30 @@ def coverage(toy: Toy, truth: Array, found: Array, drawn: Array) -> dict[str, An
     }
 
 
-def errors(toy: Toy, truth: Array, found: Array) -> dict[str, Any]:
+def errors(truth: Array, found: Array) -> dict[str, Any]:
     """Differences of a ratio to the truth, on the denominator."""
     n = len(found)
-    divergence = xlogy(truth, truth / found) - truth + found
-    return {
-        "kl": float(1e4 * divergence.mean()),
-        "squared": float(1e4 * np.mean(np.log(found / truth) ** 2)),
+    measures = {
         "mean": float(found.mean()),
         "mean_error": float(found.std(ddof=1) / np.sqrt(n)),
-        "true_mean": float(truth.mean()),
         "effective": float(found.sum() ** 2 / np.sum(found**2) / n),
-        "true_effective": float(truth.sum() ** 2 / np.sum(truth**2) / n),
     }
+    if np.all(truth > 0.0):
+        divergence = truth * np.log(truth / found) - truth + found
+        measures["kl"] = float(1e4 * divergence.mean())
+        measures["squared"] = float(1e4 * np.mean(np.log(found / truth) ** 2))
+    return measures
 
 
 def measure(sample: str, answer: Callable[[Toy], Answer], n_test: int) -> dict[str, Any]:
     """All measures of a ratio."""
-    top, bottom = (test_toy(sample, side, n_test) for side in SIDES)
+    top, bottom = both_sides(sample, n_test)
     found, drawn = answer(bottom)
-    truth = bottom.truth
-    if sample == "partial":  # the ratio in the region that both cover
-        low, high = OVERLAPS["partial"]["denominator"][1], OVERLAPS["partial"]["numerator"][1]
-        edges = np.exp(-np.array([20.0, low, high]) / 75.0)
-        truth = truth * (edges[0] - edges[2]) / (edges[0] - edges[1])
-        kept = top.values("pt") < low
-        top = Toy(top.records, top.nodes[kept], top.event[kept], top.truth[kept], top.nearest[kept])
-    measures: dict[str, Any] = errors(bottom, truth, found)
-    if drawn is not None:
-        measures["coverage"] = coverage(bottom, truth, found, drawn)
+    measures: dict[str, Any] = errors(bottom.truth, found)
+    if drawn is not None and sample != "none":
+        measures["coverage"] = coverage(bottom, found, drawn)
     if sample != "efficiency":
-        stages = {"before": None, "after": found, "truth": truth}
+        stages = {"before": None, "after": found}
         sides = {name: compared(top, bottom, w) for name, w in stages.items()}
         measures["auc"] = {name: side.auc for name, side in sides.items()}
         measures["chi2_ndf"] = {name: side.chi2_ndf for name, side in sides.items()}
@@ -357,81 +370,16 @@ def entry(sample: str, method: str, seed: int, n_events: int, n_test: int) -> di
 
 # ---------------------------------------------------------------------------------- output
 
-COLUMNS = {
-    "squared error of log": lambda e: e["squared"],
-    "KL": lambda e: e["kl"],
-    "mean": lambda e: e["mean"],
-    "± (one seed)": lambda e: e["mean_error"],
-    "effective": lambda e: e["effective"],
-    "AUC before": lambda e: e["auc"]["before"],
-    "after": lambda e: e["auc"]["after"],
-    "chi2/ndf before": lambda e: np.mean(list(e["chi2_ndf"]["before"].values())),
-    "after ": lambda e: np.mean(list(e["chi2_ndf"]["after"].values())),
-    "CPU [s]": lambda e: e["cpu_s"],
-}
-DIGITS = (0, 1, 3, 3, 2, 3, 3, 1, 2, 0)
 
-
-def spread(values: list[float], digits: int) -> str:
-    """Median, and the range where there are several values."""
-    numbers = [f"{x:.{digits}f}" for x in (np.median(values), min(values), max(values))]
-    same = len(values) == 1 or numbers[1] == numbers[2]
-    return numbers[0] if same else f"{numbers[0]} ({numbers[1]} to {numbers[2]})"
-
-
-def cell(entries: list[dict[str, Any]], of: Callable[[Any], float], digits: int) -> str:
-    """One cell; empty where it was not measured."""
-    try:
-        return spread([float(of(e)) for e in entries], digits)
-    except KeyError:
-        return ""
-
-
-def tables(results: dict[str, Any], seeds: int) -> list[tuple[str, list[str], list[list[str]]]]:
-    """Measures of the first seeds, and coverage by all of them."""
-    groups: dict[tuple[str, str], list[Any]] = defaultdict(list)
-    for found in results.values():
-        groups[found["sample"], found["method"]].append(found)
-    order = sorted(groups, key=lambda g: (SAMPLES.index(g[0]), METHODS.index(g[1])))
-    lines, covered = [], []
-    for sample, method in order:
-        own = sorted(groups[sample, method], key=lambda e: e["seed"])
-        first = [e for e in own if e["seed"] <= seeds]
-        answered = [e for e in first if "refused" not in e]
-        refused = len(first) - len(answered)
-        count = f"{len(first)}, {refused} refused" if refused else str(len(first))
-        cells = [""] * len(COLUMNS)
-        if answered:
-            cells = [cell(answered, of, d) for of, d in zip(COLUMNS.values(), DIGITS, strict=True)]
-        lines.append([sample, method, count, *cells])
-        shares = [e["coverage"] for e in own if "coverage" in e]
-        if shares:
-            line = [sample, method, str(len(shares))]
-            for kind in ("jets", "bins"):
-                x = 100.0 * np.array([s[kind] for s in shares])
-                error = f" ± {x.std(ddof=1) / np.sqrt(len(x)):.0f}" if len(x) > 1 else ""
-                line.append(f"{x.mean():.0f}{error}")
-            covered.append(line)
-    return [
-        (
-            "Error and KL in 1e-4: median and range over seeds",
-            ["sample", "method", "seeds", *(name.strip() for name in COLUMNS)],
-            lines,
-        ),
-        (
-            "Share of true ratios within 68 % bands [%]",
-            ["sample", "method", "experiments", "single jets", "means in bins"],
-            covered,
-        ),
-    ]
-
-
-def show(results: dict[str, Any], seeds: int, markdown: bool) -> None:
+def show(results: dict[str, Any], as_markdown: bool) -> None:
     """Print the tables."""
-    for title, header, lines in tables(results, seeds):
-        if markdown:
-            marks = [header, ["---"] * len(header), *lines]
-            print(f"{title}:\n\n" + "\n".join(f"| {' | '.join(m)} |" for m in marks) + "\n")
+    tables = {
+        "Squared error and KL in 1e-4: median and range over seeds": ratio_lines(results),
+        "Share of true ratios within 68 % bands": coverage_lines(results),
+    }
+    for title, (header, lines) in tables.items():
+        if as_markdown:
+            print(f"{title}:\n\n{markdown(header, lines)}")
             continue
         table = Table(*header, title=title)
         for line in lines:
@@ -450,7 +398,6 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     parser.add_argument("--events", type=int, default=3000, help="of each side, 3 jets each")
     parser.add_argument("--test-events", type=int, default=6000, help="of each side")
-    parser.add_argument("--table-seeds", type=int, default=3, help="last seed in the first table")
     parser.add_argument("--markdown", action="store_true", help="print what is there, and stop")
     args = parser.parse_args()
     results = json.loads(args.out.read_text()) if args.out.exists() else {}
@@ -459,14 +406,14 @@ def main() -> None:
     plan = [(s, m, seed) for seed in args.seeds for s in args.samples for m in args.methods]
     for sample, method, seed in [] if args.markdown else plan:
         key = f"{sample} {method} {seed}"
-        if key in results or (sample == "efficiency" and method == "reweighting"):
+        if key in results or (sample, method) in NEVER:
             continue
         results[key] = entry(sample, method, seed, args.events, args.test_events)
         args.out.parent.mkdir(parents=True, exist_ok=True)
         write_text(args.out, json.dumps(results, indent=1) + "\n")
-        shown = results[key].get("refused") or f"KL {results[key]['kl']:.1f}"
+        shown = results[key].get("refused") or f"KL {results[key].get('kl', np.nan):.1f}"
         print(f"{key}: {shown}, {results[key]['cpu_s']:.0f} s", flush=True)
-    show(results, args.table_seeds, args.markdown)
+    show(results, args.markdown)
 
 
 if __name__ == "__main__":
