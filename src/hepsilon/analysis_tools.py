@@ -17,7 +17,13 @@ from hepsilon.arrays.checks import check_finite, checked, probabilities
 from hepsilon.arrays.columns import flat_rows, offsets_of, unflatten
 from hepsilon.arrays.types import Array
 from hepsilon.errors import InputError
-from hepsilon.weights.bins import BELOW_ONE, PerWorkingPoint, ScaleFactors, TagBins
+from hepsilon.weights.bins import (
+    BELOW_ONE,
+    GivesScaleFactors,
+    PerWorkingPoint,
+    ScaleFactors,
+    TagBins,
+)
 from hepsilon.weights.conditions import Condition, as_condition
 from hepsilon.weights.inversion import FLOOR, InversionWeight, inversion_weight
 from hepsilon.weights.tagging import probability
@@ -178,7 +184,7 @@ def add_truth_tag(
     *,
     at_least: bool = False,
     jets: slice | ak.Array | None = slice(0, 2),
-    scale_factors: PerWorkingPoint | ScaleFactors | None = None,
+    scale_factors: PerWorkingPoint | ScaleFactors | GivesScaleFactors | None = None,
     replicas: ak.Array | None = None,
     variations: EfficiencyVariations | None = None,
     categories: ak.Array | None = None,
@@ -186,6 +192,7 @@ def add_truth_tag(
     working_points: Sequence[str] | None = None,
     direct: ak.Array | None = None,
     tagged: ak.Array | None = None,
+    records: ak.Array | None = None,
 ) -> TruthTag:
     """Add the truth-tag weight with its variations, in place of a cut on the number of tags.
 
@@ -203,9 +210,10 @@ def add_truth_tag(
         Ask for that many tags or more, instead of exactly that many.
     jets : slice, jagged ak.Array of bool, or None, default slice(0, 2)
         Jets that count, by default the leading two; None for all.
-    scale_factors : ak.Array, mapping of str to ak.Array, or ScaleFactors, optional
-        Ratios of data to simulation. Each of their variations becomes one of the weight,
-        ``NAME_variation``.
+    scale_factors : ak.Array, mapping of str to ak.Array, ScaleFactors, or a ratio, optional
+        Ratios of data to simulation, or a learned ratio of efficiencies
+        (:class:`hepsilon.LearnedRatio`), which is evaluated for ``records``. Each of their
+        variations becomes one of the weight, ``NAME_variation``.
     replicas : ak.Array of float64, shape of eps and (n_replicas,), optional
         Replicas of the efficiency, such as ``efficiency.replicas(jets)``. Of one working point
         their spread becomes the variation ``NAME_efficiency`` (see :func:`shifted_efficiencies`).
@@ -225,6 +233,8 @@ def add_truth_tag(
         True for the jets that stay directly tagged.
     tagged : jagged ak.Array of bool or int, optional
         Tags of the jets that stay directly tagged.
+    records : ak.Array of records, jagged, optional
+        All jets with their fields, where ``scale_factors`` are a function of them.
 
     Returns
     -------
@@ -263,7 +273,7 @@ def add_truth_tag(
         "tagged": tagged,
         "most": BELOW_ONE,  # or coffea could not carry the variations of such jets
     }
-    factors = None if scale_factors is None else ScaleFactors.of(scale_factors)
+    factors = None if scale_factors is None else ScaleFactors.of(scale_factors, records)
     bins = TagBins.of(eps, scale_factors=factors, **options)
     bins.warn()
     nominal = probability(bins, condition)

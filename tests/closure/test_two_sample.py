@@ -11,9 +11,10 @@ import uproot
 from scipy.stats import kstest
 
 from hepsilon import ConfigError, InputError
+from hepsilon.arrays.statistics import area_under_curve
 from hepsilon.closure import closure_report, judge, run_closure, two_sample_tests
 from hepsilon.closure.entries import Entries, read_entries
-from hepsilon.closure.two_sample import area_under_curve, two_sample_test
+from hepsilon.closure.two_sample import two_sample_test
 from hepsilon.config import Cut, InputConfig, VerdictConfig
 from hepsilon.report.two_sample import two_sample_rows, two_sample_sections
 from hepsilon.simulation import write_jets

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import awkward as ak
@@ -21,6 +21,7 @@ from hepsilon.data.parts import Skipped, split_files
 from hepsilon.data.reading import read_events
 from hepsilon.data.selection import inside_fiducial, ordered, passed, select
 from hepsilon.data.sources import Files
+from hepsilon.data.weights import object_weights
 from hepsilon.efficiencies.bin_by_bin import BinByBin
 from hepsilon.efficiencies.protocol import SupportsEfficiency, SupportsEvaluation
 from hepsilon.efficiencies.tree_inputs import input_names, tree_inputs
@@ -56,6 +57,8 @@ class Entries:
         Probability to pass each working point, by efficiency.
     replicas : dict of str to ndarray of float64, shape (n, working points, n_replicas)
         Replicas, of the efficiencies that know their own uncertainty.
+    inside : dict of str to ndarray of bool, shape (n,)
+        Whether each entry is in the domain, of the efficiencies that know it.
     """
 
     inputs: Array
@@ -66,6 +69,7 @@ class Entries:
     keys: Array
     eps: dict[str, Array]
     replicas: dict[str, Array]
+    inside: dict[str, Array] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.passed)
@@ -97,6 +101,7 @@ class Entries:
             events=np.concatenate([p.events + s for p, s in zip(parts, starts, strict=False)]),
             eps=by_name("eps"),
             replicas=by_name("replicas"),
+            inside=by_name("inside"),
         )
 
 
@@ -109,6 +114,7 @@ def read_entries(
     most: int | None = None,
     max_events: int | None = None,
     replicas: bool = False,
+    domains: bool = False,
 ) -> Entries:
     """Read the first entries of files, and evaluate efficiencies on them.
 
@@ -128,6 +134,8 @@ def read_entries(
         Number of events after which no more are read.
     replicas : bool, default False
         Whether replicas are wanted, of the efficiencies that have some.
+    domains : bool, default False
+        Whether to note which entries the efficiencies know.
 
     Returns
     -------
@@ -143,7 +151,7 @@ def read_entries(
     parts: list[Entries] = []
     with explained(asked.values()):
         for chunk in read_chunks_of(files, task, asked, config, max_events):
-            parts.append(_entries(chunk, task, asked, replicas))
+            parts.append(_entries(chunk, task, asked, replicas, domains))
             if most is not None and sum(map(len, parts)) >= most:
                 break
     if not sum(map(len, parts)):
@@ -195,8 +203,14 @@ def read_chunks_of(
     skipped.report()
 
 
+def _covered(efficiency: SupportsEvaluation, records: ak.Array, task: Task) -> Array:
+    """Whether an efficiency knows each entry."""
+    found = efficiency.in_domain(records)
+    return np.asarray(ak.to_numpy(found if task.of_events else ak.flatten(found, axis=1)))
+
+
 def _entries(
-    chunk: EventChunk, task: Task, efficiencies: Mapping[str, Any], replicas: bool
+    chunk: EventChunk, task: Task, efficiencies: Mapping[str, Any], replicas: bool, domains: bool
 ) -> Entries:
     """Entries of one chunk."""
     records = select(chunk.records, task)
@@ -219,11 +233,22 @@ def _entries(
         passed=np.asarray(response, np.int64),
         category=category,
         events=events,
-        weights=weights[events],
+        weights=_of_objects(weights[events], records, task),
         keys=keys,
         eps={name: eps for name, (eps, _) in found.items()},
         replicas={name: drawn for name, (_, drawn) in found.items() if drawn is not None},
+        inside={
+            name: _covered(efficiency, records, task)
+            for name, efficiency in efficiencies.items()
+            if domains and isinstance(efficiency, SupportsEvaluation)
+        },
     )
+
+
+def _of_objects(weights: Array, records: ak.Array, task: Task) -> Array:
+    """Weights of the events times those of the objects, where the task names some."""
+    own = object_weights(records, task)
+    return weights if own is None else weights * own
 
 
 def _categories(records: ak.Array, task: Task, size: int) -> Array:

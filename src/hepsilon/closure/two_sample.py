@@ -37,7 +37,13 @@ from hepsilon.efficiencies.field import FieldEfficiency
 from hepsilon.errors import ConfigError, InputError
 from hepsilon.histograms.methods import TRUTH
 
-__all__ = ["MOST_ENTRIES", "N_DRAWS", "area_under_curve", "two_sample_test", "two_sample_tests"]
+__all__ = [
+    "MOST_ENTRIES",
+    "N_DRAWS",
+    "cross_fitted_score",
+    "two_sample_test",
+    "two_sample_tests",
+]
 
 MOST_ENTRIES = 40_000
 """Number of entries from which on no more events are read."""
@@ -194,6 +200,25 @@ def two_sample_test(
                 advance(1)
         areas.append(drawn)
     return _result(test, areas, task)
+
+
+def cross_fitted_score(entries: Entries, name: str) -> Array:
+    """What trees that did not see the event add to the logits of an efficiency.
+
+    Parameters
+    ----------
+    entries : Entries
+        Entries with the efficiency.
+    name : str
+        Name of the efficiency among those of the entries.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+        Scores, which rise where more entries pass than the efficiency says.
+    """
+    test = _Test.of(entries, name, 0)
+    return test.scores(test.passed)[0]
 
 
 @dataclass

@@ -13,19 +13,20 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import awkward as ak
 import numpy as np
 
 from hepsilon._system.warned import warn_caller
+from hepsilon.arrays.columns import flat_rows, unflatten
 from hepsilon.arrays.statistics import effective_sample_size
 from hepsilon.arrays.types import Array, Nodes, Offsets
 from hepsilon.config.file import InputConfig
 from hepsilon.config.ratio import RatioConfig
 from hepsilon.config.task import Task
 from hepsilon.data.features import FeatureSpec
-from hepsilon.efficiencies.base import Efficiency
+from hepsilon.efficiencies.base import N_REPLICAS, Efficiency
 from hepsilon.efficiencies.cards import NetworkCard
 from hepsilon.efficiencies.kinds import Options
 from hepsilon.efficiencies.network import NetworkEfficiency
@@ -33,6 +34,7 @@ from hepsilon.efficiencies.notebook import card_html, card_line
 from hepsilon.efficiencies.protocol import Evaluation, OutOfDomain
 from hepsilon.efficiencies.ratio_card import RatioCard
 from hepsilon.errors import ArtifactError, ConfigError, InputError, RatioWarning
+from hepsilon.weights.bins import ScaleFactors
 
 __all__ = [
     "LearnedRatio",
@@ -429,6 +431,57 @@ class LearnedRatio(Efficiency):
             flat(found.clipped),
             flat(found.in_domain),
         )
+
+    def scale_factors(
+        self,
+        jets: ak.Array,
+        *,
+        name: str = "ratio",
+        replicas: int = N_REPLICAS,
+        out_of_domain: OutOfDomain = "warn",
+    ) -> ScaleFactors:
+        """Ratio of every jet as scale factors, with its own error as a variation.
+
+        A ratio of efficiencies multiplies the efficiency of each working point, as a file of
+        b-tagging does; one of densities multiplies the jet.
+
+        Parameters
+        ----------
+        jets : ak.Array of records, jagged
+            Objects with the features of the ratio.
+        name : str, default "ratio"
+            Name of the variation.
+        replicas : int, default 20
+            Number of replicas whose spread is the variation; 0 for no variation.
+        out_of_domain : {"warn", "raise", "ignore"}, default "warn"
+            Policy for jets outside of the region that both samples covered.
+
+        Returns
+        -------
+        ScaleFactors
+            Factors for :func:`hepsilon.truth_tag_weight` and
+            :func:`hepsilon.analysis_tools.add_truth_tag`; times those of a correctionlib file with
+            ``*``.
+
+        Raises
+        ------
+        InputError
+            For a ratio of events, or jets that were not selected as in the training.
+        """
+        if self.task.of_events:
+            raise InputError("scale factors are of jets, and this is a ratio of whole events")
+        found = self.evaluate(jets, out_of_domain=out_of_domain, replicas=replicas)
+        kind: Literal["jet", "working_point"] = "working_point"
+        if self.ratio.kind == "density":
+            kind = "jet"
+        if found.replicas is None:
+            return ScaleFactors(found.eps, {}, kind)
+        offsets, values = flat_rows(found.eps, name="ratio")
+        drawn = np.asarray(ak.to_numpy(ak.flatten(found.replicas, axis=1)))
+        shifted = shifted_ratios(values, drawn.reshape(*values.shape, drawn.shape[-1]))
+        single = found.eps.ndim == 2
+        up, down = (unflatten(v[:, 0] if single else v, offsets) for v in shifted)
+        return ScaleFactors(found.eps, {name: (up, down)}, kind)
 
     def with_network(self, **options: Any) -> LearnedRatio:
         """The same ratio with other options of its network.

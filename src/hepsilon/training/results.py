@@ -28,6 +28,7 @@ from hepsilon.efficiencies.cards import (
 from hepsilon.efficiencies.engines.choice import keras_backend
 from hepsilon.efficiencies.last_layer import LAST_LAYER
 from hepsilon.efficiencies.network import REFINEMENT, NetworkEfficiency
+from hepsilon.efficiencies.ratio_card import RatioCard
 from hepsilon.errors import ConfigError
 from hepsilon.export.onnx import add_graph
 from hepsilon.networks.build import build_model, weight_names
@@ -107,20 +108,22 @@ def write_result(
     importance = feature_importance(kept, sides[1], seed)
     unused = () if data is None else _unused(kept, data, config)
     findings = find(kept, sides, config.training.refine, seed)
-    card = _card(kept, ready.columns, files, ready.summary, selection, importance, unused, findings)
+    layers = last_layers(kept)
+    held_out = HeldOut(kept, sides, None if layers is None else layers[1], findings.added)
+    ratio = None
+    if ready.ratio is not None:
+        ratio = ratio_card(ready.ratio, held_out.answers(), config)
+    card = _card(
+        *(kept, ready.columns, files, ready.summary, selection, importance, unused, findings, ratio)
+    )
     arrays = [*(_weights(kept.prepared, fit) for fit in kept.fits), _sample(sides[1])]
     if findings.trees is not None:
         arrays.append(findings.trees.arrays)
-    layers, covariance = last_layers(kept), None
     if layers is not None:
         last_layer, covariance = layers
         names = (*card.arrays, LAST_LAYER)
         card = card.model_copy(update={"last_layer": last_layer, "arrays": names})
         arrays.append({"factor": covariance.factor})
-    held_out = HeldOut(kept, sides, covariance, findings.added)
-    if ready.ratio is not None:
-        found = ratio_card(ready.ratio, held_out.answers(), config)
-        card = card.model_copy(update={"kind": "ratio", "ratio": found})
     card = card.model_copy(update={"held_out": held_out.closure()})
     if config.training.bias_term:
         bias, shifts = held_out.bias()
@@ -146,6 +149,7 @@ def _card(
     importance: tuple[ImportanceCard, ...],
     unused: tuple[UnusedCard, ...],
     findings: Findings,
+    ratio: RatioCard | None,
 ) -> NetworkCard:
     prepared, fits = kept.prepared, kept.fits
     config = prepared.config
@@ -157,6 +161,8 @@ def _card(
         for fit in fits
     )
     return NetworkCard(
+        kind="network" if ratio is None else "ratio",
+        ratio=ratio,
         task=config.task,
         features=prepared.spec,
         n_events=columns.n_events,

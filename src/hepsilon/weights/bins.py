@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 import awkward as ak
 import numpy as np
@@ -22,13 +22,21 @@ from hepsilon.arrays.kernels import bins_between
 from hepsilon.arrays.types import Array, Offsets
 from hepsilon.errors import InputError, ScaleFactorWarning
 
-__all__ = ["BELOW_ONE", "PerWorkingPoint", "ScaleFactors", "TagBins"]
+__all__ = ["BELOW_ONE", "GivesScaleFactors", "PerWorkingPoint", "ScaleFactors", "TagBins"]
 
 PerWorkingPoint: TypeAlias = ak.Array | Mapping[str, ak.Array]
 """Numbers of jets, jagged (events, jets); several working points, from the loosest to the tightest,
 stand on a trailing axis or in a mapping by name."""
 ROUND_OFF = 1e-9
 BELOW_ONE = 1.0 - np.finfo(np.float64).epsneg
+
+
+class GivesScaleFactors(Protocol):
+    """Scale factors as a function of the jets: those of a file, or a learned ratio."""
+
+    def scale_factors(self, jets: ak.Array) -> ScaleFactors:
+        """Factors of every jet, with their variations."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -53,20 +61,71 @@ class ScaleFactors:
     kind: Literal["working_point", "bin", "jet"] = "working_point"
 
     @classmethod
-    def of(cls, factors: PerWorkingPoint | ScaleFactors) -> ScaleFactors:
+    def of(
+        cls,
+        factors: PerWorkingPoint | ScaleFactors | GivesScaleFactors,
+        records: ak.Array | None = None,
+    ) -> ScaleFactors:
         """Wrap plain factors of working points, which have no variations.
 
         Parameters
         ----------
-        factors : ak.Array, mapping of str to ak.Array, or ScaleFactors
-            Factors; an object that is ready is returned unchanged.
+        factors : ak.Array, mapping of str to ak.Array, ScaleFactors, or what gives them
+            Factors; an object that is ready is returned unchanged. A learned ratio, or the factors
+            of a file, are evaluated for ``records``.
+        records : ak.Array of records, jagged, optional
+            The jets, where the factors are a function of them.
 
         Returns
         -------
         ScaleFactors
             The factors with their variations.
+
+        Raises
+        ------
+        InputError
+            For a function of the jets without jets.
         """
-        return factors if isinstance(factors, ScaleFactors) else cls(factors, {})
+        if isinstance(factors, ScaleFactors):
+            return factors
+        if not hasattr(factors, "scale_factors"):
+            return cls(factors, {})
+        if records is None:
+            raise InputError(
+                f"scale_factors: {type(factors).__name__} is a function of the jets; give them as "
+                "records=jets, or its answer: scale_factors=factors.scale_factors(jets)"
+            )
+        return factors.scale_factors(records)
+
+    def __mul__(self, other: ScaleFactors) -> ScaleFactors:
+        """Product of two factors of the same jets, such as a measured one and a learned shape.
+
+        The variations of either are those of the product, with the other one as it is.
+
+        Raises
+        ------
+        InputError
+            If they multiply different things, or two variations have the same name.
+        """
+        if not isinstance(other, ScaleFactors):
+            return NotImplemented
+        if self.kind != other.kind:
+            raise InputError(
+                f"scale factors of each {self.kind} and of each {other.kind} have no product: they "
+                "multiply different things"
+            )
+        taken = sorted(set(self.variations) & set(other.variations))
+        if taken:
+            raise InputError(f"{taken}: two variations have the same name; choose another")
+        varied = {
+            name: (_product(up, other.nominal), _product(down, other.nominal))
+            for name, (up, down) in self.variations.items()
+        }
+        varied |= {
+            name: (_product(self.nominal, up), _product(self.nominal, down))
+            for name, (up, down) in other.variations.items()
+        }
+        return replace(self, nominal=_product(self.nominal, other.nominal), variations=varied)
 
     def varied(self) -> dict[str, tuple[ScaleFactors, ScaleFactors]]:
         """Scale factors up and down for every variation.
@@ -83,6 +142,28 @@ class ScaleFactors:
             )
             for name, (up, down) in self.variations.items()
         }
+
+
+def _product(first: PerWorkingPoint, second: PerWorkingPoint) -> PerWorkingPoint:
+    """Product of the factors of the same jets and working points."""
+    if isinstance(first, Mapping) and isinstance(second, Mapping):
+        if set(first) != set(second):
+            raise InputError(
+                f"scale factors: expected the working points {list(first)}, received {list(second)}"
+            )
+        return {name: _product(values, second[name]) for name, values in first.items()}
+    if isinstance(first, Mapping) or isinstance(second, Mapping):
+        raise InputError(
+            "scale factors: expected both by the name of the working point, or none of them"
+        )
+    (offsets, rows), (others, columns) = (
+        flat_rows(v, name="scale factors") for v in (first, second)
+    )
+    if not np.array_equal(offsets, others) or rows.shape != columns.shape:
+        raise InputError(
+            f"scale factors: expected two of the same jets, received {first.type} and {second.type}"
+        )
+    return unflatten(rows * columns if first.ndim > 2 else (rows * columns)[:, 0], offsets)
 
 
 def _stacked(values: PerWorkingPoint, name: str) -> tuple[Array, Array, list[str] | None]:
@@ -355,8 +436,9 @@ class TagBins:
         """Weights that the jets have in data."""
         if factors.kind == "jet":
             raise InputError(
-                "scale factors at each jet's own discriminant are for direct tagging; truth "
-                "tagging needs them for every bin (see TagScaleFactors.in_bins)"
+                "scale factors at each jet's own discriminant, or of densities, are for direct "
+                "tagging; truth tagging needs them for every bin (see TagScaleFactors.in_bins), or "
+                'as a ratio of efficiencies ([task.ratio] kind = "efficiency")'
             )
         n_bins = self.n_bins
         columns = n_bins if factors.kind == "bin" else n_bins - 1

@@ -268,6 +268,21 @@ class TagScaleFactors:
         columns: list[Arguments] = [{WORKING_POINT: point} for point in self.working_points]
         return self._factors(jets, columns or [{}], "jet" if shape else "working_point")
 
+    def scale_factors(self, jets: ak.Array) -> ScaleFactors:
+        """Factors of every jet, with their variations: another name of the call.
+
+        Parameters
+        ----------
+        jets : ak.Array of records, jagged
+            Jets with the fields that the file needs; pt in GeV.
+
+        Returns
+        -------
+        ScaleFactors
+            Factors, as from a call.
+        """
+        return self(jets)
+
     def in_bins(self, jets: ak.Array, discriminants: Sequence[float]) -> ScaleFactors:
         """Factors of a shape correction in every bin between working points.
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from hepsilon.arrays.lazy import in_graphs
 from hepsilon.arrays.types import Array
 from hepsilon.errors import InputError
-from hepsilon.weights.bins import PerWorkingPoint, ScaleFactors, TagBins
+from hepsilon.weights.bins import GivesScaleFactors, PerWorkingPoint, ScaleFactors, TagBins
 from hepsilon.weights.conditions import ANYTHING, Condition, as_condition, joint_transitions
 from hepsilon.weights.kernels import condition_probability, joint_probabilities
 
@@ -28,9 +28,10 @@ def truth_tag_weight(
     at_least: bool = False,
     jets: slice | ak.Array | None = slice(0, 2),
     working_points: Sequence[str] | None = None,
-    scale_factors: PerWorkingPoint | ScaleFactors | None = None,
+    scale_factors: PerWorkingPoint | ScaleFactors | GivesScaleFactors | None = None,
     direct: ak.Array | None = None,
     tagged: ak.Array | None = None,
+    records: ak.Array | None = None,
 ) -> npt.NDArray[np.float64]:
     """Probability that an event has ``n_tags`` tagged jets: its truth-tag weight.
 
@@ -61,14 +62,18 @@ def truth_tag_weight(
     working_points : sequence of str, optional
         Names of the working points, from the loosest to the tightest, for conditions that use
         names. Not needed for a mapping.
-    scale_factors : ak.Array, mapping of str to ak.Array, or ScaleFactors, optional
-        Ratios of data to simulation, jagged like ``eps``. A product with ``eps`` above 1 is taken
+    scale_factors : ak.Array, mapping of str to ak.Array, ScaleFactors, or a ratio, optional
+        Ratios of data to simulation, jagged like ``eps``; or a learned ratio of efficiencies
+        (:class:`hepsilon.LearnedRatio`) or :class:`hepsilon.TagScaleFactors`, which are evaluated
+        for ``records``. A product with ``eps`` above 1 is taken
         as 1, and counted in a :class:`~hepsilon.ScaleFactorWarning`.
     direct : jagged ak.Array of bool, optional
         True for the jets that stay directly tagged (hybrid tagging). It goes with ``tagged``.
     tagged : jagged ak.Array of bool or int, optional
         Tag of the jets that stay directly tagged: a boolean, or the number of working points they
         pass. The values of the other jets are not used, but must be such numbers, too.
+    records : ak.Array of records, jagged, optional
+        All jets with their fields, where ``scale_factors`` are a function of them.
 
     Returns
     -------
@@ -113,7 +118,7 @@ def truth_tag_weight(
         eps,
         jets=jets,
         working_points=working_points,
-        scale_factors=scale_factors,
+        scale_factors=None if scale_factors is None else ScaleFactors.of(scale_factors, records),
         direct=direct,
         tagged=tagged,
     )
@@ -186,9 +191,10 @@ def _automaton(
 @in_graphs
 def direct_tag_weight(
     tagged: ak.Array,
-    scale_factors: PerWorkingPoint | ScaleFactors,
+    scale_factors: PerWorkingPoint | ScaleFactors | GivesScaleFactors,
     eps: PerWorkingPoint | None = None,
     jets: slice | ak.Array | None = None,
+    records: ak.Array | None = None,
 ) -> npt.NDArray[np.float64]:
     """Weight P(data) / P(MC) of directly tagged events.
 
@@ -201,13 +207,16 @@ def direct_tag_weight(
     ----------
     tagged : jagged ak.Array of bool or int
         Tag of every jet: a boolean, or the number of working points it passes.
-    scale_factors : ak.Array, mapping of str to ak.Array, or ScaleFactors
-        Ratios of data to simulation, jagged like ``tagged``.
+    scale_factors : ak.Array, mapping of str to ak.Array, ScaleFactors, or a ratio
+        Ratios of data to simulation, jagged like ``tagged``; or what is evaluated for ``records``,
+        such as a learned ratio, of efficiencies or of densities.
     eps : ak.Array or mapping of str to ak.Array, optional
         Efficiencies in simulation, as for :func:`truth_tag_weight`; not needed for factors that
         multiply jets (``kind="jet"`` of :class:`~hepsilon.ScaleFactors`).
     jets : slice or jagged ak.Array of bool, optional
         Jets that count, by default all.
+    records : ak.Array of records, jagged, optional
+        All jets with their fields, where ``scale_factors`` are a function of them.
 
     Returns
     -------
@@ -230,7 +239,7 @@ def direct_tag_weight(
     >>> direct_tag_weight(tagged, ak.Array([[0.9, 0.9]]), eps)
     array([0.99])
     """
-    factors = ScaleFactors.of(scale_factors)
+    factors = ScaleFactors.of(scale_factors, records)
     if factors.kind == "jet":
         return probability(TagBins.weighted(tagged, factors.nominal, jets), ANYTHING)
     if eps is None:
