@@ -41,11 +41,11 @@ from pages import coverage_lines, markdown, ratio_lines
 from ratio_baselines import FOLDS, boosted_ratio, map_of, reweighted_ratio, trees
 from rich.console import Console
 from rich.table import Table
+from side_by_side import SampleComparison, compare_samples
 
 import hepsilon
 from hepsilon.arrays.geometry import delta_r_to_nearest
 from hepsilon.arrays.types import Array
-from hepsilon.closure.reweighting import SampleComparison, compare_samples
 from hepsilon.config import ModelConfig, Task, TrainingConfig
 from hepsilon.config.ratio import RatioConfig
 from hepsilon.config.task import Passed

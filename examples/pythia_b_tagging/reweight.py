@@ -5,9 +5,10 @@
     python reweight.py 4C monash --out reweight.json
 
 The first folder stands for the data, the second for the simulation. The ratio of their densities is
-learned from every other file, and looked at in the files between: chi2/ndf of observables, and the
-area under the curve of trees that tell the two apart, before and after the simulation is
-reweighted. The discriminant of the b tag is no feature: the ratio knows it only by the others.
+learned from every other file, and looked at in the files between: chi2/ndf of the features and of
+the distances of jets, and the area under the curve of trees that tell the two apart, before and
+after the simulation is reweighted. The b tag is no feature: the share of jets that pass it follows
+only as far as it depends on what the ratio knows.
 """
 
 from __future__ import annotations
@@ -23,45 +24,48 @@ import numpy as np
 import uproot
 
 import hepsilon
-from hepsilon.closure.reweighting import compare_samples
+from hepsilon.closure.ratio import ratio_closure
 from hepsilon.config import ModelConfig, Task, TrainingConfig
-from hepsilon.config.ratio import RatioConfig
 
-FEATURES = ("pt", "eta", "mass", "nConstituents")
-OBSERVABLES = (*FEATURES, "btagJP")
-MIN_PT = 20.0
+HERE = Path(__file__).parent
+TASK = {
+    "features": ["pt", "eta", "mass", "nConstituents"],
+    "selection": [{"field": "pt", "min": 20.0}],
+    "ratio": {},
+}
+POINT = 1.036
+"""Loose cut of the b tag (btag.toml)."""
 
 
 def config_of(architecture: str, seed: int) -> hepsilon.Config:
-    """Ratio of densities of jets."""
-    selection = [{"field": "pt", "min": MIN_PT}]
-    task = {"features": FEATURES, "selection": selection, "ratio": RatioConfig()}
+    """Ratio of the densities of jets."""
     return hepsilon.Config(
-        task=Task.model_validate(task),
+        task=Task.model_validate(TASK),
         model=ModelConfig.model_validate({"architecture": architecture}),
         training=TrainingConfig(seed=seed),
     )
 
 
-def halves(folder: Path) -> tuple[list[Path], list[Path]]:
+def halves(folder: Path) -> tuple[list[str], list[str]]:
     """Files to learn from, and files to look at."""
-    files = sorted(folder.glob("*.root"))
+    files = [str(path) for path in sorted(folder.glob("*.root"))]
     if len(files) < 2:
         raise SystemExit(f"{folder}: expected two files of generate.py or more, found {len(files)}")
     return files[::2], files[1::2]
 
 
-def jets_of(files: list[Path]) -> ak.Array:
-    """Jets of the test files."""
+def tagged(files: list[str], ratio: Any = None) -> tuple[float, float]:
+    """Share of the jets that pass the b tag, weighted with a ratio, and its error."""
     events = uproot.concatenate([f"{path}:Events" for path in files])
     names = [name for name in events.fields if name.startswith("Jet_")]
     jets = ak.zip({name.removeprefix("Jet_"): events[name] for name in names})
-    return jets[jets.pt > MIN_PT]
-
-
-def observables(jets: ak.Array) -> dict[str, Any]:
-    """Observables of all jets."""
-    return {name: ak.to_numpy(ak.flatten(jets[name])).astype(float) for name in OBSERVABLES}
+    jets = jets[jets.pt > TASK["selection"][0]["min"]]
+    weights = np.ones(ak.count(jets.pt))
+    if ratio is not None:
+        weights = ak.to_numpy(ak.flatten(ratio.reweight(jets, out_of_domain="ignore").weights))
+    passed = ak.to_numpy(ak.flatten(jets.btagJP > POINT))
+    share = float(np.average(passed, weights=weights))
+    return share, float(np.sqrt(np.sum((weights * (passed - share)) ** 2)) / weights.sum())
 
 
 def main() -> None:
@@ -76,48 +80,27 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=Path("reweight.hepsilon"))
     parser.add_argument("--out", type=Path, default=Path("reweight.json"))
     args = parser.parse_args()
-    (top_training, top_test), (training, test) = map(halves, (args.numerator, args.denominator))
+    (data_training, data), (training, simulation) = map(halves, (args.numerator, args.denominator))
     start = time.process_time()
-    ratio = hepsilon.train_ratio(
-        config_of(args.architecture, args.seed),
-        args.model,
-        numerator=[str(path) for path in top_training],
-        denominator=[str(path) for path in training],
-        progress=False,
-    ).efficiency
+    config = config_of(args.architecture, args.seed)
+    if not args.model.exists():
+        hepsilon.train_ratio(config, args.model, data_training, training)
     seconds = time.process_time() - start
-    top, bottom = jets_of(top_test), jets_of(test)
-    found = ratio.reweight(bottom)
-    sides = observables(top), observables(bottom)
-    events = [np.repeat(np.arange(len(jets)), ak.num(jets)) for jets in (top, bottom)]
-    weights = ak.to_numpy(ak.flatten(found.weights))
-    stages = {
-        name: compare_samples(
-            *sides,
-            denominator_weights=w,
-            numerator_events=events[0],
-            denominator_events=events[1],
-        )
-        for name, w in (("before", None), ("after", weights))
-    }
-    result = {
-        "jets": [len(side["pt"]) for side in sides],
-        "mean": found.mean,
-        "mean_error": found.error,
-        "effective_share": found.n_effective / found.n_effective_before,
-        "clipped": found.n_clipped,
-        "outside": found.n_outside,
-        "cpu_s": seconds,
-        **{name: {"auc": s.auc, "chi2_ndf": s.chi2_ndf} for name, s in stages.items()},
-    }
+    ratio = hepsilon.load(args.model)
+    closure = ratio_closure(ratio, data, simulation)
+    shares = [tagged(data), tagged(simulation), tagged(simulation, ratio)]
+    result = {"cpu_s": seconds, "tagged": shares, "closure": closure.as_dict()}
     args.out.write_text(json.dumps(result, indent=1) + "\n")
-    print(f"mean of the ratio {found.mean:.3f} +- {found.error:.3f}")
-    print(f"effective share of the jets {result['effective_share']:.2f}")
+    print(f"mean of the ratio {closure.mean:.3f} +- {closure.mean_error:.3f}")
+    print(f"jets worth {closure.n_effective:.0f} of {closure.denominator.n}")
     print("| | before | after |\n|---|---|---|")
-    before, after = stages["before"], stages["after"]
-    print(f"| AUC | {before.auc:.3f} | {after.auc:.3f} |")
-    for name in OBSERVABLES:
-        print(f"| {name} | {before.chi2_ndf[name]:.2f} | {after.chi2_ndf[name]:.2f} |")
+    print(f"| AUC | {closure.auc_before:.3f} | {closure.auc_after:.3f} |")
+    for name, each in closure.observables.items():
+        ratios = [f"{a.chi2 / a.ndf:.2f}" for a in (each.before, each.after)]
+        print(f"| {name} | {' | '.join(ratios)} |")
+    (aim, _), *sides = shares
+    print(f"| tagged, {aim:.4f} in the data | " + " | ".join(f"{x:.4f}" for x, _ in sides) + " |")
+    print(f"{closure.verdict.status}: {'; '.join(closure.verdict.reasons)}")
 
 
 if __name__ == "__main__":
