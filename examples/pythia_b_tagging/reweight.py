@@ -37,12 +37,13 @@ POINT = 1.036
 """Loose cut of the b tag (btag.toml)."""
 
 
-def config_of(architecture: str, seed: int) -> hepsilon.Config:
+def config_of(args: argparse.Namespace) -> hepsilon.Config:
     """Ratio of the densities of jets."""
+    epochs = {} if args.epochs is None else {"epochs": args.epochs}
     return hepsilon.Config(
         task=Task.model_validate(TASK),
-        model=ModelConfig.model_validate({"architecture": architecture}),
-        training=TrainingConfig(seed=seed),
+        model=ModelConfig.model_validate({"architecture": args.architecture}),
+        training=TrainingConfig.model_validate({"seed": args.seed, **epochs}),
     )
 
 
@@ -76,15 +77,15 @@ def main() -> None:
     parser.add_argument("numerator", type=Path, help='folder of the "data"')
     parser.add_argument("denominator", type=Path, help="folder of the simulation")
     parser.add_argument("--architecture", default="mlp")
+    parser.add_argument("--epochs", type=int, help="of the training (those of the recipe)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--model", type=Path, default=Path("reweight.hepsilon"))
     parser.add_argument("--out", type=Path, default=Path("reweight.json"))
     args = parser.parse_args()
     (data_training, data), (training, simulation) = map(halves, (args.numerator, args.denominator))
     start = time.process_time()
-    config = config_of(args.architecture, args.seed)
     if not args.model.exists():
-        hepsilon.train_ratio(config, args.model, data_training, training)
+        hepsilon.train_ratio(config_of(args), args.model, data_training, training)
     seconds = time.process_time() - start
     ratio = hepsilon.load(args.model)
     closure = ratio_closure(ratio, data, simulation)
