@@ -752,7 +752,7 @@ def test_inversion_with_another_simulation() -> None:
         add_inversion(
             Weights(20), "inverse", eps, replicas=replicas, alternatives={"efficiency": other}
         )
-    with pytest.raises(InputError, match="other: expected"):
+    with pytest.raises(InputError, match="expected one efficiency for each of"):
         add_inversion(Weights(20), "inverse", eps, alternatives={"shower": other[:5]})
 
 

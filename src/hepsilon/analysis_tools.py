@@ -362,9 +362,9 @@ def add_inversion(
     variations : EfficiencyVariations, optional
         Few directions of the replicas: ``NAME_eff_0``, ..., ``NAME_eff_rest`` in place of it.
     alternatives : mapping of str to ak.Array of float64, shape (n_events,), optional
-        E of other simulations (another generator or shower) for the same events, by the name of
-        the variation: ``{"shower": herwig(tracks)}`` adds ``NAME_shower``, up with that E and down
-        with its mirror image (see :func:`hepsilon.weights.mirrored_efficiencies`).
+        E of the same events from other simulations, by name: each becomes a variation
+        ``NAME_name``, up with the other one and down with its mirror image (see
+        :func:`hepsilon.weights.mirrored_efficiencies`).
 
     Returns
     -------
@@ -374,8 +374,8 @@ def add_inversion(
     Raises
     ------
     InputError
-        For efficiencies, replicas or alternatives outside [0, 1] or of other events, variations
-        without replicas, or an alternative with the name of a variation.
+        For efficiencies or replicas outside [0, 1] or of other events, or variations without
+        replicas.
 
     Examples
     --------
@@ -389,13 +389,13 @@ def add_inversion(
     (array([2., 4.]), ('inverse_efficiency',), array([0.16, 0.32]))
     """
     inverse = inversion_weight(efficiency, floor)
-    eps = np.asarray(ak.to_numpy(efficiency), np.float64)
     if replicas is None and variations is not None:
         raise InputError("variations need the replicas of the efficiency")
     pairs: dict[str, Any] = {}
     jensen: Array | None = None
     if replicas is not None:
         rows = _event_replicas(replicas, len(inverse))
+        eps = np.asarray(ak.to_numpy(efficiency), np.float64)
         jensen = np.var(rows, axis=1, ddof=1) * inverse.weight**3
         if variations is None:
             single = ak.Array(eps[:, None]), ak.Array(rows[:, None])
@@ -403,14 +403,27 @@ def add_inversion(
         else:
             found = variations.shifted(ak.Array(eps), ak.Array(rows))
             pairs = {f"{PREFIX}_{key}": pair for key, pair in found.items()}
-    mirrored = _alternatives(ak.Array(eps), alternatives)
-    if taken := sorted(pairs.keys() & mirrored.keys()):
-        raise InputError(f"{taken}: two variations have the same name; choose another")
-    pairs |= mirrored
+    eps = np.asarray(ak.to_numpy(efficiency), np.float64)
+    for key, other in (alternatives or {}).items():
+        if key in pairs:
+            raise InputError(f"{[key]}: two variations have the same name; choose another")
+        moved = np.asarray(ak.to_numpy(other), np.float64)
+        if moved.shape != eps.shape:
+            raise InputError(
+                f"alternatives {key}: expected one efficiency for each of {len(eps)} events, "
+                f"received {moved.shape}"
+            )
+        mirrored = mirrored_efficiencies(ak.Array(eps[:, None]), ak.Array(moved[:, None]))
+        pairs[key] = tuple(map(_of_events, mirrored))
     weighted: dict[str, tuple[Array, Array]] = {}
     for key, (up, down) in pairs.items():
         weighted[key] = inversion_weight(up, floor).weight, inversion_weight(down, floor).weight
     return InversionTag(inverse, add_weight(weights, name, inverse.weight, weighted), jensen)
+
+
+def _of_events(values: ak.Array) -> ak.Array:
+    """One number for each event again."""
+    return ak.flatten(values, axis=None)
 
 
 def _event_replicas(replicas: ak.Array, n_events: int) -> Array:

@@ -17,11 +17,7 @@ WIDTH = {"pt": 10.0, "eta": 1.0}
 
 
 def two_jets(n: int, seed: int, *, numerator: bool, shift: float = 1.0) -> ak.Array:
-    """Events with one to three jets, and a weight of every event and of every jet.
-
-    A tenth of the jets are background with other features; weights of the jets of +1 for all and
-    -1 for as many of a sideband subtract it.
-    """
+    """Events with one to three jets, and a weight of every event and of every jet."""
     rng = np.random.default_rng([seed, numerator])
     counts = rng.integers(1, 4, n)
     total = int(counts.sum())
@@ -33,7 +29,8 @@ def two_jets(n: int, seed: int, *, numerator: bool, shift: float = 1.0) -> ak.Ar
     # efficiency to pass: 0.6 with a common slope, lower by an eighth in the denominator
     slope = 0.6 + 0.02 * (columns["pt"] - 60.0) / 10.0
     columns["fired"] = rng.random(total) < slope * (1.0 if numerator else 0.875)
-    columns["sweight"] = np.ones(total)
+    # a tenth has a weight that subtracts it, as sWeights of background do
+    columns["sweight"] = np.where(rng.random(total) < 0.1, -0.3, 1.0)
     jets = ak.zip({name: ak.unflatten(values, counts) for name, values in columns.items()})
     numbers = {"run": np.ones(n, np.int64), "luminosityBlock": np.ones(n, np.int64)}
     numbers |= {"event": np.arange(n), "isData": np.full(n, int(numerator))}

@@ -11,6 +11,7 @@ from hepsilon._system.outputs import check_folder
 from hepsilon._system.remembered import remembering
 from hepsilon.cli.inputs import executor_of, is_artifact
 from hepsilon.cli.output import facts, judged, plain, say, table
+from hepsilon.cli.ratios import is_ratio, ratio_closure
 from hepsilon.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
@@ -34,6 +35,10 @@ def closure(args: argparse.Namespace) -> Any:
     from hepsilon.report.samples import universality_rows, write_samples
     from hepsilon.report.verdict import verdict_sentences
 
+    if is_ratio(args):
+        return ratio_closure(args)
+    if args.numerator or args.denominator:
+        raise ConfigError("--numerator and --denominator are for the artifact of a ratio")
     samples = dict(args.sample or ())
     if bool(samples) == bool(args.files):
         args.usage_error("expected either files or --sample NAME=FILES")
@@ -268,6 +273,12 @@ def _question(args: argparse.Namespace) -> tuple[Config, dict[str, Any], dict[st
         twice = sorted({name for name, _ in named if [n for n, _ in named].count(name) > 1})
         raise ConfigError(
             f"two efficiencies have the same name ({', '.join(twice)}): give NAME=PATH"
+        )
+    ratios = [name for name, each in efficiencies.items() if each.task.ratio is not None]
+    if ratios:
+        raise ConfigError(
+            f"{', '.join(ratios)}: a ratio of two samples is no efficiency; give its file alone, "
+            "with --numerator FILES --denominator FILES"
         )
     if is_artifact(args.config):
         card = efficiencies[args.config.stem].card

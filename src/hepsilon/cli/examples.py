@@ -37,6 +37,7 @@ EXAMPLES = {
         hepsilon closure training/gnn.toml test.root \\
             --efficiency map=map.hepsilon --efficiency gnn=gnn.hepsilon --out closure
         hepsilon closure gnn.hepsilon --sample ttbar=tt.root --sample 'z=z/*.root' --out closures
+        hepsilon closure ratio.hepsilon --numerator data2.root --denominator mc2.root --out cr
         hepsilon closure pythia.hepsilon test.root --against herwig.hepsilon --two-sample --out c
         hepsilon closure training/tracks.toml rho.root --efficiency net=tracks.hepsilon \\
             --efficiency bins=bins.hepsilon --reconstructed TrackReco --out closure-rho""",

@@ -18,6 +18,7 @@ from hepsilon.cli.options import (
     named_sample,
     positive,
     share,
+    sides_options,
 )
 
 __all__ = ["add_using"]
@@ -45,7 +46,7 @@ def _closure_command(parsers: Any) -> None:
         "config",
         type=Path,
         metavar="EFFICIENCY",
-        help="model or map, which knows its question; or a configuration (.toml)",
+        help="model, map or ratio, which knows its question; or a configuration (.toml)",
     )
     files_option(command, optional=True)
     command.add_argument(
@@ -71,6 +72,7 @@ def _closure_command(parsers: Any) -> None:
     )
     command.set_defaults(usage_error=command.error)
     command.add_argument("--out", type=Path, required=True, help="folder to write")
+    sides_options(command)
     executor_options(command)
     command.add_argument(
         "--working-point",

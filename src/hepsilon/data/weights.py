@@ -6,14 +6,14 @@ import awkward as ak
 import numpy as np
 
 from hepsilon.arrays.checks import check_finite
-from hepsilon.arrays.columns import flat
+from hepsilon.arrays.columns import flat, offsets_of
 from hepsilon.arrays.fields import field
 from hepsilon.arrays.types import Array
 from hepsilon.config.file import InputConfig
 from hepsilon.config.task import Task
 from hepsilon.errors import InputError
 
-__all__ = ["limit_weights", "object_weights"]
+__all__ = ["limit_weights", "object_weights", "one_by_one"]
 
 
 def limit_weights(weights: Array, config: InputConfig, place: str = "") -> tuple[Array, int]:
@@ -78,3 +78,28 @@ def object_weights(records: ak.Array, task: Task) -> Array | None:
     if name is None:
         return None
     return check_finite(flat(field(records, name), np.float64, name=name), name)
+
+
+def one_by_one(records: ak.Array, weights: Array, task: Task) -> tuple[ak.Array, Array]:
+    """Every object as an event of its own, with the weight of its event times its own.
+
+    Parameters
+    ----------
+    records : ak.Array of records, jagged
+        The objects.
+    weights : ndarray of float64, shape (n_events,)
+        Weights of the events.
+    task : Task
+        Name of the weight of objects.
+
+    Returns
+    -------
+    records : ak.Array of records, shape (n_objects, 1)
+        The objects, jagged.
+    weights : ndarray of float64, shape (n_objects,)
+        Their weights.
+    """
+    counts = np.diff(offsets_of(records))
+    own, spread = object_weights(records, task), np.repeat(weights, counts)
+    alone = ak.unflatten(ak.flatten(records, axis=1), np.ones(int(counts.sum()), np.int64))
+    return alone, spread if own is None else spread * own

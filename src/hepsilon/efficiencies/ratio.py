@@ -40,6 +40,7 @@ __all__ = [
     "LearnedRatio",
     "RatioEvaluation",
     "Reweighting",
+    "SideEfficiency",
     "clipped_ratio",
     "shifted_ratios",
 ]
@@ -317,20 +318,20 @@ class LearnedRatio(Efficiency):
             ratio = clipped_ratio(_log_odds(eps), constant, clip)
             drawn = None if drawn is None else clipped_ratio(_log_odds(drawn), constant, clip)
             return ratio, drawn
-        sides = [
-            self.network._predict(offsets, self._of_side(nodes, side), replicas)
-            for side in (1.0, 0.0)
-        ]
-        (above, drawn_above), (below, drawn_below) = sides
+        above, drawn_above = self._of_sample(offsets, nodes, replicas, "numerator")
+        below, drawn_below = self._of_sample(offsets, nodes, replicas, "denominator")
         ratio = np.clip(above / below, *clip)
         if drawn_above is None or drawn_below is None:
             return ratio, None
         return ratio, np.clip(drawn_above / drawn_below, *clip)
 
-    def _of_side(self, nodes: Nodes, side: float) -> Nodes:
-        """Features with that of the sample, as the network takes them."""
+    def _of_sample(
+        self, offsets: Offsets, nodes: Nodes, replicas: int, side: str
+    ) -> tuple[Array, Array | None]:
+        """Efficiencies as if all entries were of one sample, whose feature the network takes."""
         place = self.card.features.names.index(self.ratio.side)
-        return np.insert(nodes, place, np.float32(side), axis=1)
+        value = np.float32(side == "numerator")
+        return self.network._predict(offsets, np.insert(nodes, place, value, axis=1), replicas)
 
     def evaluate(
         self, records: Any, /, *, out_of_domain: OutOfDomain = "warn", replicas: bool | int = True
@@ -483,6 +484,31 @@ class LearnedRatio(Efficiency):
         up, down = (unflatten(v[:, 0] if single else v, offsets) for v in shifted)
         return ScaleFactors(found.eps, {name: (up, down)}, kind)
 
+    def efficiency(self, side: Literal["numerator", "denominator"]) -> SideEfficiency:
+        """Efficiency in one of the two samples, of a ratio of efficiencies.
+
+        Parameters
+        ----------
+        side : {"numerator", "denominator"}
+            Sample.
+
+        Returns
+        -------
+        SideEfficiency
+            Efficiency, whose replicas go with those of the other one and of the ratio.
+
+        Raises
+        ------
+        ConfigError
+            For a ratio of densities, or a sample that there is not.
+        """
+        if self.ratio.kind != "efficiency" or side not in ("numerator", "denominator"):
+            raise ConfigError(
+                "expected the numerator or the denominator of a ratio of efficiencies, received "
+                f"{side!r} of a ratio with kind = {self.ratio.kind!r}"
+            )
+        return SideEfficiency(self, side)
+
     def with_network(self, **options: Any) -> LearnedRatio:
         """The same ratio with other options of its network.
 
@@ -500,6 +526,53 @@ class LearnedRatio(Efficiency):
             return LearnedRatio(replace(self.network, **options))
         except TypeError as error:
             raise ConfigError(str(error)) from None
+
+
+@dataclass(frozen=True, repr=False)
+class SideEfficiency(Efficiency):
+    """Efficiency in one of the two samples that a ratio was learned from.
+
+    Attributes
+    ----------
+    learned : LearnedRatio
+        Ratio of efficiencies.
+    side : {"numerator", "denominator"}
+        Sample.
+    """
+
+    learned: LearnedRatio
+    side: Literal["numerator", "denominator"]
+
+    def __repr__(self) -> str:
+        return f"<SideEfficiency in the {self.side} of {self.learned!r}>"
+
+    @property
+    def task(self) -> Task:
+        """The task of the ratio, as that of an efficiency."""
+        return self.learned.task.model_copy(update={"ratio": None})
+
+    @property
+    def features(self) -> FeatureSpec:
+        """The features with the ranges that both samples covered."""
+        return self.learned.features
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the file."""
+        return self.learned.hash
+
+    @property
+    def input(self) -> InputConfig:
+        """Places of the columns in events, as the training noted them."""
+        return self.learned.input
+
+    @property
+    def needs_partners(self) -> bool:
+        """Whether the answer for an object depends on the other objects of its event."""
+        return self.learned.needs_partners
+
+    def _predict(self, offsets: Offsets, nodes: Nodes, replicas: int) -> tuple[Array, Array | None]:
+        return self.learned._of_sample(offsets, nodes, replicas, self.side)
 
 
 def _log_odds(eps: Array) -> Array:

@@ -11,7 +11,8 @@ compound correction is their mean.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
@@ -28,12 +29,18 @@ from hepsilon.efficiencies.artifact_edits import sample_of, values_on
 from hepsilon.efficiencies.cards import NetworkCard
 from hepsilon.efficiencies.correction import FEATURES, MARK, POINT, SPARE
 from hepsilon.efficiencies.network import NetworkEfficiency
+from hepsilon.efficiencies.ratio import LearnedRatio
 from hepsilon.errors import ArtifactError, ConfigError
 
-__all__ = ["network_correction"]
+__all__ = ["network_correction", "ratio_correction"]
 
+RATIO_MARK, RATIO_FEATURES = "hepsilon ratio: ", "hepsilon ratio features: "
+"""Begin the lines of a ratio, which is not to be read as an efficiency."""
 PARITY = 1e-5
 """Largest difference of an efficiency at which a correction counts as the same efficiency."""
+RATIO_PARITY = 1e-4
+"""Largest relative difference of a ratio, whose network computes in float32."""
+TINY = 1e-12
 ACTIVATIONS: dict[str, Any] = {
     "linear": "linear",
     "relu": "rectified",
@@ -69,9 +76,62 @@ def network_correction(efficiency: NetworkEfficiency, name: str = "efficiency") 
     ArtifactError
         If the values differ from those of the artifact by more than 1e-5.
     """
+    return _network_correction(efficiency, name, _Answer())
+
+
+def ratio_correction(ratio: LearnedRatio, name: str = "ratio") -> cs.CorrectionSet:
+    """Make the correction of a ratio of densities: clipped odds of its network.
+
+    Parameters
+    ----------
+    ratio : LearnedRatio
+        Ratio of densities of single objects.
+    name : str, default "ratio"
+        Name of the correction.
+
+    Returns
+    -------
+    correctionlib.schemav2.CorrectionSet
+        The correction, which is no efficiency for those who read it.
+
+    Raises
+    ------
+    ConfigError
+        For a ratio of efficiencies, or a network that has no form in correctionlib.
+    ArtifactError
+        If the values differ from those of the artifact by more than 1e-4 of them.
+    """
+    if ratio.ratio.kind != "density":
+        raise ConfigError(
+            f"{ratio.path} is a ratio of two efficiencies of one network, and a correction gives "
+            "one answer of it; write its numbers beside the events with 'hepsilon apply'"
+        )
+    low, high = ratio.ratio.clip
+    odds = f"{_number(ratio.found.constant)}*x/max(1-x,{_number(TINY)})"
+    formula = f"min(max({odds},{_number(low)}),{_number(high)})"
+
+    def of_probability(eps: Array) -> Array:
+        found = ratio.found.constant * eps / np.maximum(1.0 - eps, TINY)
+        return np.asarray(np.clip(found, low, high))
+
+    return _network_correction(ratio.network, name, _Answer(formula, "ratio", of_probability))
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What becomes of the probability that a network of one working point gives."""
+
+    formula: str = "x"
+    name: str = "efficiency"
+    function: Callable[[Array], Array] | None = None
+
+
+def _network_correction(
+    efficiency: NetworkEfficiency, name: str, answer: _Answer
+) -> cs.CorrectionSet:
     _check_form(efficiency)
     card = efficiency.card
-    columns = _Columns(card.features, card.architecture.periodic_angles)
+    columns = _Columns(card.features, card.architecture.periodic_angles, answer)
     arrays = read_arrays(efficiency.path, card, efficiency.hash)
     networks = [_Dense.of(arrays[n], card, columns) for n in card.networks[: card.averaged]]
     points = card.architecture.working_points
@@ -128,8 +188,8 @@ def _number(value: float) -> str:
 class _Columns:
     """Inputs of the networks: how they come from the features, and where their weights are."""
 
-    def __init__(self, spec: FeatureSpec, periodic: bool) -> None:
-        self.spec, self.periodic = spec, periodic
+    def __init__(self, spec: FeatureSpec, periodic: bool, answer: _Answer) -> None:
+        self.spec, self.periodic, self.answer = spec, periodic, answer
         self.categories = [f for f in spec.features if f.kind == "categorical"]
         self.rules: list[tuple[str, str, str]] = []
         """Input that is rewritten, formula, and feature that the formula is of; in their order."""
@@ -288,7 +348,11 @@ class _Dense:
             "layers": [_layer(*layer) for layer in layers],
             "outputs": ["value"],
         }
-        return {"nodetype": "lwtnn", "opaque": config, "finalizer": _formula("x", ["value"])}
+        return {
+            "nodetype": "lwtnn",
+            "opaque": config,
+            "finalizer": _formula(self.columns.answer.formula, ["value"]),
+        }
 
 
 def _mean(networks: list[_Dense]) -> _Dense:
@@ -334,10 +398,10 @@ def _correction(
         data = {"nodetype": "category", "input": POINT, "content": content}
     return {
         "name": name,
-        "description": f"Efficiency of {card.task.collection} objects by a network",
+        "description": f"{columns.answer.name} of {card.task.collection} objects by a network",
         "version": 1,
         "inputs": columns.variables(points),
-        "output": {"name": "efficiency", "type": "real"},
+        "output": {"name": columns.answer.name, "type": "real"},
         "data": data,
     }
 
@@ -386,11 +450,15 @@ def _parity(
     found = np.stack(
         [evaluator.evaluate(*each) for each in _arguments(columns, nodes, points)], axis=-1
     )
-    largest = float(np.abs(found.reshape(expected.shape) - expected).max())
-    if not largest <= PARITY:
+    found, tolerance = found.reshape(expected.shape), PARITY
+    if columns.answer.function is not None:  # relative to what is large where it is
+        wanted = columns.answer.function(expected)
+        found, expected, tolerance = found / wanted, np.ones_like(wanted), RATIO_PARITY
+    largest = float(np.abs(found - expected).max())
+    if not largest <= tolerance:
         raise ArtifactError(
-            f"the correction of {efficiency.path} differs by {largest:.1g} in an efficiency; "
-            f"expected at most {PARITY:.0e}. It was not written"
+            f"the correction of {efficiency.path} differs by {largest:.1g} in a value; "
+            f"expected at most {tolerance:.0e}. It was not written"
         )
     return largest, len(nodes)
 
@@ -417,11 +485,12 @@ def _description(card: NetworkCard, largest: float, objects: int) -> str:
         f"{f.name} in {list(f.categories) or [f.low, f.high]}" for f in card.features.features
     )
     found = f"largest difference to them {largest:.2g} on {objects} objects"
+    mark, features = (MARK, FEATURES) if card.ratio is None else (RATIO_MARK, RATIO_FEATURES)
     lines = [
         f"Written by hepsilon {__version__} with correctionlib {correctionlib.__version__}",
         f"Mean of {card.averaged} networks; {found}",
         f"Trained for {ranges}; values outside are extrapolated",
-        f"{MARK}{task}",
-        f"{FEATURES}{json.dumps(spec.model_dump(mode='json', exclude_none=True))}",
+        f"{mark}{task}",
+        f"{features}{json.dumps(spec.model_dump(mode='json', exclude_none=True))}",
     ]
     return "\n".join(lines)

@@ -26,8 +26,9 @@ from hepsilon.data.units import is_angle, is_momentum
 from hepsilon.efficiencies.correction import MARK
 from hepsilon.efficiencies.map import EfficiencyMap
 from hepsilon.efficiencies.network import NetworkEfficiency
+from hepsilon.efficiencies.ratio import LearnedRatio
 from hepsilon.errors import ConfigError
-from hepsilon.export.correction_networks import network_correction
+from hepsilon.export.correction_networks import network_correction, ratio_correction
 
 __all__ = [
     "NAME",
@@ -138,18 +139,20 @@ def correction_set(efficiency: EfficiencyMap, name: str = NAME) -> cs.Correction
 
 
 def write_correction_file(
-    efficiency: EfficiencyMap | NetworkEfficiency, out: str | Path, name: str = NAME
+    efficiency: EfficiencyMap | NetworkEfficiency | LearnedRatio,
+    out: str | Path,
+    name: str | None = None,
 ) -> Path:
-    """Write a map, or a network of single objects, as a file of correctionlib.
+    """Write a map, a network of single objects, or a ratio, as a file of correctionlib.
 
     Parameters
     ----------
-    efficiency : EfficiencyMap or NetworkEfficiency
-        The map or network.
+    efficiency : EfficiencyMap, NetworkEfficiency or LearnedRatio
+        The map, network or ratio.
     out : str or Path
         File to write, ending in ``.json`` or ``.json.gz``.
-    name : str, default "efficiency"
-        Name of the correction.
+    name : str, optional
+        Name of the correction; by default ``"efficiency"``, or ``"ratio"``.
 
     Returns
     -------
@@ -164,10 +167,12 @@ def write_correction_file(
     out = Path(out)
     if not out.name.endswith((".json", ".json.gz")):
         raise ConfigError(f"{out}: expected a file ending in .json or .json.gz")
-    if isinstance(efficiency, NetworkEfficiency):
-        made = network_correction(efficiency, name)
+    if isinstance(efficiency, LearnedRatio):
+        made = ratio_correction(efficiency, name or "ratio")
+    elif isinstance(efficiency, NetworkEfficiency):
+        made = network_correction(efficiency, name or NAME)
     else:
-        made = correction_set(efficiency, name)
+        made = correction_set(efficiency, name or NAME)
     text = made.model_dump_json(exclude_unset=True).encode()
     with atomic_path(out) as temporary:
         zipped = gzip.compress(text, mtime=0) if out.suffix == ".gz" else text

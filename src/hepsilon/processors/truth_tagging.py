@@ -23,6 +23,7 @@ from hepsilon.data.numbers import metadata
 from hepsilon.data.parts import Wanted
 from hepsilon.data.selection import passed, select
 from hepsilon.data.units import in_gev
+from hepsilon.data.weights import one_by_one
 from hepsilon.efficiencies.field import FieldEfficiency
 from hepsilon.efficiencies.loads import loads_here
 from hepsilon.efficiencies.protocol import SupportsEfficiency, SupportsEvaluation
@@ -163,13 +164,17 @@ class TruthTagging(processor.ProcessorABC):  # type: ignore[misc]
         records = select(chunk.records, self.task)
         offsets = offsets_of(records)
         predictions = self._predictions(records, offsets)
-        sample = self._sample(chunk.weights, offsets, predictions)
+        weights = chunk.weights
+        if self.task.object_weight is not None:  # an object's weight is none of its partners
+            records, weights = one_by_one(records, weights, self.task)
+            offsets = offsets_of(records)
+        sample = self._sample(weights, offsets, predictions)
         records = in_gev(records, self.task.unit)
         observables, left_out = available_observables(self.observables, records)
         entries = self._entries(records, observables)
         truth = self._compare(records, sample.methods) if self.task.truth else None
         known = {k: p.outside for k, p in predictions.items() if p.outside is not None}
-        object_weights = OBJECTS.weights(chunk.weights, offsets, self.selections)
+        object_weights = OBJECTS.weights(weights, offsets, self.selections)
         point = self.selections.working_point
         output = TaggingOutput(
             n_events=chunk.n_read,

@@ -21,7 +21,7 @@ from hepsilon.errors import InputError, TrainingError
 from hepsilon.training.held_out import Answers
 from hepsilon.training.resampling import Resampling
 
-__all__ = ["balanced", "both_cover", "check_sides", "ratio_card"]
+__all__ = ["balanced", "both_cover", "centred", "check_sides", "ratio_card"]
 
 logger = logging.getLogger("hepsilon")
 LARGEST_AUC = 0.999
@@ -302,6 +302,43 @@ def ratio_card(sides: tuple[SideCard, SideCard], answers: Answers, config: Confi
         n_clipped=int(np.count_nonzero(clipped)),
         clipped_share=float(sizes[clipped].sum() / max(sizes.sum(), np.finfo(float).tiny)),
     )
+
+
+def centred(factor: Array, answers: Answers, card: RatioCard, config: Config) -> Array:
+    """Last layers that do not move the mean of the ratio, but for the error of its constant.
+
+    The normalisation is imposed, and no draw of the last layer may change it: in every direction of
+    the covariance the constant of the logits moves against the mean of the others. What is left is
+    the statistical error of the constant, which is one more direction.
+
+    Parameters
+    ----------
+    factor : ndarray of float32, shape (n_networks, 1, n_inputs + 1, n_directions)
+        Factor of the covariance (see :class:`hepsilon.uncertainty.last_layer.Covariance`).
+    answers : Answers
+        Held-out entries of both samples.
+    card : RatioCard
+        Normalisation of the ratio.
+    config : Config
+        Configuration of the training.
+
+    Returns
+    -------
+    ndarray of float32, shape (n_networks, 1, n_inputs + 1, n_directions + 1)
+        The factor with one more direction.
+    """
+    if answers.features is None or card.mean is None or card.mean_error is None:
+        return factor
+    assert config.task.ratio is not None
+    below = answers.passed == 0
+    ratio = clipped_ratio(answers.logits[below, 0], card.constant, config.task.ratio.clip)
+    weights = answers.weights[below] * ratio
+    seen = np.einsum("n,nki->ki", weights, answers.features[below].astype(np.float64))
+    seen = np.concatenate([seen / weights.sum(), np.ones((len(seen), 1))], axis=1)
+    moved = np.einsum("kid,ki->d", factor[:, 0].astype(np.float64), seen) / len(factor)
+    whole = np.concatenate([factor, np.zeros((*factor.shape[:3], 1), factor.dtype)], axis=3)
+    whole[:, :, -1] -= np.append(moved, -card.mean_error / card.mean).astype(factor.dtype)
+    return np.asarray(whole)
 
 
 def _constant(log_odds: Array, weights: Array, clip: tuple[float, float]) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from hepsilon.efficiencies.card import SourceFile, noted_observables, versions
 from hepsilon.efficiencies.cards import (
     EpochCard,
     ImportanceCard,
+    LastLayerCard,
     MemberCard,
     NetworkCard,
     SelectionCard,
@@ -38,10 +39,11 @@ from hepsilon.training.importance import feature_importance
 from hepsilon.training.kept import Kept
 from hepsilon.training.last_layer import last_layers
 from hepsilon.training.preparation import Prepared
-from hepsilon.training.ratio_sample import ratio_card
+from hepsilon.training.ratio_sample import centred, ratio_card
 from hepsilon.training.readiness import Ready
 from hepsilon.training.refinement import Findings, find
 from hepsilon.training.state import Epoch, Fit
+from hepsilon.uncertainty.last_layer import Covariance
 
 __all__ = ["TrainingResult", "write_result"]
 
@@ -112,7 +114,10 @@ def write_result(
     held_out = HeldOut(kept, sides, None if layers is None else layers[1], findings.added)
     ratio = None
     if ready.ratio is not None:
-        ratio = ratio_card(ready.ratio, held_out.answers(), config)
+        answers = held_out.answers()
+        ratio = ratio_card(ready.ratio, answers, config)
+        if layers is not None:
+            layers = _normalised(*layers, centred(layers[1].factor, answers, ratio, config))
     card = _card(
         *(kept, ready.columns, files, ready.summary, selection, importance, unused, findings, ratio)
     )
@@ -138,6 +143,14 @@ def write_result(
         tuple(tuple(fit.history) for fit in kept.fits),
         tuple(fit.best_epoch for fit in kept.fits),
     )
+
+
+def _normalised(
+    card: LastLayerCard, covariance: Covariance, factor: Array
+) -> tuple[LastLayerCard, Covariance]:
+    """Covariance of the last layers with another factor."""
+    own = card.model_copy(update={"directions": factor.shape[-1]})
+    return own, replace(covariance, factor=factor)
 
 
 def _card(

@@ -1,0 +1,88 @@
+"""Closures of ratios of two samples."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from hepsilon._system.outputs import check_folder
+from hepsilon.cli.inputs import is_artifact
+from hepsilon.cli.output import facts, judged, say, table
+from hepsilon.errors import ConfigError
+
+__all__ = ["is_ratio", "ratio_closure"]
+
+LEFT_OUT = ("sample", "efficiency", "against", "checkpoint", "working_point", "reconstructed")
+
+
+def is_ratio(args: argparse.Namespace) -> bool:
+    """Tell whether the first argument of a command is the artifact of a ratio.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        Options of the command.
+
+    Returns
+    -------
+    bool
+        True for a ratio.
+    """
+    from hepsilon.efficiencies.artifact import read_card
+
+    return is_artifact(args.config) and read_card(args.config).get("kind") == "ratio"
+
+
+def ratio_closure(args: argparse.Namespace) -> Any:
+    """Compare two samples before and after reweighting.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        Options of the command.
+
+    Returns
+    -------
+    object
+        Tables, or plain data.
+    """
+    from hepsilon.closure.ratio import ratio_closure as close
+    from hepsilon.closure.verdict import SEVERITY
+    from hepsilon.efficiencies.ratio import LearnedRatio
+    from hepsilon.report.page import Origin
+    from hepsilon.report.ratio import observable_table, sample_table, write_ratio
+
+    given = [f"--{name.replace('_', '-')}" for name in LEFT_OUT if getattr(args, name)]
+    if given:
+        raise ConfigError(f"{', '.join(given)}: not for a ratio of two samples")
+    if args.files and (args.numerator or args.denominator):
+        raise ConfigError("expected --numerator and --denominator, or FILES that hold both samples")
+    check_folder(args.out)
+    ratio = LearnedRatio.load(args.config)
+    if ratio.ratio.field is None and not (args.numerator and args.denominator):
+        raise ConfigError(
+            f"{args.config} is a ratio of two samples: expected --numerator FILES --denominator "
+            "FILES, others than those of the training"
+        )
+    closure = close(
+        ratio,
+        args.numerator or args.files,
+        args.denominator,
+        two_sample=args.two_sample,
+        max_events=args.max_events,
+    )
+    origin = Origin(args.command_line)
+    write_ratio(args.out, closure, ratio, formats=args.format or ["png"], origin=origin)
+    say(f"wrote {args.out}/closure.json, report.html and pictures")
+    verdict = closure.verdict
+    if args.fail_on and SEVERITY.index(verdict.status) >= SEVERITY.index(args.fail_on):
+        args.exit_code = 3
+        say(f"verdict: {verdict.status}, and so the exit code is 3 (--fail-on {args.fail_on})")
+    if args.json:
+        return closure.as_dict()
+    found = observable_table(closure)
+    return [
+        judged(verdict.status, f"{args.config.name}: {'; '.join(verdict.reasons)}"),
+        facts("samples", sample_table(closure).rows),
+        table("before and after reweighting", found.header, found.rows),
+    ]

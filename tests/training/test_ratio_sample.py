@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hepsilon import InputError, Task, TrainingError
+from hepsilon.data.features import fit_features
+from hepsilon.data.training_columns import TrainingColumns
+from hepsilon.efficiencies.ratio_card import SideCard
+from hepsilon.training.held_out import Answers
+from hepsilon.training.ratio_sample import balanced, both_cover, check_sides, ratio_card
+from hepsilon.training.ratios import join
+from tests.helpers.ratio_toys import ratio_config
+
+TASK = Task.model_validate({"features": ["pt", "eta"], "ratio": {}})
+SIDES = (
+    SideCard(n=1, sum_of_weights=1.0, n_effective=1.0),
+    SideCard(n=1, sum_of_weights=1.0, n_effective=1.0),
+)
+
+
+def columns(n: int, seed: int, side: int, shift: float = 0.0, weights=None) -> TrainingColumns:
+    rng = np.random.default_rng([seed, side])
+    nodes = np.stack([rng.normal(60.0 + shift, 10.0, n), rng.normal(0.0, 1.0, n)], axis=1)
+    return TrainingColumns(
+        np.arange(n + 1),
+        nodes.astype(np.float32),
+        np.full(n, side, np.float32),
+        np.ones(n) if weights is None else np.asarray(weights, float),
+        np.sort(rng.integers(0, 2**63, n).astype(np.uint64)),
+    )
+
+
+def answers(logits, passed, weights) -> Answers:
+    n = len(logits)
+    return Answers(
+        np.asarray(logits, float)[:, None],
+        np.asarray(passed, np.int64),
+        np.asarray(weights, float),
+        None,
+        np.ones((n, 1)),
+    )
+
+
+def test_events_of_equal_numbers_in_both_samples_are_different_events() -> None:
+    numerator, denominator = columns(50, 1, 1), columns(50, 1, 0)
+    denominator = TrainingColumns(
+        denominator.offsets,
+        denominator.nodes,
+        denominator.passed,
+        denominator.weights,
+        numerator.keys,
+    )
+    both = join(numerator, denominator)
+    assert both.n_events == 100
+    assert len(np.unique(both.keys)) == 100
+    assert np.all(both.keys[1:] >= both.keys[:-1])
+    mine = both.passed > 0.5
+    np.testing.assert_array_equal(np.sort(both.keys[mine]), np.sort(numerator.keys))
+    np.testing.assert_array_equal(both.nodes[mine], numerator.nodes)
+
+
+@given(st.integers(1, 30), st.integers(1, 30), st.floats(1e-6, 1e6))
+def test_balanced_samples_have_equal_sums(n: int, m: int, scale: float) -> None:
+    both = join(columns(n, 1, 1), columns(m, 2, 0, weights=np.full(m, scale)))
+    found = balanced(both, TASK)
+    mine = found.passed > 0.5
+    assert found.weights[mine].sum() == pytest.approx(n)
+    assert found.weights[~mine].sum() == pytest.approx(n)
+    assert both.weights[~mine].sum() == pytest.approx(m * scale)  # what was given is not changed
+
+
+def test_empty_side_is_named() -> None:
+    with pytest.raises(InputError, match="the denominator of the ratio is empty"):
+        check_sides(columns(20, 1, 1), TASK)
+
+
+def test_weights_without_a_positive_sum_are_refused() -> None:
+    bad = columns(20, 1, 0, weights=np.where(np.arange(20) < 9, 1.0, -1.0))
+    with pytest.raises(TrainingError, match="the denominator of the ratio: expected a positive"):
+        check_sides(join(columns(20, 1, 1), bad), TASK)
+
+
+def test_clearly_negative_region_is_refused_and_a_fluctuation_is_noted(caplog) -> None:
+    side = columns(400, 1, 1)
+    high = side.nodes[:, 0] > np.quantile(side.nodes[:, 0], 0.9)
+    several = np.where(high, -1.0, 1.0)
+    both = join(columns(400, 1, 1, weights=several), columns(400, 2, 0))
+    with pytest.raises(TrainingError, match="numerator of the ratio has a negative sum of weights"):
+        check_sides(both, TASK)
+    few = np.ones(400)
+    rows = np.flatnonzero(high)
+    few[rows] = np.where(np.arange(len(rows)) % 2, 1.0, -1.0)
+    few[rows[:1]] = -2.0
+    both = join(columns(400, 1, 1, weights=few), columns(400, 2, 0))
+    with caplog.at_level("WARNING", "hepsilon"):
+        numerator, denominator = check_sides(both, TASK)
+    assert numerator.negative
+    assert not denominator.negative
+    assert "no positive sum of weights in pt" in caplog.text
+
+
+def test_region_is_that_of_both_samples() -> None:
+    numerator, denominator = columns(3000, 1, 1, 10.0), columns(3000, 2, 0)
+    both = join(numerator, denominator)
+    spec = both_cover(fit_features(TASK, both.nodes, both.weights), both, TASK)
+    pt = spec.features[0]
+    assert pt.low == pytest.approx(max(c.nodes[:, 0].min() for c in (numerator, denominator)))
+    assert pt.high == pytest.approx(min(c.nodes[:, 0].max() for c in (numerator, denominator)))
+    assert spec.combinations is not None
+    # a cell that only one of the samples has is outside
+    far = np.array([[pt.high, 0.0]], np.float32)
+    only = fit_features(TASK, numerator.nodes, numerator.weights)
+    assert only.in_domain(far).all()
+    share = spec.combinations.covers(denominator.nodes).mean()
+    assert 0.9 < share < 1.0
+
+
+def test_samples_without_a_common_range_are_refused() -> None:
+    both = join(columns(50, 1, 1, 1000.0), columns(50, 2, 0))
+    spec = fit_features(TASK, both.nodes, both.weights)
+    with pytest.raises(TrainingError, match=r"do not overlap: .* in pt"):
+        both_cover(spec, both, TASK)
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(-2.0, 2.0))
+def test_mean_of_the_clipped_ratio_over_the_denominator_is_one(seed: int, shift: float) -> None:
+    rng = np.random.default_rng(seed)
+    logits, passed = rng.normal(shift, 1.0, 400), np.arange(400) % 2
+    weights = rng.uniform(0.5, 1.5, 400) * np.where(rng.random(400) < 0.1, -0.5, 1.0)
+    config = ratio_config({"clip": [0.2, 5.0]})
+    card = ratio_card(SIDES, answers(logits, passed, weights), config)
+    below = passed == 0
+    ratio = np.clip(card.constant * np.exp(logits[below]), 0.2, 5.0)
+    own = weights[below]
+    assert np.sum(own * ratio) / own.sum() == pytest.approx(1.0, abs=1e-6)
+    assert card.n_clipped == np.count_nonzero((ratio <= 0.2) | (ratio >= 5.0))
+    raw = np.sum(own * np.exp(logits[below])) / own.sum()
+    assert card.mean == pytest.approx(raw)
+    assert card.n_effective == pytest.approx(np.sum(own * ratio) ** 2 / np.sum((own * ratio) ** 2))
+
+
+def test_samples_that_a_network_tells_apart_are_refused() -> None:
+    passed = np.arange(400) % 2
+    with pytest.raises(TrainingError, match=r"do not overlap: .* AUC of 1\.0000"):
+        ratio_card(SIDES, answers(20.0 * (passed - 0.5), passed, np.ones(400)), ratio_config())
+
+
+def test_little_overlap_is_warned_of(caplog) -> None:
+    rng = np.random.default_rng(1)
+    passed = np.arange(20_000) % 2
+    distance = 1.9
+    logits = distance * (rng.normal(distance * passed, 1.0) - 0.5 * distance)
+    with caplog.at_level("WARNING", "hepsilon"):
+        card = ratio_card(SIDES, answers(logits, passed, np.ones(len(passed))), ratio_config())
+    assert "overlap little" in caplog.text
+    assert card.auc == pytest.approx(0.91, abs=0.01)
