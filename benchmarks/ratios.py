@@ -258,7 +258,8 @@ def network(training: Training, seed: int, members: int = 1) -> Callable[[Toy], 
     )
     out = training.files["numerator"].with_name("ratio.hepsilon")
     sides = {side: [path] for side, path in training.files.items()}
-    ratio = hepsilon.train_ratio(config, out, **sides, progress=False).efficiency
+    hepsilon.train_ratio(config, out, **sides, progress=False)
+    ratio = hepsilon.load(out)
 
     def learned(toy: Toy) -> Answer:
         found = ratio.evaluate(toy.records, out_of_domain="ignore", replicas=REPLICAS)

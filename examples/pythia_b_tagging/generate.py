@@ -42,8 +42,9 @@ TUNES = {
     "monash": [],
     "4C": ["Tune:ee = 3", "Tune:pp = 5"],
     "vincia": ["PartonShowers:model = 2"],
+    "less-radiation": ["TimeShower:alphaSvalue = 0.11"],
 }
-"""Settings by tune; Monash is the default of Pythia."""
+"""Settings by tune; Monash, with 0.1365 for the last one, is the default of Pythia."""
 COMMON = [
     "Beams:eCM = 13600",
     "ParticleDecays:limitTau0 = on",
