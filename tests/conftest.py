@@ -25,6 +25,7 @@ os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=1")
 pytest_plugins = [
     "tests.helpers.trained",
     "tests.helpers.trained_points",
+    "tests.helpers.trained_ratios",
     "tests.helpers.trained_tracks",
     "tests.helpers.untrained",
 ]

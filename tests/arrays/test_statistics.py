@@ -9,7 +9,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.stats import beta
 
-from hepsilon.arrays.statistics import effective_sample_size, observed_efficiency
+from hepsilon.arrays.statistics import (
+    area_under_curve,
+    effective_sample_size,
+    observed_efficiency,
+)
 from hepsilon.weights.inversion import inversion_weight
 
 
@@ -84,3 +88,10 @@ def test_unit_of_the_weights_does_not_matter(weights, passed, unit):
         np.testing.assert_allclose(
             getattr(found, name), getattr(expected, name), rtol=1e-6, atol=1e-12
         )
+
+
+def test_area_by_hand():
+    score = np.array([1.0, 2.0, 2.0, 3.0])
+    signal, background = np.array([0.0, 1.0, 0.0, 2.0]), np.array([1.0, 0.0, 1.0, 0.0])
+    assert area_under_curve(score, signal, background) == pytest.approx((1.5 + 2 * 2) / 6)
+    assert area_under_curve(score, np.zeros(4), background) == 0.5

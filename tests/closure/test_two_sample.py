@@ -11,7 +11,6 @@ import uproot
 from scipy.stats import kstest
 
 from hepsilon import ConfigError, InputError
-from hepsilon.arrays.statistics import area_under_curve
 from hepsilon.closure import closure_report, judge, run_closure, two_sample_tests
 from hepsilon.closure.entries import Entries, read_entries
 from hepsilon.closure.two_sample import two_sample_test
@@ -42,13 +41,6 @@ def entries_of(rng, n=1200, bias=0.0, replicas=None):
         eps={"net": eps[:, None]},
         replicas={} if replicas is None else {"net": replicas(eps)},
     )
-
-
-def test_area_by_hand():
-    score = np.array([1.0, 2.0, 2.0, 3.0])
-    signal, background = np.array([0.0, 1.0, 0.0, 2.0]), np.array([1.0, 0.0, 1.0, 0.0])
-    assert area_under_curve(score, signal, background) == pytest.approx((1.5 + 2 * 2) / 6)
-    assert area_under_curve(score, np.zeros(4), background) == 0.5
 
 
 def test_p_values_of_the_true_efficiency_are_uniform():

@@ -100,3 +100,17 @@ def test_digits_are_checked(combinations: Combinations) -> None:
     bad = tuple("z" * len(text) for text in combinations.covered)
     with pytest.raises(ConfigError, match="expected hexadecimal digits"):
         Combinations(**{**dict(combinations), "covered": bad})
+
+
+def test_cell_that_one_of_two_parts_lacks_is_not_covered() -> None:
+    """Of either part less than 1e-3 is outside: 5 standard deviations, 3e-7."""
+    rng = np.random.default_rng(3)
+    parts = [sample(rng), sample(rng)]
+    parts[1] = parts[1][(parts[1][:, 0] < 60.0) | (parts[1][:, 1] > 0.0)]
+    names, both = ("pt", "eta", "flavour"), np.concatenate(parts)
+    found = Combinations.of(names, both, ["flavour"], parts)
+    assert found is not None
+    only_first = (both[:, 0] > 120.0) & (both[:, 1] < -1.0)
+    assert not found.covers(both[only_first]).any()
+    n_outside = np.count_nonzero(~found.covers(parts[1]))
+    assert n_outside <= FALSE_ALARMS * N + 5.0 * np.sqrt(FALSE_ALARMS * N)

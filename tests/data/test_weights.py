@@ -1,4 +1,4 @@
-"""The largest weight of a sample: an error with the count, or clipped and counted."""
+"""Weights of a sample: the largest one, an error or clipped and counted; those of objects."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import awkward as ak
 import numpy as np
 import pytest
 
-from hepsilon import ConfigError, InputError
+from hepsilon import ConfigError, InputError, Task
 from hepsilon.config import Config, InputConfig
 from hepsilon.config.records import validate
 from hepsilon.data.dataset import read_columns
 from hepsilon.data.events import event_chunk
-from hepsilon.data.weights import limit_weights
+from hepsilon.data.weights import limit_weights, one_by_one
 from tests.helpers.toys import TASK, events_of, random_jets
 from tests.helpers.track_toys import write_branches
 
@@ -73,3 +73,22 @@ def test_other_weights_stay_as_they_are(config: InputConfig) -> None:
 def test_wrong_limits_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match="max_weight"):
         validate(InputConfig, wrong, "input")
+
+
+def test_objects_one_by_one_carry_their_weights() -> None:
+    task = Task.model_validate(
+        {"features": ["pt"], "passed": {"field": "fired"}, "object_weight": "sweight"}
+    )
+    records = ak.Array(
+        [
+            [{"pt": 1.0, "sweight": 0.5}, {"pt": 2.0, "sweight": -0.25}],
+            [],
+            [{"pt": 3.0, "sweight": 1.0}],
+        ]
+    )
+    alone, weights = one_by_one(records, np.array([2.0, 5.0, 3.0]), task)
+    assert alone.pt.to_list() == [[1.0], [2.0], [3.0]]
+    assert weights.tolist() == [1.0, -0.5, 3.0]
+    broken = ak.with_field(records, records.sweight * np.nan, "sweight")
+    with pytest.raises(InputError, match="sweight"):
+        one_by_one(broken, np.ones(3), task)

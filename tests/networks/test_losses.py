@@ -125,3 +125,12 @@ def test_one_working_point_keeps_the_loss_of_keras(losses):
 
     assert isinstance(losses.tag_loss(1), keras.losses.BinaryCrossentropy)
     assert isinstance(losses.tag_loss(2), losses.BinCrossentropy)
+
+
+def test_squared_error_is_that_of_the_probability(losses) -> None:
+    logits = np.array([[-2.0], [0.0], [3.0]], np.float32)
+    passed = np.array([[0.0], [1.0], [1.0]], np.float32)
+    weights = np.array([1.0, -2.0, 0.5], np.float32)
+    expected = np.sum(weights * (passed - 1.0 / (1.0 + np.exp(-logits)))[:, 0] ** 2)
+    found = float(losses.tag_loss(1, "square")(passed, logits, weights))
+    assert found == pytest.approx(expected, rel=1e-6)

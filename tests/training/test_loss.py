@@ -11,7 +11,12 @@ from scipy.stats import chisquare, poisson
 from hepsilon import InputError
 from hepsilon.data.training_columns import TrainingColumns
 from hepsilon.efficiencies.network import to_probability
-from hepsilon.training.loss import bootstrap_counts, cross_entropy, object_loss_weights
+from hepsilon.training.loss import (
+    bootstrap_counts,
+    cross_entropy,
+    object_loss_weights,
+    step_weights,
+)
 
 
 def columns(counts, passed, weights) -> TrainingColumns:
@@ -200,3 +205,14 @@ def test_optimum_of_the_weighted_loss_gives_the_shares_of_the_bins(mu, counts):
 def test_outputs_that_are_not_finite_are_counted(bad):
     with pytest.raises(InputError, match="2 outputs are NaN or infinite"):
         to_probability(np.array([[0.0, bad], [1.0, 2.0], [bad, 0.0]]), 1.0)
+
+
+@given(st.floats(-8.0, 8.0), st.sampled_from([0.0, 1.0]))
+def test_step_of_the_squared_error_is_that_of_the_entropy_times_its_factor(z, passed) -> None:
+    def loss(logits: float) -> float:
+        return (passed - expit(logits)) ** 2
+
+    slope = (loss(z + 1e-5) - loss(z - 1e-5)) / 2e-5
+    factor = float(step_weights(np.float64(z), "square"))
+    assert slope == pytest.approx(factor * (expit(z) - passed), abs=1e-8)
+    assert step_weights(np.float64(z), "cross_entropy") == 1.0

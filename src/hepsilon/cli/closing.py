@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hepsilon._system.outputs import check_folder
 from hepsilon._system.remembered import remembering
 from hepsilon.cli.inputs import executor_of, is_artifact
 from hepsilon.cli.output import facts, judged, plain, say, table
-from hepsilon.cli.ratios import is_ratio, ratio_closure
+from hepsilon.cli.ratios import is_ratio, questions_of_sides, ratio_closure
 from hepsilon.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
@@ -36,27 +35,29 @@ def closure(args: argparse.Namespace) -> Any:
     from hepsilon.report.verdict import verdict_sentences
 
     if is_ratio(args):
-        return ratio_closure(args)
-    if args.numerator or args.denominator:
-        raise ConfigError("--numerator and --denominator are for the artifact of a ratio")
-    samples = dict(args.sample or ())
-    if bool(samples) == bool(args.files):
-        args.usage_error("expected either files or --sample NAME=FILES")
-    if len(samples) < len(args.sample or ()):
-        raise ConfigError("two samples have the same name")
+        questions = questions_of_sides(args)
+        if not questions:
+            return ratio_closure(args)
+        samples = {side: getattr(args, side) for side in questions}
+    else:
+        samples = _samples(args)
+        questions = {}
     look = Look(args.style, args.label, args.energy, args.luminosity)
     for out in (args.out, *(args.out / name for name in samples)):
         check_folder(out)
     origin = Origin(args.command_line)
-    close = partial(_close, args, *_question(args), look=look, origin=origin)
+    questions = questions or dict.fromkeys(samples, _question(args))
+    reports, found = {}, None
     with executor_of(args) as executor, remembering():
-        if not samples:
-            reports, found = {"": close(executor, args.files, args.out)}, None
-        else:
-            reports = {}
-            for name, files in samples.items():
+        for name, files in samples.items():
+            if name:
                 say(f"sample {name}")
-                reports[name] = close(executor, [files], args.out / name)
+            reports[name] = _close(
+                *(args, *questions[name], executor, files, args.out / name),
+                look=look,
+                origin=origin,
+            )
+        if "" not in samples:
             found = write_samples(args.out, reports, origin)
             say(f"wrote {args.out}/index.html and universality.json")
     statuses = [report.verdict.status for report in reports.values() if report.verdict]
@@ -71,6 +72,19 @@ def closure(args: argparse.Namespace) -> Any:
         rows = universality_rows(found)
         return [*sentences, table("closure chi2/ndf", rows.header, rows.rows)]
     return [*sentences, *_tables(reports[""])]
+
+
+def _samples(args: argparse.Namespace) -> dict[str, list[str]]:
+    """Files by the name of the sample; of a single one without a name."""
+    if args.numerator or args.denominator:
+        raise ConfigError("--numerator and --denominator are for the artifact of a ratio")
+    named = list(args.sample or ())
+    if bool(named) == bool(args.files):
+        args.usage_error("expected either files or --sample NAME=FILES")
+    samples = {name: [files] for name, files in named}
+    if len(samples) < len(named):
+        raise ConfigError("two samples have the same name")
+    return samples or {"": args.files}
 
 
 def recalibrate(args: argparse.Namespace) -> Any:
@@ -283,7 +297,12 @@ def _question(args: argparse.Namespace) -> tuple[Config, dict[str, Any], dict[st
     if is_artifact(args.config):
         card = efficiencies[args.config.stem].card
         return config_of_card(card, learning=False), efficiencies, dict(named)
-    return load_config(args.config), efficiencies, dict(named)
+    config = load_config(args.config)
+    if config.task.ratio is not None:
+        raise ConfigError(
+            f"{args.config} asks for a ratio of two samples: give the file of the ratio instead"
+        )
+    return config, efficiencies, dict(named)
 
 
 def _without_missing_truth(config: Config, files: list[str]) -> Config:

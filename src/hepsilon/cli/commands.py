@@ -200,6 +200,7 @@ def _check_samples(args: argparse.Namespace, config: Any) -> None:
 
 def _ratio(args: argparse.Namespace, config: Any, part: Any, on_sample: Any) -> Any:
     """Learn a ratio of two samples."""
+    from hepsilon.efficiencies.ratio import given_path
     from hepsilon.training.ratios import train_ratio
 
     if part is not None:
@@ -210,7 +211,7 @@ def _ratio(args: argparse.Namespace, config: Any, part: Any, on_sample: Any) -> 
             own = argparse.Namespace(**vars(args) | {"files": files})
             return training_columns(own, given, executor)
 
-        return train_ratio(
+        result = train_ratio(
             config,
             args.out,
             args.numerator or args.files or None,
@@ -221,6 +222,9 @@ def _ratio(args: argparse.Namespace, config: Any, part: Any, on_sample: Any) -> 
             workers=executor,
             read=read,
         )
+    if config.task.ratio.given:
+        say(f"wrote {given_path(args.out)}, the ratio of {', '.join(config.task.ratio.given)}")
+    return result
 
 
 def _trained(args: argparse.Namespace, result: Any, history: Any) -> Any:
@@ -291,6 +295,11 @@ def make_map(args: argparse.Namespace) -> Any:
 
     config = load_config(args.config)
     check_out(args, "artifact")
+    if config.task.ratio is not None:
+        raise ConfigError(
+            f"{args.config} asks for a ratio of two samples, and a map holds an efficiency: use "
+            "'hepsilon train'"
+        )
     if args.bin_by_bin:
         if not config.task.of_events:
             raise ConfigError('--bin-by-bin needs a task with level = "event"')

@@ -12,6 +12,7 @@ from typing import Any
 from hepsilon.cli.examples import EXAMPLES
 
 __all__ = [
+    "FilesAnywhere",
     "add_command",
     "closure_folder",
     "config_and_files",
@@ -26,6 +27,18 @@ __all__ = [
     "share",
     "sides_options",
 ]
+
+
+class FilesAnywhere(argparse.ArgumentParser):
+    """Parser whose files, where it goes without, may stand behind the options as well."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Take files that argparse leaves over: it gives none to a list that may be empty."""
+        found, rest = super().parse_known_args(args, namespace)
+        files = getattr(found, "files", None)
+        if files == [] and rest and not any(text.startswith("-") for text in rest):
+            found.files, rest = rest, []
+        return found, rest
 
 
 def positive(text: str) -> int:

@@ -61,12 +61,14 @@ def _of_closure(path: Path) -> dict[str, Any]:
         if path.stat().st_size > LARGEST:
             raise ValueError(f"it has more than {LARGEST} bytes")
         content = json.loads(path.read_text(encoding="utf-8"))
-        if "efficiency" not in content or "model_hash" not in content:
+        if not {"efficiency", "observables"} & set(content) or "model_hash" not in content:
             raise ValueError("it is no closure.json")
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise InputError(f"{path} cannot be read: {error}") from None
     names = "model_hash", "run", "n_events", "n_objects", "files", "task", "input", "versions"
     found = {name: content[name] for name in names if name in content}
+    if "efficiency" not in content:  # of a ratio: two samples
+        found |= {name: content[name] for name in ("numerator", "denominator") if name in content}
     status = (content.get("verdict") or {}).get("status")
     return ({} if status is None else {"verdict": status}) | found
 

@@ -22,6 +22,7 @@ from hepsilon._system.workers import end_workers
 from hepsilon._version import __version__
 from hepsilon.cli import commands
 from hepsilon.cli.making import add_making
+from hepsilon.cli.options import FilesAnywhere
 from hepsilon.cli.output import shown
 from hepsilon.cli.using import add_using
 from hepsilon.errors import HepsilonError
@@ -37,7 +38,7 @@ def build_parser() -> argparse.ArgumentParser:
         epilog="'hepsilon COMMAND --help' shows an example of each command.",
     )
     parser.add_argument("--version", action="version", version=__version__)
-    parsers = parser.add_subparsers(metavar="COMMAND", required=True)
+    parsers = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=FilesAnywhere)
     add_making(parsers)
     add_using(parsers)
     return parser

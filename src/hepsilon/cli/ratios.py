@@ -33,6 +33,53 @@ def is_ratio(args: argparse.Namespace) -> bool:
     return is_artifact(args.config) and read_card(args.config).get("kind") == "ratio"
 
 
+def questions_of_sides(args: argparse.Namespace) -> dict[str, Any]:
+    """Closures that a ratio of efficiencies asks for: that of the efficiency in each sample.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        Options of the command.
+
+    Returns
+    -------
+    dict of str to tuple
+        Configuration, efficiency and its file by sample; empty for a ratio of densities.
+    """
+    from hepsilon.efficiencies.configuration import config_of_card
+    from hepsilon.efficiencies.ratio import LearnedRatio
+
+    ratio = LearnedRatio.load(args.config)
+    if ratio.ratio.kind == "density":
+        return {}
+    _check_options(args)
+    if not (args.numerator and args.denominator):
+        raise ConfigError(_which(args))
+    config = config_of_card(ratio.card, learning=False)
+    config = config.model_copy(update={"task": ratio.efficiency("numerator").task})
+    questions = {}
+    for side in ("numerator", "denominator"):
+        efficiency: Any = ratio.efficiency(side)
+        questions[side] = config, {side: efficiency}, {side: args.config}
+    return questions
+
+
+def _check_options(args: argparse.Namespace) -> None:
+    """Refuse options of closures of efficiencies, and two ways to name the samples."""
+    given = [f"--{name.replace('_', '-')}" for name in LEFT_OUT if getattr(args, name)]
+    if given:
+        raise ConfigError(f"{', '.join(given)}: not for a ratio of two samples")
+    if args.files and (args.numerator or args.denominator):
+        raise ConfigError("expected --numerator and --denominator, or FILES that hold both samples")
+
+
+def _which(args: argparse.Namespace) -> str:
+    return (
+        f"{args.config} is a ratio of two samples: expected --numerator FILES --denominator FILES, "
+        "others than those of the training"
+    )
+
+
 def ratio_closure(args: argparse.Namespace) -> Any:
     """Compare two samples before and after reweighting.
 
@@ -48,26 +95,24 @@ def ratio_closure(args: argparse.Namespace) -> Any:
     """
     from hepsilon.closure.ratio import ratio_closure as close
     from hepsilon.closure.verdict import SEVERITY
-    from hepsilon.efficiencies.ratio import LearnedRatio
+    from hepsilon.efficiencies.ratio import LearnedRatio, given_path
     from hepsilon.report.page import Origin
     from hepsilon.report.ratio import observable_table, sample_table, write_ratio
 
-    given = [f"--{name.replace('_', '-')}" for name in LEFT_OUT if getattr(args, name)]
-    if given:
-        raise ConfigError(f"{', '.join(given)}: not for a ratio of two samples")
-    if args.files and (args.numerator or args.denominator):
-        raise ConfigError("expected --numerator and --denominator, or FILES that hold both samples")
+    _check_options(args)
     check_folder(args.out)
     ratio = LearnedRatio.load(args.config)
     if ratio.ratio.field is None and not (args.numerator and args.denominator):
-        raise ConfigError(
-            f"{args.config} is a ratio of two samples: expected --numerator FILES --denominator "
-            "FILES, others than those of the training"
-        )
+        raise ConfigError(_which(args))
+    given = None
+    if ratio.ratio.given:
+        given = LearnedRatio.load(given_path(args.config))
+        say(f"the denominator is weighted with {given_path(args.config)} before and after")
     closure = close(
         ratio,
         args.numerator or args.files,
         args.denominator,
+        given=given,
         two_sample=args.two_sample,
         max_events=args.max_events,
     )

@@ -21,7 +21,7 @@ __all__ = [
     "warnings_of",
 ]
 
-SILENT = ("features", "categorical", "weight", "truth")
+SILENT = ("features", "categorical", "weight", "object_weight", "truth")
 """Parts of a task that are compared otherwise, or may differ without a word."""
 
 BASELINES = ("map", "factorised-map", "bin-by-bin")

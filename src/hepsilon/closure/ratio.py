@@ -11,15 +11,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import chi2, norm
+from scipy.stats import chi2
 
 from hepsilon.arrays.statistics import area_under_curve, effective_sample_size
 from hepsilon.arrays.types import Array
 from hepsilon.closure.entries import Entries, names_of, read_entries
-from hepsilon.closure.judgement import Status
 from hepsilon.closure.questions import trained_on
 from hepsilon.closure.ratio_record import (
     Agreement,
@@ -28,34 +28,29 @@ from hepsilon.closure.ratio_record import (
     RatioVerdict,
     SampleSums,
 )
+from hepsilon.closure.ratio_verdict import SIDES, judge_ratio
 from hepsilon.closure.two_sample import N_DRAWS, cross_fitted_score, two_sample_test
 from hepsilon.closure.two_sample_record import TwoSample
-from hepsilon.closure.verdict import SEVERITY, adjusted
 from hepsilon.config.file import InputConfig
 from hepsilon.config.verdict import VerdictConfig
 from hepsilon.data.missing import is_missing
 from hepsilon.data.sources import Files, file_names
-from hepsilon.efficiencies.ratio import LearnedRatio, clipped_ratio
+from hepsilon.efficiencies.card import provenance
+from hepsilon.efficiencies.ratio import LearnedRatio
+from hepsilon.efficiencies.reweighting import clipped_ratio
 from hepsilon.errors import ConfigError, InputError
 from hepsilon.uncertainty.replicas import shrunk_covariance
 
 __all__ = ["Weighted", "agreement", "close_ratio", "ratio_closure"]
 
-NAME = "ratio"
+NAME, GIVEN = "ratio", "given"
 MOST_BINS = 20
 PER_BIN = 50.0
 """Effective entries of the smaller sample in each bin, in which the entries have equal numbers."""
 SMALLEST = 1e-9
 """Eigenvalues of a covariance, in units of the largest one, that are zero."""
-MOST_OUTSIDE = 0.1
-"""Share of the weight outside of the overlap above which the samples are no ones of this ratio."""
-FEWEST_LEFT, FEW_LEFT = 0.01, 0.05
-"""Shares of the effective entries that are left by reweighting: for a failure, and a warning."""
-FEWEST_EFFECTIVE = 20.0
 MOST_ENTRIES = 40_000
 """Entries of both samples that trees are asked about."""
-CLEAR = 5.0
-"""Standard deviations by which an area is above one half, beside one percent, for a warning."""
 TINY = 1e-12
 
 
@@ -230,6 +225,7 @@ def ratio_closure(
     numerator: Files,
     denominator: Files | None = None,
     *,
+    given: LearnedRatio | None = None,
     config: InputConfig | None = None,
     thresholds: VerdictConfig | None = None,
     two_sample: bool = False,
@@ -246,6 +242,9 @@ def ratio_closure(
     numerator, denominator : str, Path, Source or iterable of these
         Files of the samples, which are to be others than those of the training. Where a field tells
         the samples apart, the files of both are ``numerator``.
+    given : LearnedRatio, optional
+        Ratio of the features that this one is conditional on, with which the denominator is
+        weighted before and after: what is compared is the rest.
     config : InputConfig, optional
         Places of the columns; by default those of the training.
     thresholds : VerdictConfig, optional
@@ -276,6 +275,11 @@ def ratio_closure(
             "this closure is of a ratio of densities; of a ratio of efficiencies check those of "
             'both samples: ratio.efficiency("numerator") and ratio.efficiency("denominator")'
         )
+    if bool(ratio.ratio.given) != (given is not None):
+        raise ConfigError(
+            f"the ratio is conditional on {list(ratio.ratio.given) or 'nothing'}: expected "
+            + ("the ratio of these, as given" if ratio.ratio.given else "none that is given")
+        )
     config = config or ratio.input
     named = {"numerator": numerator}
     samples: dict[str, Entries] = {}
@@ -284,7 +288,7 @@ def ratio_closure(
             raise ConfigError(
                 f"{ratio.ratio.field!r} tells the samples apart: expected one list of files"
             )
-        both = _read(ratio, numerator, config, max_events)
+        both = _read(ratio, given, numerator, config, max_events)
         samples = {side: _only(both, both.passed == (side == "numerator")) for side in SIDES}
     else:
         if denominator is None:
@@ -294,11 +298,15 @@ def ratio_closure(
             value = float(side == "numerator")
             branches = {**config.branches, ratio.ratio.side: value}
             own = config.model_copy(update={"branches": branches})
-            samples[side] = _read(ratio, files, own, max_events)
+            samples[side] = _read(ratio, given, files, own, max_events)
+    if given is not None:
+        samples["denominator"] = _weighted_by(samples["denominator"], given)
     seen = [
         name for files in named.values() for name in trained_on({NAME: ratio}, files).get(NAME, [])
     ]
-    files_of = {side: list(file_names(files)) for side, files in named.items()}
+    files_of = {
+        side: [Path(name).name for name in file_names(files)] for side, files in named.items()
+    }
     return close_ratio(
         ratio,
         samples["numerator"],
@@ -310,17 +318,27 @@ def ratio_closure(
     )
 
 
-SIDES = ("numerator", "denominator")
+def _weighted_by(entries: Entries, given: LearnedRatio) -> Entries:
+    """Entries with the weights that make the features of a ratio those of the numerator."""
+    eps = np.clip(entries.eps[GIVEN][:, 0], TINY, 1.0 - TINY)
+    found = clipped_ratio(np.log(eps / (1.0 - eps)), given.found.constant, given.ratio.clip)
+    return replace(entries, weights=entries.weights * found)
 
 
 def _read(
-    ratio: LearnedRatio, files: Files, config: InputConfig, max_events: int | None
+    ratio: LearnedRatio,
+    given: LearnedRatio | None,
+    files: Files,
+    config: InputConfig,
+    max_events: int | None,
 ) -> Entries:
     """Entries of a sample with the probability to be of the numerator, and its replicas."""
-    network: Any = _Probability(ratio)
+    networks: dict[str, Any] = {NAME: _Probability(ratio)}
+    if given is not None:
+        networks[GIVEN] = _Probability(given)
     asked = ratio.task
     return read_entries(
-        files, asked, {NAME: network}, config, max_events=max_events, replicas=True, domains=True
+        files, asked, networks, config, max_events=max_events, replicas=True, domains=True
     )
 
 
@@ -428,6 +446,7 @@ def close_ratio(
         observables=observables,
         trained_on=list(seen or ()),
         verdict=RatioVerdict(status="pass", reasons=[], thresholds=thresholds or VerdictConfig()),
+        **provenance({NAME: ratio}, [name for names in named.values() for name in names]),
     )
     return closure.model_copy(update={"verdict": judge_ratio(closure)})
 
@@ -488,89 +507,3 @@ def _for_trees(
             )
         )
     return Entries.joined(parts)
-
-
-def judge_ratio(closure: RatioClosure) -> RatioVerdict:
-    """Verdict of a closure of a ratio.
-
-    Parameters
-    ----------
-    closure : RatioClosure
-        Everything but the verdict; its thresholds are those that decide.
-
-    Returns
-    -------
-    RatioVerdict
-        ``"fail"`` where a difference is clear and large, the samples are not those of the ratio, or
-        nothing is left of the denominator.
-    """
-    limits = closure.verdict.thresholds
-    found: list[tuple[Status, str]] = []
-    if closure.trained_on:
-        found.append(("fail", f"files of the training: {', '.join(closure.trained_on)}"))
-    for side in SIDES:
-        share = closure[side].outside_share
-        if share > limits.out_of_domain:
-            text = (
-                f"{share:.1%} of the weight of the {side} is outside of the region that both "
-                "samples of the training covered, where the ratio is unknown"
-            )
-            found.append(("fail" if share > MOST_OUTSIDE else "warn", text))
-    left = closure.n_effective / max(closure.denominator.n_effective, TINY)
-    if left < FEW_LEFT or closure.n_effective < FEWEST_EFFECTIVE:
-        worst = left < FEWEST_LEFT or closure.n_effective < FEWEST_EFFECTIVE
-        text = (
-            f"after reweighting the denominator is worth {closure.n_effective:,.1f} entries of "
-            f"{closure.denominator.n_effective:,.1f}: the samples overlap little"
-        )
-        found.append(("fail" if worst else "warn", text))
-    if closure.clipped_share > limits.clipped:
-        found.append(("warn", f"{closure.clipped_share:.1%} of the new weight was clipped"))
-    found += _differences(closure, limits)
-    found += _areas(closure, limits)
-    found.sort(key=lambda item: -SEVERITY.index(item[0]))
-    status: Status = found[0][0] if found else "pass"
-    reasons = [text for _, text in found]
-    if not reasons:
-        agree = "the reweighted denominator agrees with the numerator in all features"
-        reasons = [f"{agree}; the mean of the ratio is {closure.mean:.4f}"]
-    return RatioVerdict(status=status, reasons=reasons, thresholds=limits)
-
-
-def _differences(closure: RatioClosure, limits: VerdictConfig) -> list[tuple[Status, str]]:
-    """Normalisation and features that differ clearly, largely, or both."""
-    error = float(np.hypot(closure.mean_error, closure.mean_model_error or 0.0))
-    away = abs(closure.mean - 1.0)
-    texts = [f"normalisation: the mean of the ratio is {closure.mean:.4f} +- {error:.4f}"]
-    chances = [float(2.0 * norm.sf(away / error)) if error > 0.0 else float(away == 0.0)]
-    sizes, tolerated = [away], [limits.total]
-    for name, each in closure.observables.items():
-        if each.feature and each.after.p_value is not None:
-            texts.append(
-                f"{name}: chi2/ndf = {each.after.chi2:.1f}/{each.after.ndf} after reweighting, "
-                f"mean bias {each.after.bias:.1%}"
-            )
-            chances.append(each.after.p_value)
-            sizes.append(each.after.bias)
-            tolerated.append(limits.bin)
-    found: list[tuple[Status, str]] = []
-    for text, chance, size, limit in zip(texts, adjusted(chances), sizes, tolerated, strict=True):
-        if chance < limits.p_value:
-            found.append(("fail" if size > limit else "warn", text))
-    return found
-
-
-def _areas(closure: RatioClosure, limits: VerdictConfig) -> list[tuple[Status, str]]:
-    """What trees still see."""
-    test = closure.two_sample
-    if test is not None:
-        chance = (test.with_own_error or test.by_sample).p_value
-        if chance <= limits.two_sample:
-            return [("warn", f"trees see more than the ratio knows (p = {chance:.2g})")]
-        return []
-    if closure.auc_after is None or closure.auc_error is None:
-        return []
-    above = closure.auc_after - 0.5
-    if above > max(0.01, CLEAR * closure.auc_error):
-        return [("warn", f"trees tell the samples apart after reweighting (AUC {0.5 + above:.3f})")]
-    return []

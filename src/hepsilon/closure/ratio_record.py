@@ -143,6 +143,12 @@ class RatioClosure(ClosureRecord):
         Files that the ratio was trained on.
     verdict : RatioVerdict
         Whether the ratio does what it is for.
+    files : list of str
+        Names of the files of both samples.
+    versions : dict of str to str
+        Version of each package.
+    model_hash : dict of str to str or None
+        SHA-256 of the artifact of the ratio.
     """
 
     numerator: SampleSums
@@ -160,3 +166,6 @@ class RatioClosure(ClosureRecord):
     observables: dict[str, RatioObservable]
     trained_on: list[str]
     verdict: RatioVerdict
+    files: list[str]
+    versions: dict[str, str]
+    model_hash: dict[str, str | None]

@@ -30,6 +30,10 @@ class RatioConfig(Record):
     field : str or None
         Number of the event that is 1 in the numerator and 0 in the denominator, where the files
         hold both.
+    given : tuple of str
+        Features whose own densities are left as they are: the ratio is that of the densities of the
+        other features at equal values of these. The ratio of their densities is learned first, and
+        written beside the other one.
     clip : tuple of (float, float)
         Smallest and largest ratio; what is beyond is counted and becomes as large as that.
     """
@@ -38,6 +42,7 @@ class RatioConfig(Record):
     numerator: Names | None = None
     denominator: Names | None = None
     field: str | None = None
+    given: tuple[str, ...] = ()
     clip: tuple[StrictFloat, StrictFloat] = (0.01, 100.0)
 
     @model_validator(mode="after")
@@ -47,6 +52,8 @@ class RatioConfig(Record):
             raise ValueError(
                 f"clip: expected one number between 0 and 1, and one above 1, received {self.clip}"
             )
+        if self.given and self.kind != "density":
+            raise ValueError("given: a ratio of efficiencies is conditional already")
         if self.field is not None and (self.numerator or self.denominator):
             raise ValueError(
                 "expected files of the numerator and the denominator, or a field that tells them "

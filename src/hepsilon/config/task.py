@@ -275,6 +275,12 @@ class Task(Record, OfLevel):
             )
         if ratio.kind == "density" and ratio.side in self.features:
             raise ValueError(f"features: {ratio.side!r} tells the two samples apart already")
+        unknown = [name for name in ratio.given if name not in self.features]
+        if unknown or (ratio.given and not set(self.features) - set(ratio.given)):
+            raise ValueError(
+                f"ratio.given: expected some of the features {self.features}, and not all of them, "
+                f"received {ratio.given}"
+            )
         if self.truth is not None:
             raise ValueError("truth is for efficiencies; the true ratio is no field")
         return self

@@ -76,7 +76,11 @@ class Combinations(Record):
 
     @classmethod
     def of(
-        cls, names: Sequence[str], nodes: Nodes, categorical: Sequence[str] = ()
+        cls,
+        names: Sequence[str],
+        nodes: Nodes,
+        categorical: Sequence[str] = (),
+        parts: Sequence[Nodes] | None = None,
     ) -> Combinations | None:
         """Find the cells that a sample covers, with bins as fine as false alarms allow.
 
@@ -88,6 +92,9 @@ class Combinations(Record):
             The features.
         categorical : sequence of str, optional
             Features each value of which is a bin.
+        parts : sequence of ndarray of float32, optional
+            Features of parts of the sample, all of which have to cover a cell; by default the
+            sample is its only part.
 
         Returns
         -------
@@ -104,8 +111,12 @@ class Combinations(Record):
                 _quantiles(rows[:, i], n_bins) if values is None else _between(values)
                 for i, values in enumerate(known)
             ]
-            counts = _counts(edges, nodes)
-            false_alarms = sum(np.count_nonzero(c == 1) + 1 for c in counts) / len(nodes)
+            of_parts = [_counts(edges, part) for part in parts or (nodes,)]
+            counts = [np.minimum.reduce(pair) for pair in zip(*of_parts, strict=True)]
+            false_alarms = max(
+                sum(np.count_nonzero(c == 1) + 1 for c in own) / len(part)
+                for own, part in zip(of_parts, parts or (nodes,), strict=True)
+            )
             if false_alarms <= FALSE_ALARMS:
                 return cls(
                     names=tuple(names),
@@ -114,29 +125,6 @@ class Combinations(Record):
                     false_alarms=false_alarms,
                 )
         return None
-
-    def shared(self, *samples: Nodes) -> Combinations:
-        """The cells that every one of several samples covers.
-
-        Parameters
-        ----------
-        *samples : ndarray of float32, shape (n_objects, n_features)
-            The features of the samples.
-
-        Returns
-        -------
-        Combinations
-            With equal bins, and the share of false alarms of the sample that has the most.
-        """
-        edges = [np.asarray(of_feature) for of_feature in self.edges]
-        counts = [_counts(edges, nodes) for nodes in samples]
-        alarms = [
-            sum(np.count_nonzero(c == 1) + 1 for c in of_sample) / len(nodes)
-            for of_sample, nodes in zip(counts, samples, strict=True)
-        ]
-        cells = [np.all([c > 0 for c in of_pair], axis=0) for of_pair in zip(*counts, strict=True)]
-        covered = tuple(np.packbits(cell).tobytes().hex() for cell in cells)
-        return self.model_copy(update={"covered": covered, "false_alarms": max(alarms)})
 
     def outside(self, nodes: Nodes) -> Iterator[tuple[str, Array]]:
         """Find the objects in cells without an entry.

@@ -74,7 +74,8 @@ def collection(
             f"expected a collection {layout.collection!r} or columns {layout.collection}_*, "
             f"received {shortened(ak.fields(events), layout.collection)}"
         )
-    asked = {*task.object_fields} - {task.passed.field}  # an evaluation reads no response
+    # an evaluation reads neither response nor weight
+    asked = {*task.object_fields} - {task.passed.field, task.object_weight}
     needed = frozenset(asked if fields is None else columns)
     return _completed(_defined(_records(events, columns, layout, config, needed), task))
 

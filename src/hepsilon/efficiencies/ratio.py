@@ -10,6 +10,7 @@ which what the two efficiencies share cancels.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +21,7 @@ import numpy as np
 
 from hepsilon._system.warned import warn_caller
 from hepsilon.arrays.columns import flat_rows, unflatten
-from hepsilon.arrays.statistics import effective_sample_size
+from hepsilon.arrays.lazy import is_lazy, is_traced
 from hepsilon.arrays.types import Array, Nodes, Offsets
 from hepsilon.config.file import InputConfig
 from hepsilon.config.ratio import RatioConfig
@@ -33,66 +34,33 @@ from hepsilon.efficiencies.network import NetworkEfficiency
 from hepsilon.efficiencies.notebook import card_html, card_line
 from hepsilon.efficiencies.protocol import Evaluation, OutOfDomain
 from hepsilon.efficiencies.ratio_card import RatioCard
+from hepsilon.efficiencies.reweighting import Reweighting, clipped_ratio, shifted_ratios
 from hepsilon.errors import ArtifactError, ConfigError, InputError, RatioWarning
 from hepsilon.weights.bins import ScaleFactors
 
 __all__ = [
     "LearnedRatio",
     "RatioEvaluation",
-    "Reweighting",
     "SideEfficiency",
-    "clipped_ratio",
-    "shifted_ratios",
+    "given_path",
 ]
 
-LARGEST_LOG_ODDS = 600.0
 
-
-def clipped_ratio(log_odds: Array, constant: float, clip: tuple[float, float]) -> Array:
-    """Ratio from the logarithms of the odds to come from the numerator.
+def given_path(out: str | Path) -> Path:
+    """File of the ratio of the features that another ratio is conditional on.
 
     Parameters
     ----------
-    log_odds : ndarray of float64
-        Logits.
-    constant : float
-        Factor that normalises the ratio.
-    clip : tuple of (float, float)
-        Smallest and largest ratio.
+    out : str or Path
+        File of the conditional ratio.
 
     Returns
     -------
-    ndarray of float64, shape of log_odds
-        Values from ``clip[0]`` to ``clip[1]``.
+    Path
+        File beside it.
     """
-    bounded = np.clip(log_odds, -LARGEST_LOG_ODDS, LARGEST_LOG_ODDS)
-    return np.asarray(np.clip(constant * np.exp(bounded), *clip))
-
-
-def shifted_ratios(ratio: Array, replicas: Array) -> tuple[Array, Array]:
-    """Ratios up and down by the spread of the logarithms of their replicas.
-
-    Parameters
-    ----------
-    ratio : ndarray of float64, shape (n, ...)
-        Ratios.
-    replicas : ndarray of float64, shape (n, ..., n_replicas)
-        Two or more replicas of each.
-
-    Returns
-    -------
-    up, down : ndarray of float64, shape of ratio
-        Ratios times and divided by one factor, which is above one.
-
-    Raises
-    ------
-    InputError
-        For fewer than two replicas.
-    """
-    if replicas.shape[-1] < 2:
-        raise InputError(f"expected two or more replicas, received {replicas.shape[-1]}")
-    factor = np.exp(np.std(np.log(replicas), axis=-1, ddof=1))
-    return ratio * factor, ratio / factor
+    path = Path(out)
+    return path.with_name(f"{path.stem}.given{path.suffix}")
 
 
 def ratio_of(task: Task) -> RatioConfig:
@@ -118,73 +86,6 @@ class RatioEvaluation(Evaluation):
     def ratio(self) -> Any:
         """Ratio of every object, or event; another name of ``eps``."""
         return self.eps
-
-
-@dataclass(frozen=True)
-class Reweighting:
-    """Weights of a sample times a ratio, and what is left of the sample.
-
-    Attributes
-    ----------
-    weights : ak.Array of float64
-        Weight of every entry times its ratio, as the ratio.
-    mean, error : float
-        Weighted mean of the ratio, and its statistical error; one for the denominator.
-    n_effective_before, n_effective : float
-        Number of entries of equal weight that they are worth, before and after.
-    n_clipped : int
-        Number of entries whose ratio was clipped.
-    clipped_share : float
-        Share of the sum of the absolute weights, after reweighting, that they have.
-    n_outside : int
-        Number of entries outside of the region that both samples covered.
-    outside_share : float
-        Share of the sum of the absolute weights, before reweighting, that they have.
-    """
-
-    weights: Any
-    mean: float
-    error: float
-    n_effective_before: float
-    n_effective: float
-    n_clipped: int
-    clipped_share: float
-    n_outside: int
-    outside_share: float
-
-    @classmethod
-    def of(cls, weights: Any, ratio: Array, own: Array, clipped: Array, inside: Array) -> Self:
-        """Sum up flat entries.
-
-        Parameters
-        ----------
-        weights : object
-            Weights times ratios, in the form that they are returned in.
-        ratio, own : ndarray of float64, shape (n,)
-            Ratio and weight of every entry.
-        clipped, inside : ndarray of bool, shape (n,)
-            Whether its ratio was clipped, and whether it is in the domain.
-
-        Returns
-        -------
-        Reweighting
-            Sums over all entries.
-        """
-        new, total = own * ratio, float(own.sum())
-        mean = float(new.sum() / total) if total else float("nan")
-        spread = float(np.sqrt(np.sum((own * (ratio - mean)) ** 2)))
-        before, after = float(np.abs(own).sum()), float(np.abs(new).sum())
-        return cls(
-            weights,
-            mean,
-            spread / abs(total) if total else float("nan"),
-            float(effective_sample_size(total, np.sum(own**2))),
-            float(effective_sample_size(new.sum(), np.sum(new**2))),
-            int(np.count_nonzero(clipped)),
-            float(np.abs(new[clipped]).sum() / after) if after else 0.0,
-            int(np.count_nonzero(~inside)),
-            float(np.abs(own[~inside]).sum() / before) if before else 0.0,
-        )
 
 
 @dataclass(frozen=True, repr=False)
@@ -367,12 +268,12 @@ class LearnedRatio(Efficiency):
             )
         found = super().evaluate(records, out_of_domain=out_of_domain, replicas=replicas)
         low, high = self.ratio.clip
-        if not isinstance(found.eps, ak.Array) or ak.backend(found.eps) != "cpu":
+        if is_lazy(found.eps) or is_traced(found.eps):
             return found
         clipped = (found.eps <= low) | (found.eps >= high)
-        number = int(ak.sum(clipped, axis=None))
+        flags = ak.flatten(clipped, axis=None) if isinstance(clipped, ak.Array) else clipped
+        number, size = int(np.count_nonzero(np.asarray(flags))), int(np.size(np.asarray(flags)))
         if number and out_of_domain == "warn":
-            size = int(ak.count(found.eps, axis=None))
             warn_caller(
                 f"{number} of {size} ratios are beyond the clip [{low:g}, {high:g}] and were set "
                 "to it; reweight(...) tells their share of the weight",
@@ -381,6 +282,37 @@ class LearnedRatio(Efficiency):
         return RatioEvaluation(
             found.eps, found.replicas, found.in_domain, found.records, found.kept, clipped
         )
+
+    def plot(
+        self, feature: str, records: Any = None, *, bins: int | Sequence[float] = 30, ax: Any = None
+    ) -> Any:
+        """Draw the ratio along one feature, with its own error as a band.
+
+        Parameters
+        ----------
+        feature : str
+            Feature on the horizontal axis, such as ``"pt"``.
+        records : ak.Array, jagged, optional
+            Sample whose mean ratio is drawn in bins; without one an object with the other features
+            at their means, as for an efficiency.
+        bins : int or sequence of float, default 30
+            Bins, where records are given.
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; by default a new figure.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+            The axes.
+
+        Raises
+        ------
+        InputError
+            For a feature that there is not, or a ratio of events without records.
+        """
+        axes = super().plot(feature, records, bins=bins, ax=ax)
+        axes.set(ylabel="ratio")
+        return axes
 
     def reweight(
         self, records: Any, weights: Any = None, *, out_of_domain: OutOfDomain = "warn"
@@ -409,7 +341,7 @@ class LearnedRatio(Efficiency):
         found = self.evaluate(records, out_of_domain=out_of_domain, replicas=False)
         if len(self.working_points) > 1:
             raise InputError("reweight: expected a ratio of one working point, received several")
-        if not isinstance(found, RatioEvaluation):
+        if not isinstance(found, RatioEvaluation) or not isinstance(found.eps, ak.Array):
             raise InputError("reweight: expected awkward arrays in memory; of others use evaluate")
         given = np.ones(len(found.ratio)) if weights is None else weights
         if len(given) != len(found.ratio):
@@ -555,6 +487,11 @@ class SideEfficiency(Efficiency):
     def features(self) -> FeatureSpec:
         """The features with the ranges that both samples covered."""
         return self.learned.features
+
+    @property
+    def card(self) -> NetworkCard:
+        """Card of the ratio."""
+        return self.learned.card
 
     @property
     def hash(self) -> str:

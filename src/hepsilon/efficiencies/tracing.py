@@ -51,7 +51,8 @@ def answer_of_traced(
     Evaluation
         The answer, whose arrays have no data.
     """
-    read = [name for name in task.object_fields if task.of_events or name != task.passed.field]
+    unread = {task.object_weight} if task.of_events else {task.object_weight, task.passed.field}
+    read = [name for name in task.object_fields if name not in unread]
     if are_events(given, task, config):
         _touch_events(given, task, fitting(given, task, config), read)
     else:

@@ -32,7 +32,7 @@ from hepsilon.efficiencies.base import Efficiency
 from hepsilon.efficiencies.card import versions
 from hepsilon.efficiencies.inputs import kept_records
 from hepsilon.efficiencies.protocol import Evaluation
-from hepsilon.efficiencies.ratio import shifted_ratios
+from hepsilon.efficiencies.reweighting import shifted_ratios
 from hepsilon.errors import ConfigError, InputError
 from hepsilon.processors.friend_files import ENDINGS, Columns, FriendFile, friend_file
 from hepsilon.processors.run_record import RunRecord

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from hepsilon._system.files import atomic_folder, write_text
 from hepsilon.closure.ratio_record import Agreement, RatioClosure
-from hepsilon.efficiencies.card import versions
 from hepsilon.efficiencies.card_text import card_rows
 from hepsilon.efficiencies.ratio import LearnedRatio
 from hepsilon.plotting.ratio import plot_reweighted
@@ -115,10 +114,9 @@ def ratio_page(
         HTML that refers to no other file.
     """
     made = origin or Origin()
-    files = ", ".join((*closure.numerator.files, *closure.denominator.files))
-    rows = [["date", f"{made.date:%Y-%m-%d %H:%M} UTC"], ["files", files]]
+    rows = [["date", f"{made.date:%Y-%m-%d %H:%M} UTC"], ["files", ", ".join(closure.files)]]
     rows += [["command", made.command]] if made.command else []
-    rows += [[f"version of {name}", text] for name, text in versions().items()]
+    rows += [[f"version of {name}", text] for name, text in closure.versions.items()]
     verdict = closure.verdict
     return render(
         "ratio.html",

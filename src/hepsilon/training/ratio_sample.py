@@ -12,11 +12,12 @@ from hepsilon.arrays.statistics import area_under_curve, effective_sample_size
 from hepsilon.arrays.types import Array
 from hepsilon.config.file import Config
 from hepsilon.config.task import Task
+from hepsilon.data.combinations import Combinations
 from hepsilon.data.features import Feature, FeatureSpec
 from hepsilon.data.missing import is_missing
 from hepsilon.data.training_columns import TrainingColumns
-from hepsilon.efficiencies.ratio import clipped_ratio
 from hepsilon.efficiencies.ratio_card import RatioCard, SideCard
+from hepsilon.efficiencies.reweighting import clipped_ratio
 from hepsilon.errors import InputError, TrainingError
 from hepsilon.training.held_out import Answers
 from hepsilon.training.resampling import Resampling
@@ -189,16 +190,11 @@ def both_cover(spec: FeatureSpec, columns: TrainingColumns, task: Task) -> Featu
             features.append(feature)
         else:
             features.append(_narrowed(feature, [nodes[:, number] for nodes in sides]))
-    combinations = spec.combinations
-    if combinations is not None and task.ratio.side in combinations.names:
-        # the side is the last feature, and no region of the others
-        names = combinations.names[:-1]
-        nodes = np.asarray(columns.nodes)[:, :-1]
-        known = [name for name in task.categorical if name in names]
-        combinations = type(combinations).of(names, nodes, known)
-    if combinations is not None:
-        width = len(combinations.names)
-        combinations = combinations.shared(*(nodes[:, :width] for nodes in sides))
+    asked = task.without_side  # the side is the last feature, and no region of the others
+    width = len(asked.features)
+    nodes = np.asarray(columns.nodes)[:, :width]
+    parts = [own[:, :width] for own in sides]
+    combinations = Combinations.of(asked.features, nodes, tuple(asked.categorical), parts)
     return spec.model_copy(update={"features": tuple(features), "combinations": combinations})
 
 

@@ -17,11 +17,13 @@ import numpy as np
 from hepsilon._system.outputs import check_outputs
 from hepsilon.arrays.keys import SIDE_SALT, event_key
 from hepsilon.config.file import Config
+from hepsilon.config.task import Task
 from hepsilon.data.dataset import read_columns
 from hepsilon.data.sources import Files, find_sources
 from hepsilon.data.summary import SampleSummary
 from hepsilon.data.training_columns import TrainingColumns
 from hepsilon.efficiencies.card import SourceFile
+from hepsilon.efficiencies.ratio import LearnedRatio, given_path
 from hepsilon.errors import ConfigError, InputError
 from hepsilon.training.results import TrainingResult
 from hepsilon.training.run import train
@@ -240,7 +242,9 @@ def train_ratio(
     """
     sides = SidesOfRatio(config, numerator, denominator, folder)
     paths = {side: sides.files(side) for side in ("numerator", "denominator")}
-    check_outputs({out: "artifact"}, [path for own in paths.values() for path in own])
+    outputs: dict[str | Path, str] = {out: "artifact"}
+    outputs |= {given_path(out): "artifact"} if sides.ratio.given else {}
+    check_outputs(outputs, [path for own in paths.values() for path in own])
     own = learned_config(config)
 
     def read_here(files: Files, given: Config) -> TrainingColumns:
@@ -264,8 +268,20 @@ def train_ratio(
         if names
         for file in SourceFile.of_all(names, content_hash=hash_files)
     ]
+    noted = _noted(own, paths)
+    if sides.ratio.given:
+        first = train(
+            _of_given(noted),
+            _columns_of(columns, own.task, sides.ratio.given),
+            given_path(out),
+            files=tuple(files),
+            progress=progress,
+            workers=workers,
+        )
+        ratio = LearnedRatio(first.efficiency)
+        columns = _reweighted(columns, own.task, ratio)
     return train(
-        _noted(own, paths),
+        noted,
         columns,
         out,
         files=tuple(files),
@@ -273,6 +289,36 @@ def train_ratio(
         on_sample=on_sample,
         workers=workers,
     )
+
+
+def _of_given(config: Config) -> Config:
+    """Configuration of the ratio of the features that the other one is conditional on."""
+    task = config.task
+    assert task.ratio is not None
+    given = task.ratio.given
+    update = {
+        "features": given,
+        "categorical": {name: v for name, v in task.categorical.items() if name in given},
+        "missing": {name: v for name, v in task.missing.items() if name in given},
+        "ratio": task.ratio.model_copy(update={"given": ()}),
+    }
+    return config.model_copy(update={"task": task.model_copy(update=update)})
+
+
+def _columns_of(columns: TrainingColumns, task: Task, names: tuple[str, ...]) -> TrainingColumns:
+    """Columns with some of the features."""
+    places = [task.features.index(name) for name in names]
+    return replace(columns, nodes=np.ascontiguousarray(columns.nodes[:, places]))
+
+
+def _reweighted(columns: TrainingColumns, task: Task, ratio: LearnedRatio) -> TrainingColumns:
+    """Columns in which the denominator is weighted with a ratio of some of the features."""
+    some = _columns_of(columns, task, ratio.task.features)
+    weights = np.array(columns.weights)
+    below = np.flatnonzero(columns.passed[columns.offsets[:-1]] < 0.5)
+    own = some.take(below)
+    weights[below] *= ratio._predict(own.offsets, own.nodes, 0)[0]
+    return replace(columns, weights=weights)
 
 
 def _noted(config: Config, paths: Mapping[str, list[str | Path]]) -> Config:

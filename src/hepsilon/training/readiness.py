@@ -30,6 +30,10 @@ from hepsilon.training.selection_of_models import Candidates
 __all__ = ["Ready", "check_packages", "columns_of"]
 
 logger = logging.getLogger("hepsilon")
+USE_TRAIN_RATIO = (
+    "[task.ratio] asks for a ratio of two samples: use hepsilon.train_ratio(config, out, "
+    "numerator, denominator)"
+)
 STATE_FORMAT = 5
 """Version of the files that hold the states of members; other versions are not continued."""
 
@@ -93,6 +97,8 @@ class Ready:
         """
         ratio = None
         if config.task.ratio is not None:
+            if not config.task.of_densities and config.task.without_side is config.task:
+                raise ConfigError(USE_TRAIN_RATIO)
             ratio = check_sides(columns, config.task)
             columns = balanced(columns, config.task)
         summary = check_sample(columns, config.task)
@@ -161,10 +167,7 @@ def columns_of(
     if isinstance(data, TrainingColumns):
         return data
     if config.task.ratio is not None:
-        raise ConfigError(
-            "[task.ratio] asks for a ratio of two samples: use hepsilon.train_ratio(config, out, "
-            "numerator, denominator)"
-        )
+        raise ConfigError(USE_TRAIN_RATIO)
     room = out.absolute().parent
     return read_columns(data, config, folder=room, max_events=max_events, progress=progress)
 
