@@ -18,6 +18,7 @@ import uproot
 
 import hepsilon
 from hepsilon.cli.parser import main
+from tests.helpers.track_toys import write_branches
 
 FOLDER = Path(__file__).parents[1] / "examples" / "pythia_b_tagging"
 TTBAR, ZJETS = (FOLDER / "sample" / f"{name}.root" for name in ("ttbar", "zjets"))
@@ -124,8 +125,7 @@ def test_one_sample_is_made_like_another(tmp_path: Path) -> None:
             part = slice(300 * number, 300 * (number + 1))
             columns = {n: ak.to_packed(x[part]) for n, x in others.items()}
             columns["Jet"] = ak.zip({n: ak.to_packed(x[part]) for n, x in jets.items()})
-            with uproot.recreate(tmp_path / name / f"{number}.root") as file:
-                file["Events"] = columns
+            write_branches(tmp_path / name / f"{number}.root", columns)
     out = tmp_path / "found.json"
     options = ["--model", tmp_path / "ratio.hepsilon", "--out", out, "--epochs", "5"]
     printed = run("reweight.py", tmp_path / "data", tmp_path / "simulation", *options)
