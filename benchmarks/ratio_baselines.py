@@ -85,7 +85,7 @@ def boosted_ratio(columns: TrainingColumns, categorical: list[int], seed: int) -
 
 
 def reweighted_ratio(columns: TrainingColumns, categorical: list[int], seed: int) -> Ratio:
-    """Boosted reweighting of hep_ml (A. Rogozhnikov, J. Phys. Conf. Ser. 762 (2016) 012036)."""
+    """Boosted reweighting of hep_ml (A. Rogozhnikov, arXiv:1608.05806)."""
     needs("boosted reweighting", "hep_ml")
     from hep_ml.reweight import GBReweighter
 

@@ -1,8 +1,8 @@
 """Make jets of one tune look like those of another, by a ratio that is learned from both.
 
     python generate.py dijets -n 8000 --seed 1 --tune monash --out monash
-    python generate.py dijets -n 8000 --seed 4 --tune less-radiation --out less
-    python reweight.py less monash --out reweight.json
+    python generate.py dijets -n 8000 --seed 3 --tune 4C --out 4C
+    python reweight.py 4C monash --out reweight.json
 
 The first folder stands for the data, the second for the simulation. The ratio of their densities is
 learned from every other file, and looked at in the files between: chi2/ndf of the features and of
