@@ -153,7 +153,8 @@ def test_export_is_a_correction_or_refused(
     )
     assert "two efficiencies" in said
     assert "hepsilon apply" in said
-    said = failing(capsys, "export", "--format", "onnx", "--out", other, learned_ratio.path)
+    graph = tmp_path / "other.onnx"
+    said = failing(capsys, "export", "--format", "onnx", "--out", graph, learned_ratio.path)
     assert "hepsilon apply" in said
 
 

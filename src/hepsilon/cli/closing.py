@@ -47,7 +47,8 @@ def closure(args: argparse.Namespace) -> Any:
         check_folder(out)
     origin = Origin(args.command_line)
     questions = questions or dict.fromkeys(samples, _question(args))
-    reports, found = {}, None
+    reports: dict[str, Any] = {}
+    found: Any = None
     with executor_of(args) as executor, remembering():
         for name, files in samples.items():
             if name:

@@ -33,7 +33,22 @@ class FilesAnywhere(argparse.ArgumentParser):
     """Parser whose files, where it goes without, may stand behind the options as well."""
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Take files that argparse leaves over: it gives none to a list that may be empty."""
+        """Take files that argparse leaves over: it gives none to a list that may be empty.
+
+        Parameters
+        ----------
+        args : sequence of str, optional
+            Arguments.
+        namespace : argparse.Namespace, optional
+            Where they are put.
+
+        Returns
+        -------
+        namespace : argparse.Namespace
+            Arguments by name.
+        rest : list of str
+            Arguments that are not known.
+        """
         found, rest = super().parse_known_args(args, namespace)
         files = getattr(found, "files", None)
         if files == [] and rest and not any(text.startswith("-") for text in rest):

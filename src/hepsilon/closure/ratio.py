@@ -298,7 +298,8 @@ def ratio_closure(
             value = float(side == "numerator")
             branches = {**config.branches, ratio.ratio.side: value}
             own = config.model_copy(update={"branches": branches})
-            samples[side] = _read(ratio, given, files, own, max_events)
+            drawn = two_sample or side == "denominator"  # only what is reweighted needs an error
+            samples[side] = _read(ratio, given, files, own, max_events, replicas=drawn)
     if given is not None:
         samples["denominator"] = _weighted_by(samples["denominator"], given)
     seen = [
@@ -331,6 +332,8 @@ def _read(
     files: Files,
     config: InputConfig,
     max_events: int | None,
+    *,
+    replicas: bool = True,
 ) -> Entries:
     """Entries of a sample with the probability to be of the numerator, and its replicas."""
     networks: dict[str, Any] = {NAME: _Probability(ratio)}
@@ -338,7 +341,7 @@ def _read(
         networks[GIVEN] = _Probability(given)
     asked = ratio.task
     return read_entries(
-        files, asked, networks, config, max_events=max_events, replicas=True, domains=True
+        files, asked, networks, config, max_events=max_events, replicas=replicas, domains=True
     )
 
 

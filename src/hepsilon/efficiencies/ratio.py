@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -181,15 +180,17 @@ class LearnedRatio(Efficiency):
         """Kind of the ratio, and its clip."""
         return ratio_of(self.card.task)
 
-    @cached_property
-    def task(self) -> Task:  # type: ignore[override]
+    @property
+    def task(self) -> Task:
         """The task: objects or events, and their features."""
         return self.card.task.without_side
 
-    @cached_property
-    def features(self) -> FeatureSpec:  # type: ignore[override]
+    @property
+    def features(self) -> FeatureSpec:
         """The features with the ranges that both samples covered."""
         spec, side = self.card.features, self.ratio.side
+        if side not in spec.names:
+            return spec
         known = tuple(feature for feature in spec.features if feature.name != side)
         return spec.model_copy(update={"features": known})
 

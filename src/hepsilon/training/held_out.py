@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from scipy.stats import chi2
@@ -115,6 +115,8 @@ class HeldOut:
     def partners(self) -> bool:
         """Whether the efficiency of an object depends on the other objects of its event."""
         own = self.kept.prepared
+        if own.config.task.alone:  # the columns hold no partners
+            return False
         neighbours = own.architecture.has_edges or bool(partners_of(own.spec.names))
         return own.config.task.of_events or neighbours
 
@@ -303,7 +305,8 @@ class HeldOut:
         Answers
             One row for each entry.
         """
-        part, found = self._parts()[-1], []
+        part = self._parts()[-1]
+        found: list[Any] = []
         for start in range(0, part.columns.n_events, EVENTS):
             some = part.columns.between(start, min(start + EVENTS, part.columns.n_events))
             networks, features, shares = self._networks(some)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import awkward as ak
 import numpy as np
@@ -31,6 +31,7 @@ ROUND_OFF = 1e-9
 BELOW_ONE = 1.0 - np.finfo(np.float64).epsneg
 
 
+@runtime_checkable
 class GivesScaleFactors(Protocol):
     """Scale factors as a function of the jets: those of a file, or a learned ratio."""
 
@@ -88,7 +89,7 @@ class ScaleFactors:
         """
         if isinstance(factors, ScaleFactors):
             return factors
-        if not hasattr(factors, "scale_factors"):
+        if not isinstance(factors, GivesScaleFactors):
             return cls(factors, {})
         if records is None:
             raise InputError(
@@ -97,7 +98,7 @@ class ScaleFactors:
             )
         return factors.scale_factors(records)
 
-    def __mul__(self, other: ScaleFactors) -> ScaleFactors:
+    def __mul__(self, other: object) -> ScaleFactors:
         """Product of two factors of the same jets, such as a measured one and a learned shape.
 
         The variations of either are those of the product, with the other one as it is.
@@ -436,8 +437,9 @@ class TagBins:
         """Weights that the jets have in data."""
         if factors.kind == "jet":
             raise InputError(
-                "scale factors at each jet's own discriminant, or of densities, are for direct "
-                "tagging; truth tagging needs them for every bin (see TagScaleFactors.in_bins), or "
+                "scale factors at each jet's own discriminant are for direct tagging, and so are "
+                "ratios of densities; truth tagging needs them for every bin (see "
+                "TagScaleFactors.in_bins), or "
                 'as a ratio of efficiencies ([task.ratio] kind = "efficiency")'
             )
         n_bins = self.n_bins
