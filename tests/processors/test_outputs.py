@@ -15,6 +15,7 @@ from hepsilon import InputError
 from hepsilon.arrays.repeats import KeySample
 from hepsilon.closure import run_closure
 from hepsilon.config import Cut
+from hepsilon.histograms import JET_OBSERVABLES
 from hepsilon.histograms.entries import EntryCounts
 from hepsilon.processors import EfficiencyInversion, InversionOutput, TaggingOutput, TruthTagging
 from hepsilon.processors.executors import local_executor
@@ -215,11 +216,15 @@ def test_a_line_says_what_an_output_is():
 
 def test_results_of_the_same_entries_add_up_on_request_only(toy_file) -> None:
     """Twice the same events are a mistake; others of the same entries may be meant."""
-    low, high = (
-        run_closure([toy_file], TASK.model_copy(update={"selection": cuts}), {"half": half})
+    questions = [
+        (TASK.model_copy(update={"selection": cuts}), {"half": half})
         for cuts in ((Cut(field="pt", max=60.0),), (Cut(field="pt", min=60.0),))
-    )
+    ]
+    low, high = (run_closure([toy_file], *asked) for asked in questions)
     with pytest.raises(InputError, match=r"count twice.*run=None"):
         low + high
+    with pytest.raises(InputError, match="'pt' has other bins in a part"):
+        replace(low, run=None) + replace(high, run=None)
+    low, high = (run_closure([toy_file], *asked, observables=JET_OBSERVABLES) for asked in questions)
     both = replace(low, run=None) + replace(high, run=None)
     assert both.n_objects == low.n_objects + high.n_objects

@@ -170,9 +170,12 @@ class Output(Mapping[str, Any]):
     def _combined(self, other: Self, combine: Callable[[Any, Any], Any]) -> Self:
         if type(other) is not type(self):
             raise InputError(f"expected a {type(self).__name__} to add, received {type(other)}")
+        run = _sum_of("run", self.run, other.run, add)  # first: it knows entries that count twice
         _check_observables(self, other)
-        summed = {}
+        summed: dict[str, Any] = {}
         for part in fields(self):
+            if part.name == "run":
+                continue
             a, b = getattr(self, part.name), getattr(other, part.name)
             if not part.metadata.get("constant"):
                 summed[part.name] = _sum_of(part.name, a, b, combine)
@@ -182,7 +185,7 @@ class Output(Mapping[str, Any]):
                 raise InputError(
                     f"expected outputs of one processor: {part.name} is {a!r} and {b!r}"
                 )
-        return type(self)(**summed)
+        return type(self)(**summed, run=run)
 
     def __getitem__(self, key: str) -> Any:
         if key not in list(self):
@@ -204,6 +207,12 @@ def _check_observables(a: Output, b: Output) -> None:
             raise InputError(
                 f"the observable {name!r} cannot be filled in a part of the files ({reason}); name "
                 "observables that all files have, under [observables] or by the argument"
+            )
+    for name, histogram in a.observables.items():
+        if list(histogram.axes)[2:] != list(b.observables[name].axes)[2:]:
+            raise InputError(
+                f"the observable {name!r} has other bins in a part of the files, as bins that are "
+                "chosen for a sample do; name them, under [observables] or by the argument"
             )
 
 
