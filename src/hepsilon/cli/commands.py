@@ -101,8 +101,12 @@ def simulate(args: argparse.Namespace) -> None:
         options["final_state"] = args.final_state or "pipi"
         if args.chosen_by is not None:
             options["chosen_by"] = _chooser(args.chosen_by)
-    writers = {"jets": write_jets, "ratio": write_ratio_jets, "tracks": write_tracks}
-    write: Callable[..., Path] = writers[family]
+    writers: dict[str, Callable[..., Path]] = {
+        "jets": write_jets,
+        "ratio": write_ratio_jets,
+        "tracks": write_tracks,
+    }
+    write = writers[family]
     try:
         with progress_bar(f"simulating {args.kind}", args.events) as advance:
             write(args.out, args.events, progress=advance, **options)
