@@ -487,7 +487,8 @@ RATIO_SEEDS = 3
 
 def _spread(values: list[float], places: int) -> str:
     """Median, and the range where there are several values."""
-    numbers = [f"{x:.{places}f}" for x in (median(values), min(values), max(values))]
+    found = median(values), min(values), max(values)
+    numbers = [f"{x:.{places}f}" if abs(x) < 1e6 else f"{x:.0e}" for x in found]
     return (
         numbers[0] if numbers[1] == numbers[2] else f"{numbers[0]} ({numbers[1]} to {numbers[2]})"
     )
