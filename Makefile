@@ -9,7 +9,7 @@ NEIGHBOURS := $(VENV)-neighbours
 PYTEST := -m pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint light lowest dask neighbours docs notebooks fidelity speed clean
+.PHONY: help demo test slow lint light lowest dask neighbours docs notebooks fidelity speed clean
 .PRECIOUS: %/bin/python
 
 help: ## show this list
@@ -28,8 +28,11 @@ $(VENV)/.with-%: pyproject.toml | $(BIN)/python
 demo: $(VENV)/.with-demo ## simulate, train, compare and apply: writes hepsilon-demo/
 	$(BIN)/hepsilon demo --out hepsilon-demo
 
-test: $(VENV)/.with-test ## run the tests
-	$(BIN)/python $(PYTEST)
+test: $(VENV)/.with-test ## run the tests, in ten minutes
+	$(BIN)/python $(PYTEST) -m "not slow"
+
+slow: $(VENV)/.with-test ## run the tests of whole programs: examples, recipes, the demo, other processes
+	$(BIN)/python $(PYTEST) -m slow
 
 lint: $(VENV)/.with-lint ## style, spelling, docstrings, types and the order of the layers
 	$(BIN)/ruff check .

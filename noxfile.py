@@ -16,9 +16,16 @@ nox.options.default_venv_backend = "uv|virtualenv"
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the tests."""
+    """Run the tests, but for those of whole programs."""
     session.install("--editable", ".[test]")
-    session.run("pytest", *session.posargs)
+    session.run("pytest", "-m", "not slow", *session.posargs)
+
+
+@nox.session(default=False)
+def slow(session: nox.Session) -> None:
+    """Run the tests of whole programs: examples, recipes, the demo, other processes."""
+    session.install("--editable", ".[test]")
+    session.run("pytest", "-m", "slow", *session.posargs)
 
 
 @nox.session

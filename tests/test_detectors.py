@@ -16,6 +16,8 @@ import pytest
 import hepsilon
 from hepsilon.data.dataset import read_columns
 
+pytestmark = pytest.mark.slow
+
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 NAMES = ("forward", "central", "jets-20k", "jets-100k", "photons")
 

@@ -17,6 +17,8 @@ import uproot
 from hepsilon.simulation import write_jets
 from tests.helpers.processes import python
 
+pytestmark = pytest.mark.slow
+
 PACKAGE = Path(__file__).parents[1] / "examples" / "plugin_package"
 SOURCE = PACKAGE / "src" / "hepsilon_example"
 

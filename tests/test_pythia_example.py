@@ -20,6 +20,8 @@ import hepsilon
 from hepsilon.cli.parser import main
 from tests.helpers.track_toys import write_branches
 
+pytestmark = pytest.mark.slow
+
 FOLDER = Path(__file__).parents[1] / "examples" / "pythia_b_tagging"
 TTBAR, ZJETS = (FOLDER / "sample" / f"{name}.root" for name in ("ttbar", "zjets"))
 COLUMNS = ("pt", "eta", "phi", "mass", "btagJP", "hadronFlavour", "nConstituents")

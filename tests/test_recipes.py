@@ -16,6 +16,8 @@ from hepsilon.cli.parser import main
 from hepsilon.data.reading import read_chunks
 from tests.helpers.field import numbers, write_tree
 
+pytestmark = pytest.mark.slow
+
 FOLDER = Path(__file__).parents[1] / "training"
 SMALL = {
     "trigger": {"members = 5": "members = 1\nwidth = 8\nblocks = 1", "seed = 1": "epochs = 1"},

@@ -29,7 +29,10 @@ epochs = 1
 [observables.delta_r]
 """
 
-pytestmark = pytest.mark.filterwarnings("ignore::hepsilon.errors.OutOfDomainWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::hepsilon.errors.OutOfDomainWarning"),
+    pytest.mark.slow,
+]
 
 
 def blocks(page: str) -> list[tuple[str, str]]:

@@ -21,6 +21,8 @@ from hepsilon import FieldEfficiency
 from hepsilon.cli.parser import main
 from hepsilon.simulation import write_jets
 
+pytestmark = pytest.mark.slow
+
 PROCESSORS = Path(__file__).parents[1] / "processors"
 FALSE_ALARM = 1e-6
 EVENTS = 20_000

@@ -29,6 +29,7 @@ def test_a_file_that_is_nowhere_keeps_its_name(tmp_path: Path, content: str | No
     assert located(str(path), "0" * 64) is None
 
 
+@pytest.mark.slow
 def test_workers_find_what_was_uploaded(ensemble, gnn, tmp_path: Path) -> None:
     """The path leads nowhere, or to another file of that name: the content decides."""
     jets = random_jets([2, 0, 3])

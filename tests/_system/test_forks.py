@@ -9,7 +9,7 @@ import pytest
 
 from tests.helpers.processes import python
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+pytestmark = [pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork"), pytest.mark.slow]
 
 CODE = """
 import multiprocessing, os, sys, threading

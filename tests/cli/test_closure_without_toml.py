@@ -9,6 +9,8 @@ import uproot
 from hepsilon import load_config
 from hepsilon.cli import parser as cli
 
+pytestmark = pytest.mark.slow
+
 CONFIG = """
 [task]
 features = ["pt", "eta", "hadronFlavour"]

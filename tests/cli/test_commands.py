@@ -152,6 +152,7 @@ def closure(folder, tmp_path_factory):
     return out
 
 
+@pytest.mark.slow
 def test_closure_writes_report_and_pictures(closure):
     content = json.loads((closure / "closure.json").read_text())
     assert list(content["efficiency"]) == ["truth", "mlp", "map"]

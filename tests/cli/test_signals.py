@@ -14,6 +14,8 @@ import pytest
 from hepsilon.simulation import write_jets
 from tests.helpers.processes import ROOT
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = """
 import sys
 from tests.helpers.slow_process import use

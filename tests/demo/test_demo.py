@@ -11,6 +11,8 @@ from hepsilon.demo import jets as demo
 from hepsilon.export import onnx as export
 from hepsilon.plotting import plot_corrected, plot_observable
 
+pytestmark = pytest.mark.slow
+
 
 def test_file_is_found_in_the_cache(nanoaod_path):
     found = demo.nanoaod_path()

@@ -27,6 +27,8 @@ from hepsilon.simulation import write_jets
 from tests.helpers.formats import KINDS, sample
 from tests.helpers.toys import TASK
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass(frozen=True)
 class Deadly:

@@ -30,6 +30,8 @@ from hepsilon.simulation import write_jets
 from tests.helpers.toys import TASK
 from tests.helpers.track_toys import PAIRS, branches_of, draw, track_config, write_branches
 
+pytestmark = pytest.mark.slow
+
 N_EVENTS = 24
 CHUNKS = [1, 7, 1000, 10**9]
 

@@ -42,6 +42,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return found
 
 
+@pytest.mark.slow
 def test_a_process_is_what_the_closure_has(folders: dict[str, Path]) -> None:
     folder = ClosureFolder.read(folders["ab"])
     closure = json.loads((folders["ab"] / "closure.json").read_text())

@@ -11,6 +11,8 @@ from tests.helpers.processes import python
 from tests.helpers.toys import random_jets
 from tests.helpers.track_toys import random_tracks
 
+pytestmark = pytest.mark.slow
+
 COUNTS = [0, 1, 2, 5, 15, 3]
 
 SCRIPT = """

@@ -400,6 +400,7 @@ except hepsilon.HepsilonError as error:
 """
 
 
+@pytest.mark.slow
 def test_a_package_from_end_to_end(tmp_path: Path) -> None:
     from hepsilon.simulation import write_jets
 

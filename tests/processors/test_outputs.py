@@ -225,6 +225,8 @@ def test_results_of_the_same_entries_add_up_on_request_only(toy_file) -> None:
         low + high
     with pytest.raises(InputError, match="'pt' has other bins in a part"):
         replace(low, run=None) + replace(high, run=None)
-    low, high = (run_closure([toy_file], *asked, observables=JET_OBSERVABLES) for asked in questions)
+    low, high = (
+        run_closure([toy_file], *asked, observables=JET_OBSERVABLES) for asked in questions
+    )
     both = replace(low, run=None) + replace(high, run=None)
     assert both.n_objects == low.n_objects + high.n_objects

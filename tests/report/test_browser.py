@@ -18,7 +18,10 @@ from tests.helpers.toys import TASK, events_of, half, tagged_jets
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 BROWSER = next(filter(None, map(shutil.which, NAMES)), None)
-pytestmark = pytest.mark.skipif(BROWSER is None, reason=f"there is no browser: {NAMES}")
+pytestmark = [
+    pytest.mark.skipif(BROWSER is None, reason=f"there is no browser: {NAMES}"),
+    pytest.mark.slow,
+]
 
 OVERFLOW = """<script>
 document.title = "width " + document.documentElement.scrollWidth + " of " + window.innerWidth;

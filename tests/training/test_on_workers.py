@@ -25,6 +25,8 @@ from hepsilon.training.parts import MembersOfPart
 from hepsilon.training.state import MARK
 from tests.helpers.toys import mlp_config
 
+pytestmark = pytest.mark.slow
+
 
 def ensemble_config(**model: Any) -> Config:
     """A few of the smallest networks."""

@@ -23,6 +23,8 @@ from tests.helpers.network_toys import interpreted
 from tests.helpers.toys import POINTS, TASK, mlp_config, random_jets
 from tests.helpers.track_toys import PAIRS, TRACKS
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module", autouse=True)
 def _interpreted():
