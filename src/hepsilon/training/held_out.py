@@ -11,7 +11,7 @@ have taken makes the residuals smaller still, so that a bias is rather missed th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -312,14 +312,14 @@ class HeldOut:
             networks, features, shares = self._networks(some)
             passed, weights, _ = _of_entries(some, self.kept.prepared.config.task.of_events)
             found.append((self._logits(networks, shares), passed, weights, features, shares))
-        logits, passed, weights, features, shares = zip(*found, strict=True)
-        joined = np.concatenate(logits)
-        if part.added is not None:
-            joined = joined + part.added[: len(joined)]
-        known = None if features[0] is None else np.concatenate(features)
-        return Answers(
-            joined, np.concatenate(passed), np.concatenate(weights), known, np.concatenate(shares)
-        )
+        joined: list[Any] = [
+            None if column[0] is None else np.concatenate(column)
+            for column in zip(*found, strict=True)
+        ]
+        answers = Answers(*joined)
+        if part.added is None:
+            return answers
+        return replace(answers, logits=answers.logits + part.added[: len(answers.logits)])
 
     def _networks(self, some: TrainingColumns) -> tuple[Array, Array | None, Array]:
         """Logits and hidden features of all networks, and the share of each in the efficiency.
