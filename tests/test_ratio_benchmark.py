@@ -79,6 +79,7 @@ def test_what_cannot_be_compared_is_an_error(
         compare_samples(**given)
 
 
+@pytest.mark.slow
 def test_script_measures_what_is_missing(tmp_path: Path):
     out = tmp_path / "found.json"
     command = [sys.executable, FOLDER / "ratios.py", "--out", out, "--seeds", "1"]
