@@ -1,9 +1,12 @@
 """Throughput and memory against the number of events, and networks trained on workers.
 
     python -m benchmarks.scale --events 10000 100000 1000000 --workers 1 2
+    python -m benchmarks.scale --use-case inversion --events 200000 --workers 1 2
     python -m benchmarks.scale --training 6 --workers 1 2
 
-Each measurement is kept in benchmarks/results/scale.json as soon as it is there: the same command
+Wall times are of use on a quiet machine only; processor times of the workers are noted beside them,
+also by tenths of the run, with the largest memory: a run that slows down or grows shows there. Each
+measurement is kept in benchmarks/results/scale.json as soon as it is there: the same command
 goes on where it was interrupted. Events are those of a few simulated files, read again and again
 under other names, so that 10^8 of them need no disk.
 """
@@ -16,10 +19,10 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
-from itertools import count
+from dataclasses import dataclass, replace
+from itertools import count, pairwise
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time, time
 from typing import Any
 
 from coffea import processor
@@ -32,14 +35,50 @@ from hepsilon.data.dataset import read_columns
 from hepsilon.data.parts import Part, split_files
 from hepsilon.data.sources import Source
 from hepsilon.distributed import prepare
+from hepsilon.efficiencies.factorised import FactorisedMap, with_axes
+from hepsilon.processors.efficiency_inversion import EfficiencyInversion
 from hepsilon.processors.runner import _Process, run_parts
 from hepsilon.processors.truth_tagging import TruthTagging
-from hepsilon.simulation import write_jets
+from hepsilon.simulation import write_jets, write_tracks
 from hepsilon.training import train
 
 RESULTS = Path(__file__).parent / "results" / "scale.json"
-CONFIG = Path(__file__).parents[1] / "training" / "mlp.toml"
-FILE_EVENTS, FILES = 100_000, 2
+FILE_EVENTS, FILES, SLICES = 100_000, 2, 10
+
+
+@dataclass(frozen=True)
+class UseCase:
+    """What is asked of the events: a configuration, its processor, and how a file is made."""
+
+    config: Path
+    processor: Any
+    write: Any
+    fit_map: Any
+
+
+TRAINING = Path(__file__).parents[1] / "training"
+USE_CASES = {
+    "tagging": UseCase(TRAINING / "mlp.toml", TruthTagging, write_jets, EfficiencyMap.fit),
+    "inversion": UseCase(
+        TRAINING / "tracks.toml", EfficiencyInversion, write_tracks, FactorisedMap.fit
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Watched:
+    """Work on a part, with the processor time that it took, and the memory afterwards."""
+
+    function: Any
+
+    def __call__(self, part: Any) -> Any:
+        """Result of the part, with one line of what it took."""
+        start = process_time()
+        found = self.function(part)
+        events = part.entrystop - part.entrystart
+        took = process_time() - start
+        found["trace"] = [(time(), os.getpid(), events, took, memory()["now"])]
+        return found
 
 
 def memory() -> dict[str, float]:
@@ -58,13 +97,27 @@ def dask(workers: int) -> Iterator[Client]:
         yield client
 
 
-def sample(folder: Path) -> list[Path]:
+def sample(folder: Path, name: str = "tagging") -> list[Path]:
     """Simulated files, made once."""
-    paths = [folder / f"{seed}.root" for seed in range(1, FILES + 1)]
+    paths = [folder / f"{name}-{seed}.root" for seed in range(1, FILES + 1)]
     for seed, path in enumerate(paths, 1):
         if not path.exists():
-            write_jets(path, FILE_EVENTS, seed=seed)
+            USE_CASES[name].write(path, FILE_EVENTS, seed=seed)
     return paths
+
+
+def slices(trace: list[Any]) -> list[dict[str, Any]]:
+    """Tenths of a run in the order of time: events for each second of processors, and memory."""
+    lines = sorted(trace)
+    cuts = [round(i * len(lines) / SLICES) for i in range(SLICES + 1)]
+    found = []
+    for first, last in pairwise(cuts):
+        part = lines[first:last]
+        if part:
+            events, seconds = sum(p[2] for p in part), sum(p[3] for p in part)
+            largest = max(p[4] for p in part)
+            found.append({"events_per_cpu_second": events / seconds, "memory_mb": largest})
+    return found
 
 
 def parts_of(paths: list[Path], instance: Any, config: Any, n_events: int, step: int) -> list[Part]:
@@ -105,6 +158,7 @@ def draw(tasks: Any, path: Path) -> None:
 
 
 def closure(
+    name: str,
     paths: list[Path],
     efficiencies: dict[str, Any],
     n_events: int,
@@ -112,9 +166,9 @@ def closure(
     step: int,
     picture: Path | None = None,
 ) -> dict[str, Any]:
-    """Truth tagging of so many events: time, throughput, memory of the workers."""
-    config = load_config(CONFIG)
-    instance = TruthTagging(config.task, efficiencies, config=config.input)
+    """Closure of so many events: time, throughput, memory of the workers."""
+    config = load_config(USE_CASES[name].config)
+    instance = USE_CASES[name].processor(config.task, efficiencies, config=config.input)
     parts = parts_of(paths, instance, config, n_events, step)
     with dask(workers) as client:
         executor = processor.DaskExecutor(client=client, status=False)
@@ -123,7 +177,7 @@ def closure(
         start = perf_counter()
         process = _Process(instance, config.task, config.input, instance.wanted)
         with get_task_stream(client) as stream:
-            result = run_parts(parts, process, executor)
+            result = run_parts(parts, Watched(process), executor)
         seconds = perf_counter() - start
         after = client.run(memory)
     assert result["output"].n_events == n_events
@@ -135,6 +189,8 @@ def closure(
         "chunk": step,
         "seconds": seconds,
         "events_per_second": n_events / seconds,
+        "events_per_cpu_second": n_events / sum(line[3] for line in result["trace"]),
+        "slices": slices(result["trace"]),
         "worker_seconds": result["run"].seconds,
         "memory_before_mb": [each["now"] for each in before.values()],
         "memory_after_mb": [each["now"] for each in after.values()],
@@ -145,7 +201,7 @@ def closure(
 
 def training(paths: list[Path], members: int, workers: int, folder: Path) -> dict[str, Any]:
     """Networks of an ensemble, each trained in a worker."""
-    config = load_config(CONFIG)
+    config = load_config(USE_CASES["tagging"].config)
     model = ModelConfig.model_validate(config.model.model_dump() | {"members": members})
     recipe = config.training.model_copy(update={"epochs": 8})
     config = config.model_copy(update={"model": model, "training": recipe})
@@ -173,6 +229,7 @@ def keep(name: str, found: dict[str, Any]) -> None:
 def main() -> None:
     """Measure what was not measured yet."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--use-case", choices=USE_CASES, default="tagging")
     parser.add_argument("--events", type=int, nargs="*", default=[])
     parser.add_argument("--workers", type=int, nargs="*", default=[1, 2])
     parser.add_argument("--chunk", type=int, default=50_000)
@@ -183,20 +240,26 @@ def main() -> None:
     )
     args = parser.parse_args()
     args.folder.mkdir(exist_ok=True)
-    paths = sample(args.folder)
-    config = load_config(CONFIG)
-    model, efficiency_map = args.folder / "mlp.hepsilon", args.folder / "map.hepsilon"
+    use_case = USE_CASES[args.use_case]
+    paths = sample(args.folder, args.use_case)
+    config = load_config(use_case.config)
+    model, efficiency_map = (
+        args.folder / f"{args.use_case}-{kind}.hepsilon" for kind in ("network", "map")
+    )
     if not model.exists():
         brief = config.training.model_copy(update={"epochs": 2})
         config = config.model_copy(update={"training": brief})
         train(config, read_columns(paths[:1], config, max_events=20_000), model)
     if not efficiency_map.exists():
-        columns = read_columns(paths[:1], config, max_events=50_000)
-        EfficiencyMap.fit(config.task, columns, config.map).save(efficiency_map)
-    given = paths, {"mlp": load(model), "map": load(efficiency_map)}
+        own = with_axes(config) if config.task.of_events else config
+        columns = read_columns(paths[:1], own, max_events=50_000)
+        use_case.fit_map(own.task, columns, own.map).save(efficiency_map)
+    given = args.use_case, paths, {"network": load(model), "map": load(efficiency_map)}
     for n_events in args.events:
         for workers in args.workers:
-            name = f"closure {n_events} events, {workers} workers, chunks of {args.chunk}"
+            name = (
+                f"{args.use_case} of {n_events} events, {workers} workers, chunks of {args.chunk}"
+            )
             if name not in kept():
                 keep(name, closure(*given, n_events, workers, args.chunk, args.picture))
     for workers in args.workers if args.training else ():

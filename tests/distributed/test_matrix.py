@@ -1,7 +1,7 @@
 """One matrix: use cases over executors, chunk sizes, orders of files and formats.
 
-Counts are identical, sums of maps equal to 1e-9 and of float32 networks to 1e-6 (a chunk of another
-size rounds otherwise), bootstrap replicas and drawn tags identical.
+Counts are identical, sums and replicas equal to 1e-9, those of networks in float32, too, and drawn
+tags identical.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def inversion(
 
 
 QUESTIONS = ["tagging", "inversion"]
-EXACT = {"map", "all", "direct", "truth", "generated", "selected"}
+RTOL = 1e-9
 COUNTS = ("n_events", "n_objects", "n_selected", "n_damaged", "out_of_domain", "clipped")
 
 
@@ -119,7 +119,6 @@ def assert_equal(found: Any, expected: Any) -> None:
     for group in ("observables", "binomial", "horvitz_thompson", "exact", "replicas"):
         for name, histogram in (getattr(expected, group, None) or {}).items():
             for method in histogram.axes["method"]:
-                rtol = 1e-9 if method in EXACT else 1e-6
                 known, other = (
                     np.asarray(h[{"method": method}].view(flow=True))
                     for h in (histogram, getattr(found, group)[name])
@@ -128,13 +127,12 @@ def assert_equal(found: Any, expected: Any) -> None:
                     a, b = other[part], known[part]
                     text = f"{group} {name} {method}"
                     largest = np.abs(b).max(initial=0.0)
-                    np.testing.assert_allclose(a, b, rtol=rtol, atol=rtol * largest, err_msg=text)
+                    np.testing.assert_allclose(a, b, rtol=RTOL, atol=RTOL * largest, err_msg=text)
     for method, replicas in expected.efficiency_replicas.items():
         for name, histogram in replicas.items():
-            rtol = 1e-9 if method in EXACT else 1e-5
             b = histogram.values(flow=True)
             a = found.efficiency_replicas[method][name].values(flow=True)
-            np.testing.assert_allclose(a, b, rtol=rtol, atol=rtol * np.abs(b).max(initial=0.0))
+            np.testing.assert_allclose(a, b, rtol=RTOL, atol=RTOL * np.abs(b).max(initial=0.0))
 
 
 @pytest.fixture(scope="module", params=QUESTIONS)

@@ -94,6 +94,18 @@ def test_fewer_replicas_are_the_first_ones_of_more(single: NetworkEfficiency) ->
         assert single.evaluate(JETS, out_of_domain="ignore", replicas=asked).replicas is None
 
 
+@pytest.mark.parametrize("size", [1, 3])
+def test_chunks_change_nothing(several: NetworkEfficiency, size: int) -> None:
+    """Round-off of float32 is 1e-7: rows are filled up so that all are treated alike."""
+
+    def replicas(jets: Any) -> Any:
+        return rows(several.evaluate(jets, out_of_domain="ignore", replicas=5).replicas)
+
+    parts = [replicas(JETS[i : i + size]) for i in range(0, len(JETS), size)]
+    found = np.concatenate([part for part in parts if len(part)])
+    np.testing.assert_allclose(found, replicas(JETS), rtol=1e-12)
+
+
 def test_asking_for_replicas_does_not_change_the_efficiency(
     points: NetworkEfficiency, several: NetworkEfficiency
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -240,3 +241,50 @@ def test_workers_of_dask_that_share_no_disk_train_the_same(
     ):
         train(config, toy_columns, tmp_path / "dask.hepsilon", workers=client)
     assert_equal(tmp_path / "dask.hepsilon", tmp_path / "local.hepsilon")
+
+
+# candidates
+
+
+@pytest.mark.parametrize("travels", [False, True])
+def test_candidates_are_compared_by_the_same_pool(
+    toy_columns, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, travels: bool
+) -> None:
+    """Each is a piece of work; losses, choice and artifact are those of one process."""
+    config = mlp_config(epochs=3)
+    model = ModelConfig(architecture="auto", candidates=("mlp", "gnn"), width=4, blocks=1)
+    config = config.model_copy(update={"model": model})
+    from hepsilon.training import on_workers
+
+    pieces = []
+    real = on_workers.train_network
+
+    def train_network(assignment: Assignment, given: Any, epochs: int | None = None) -> Any:
+        pieces.append((assignment.prefix, epochs))
+        return real(assignment, given, epochs)
+
+    monkeypatch.setattr(on_workers, "train_network", train_network)
+    if travels:
+        monkeypatch.setattr(on_workers, "_sees_folder", lambda folder, training: False)
+    with ThreadPoolExecutor(1) as pool:
+        found = train(config, toy_columns, tmp_path / "pool.hepsilon", workers=pool)
+    epochs = [1, 1, 1] if travels else [None]
+    assert sorted(pieces, key=str) == [(f"brief-{n}", e) for n in ("gnn", "mlp") for e in epochs]
+    local = train(config, toy_columns, tmp_path / "local.hepsilon")
+    assert_equal(tmp_path / "pool.hepsilon", tmp_path / "local.hepsilon")
+    cards = [each.efficiency.card.selection for each in (found, local)]
+    assert [[(c.name, c.loss, c.error) for c in card.candidates] for card in cards[:1]] == [
+        [(c.name, c.loss, c.error) for c in card.candidates] for card in cards[1:]
+    ]
+
+
+def test_a_candidate_that_fails_on_a_worker_is_left_where_it_was(
+    assignment: Assignment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hepsilon.training import on_workers
+
+    def fail(*_: Any) -> None:
+        raise TrainingError("the loss is nan in epoch 1")
+
+    monkeypatch.setattr(on_workers, "train_network", fail)
+    assert on_workers.try_network(assignment, (0, b"state")) == (b"state", True)

@@ -19,6 +19,7 @@ __all__ = [
     "add_place",
     "atomic_folder",
     "atomic_path",
+    "atomic_tree",
     "find_file",
     "located",
     "lock",
@@ -195,6 +196,45 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         with _alone(target):
             temporary.rename(ready)
             _move_content(ready, target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+@contextmanager
+def atomic_tree(path: str | Path) -> Iterator[Path]:
+    """Give a temporary folder that takes the place of a folder, with all that is below it.
+
+    Parameters
+    ----------
+    path : str or Path
+        Folder; what it held is gone afterwards.
+
+    Yields
+    ------
+    Path
+        Temporary folder to write to. A process that is killed leaves the old folder or the new one;
+        in the moment in which neither has the name, the old one gets it back by the next call.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    away = target.with_name(f".{target.name[:200]}.replaced{TEMPORARY}")
+    with _alone(target.parent):
+        if away.is_dir() and not target.exists():
+            away.rename(target)
+        shutil.rmtree(away, ignore_errors=True)
+        remove_leftovers(target)
+        temporary = temporary_name(target)
+        temporary.mkdir()
+        descriptor = _hold(temporary)
+    try:
+        yield temporary
+        with _alone(target.parent):
+            if target.is_dir():
+                target.rename(away)
+            temporary.rename(target)
+            shutil.rmtree(away, ignore_errors=True)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         if descriptor is not None:

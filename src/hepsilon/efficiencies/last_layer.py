@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hepsilon._system.resources import threaded, usable_cpus
+from hepsilon.arrays.batches import ROWS_AT_ONCE, filled
 from hepsilon.arrays.kernels import njit
 from hepsilon.arrays.types import Array
 from hepsilon.errors import ArtifactError
@@ -151,19 +152,20 @@ class LastLayer:
         """
         directions = self.draws(n_replicas)
         kernel, constant = self._layer_of(directions)
-        few = max(1, ONE_THREAD // max(1, kernel.size))
+        few = max(1, ONE_THREAD // max(1, kernel.size * ROWS_AT_ONCE)) * ROWS_AT_ONCE
         between = between_members(n_replicas, members.shape[-1])
         odds = np.exp(np.clip(logits, -LARGEST_LOGIT, LARGEST_LOGIT))
         out = np.empty((*logits.shape, n_replicas))
 
         def run(start: int) -> None:
             rows = slice(start, start + ROWS)
-            flat = np.empty((len(out[rows]), len(constant)), np.float32)
+            given = filled(features[rows])
+            flat = np.empty((len(given), len(constant)), np.float32)
             for first in range(0, len(flat), few):
                 part = slice(first, first + few)
-                np.matmul(features[rows][part], kernel, out=flat[part])
+                np.matmul(given[part], kernel, out=flat[part])
             flat += constant
-            moved = flat.reshape(out[rows].shape)
+            moved = flat[: len(out[rows])].reshape(out[rows].shape)
             if between is not None:
                 moved += np.einsum("npm,mk->npk", members[rows].astype(np.float32), between)
             if shifts is not None:

@@ -14,14 +14,13 @@ Of a task of events there is one row for each event. A value that is missing is 
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from hepsilon._system.extras import needs
+from hepsilon._system.files import atomic_tree
 from hepsilon.data.missing import MISSING
 from hepsilon.efficiencies.artifact_edits import sample_of, values_on
 from hepsilon.efficiencies.cards import NetworkCard
@@ -78,15 +77,10 @@ def write_saved_model(efficiency: NetworkEfficiency, out: str | Path) -> Path:
     import tensorflow as tf
 
     module = _module(efficiency)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent) as folder:
-        made = Path(folder) / "model"
+    with atomic_tree(out) as made:
         signatures = {"serving_default": module.flat, "padded": module.padded}
         tf.saved_model.save(module, str(made), signatures=signatures)
         _check(efficiency, tf.saved_model.load(str(made)))
-        if out.is_dir():
-            shutil.rmtree(out)
-        made.rename(out)
     return out
 
 

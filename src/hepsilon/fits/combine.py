@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from hepsilon._system.files import write_text
+from hepsilon._system.files import atomic_folder, write_text
 from hepsilon.errors import InputError
 from hepsilon.fits.checks import check_likelihood, signals_of
 from hepsilon.fits.root_file import OBSERVED, write_root
@@ -134,5 +134,6 @@ def write_combine(
     """
     shapes = shapes_file(path)
     text = datacard(found, shapes.name, signal=signal)
-    write_root(found, shapes, unrolled=True)
-    write_text(Path(path), text)
+    with atomic_folder(shapes.parent) as folder:  # neither is of use with another one of the other
+        write_root(found, folder / shapes.name, unrolled=True)
+        write_text(folder / Path(path).name, text)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote
 
-from hepsilon._system.files import write_text
+from hepsilon._system.files import atomic_folder, write_text
 from hepsilon.closure.model import Closure
 from hepsilon.closure.universality import MethodAgreement, Universality, universality
 from hepsilon.report.content import Section, Table
@@ -134,6 +134,7 @@ def write_samples(
     """
     found = universality(closures)
     content = json.dumps(found.as_dict(), indent=1, allow_nan=False)
-    write_text(Path(out) / "universality.json", content + "\n")
-    write_text(Path(out) / "index.html", samples_page(closures, origin))
+    with atomic_folder(out) as folder:
+        write_text(folder / "universality.json", content + "\n")
+        write_text(folder / "index.html", samples_page(closures, origin))
     return found

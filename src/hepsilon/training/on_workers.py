@@ -1,4 +1,6 @@
-"""Networks of an ensemble as independent pieces of work for the processes of a cluster.
+"""Networks as independent pieces of work for the processes of a cluster.
+
+These are the networks of an ensemble, or the candidates of which one is chosen.
 
 Each network is a function of the events, the recipe and its number, so that it does not matter
 where it is trained. Workers that see the folder of the states write them there after every epoch,
@@ -10,10 +12,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from operator import call
 from pathlib import Path
 from threading import RLock
 from typing import Any
@@ -28,14 +32,23 @@ from hepsilon.distributed.artifacts import send_files
 from hepsilon.distributed.pools import DaskPool, Pool
 from hepsilon.distributed.work import work
 from hepsilon.efficiencies.engines.keras import start_backend
-from hepsilon.errors import TrainingError
+from hepsilon.errors import HepsilonError, TrainingError
 from hepsilon.networks.architecture import Architecture
 from hepsilon.training.ensemble import Ensemble
 from hepsilon.training.preparation import Prepared, Sides
 from hepsilon.training.resampling import Resampling
 from hepsilon.training.state import MARK
 
-__all__ = ["Assignment", "fit_on_workers", "train_network"]
+__all__ = [
+    "Assignment",
+    "assignments",
+    "fit_candidates",
+    "fit_on_workers",
+    "train_network",
+    "try_network",
+]
+
+logger = logging.getLogger("hepsilon")
 
 COLUMNS = "columns.npz"
 PARTS = ("offsets", "nodes", "passed", "weights", "keys")
@@ -66,6 +79,8 @@ class Assignment:
         Fingerprint of the whole training.
     folder : str or None
         Folder of the states, where all workers see it.
+    prefix : str, default "member"
+        Beginning of the names of the states; the number of the network follows.
     """
 
     architecture: Architecture
@@ -76,6 +91,7 @@ class Assignment:
     columns_hash: str
     training: str
     folder: str | None = None
+    prefix: str = "member"
 
     @property
     def key(self) -> str:
@@ -153,7 +169,7 @@ def train_network(
     number, state = given
     with _LOCK, tempfile.TemporaryDirectory() as own:
         folder = Path(own if assignment.folder is None else assignment.folder)
-        path = folder / f"member-{number}.npz"
+        path = folder / f"{assignment.prefix}-{number}.npz"
         if assignment.folder is None:
             write_text(folder / MARK, assignment.training)
             if state is not None:
@@ -178,6 +194,36 @@ def _sees_folder(folder: str, training: str) -> bool:
         return False
 
 
+def try_network(
+    assignment: Assignment, given: tuple[int, bytes | None], epochs: int | None = None
+) -> tuple[bytes | None, bool]:
+    """Train one network as :func:`train_network`, and leave it where it was if that fails.
+
+    Whoever goes on from its state meets the error again.
+
+    Parameters
+    ----------
+    assignment : Assignment
+        The training.
+    given : tuple of int and bytes or None
+        Number of the network, and its state.
+    epochs : int, optional
+        Number of epochs; None for all that are left.
+
+    Returns
+    -------
+    state : bytes or None
+        State afterwards; None where it lies in the folder, or is not known.
+    done : bool
+        Whether no epoch is left, or none can be trained.
+    """
+    try:
+        return train_network(assignment, given, epochs)
+    except HepsilonError as error:
+        logger.info("%s: %s", assignment.prefix, error)
+        return given[1], True
+
+
 def fit_on_workers(
     pool: Pool,
     prepared: Prepared,
@@ -185,7 +231,7 @@ def fit_on_workers(
     *,
     on_epoch: Callable[[float], None] | None = None,
 ) -> None:
-    """Train networks in the processes of a pool, and leave their final states in files.
+    """Train the networks of an ensemble in the processes of a pool.
 
     Parameters
     ----------
@@ -194,7 +240,8 @@ def fit_on_workers(
     prepared : Prepared
         The training.
     states : mapping of int to Path
-        File of the state of each network, beside which the fingerprint of the training lies.
+        File of the state of each network, in which its final state is left, and beside which the
+        fingerprint of the training lies.
     on_epoch : callable, optional
         Called with the number of epochs that were done since the last call.
 
@@ -206,38 +253,110 @@ def fit_on_workers(
         If processes are lost again and again.
     """
     folder = next(iter(states.values())).parent.absolute()
+    assignment = assignments(pool, {"member": prepared}, folder)["member"]
+    _fit(pool, [(assignment, n, path) for n, path in states.items()], train_network, on_epoch)
+
+
+def fit_candidates(
+    pool: Pool,
+    prepared: Mapping[str, Prepared],
+    folder: Path,
+    *,
+    on_epoch: Callable[[float], None] | None = None,
+) -> None:
+    """Train the first network of each of several trainings in the processes of a pool.
+
+    One that cannot be trained is left where it was.
+
+    Parameters
+    ----------
+    pool : Pool
+        The processes.
+    prepared : mapping of str to Prepared
+        The trainings, by the beginning of the names of their states.
+    folder : Path
+        Folder of the states, with the fingerprint of the whole training.
+    on_epoch : callable, optional
+        Called with the number of epochs that were done since the last call.
+
+    Raises
+    ------
+    WorkerError
+        If processes are lost again and again.
+    """
+    given = assignments(pool, prepared, folder.absolute())
+    networks = [(each, 0, folder / f"{prefix}-0.npz") for prefix, each in given.items()]
+    _fit(pool, networks, try_network, on_epoch)
+
+
+def assignments(
+    pool: Pool, prepared: Mapping[str, Prepared], folder: Path
+) -> dict[str, Assignment]:
+    """Bring the events of trainings to the workers, once where they are the same.
+
+    Parameters
+    ----------
+    pool : Pool
+        The processes.
+    prepared : mapping of str to Prepared
+        The trainings, by the beginning of the names of their states.
+    folder : Path
+        Folder of the states, with the fingerprint of the whole training.
+
+    Returns
+    -------
+    dict of str to Assignment
+        What a worker needs for each of them.
+    """
     training = (folder / MARK).read_text()
-    path = folder / COLUMNS
-    digest = _write_columns(prepared.sides, path)
     shared = all(pool.everywhere(_sees_folder, str(folder), training).values())
+    files: dict[int, tuple[str, str]] = {}
+    for each in prepared.values():
+        if id(each.sides[0]) not in files:
+            path = folder / (f"columns-{len(files)}.npz" if files else COLUMNS)
+            files[id(each.sides[0])] = str(path), _write_columns(each.sides, path)
     if isinstance(pool, DaskPool):
-        send_files(pool, {str(path): digest})
-    assignment = Assignment(
-        prepared.architecture,
-        prepared.spec,
-        prepared.recipe,
-        prepared.resampling,
-        str(path),
-        digest,
-        training,
-        str(folder) if shared else None,
-    )
-    if shared:
-        whole = partial(train_network, assignment)
-        for _ in work(pool, whole, [(number, None) for number in states]):
-            if on_epoch is not None:
-                on_epoch(float(prepared.recipe.epochs))
+        send_files(pool, dict(files.values()))
+    return {
+        prefix: Assignment(
+            each.architecture,
+            each.spec,
+            each.recipe,
+            each.resampling,
+            *files[id(each.sides[0])],
+            training,
+            str(folder) if shared else None,
+            prefix,
+        )
+        for prefix, each in prepared.items()
+    }
+
+
+def _fit(
+    pool: Pool,
+    networks: Sequence[tuple[Assignment, int, Path]],
+    function: Callable[..., tuple[bytes | None, bool]],
+    on_epoch: Callable[[float], None] | None,
+) -> None:
+    """Train networks, whose states lie in a shared folder or travel one epoch at a time."""
+    told = on_epoch or (lambda _: None)
+    if networks[0][0].folder is not None:
+        pieces = [partial(function, assignment, (n, None)) for assignment, n, _ in networks]
+        for place, _ in work(pool, call, pieces):
+            told(float(networks[place][0].recipe.epochs))
         return
-    left = dict(states)
-    one = partial(train_network, assignment, epochs=1)
+    left = list(networks)
     while left:
-        numbers = list(left)
-        given = [(n, left[n].read_bytes() if left[n].exists() else None) for n in numbers]
-        for place, (state, done) in work(pool, one, given):
-            target = left[numbers[place]]
-            with atomic_path(target) as temporary:
-                temporary.write_bytes(state or b"")
+        pieces = [
+            partial(function, each, (n, path.read_bytes() if path.exists() else None), epochs=1)
+            for each, n, path in left
+        ]
+        ended = []
+        for place, (state, done) in work(pool, call, pieces):
+            if state is not None:
+                with atomic_path(left[place][2]) as temporary:
+                    temporary.write_bytes(state)
             if done:
-                del left[numbers[place]]
-            if on_epoch is not None:
-                on_epoch(1.0)
+                ended.append(place)
+            told(1.0)
+        left = [each for place, each in enumerate(left) if place not in ended]

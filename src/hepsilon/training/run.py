@@ -75,8 +75,8 @@ def train(
         this can be given. The brief trainings of ``architecture = "auto"`` do not call them; a
         training that goes on after an interruption calls them for the epochs that are done, too.
     workers : distributed.Client, concurrent.futures.Executor or coffea executor, optional
-        Processes that train the networks of an ensemble, each on its own: the result is that of
-        this process, in which they are trained by default.
+        Processes that train the networks of an ensemble, and those that ``"auto"`` compares, each
+        on its own: the result is that of this process, in which they are trained by default.
 
     Returns
     -------
@@ -158,7 +158,7 @@ def train_ready(
     config, candidates, sides, folder = ready.config, ready.candidates, ready.sides, ready.folder
     prepared, selection = next(iter(candidates.prepared.values())), None
     if config.model.architecture == "auto":
-        selection = compare(candidates, config, sides, folder, progress)
+        selection = compare(candidates, config, sides, folder, progress, pool)
         prepared = candidates.prepared[selection.chosen]
     if prepared.capacity is not None:
         logger.info(prepared.capacity)

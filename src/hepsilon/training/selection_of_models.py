@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 
@@ -26,12 +26,14 @@ from hepsilon.config.learning import Recipe
 from hepsilon.data.features import FeatureSpec
 from hepsilon.data.summary import summarise
 from hepsilon.data.training_columns import TrainingColumns
+from hepsilon.distributed.pools import Pool, SerialPool
 from hepsilon.efficiencies.cards import CandidateCard, SelectionCard
 from hepsilon.errors import ConfigError, HepsilonError, TrainingError
 from hepsilon.training.capacity import worth
 from hepsilon.training.ensemble import fit_members
 from hepsilon.training.kept import Kept
 from hepsilon.training.map_losses import losses_of_map
+from hepsilon.training.on_workers import fit_candidates
 from hepsilon.training.preparation import Prepared, Sides, prepare
 from hepsilon.training.state import Epoch
 from hepsilon.training.validation import EventLosses, losses_of_networks
@@ -138,6 +140,26 @@ def _brief(full: Recipe) -> Recipe:
     return full.model_copy(update={"epochs": epochs})
 
 
+def _prefix(name: str) -> str:
+    """Beginning of the name of the state of a candidate."""
+    return f"brief-{name}"
+
+
+def _train_elsewhere(candidates: Candidates, folder: Path, progress: bool, pool: Pool) -> None:
+    """Train all candidates that are not finished in other processes, each as a piece of work."""
+    left = {
+        _prefix(name): replace(each, recipe=_brief(each.recipe))
+        for name, each in candidates.prepared.items()
+        if not _place(name, folder).exists()
+    }
+    if isinstance(pool, SerialPool) or len(candidates.prepared) == 1 or not left:
+        return
+    total = float(sum(each.recipe.epochs for each in left.values()))
+    logger.info("comparing %d networks on %d workers", len(left), pool.workers)
+    with progress_bar("comparing on workers", total, count=False, show=progress) as advance:
+        fit_candidates(pool, left, folder, on_epoch=advance)
+
+
 def _train(name: str, prepared: Prepared, folder: Path, progress: bool) -> _Result:
     """Train one network briefly; the time is that of its epochs, whenever they were trained."""
     start, own = perf_counter(), prepared
@@ -153,7 +175,7 @@ def _train(name: str, prepared: Prepared, folder: Path, progress: bool) -> _Resu
             own.spec,
             brief,
             *own.sides,
-            {0: folder / f"brief-{name}.npz"},
+            {0: folder / f"{_prefix(name)}-0.npz"},
             resampling=own.resampling,
             engine=own.engine,
             on_batch=advance,
@@ -173,11 +195,16 @@ def _fill(config: Config, prepared: Prepared, sides: Sides) -> _Result:
     return _Result(losses, perf_counter() - start, parameters)
 
 
+def _place(name: str, folder: Path) -> Path:
+    """File of the result of a candidate."""
+    return folder / f"candidate-{name}.npz"
+
+
 def _result(
     name: str, candidates: Candidates, config: Config, sides: Sides, folder: Path, progress: bool
 ) -> _Result:
     """Result of a candidate, from the folder where it was finished before."""
-    path = folder / f"candidate-{name}.npz"
+    path = _place(name, folder)
     if path.exists():
         try:
             return _Result.load(path)
@@ -192,7 +219,12 @@ def _result(
 
 
 def compare(
-    candidates: Candidates, config: Config, sides: Sides, folder: Path, progress: bool = True
+    candidates: Candidates,
+    config: Config,
+    sides: Sides,
+    folder: Path,
+    progress: bool = True,
+    pool: Pool | None = None,
 ) -> SelectionCard:
     """Train all candidates briefly, and choose one network among them.
 
@@ -211,6 +243,8 @@ def compare(
         Folder for the states of the trainings.
     progress : bool, default True
         Show progress bars on standard error.
+    pool : Pool, optional
+        Processes that train the candidates, each on its own; by default this one.
 
     Returns
     -------
@@ -226,6 +260,7 @@ def compare(
     names = [MAP, *candidates.prepared]
     if len(candidates.prepared) == 1:
         left_out[names.pop()] = ONLY
+    _train_elsewhere(candidates, folder, progress, pool or SerialPool())
     results: dict[str, _Result] = {}
     for name in names:
         try:
@@ -301,7 +336,7 @@ def against_map(
     SelectionCard
         With the difference of the losses; unchanged without a map.
     """
-    path = folder / f"candidate-{MAP}.npz"
+    path = _place(MAP, folder)
     if not path.exists():
         return card
     gain = kept.losses(kept.validation(validation)) - _Result.load(path).losses

@@ -106,8 +106,9 @@ def points(exported) -> NetworkEfficiency:
 
 @given(counts=contracts.COUNTS, cuts=contracts.CUTS)
 @settings(max_examples=25)
-def test_chunks_change_only_the_round_off(points, counts, cuts):
-    contracts.assert_chunks_add_up(points.replicas, counts, cuts, ROUND_OFF)
+def test_chunks_change_nothing(points, counts, cuts):
+    """Round-off of float32 is 1e-7: rows are filled up so that all are treated alike."""
+    contracts.assert_chunks_add_up(points.replicas, counts, cuts, 1e-12)
 
 
 @given(n=st.integers(1, 9), data=st.data())

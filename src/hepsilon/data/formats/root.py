@@ -36,7 +36,8 @@ class RootTable:
     def __init__(self, path: str, name: str) -> None:
         self.path = path
         try:
-            self._file = uproot.open(path)
+            # every range is read once: what is kept of it would only live until a collection
+            self._file = uproot.open(path, array_cache=None)
         except Exception as error:  # uproot raises whatever the bytes bring about
             raise InputError(f"{path} is not a readable ROOT file: {_reason(error)}") from None
         try:

@@ -17,6 +17,7 @@ import numpy as np
 from hepsilon._system.extras import is_installed
 from hepsilon._system.forks import guarded_fork
 from hepsilon._system.resources import threaded, usable_cpus
+from hepsilon.arrays.batches import ROWS_AT_ONCE, filled
 from hepsilon.arrays.types import Array, Nodes, Offsets
 from hepsilon.errors import ArtifactError, ConfigError
 from hepsilon.networks.graphs import (
@@ -194,7 +195,9 @@ def onnxruntime(graph: bytes, gpu: int | None = None, *, tf32: bool = False) -> 
     names = [output.name for output in session.get_outputs()]
 
     def run(inputs: dict[str, Array], outputs: int) -> list[Array]:
-        return list(map(np.asarray, session.run(names[:outputs], inputs)))
+        size = len(inputs["x"])
+        found = session.run(names[:outputs], _filled(inputs, ROWS_AT_ONCE))
+        return [np.asarray(array)[:size] for array in found]
 
     return run
 
@@ -218,22 +221,21 @@ def _make_element_types(ov: ModuleType) -> None:
         _ = ov.Tensor(np.zeros(1, np.float32)).data
 
 
-def _few_shapes(inputs: dict[str, Array]) -> dict[str, Array]:
-    """Inputs with more rows, which stand for objects without partners, up to one of few numbers.
+def _filled(inputs: dict[str, Array], step: int) -> dict[str, Array]:
+    """Inputs with more rows, which stand for objects without partners, up to a multiple."""
+    size, given = len(inputs["x"]), {name: filled(rows, step) for name, rows in inputs.items()}
+    if "senders" in given:  # none: their own rows
+        given["senders"][size:] = np.arange(size, len(given["x"]))[:, None]
+    return given
 
-    OpenVINO compiles for every new shape, and keeps that for ever. There are four numbers in each
-    power of two, so that at most a fifth of the work is wasted.
+
+def _few_shapes(size: int) -> int:
+    """Step of the numbers of rows that OpenVINO gets, of so many rows.
+
+    It compiles for every new shape, and keeps that for ever. There are four numbers in each power
+    of two, so that at most a fifth of the work is wasted.
     """
-    size = len(inputs["x"])
-    step = max(16, 1 << max(size.bit_length() - 3, 0))
-    more = -size % step
-    if not more:
-        return inputs
-    rows = {"x": np.zeros((more, inputs["x"].shape[1]), inputs["x"].dtype)}
-    if "senders" in inputs:  # none: their own rows
-        own = np.arange(size, size + more, dtype=inputs["senders"].dtype)
-        rows["senders"] = np.repeat(own[:, None], inputs["senders"].shape[1], axis=1)
-    return {name: np.concatenate([array, rows[name]]) for name, array in inputs.items()}
+    return max(16, 1 << max(size.bit_length() - 3, 0))
 
 
 def openvino(graph: bytes, precision: str = "float32") -> Session:
@@ -280,7 +282,7 @@ def openvino(graph: bytes, precision: str = "float32") -> Session:
     def run(inputs: dict[str, Array], outputs: int) -> list[Array]:
         request, size = idle.get(), len(inputs["x"])
         try:
-            found = request.infer(_few_shapes(inputs))
+            found = request.infer(_filled(inputs, _few_shapes(size)))
             return [np.array(found[i][:size]) for i in range(outputs)]
         finally:
             idle.put(request)
