@@ -17,6 +17,7 @@ from hepsilon.data.dataset import read_columns
 from hepsilon.efficiencies.ratio import given_path
 from hepsilon.training.ratios import SidesOfRatio, train_ratio
 from tests.helpers.ratio_toys import ratio_config, true_log_ratio, two_jets
+from tests.helpers.trained_ratios import without_xla
 
 
 def flat(values: Any) -> Any:
@@ -155,12 +156,14 @@ def test_network_of_all_objects_together_is_refused(
         hepsilon.train(ratio_config(), [ratio_samples[0]], tmp_path / "x.hepsilon", progress=False)
 
 
+@pytest.mark.slow
 def test_conditional_ratio_leaves_what_is_given(
     ratio_samples: tuple[Path, Path], tmp_path: Path
 ) -> None:
     config = ratio_config({"given": ["eta"]}, training={"epochs": 6})
     out = tmp_path / "ratio.hepsilon"
-    train_ratio(config, out, [ratio_samples[0]], [ratio_samples[1]], progress=False)
+    with without_xla():
+        train_ratio(config, out, [ratio_samples[0]], [ratio_samples[1]], progress=False)
     ratio, given = LearnedRatio.load(out), LearnedRatio.load(given_path(out))
     assert given.task.features == ("eta",)
     events = two_jets(1500, 7, numerator=False)
