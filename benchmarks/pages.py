@@ -430,9 +430,11 @@ def coverage() -> str:
     """Shares of differences to the truth within the 68 and 95 % bands.
 
     The bias by region was chosen on experiments 1 to 16, so that those behind them are shown; of
-    folds, which have few, all.
+    folds, which have few, all. Bootstrap samples have a file of their own, of later experiments.
     """
-    every, fair = (read(name)["summary"] for name in ("band_coverage", "band_coverage_fair"))
+    every, fair, bootstrap = (
+        read(f"band_coverage{name}")["summary"] for name in ("", "_fair", "_bootstrap")
+    )
     without = "without bias term"
     columns = {
         "map": fair,
@@ -440,6 +442,8 @@ def coverage() -> str:
         "network": fair,
         f"folds, {without}": every,
         "folds": every,
+        f"bootstrap, {without}": bootstrap,
+        "bootstrap": bootstrap,
     }
     rows = []
     for sample in ("test", "alternative"):
@@ -455,14 +459,16 @@ def coverage() -> str:
 
 @table
 def replicas() -> str:
-    """Time with replicas over that without."""
+    """Time with replicas over that without: of what a user calls, and of the networks alone."""
     found = read("replicas")
     names = {"gnn": "default graph network", "mlp": "default plain network"}
+    columns = [(kind, n) for kind in ("evaluate", "networks") for n in (20, 100)]
     rows = [
-        [text, *(f"{found[name][f'{n} replicas, cpu ratio']:.2f}" for n in (20, 100))]
+        [text, *(f"{found[name][kind][f'{n} replicas, cpu ratio']:.2f}" for kind, n in columns)]
         for name, text in names.items()
     ]
-    return markdown(["", "20 replicas", "100 replicas"], rows)
+    header = ["`evaluate`, 20 replicas", "100 replicas", "networks alone, 20", "100"]
+    return markdown(["", *header], rows)
 
 
 # Ratios

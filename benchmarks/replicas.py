@@ -1,9 +1,12 @@
-"""What replicas cost: evaluation of networks with none, 20 and 100 of them, in alternation.
+r"""What replicas cost: evaluation of networks with none, 20 and 100 of them, in alternation.
 
-    python benchmarks/replicas.py gnn.hepsilon mlp.hepsilon --out benchmarks/results/replicas.json
+    python benchmarks/replicas.py gnn.hepsilon mlp.hepsilon product.hepsilon \
+        --out benchmarks/results/replicas.json
 
-Artifacts of toy jets, by ``hepsilon train``. Times are medians over the rounds, of wall clock and
-of CPU; the second one is what a shared machine can be trusted for.
+Artifacts of toy jets, or of simulated tracks, by ``hepsilon train``. ``evaluate`` is what a user
+calls, with the columns, the domain and the answer; ``networks`` are the networks with their
+replicas alone. Times are medians over the rounds, of wall clock and of CPU; the second one is what
+a shared machine can be trusted for. Ratios are medians of those of each round.
 """
 
 from __future__ import annotations
@@ -12,13 +15,16 @@ import argparse
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+import awkward as ak
 import numpy as np
 
 import hepsilon
+from hepsilon.arrays.columns import unflatten
 from hepsilon.efficiencies.network import NetworkEfficiency
 from hepsilon.report import write_text
 
@@ -41,17 +47,42 @@ def timed(function: Callable[[], Any]) -> tuple[float, float]:
     return time.perf_counter() - wall, time.process_time() - cpu
 
 
+def tracks(n_events: int) -> tuple[Any, Any]:
+    """Offsets, and momenta and charges of two random tracks in each event."""
+    rng = np.random.default_rng(1)
+    momenta = rng.normal(0.0, 0.6, (2 * n_events, 3))
+    charges = np.tile([1.0, -1.0], n_events)
+    return 2 * np.arange(n_events + 1), np.column_stack([momenta, charges]).astype(np.float32)
+
+
 def measured(path: Path, n_events: int, rounds: int) -> dict[str, Any]:
     """Times of one artifact, and ratios to no replicas, round by round."""
     efficiency = hepsilon.load(path)
     assert isinstance(efficiency, NetworkEfficiency)
-    offsets, nodes = jets(n_events)
-    calls = {n: lambda n=n: efficiency._predict(offsets, nodes, n) for n in NUMBERS}
+    columns = tracks(n_events) if efficiency.task.of_events else jets(n_events)
+    offsets, nodes = columns
+    records = ak.zip(
+        {n: unflatten(c, offsets) for n, c in zip(efficiency.features.names, nodes.T, strict=True)}
+    )
+    whole = partial(efficiency.evaluate, records, out_of_domain="ignore")
+    calls = {
+        "evaluate": {n: partial(whole, replicas=n) for n in NUMBERS},
+        "networks": {n: partial(efficiency._predict, *columns, n) for n in NUMBERS},
+    }
+    return {
+        "entries": len(offsets) - 1 if efficiency.task.of_events else len(nodes),
+        "rounds": rounds,
+        **{name: alternating(each, rounds) for name, each in calls.items()},
+    }
+
+
+def alternating(calls: dict[int, Callable[[], Any]], rounds: int) -> dict[str, float]:
+    """Medians of the times with each number of replicas, and of their ratios to none."""
     for call in calls.values():
         call()  # starts, compiles and fills caches
     times = [{n: timed(call) for n, call in calls.items()} for _ in range(rounds)]
-    found: dict[str, Any] = {"jets": len(nodes), "rounds": rounds}
-    for n in NUMBERS:
+    found = {}
+    for n in calls:
         for i, clock in enumerate(("wall", "cpu")):
             found[f"{n} replicas, {clock} [s]"] = median(t[n][i] for t in times)
             if n:

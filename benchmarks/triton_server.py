@@ -1,88 +1,79 @@
-"""Serve an ONNX network as a Triton server does, without a container: for trials and tests.
+"""Serve an exported model repository with a real Triton server, without a container.
 
-A farm serves the folder that ``hepsilon export --format triton`` writes, with Triton's own ONNX
-Runtime. This script runs the same server by ``pip install nvidia-pytriton onnxruntime``, with ONNX
-Runtime in Python behind it: in an environment of its own, since nvidia-pytriton wants older
-packages. With ``network.onnx`` served as ``jets``
+``pip install nvidia-pytriton onnxruntime``, in an environment of its own since nvidia-pytriton
+wants older packages, brings the program ``tritonserver``, but not its backend for ONNX. So this
+script gives it one in Python (``triton_backend.py``), and serves the folder of ``hepsilon export
+gnn.hepsilon --format triton --out repository`` as a farm does, with its ``config.pbtxt`` as it is:
 
-    python benchmarks/triton_server.py network.onnx --name jets
+    python benchmarks/triton_server.py repository
 
-a client finds it at ``triton+http://localhost:8000/jets`` and, as its gRPC is not encrypted, at
-``triton+grpc://localhost:8001/jets?tls=0``.
+A client finds the model at ``triton+http://localhost:8000/gnn`` and, as its gRPC is not encrypted,
+at ``triton+grpc://localhost:8001/gnn?tls=0``. Other arguments go to the server, such as ``--
+--grpc-use-ssl=1 --grpc-server-cert=server.pem --grpc-server-key=server.key``.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import platform
+import shutil
 import signal
-from typing import Any
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from pathlib import Path
 
-import numpy as np
-import onnxruntime
-from pytriton.model_config import ModelConfig, Tensor
-from pytriton.triton import Triton, TritonConfig
-
-DTYPES = {"tensor(float)": np.float32, "tensor(int32)": np.int32}
-
-
-def tensors(arguments: Any) -> list[Tensor]:
-    """Inputs or outputs of a session as Triton declares them: sizes with a name may be any."""
-    return [
-        Tensor(
-            name=argument.name,
-            dtype=DTYPES[argument.type],
-            shape=tuple(size if isinstance(size, int) else -1 for size in argument.shape),
-        )
-        for argument in arguments
-    ]
+BACKEND = Path(__file__).with_name("triton_backend.py")
 
 
-def main() -> None:
+def backends(package: Path, folder: Path) -> None:
+    """Fill a folder with Triton's backend for Python, and one for ONNX that runs in it."""
+    shutil.copytree(package / "tritonserver" / "backends" / "python", folder / "python")
+    version = ".".join(platform.python_version_tuple()[:2])
+    stub = package / "tritonserver" / "python_backend_stubs" / version
+    shutil.copy(stub / "triton_python_backend_stub", folder / "python")
+    (folder / "onnxruntime").mkdir()
+    shutil.copy(BACKEND, folder / "onnxruntime" / "model.py")
+
+
+def main() -> int:
     """Serve until interrupted."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("network", help="the .onnx file")
-    parser.add_argument("--name", default="network", help="name of the model")
+    parser.add_argument("repository", type=Path, help="the folder that holds those of the models")
     parser.add_argument("--address", default="127.0.0.1", help="0.0.0.0 for the whole network")
-    parser.add_argument("--port", type=int, default=8000, help="HTTP; gRPC and metrics follow")
-    parser.add_argument("--threads", type=int, default=0, help="of ONNX Runtime; 0: all cores")
+    parser.add_argument("--port", type=int, default=8000, help="HTTP; gRPC is the next one")
+    parser.add_argument("options", nargs="*", help="more arguments of tritonserver, after --")
     arguments = parser.parse_args()
 
-    # tensors over sockets: pytriton's shared memory fails under some patch releases of Python
-    os.environ.setdefault("PYTRITON_NO_TENSORSTORE", "1")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = arguments.threads
-    session = onnxruntime.InferenceSession(
-        arguments.network, options, providers=onnxruntime.get_available_providers()
-    )
-    outputs = [output.name for output in session.get_outputs()]
+    import pytriton
 
-    def infer(requests: Any) -> list[dict[str, Any]]:
-        answers = [session.run(outputs, dict(request.items())) for request in requests]
-        return [dict(zip(outputs, answer, strict=True)) for answer in answers]
-
-    config = TritonConfig(
-        http_address=arguments.address,
-        http_port=arguments.port,
-        grpc_address=arguments.address,
-        grpc_port=arguments.port + 1,
-        metrics_port=arguments.port + 2,
-    )
-    # a batch system's way to stop: else the server that was started is left behind
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with Triton(config=config) as server:
-        server.bind(
-            model_name=arguments.name,
-            infer_func=infer,
-            inputs=tensors(session.get_inputs()),
-            outputs=tensors(session.get_outputs()),
-            # requests must stay apart: senders are rows of one request
-            config=ModelConfig(batching=False),
-        )
-        server.serve()
+    package = Path(pytriton.__file__).parent
+    libraries = package.parent / "nvidia_pytriton.libs", sysconfig.get_config_var("LIBDIR")
+    environment = os.environ | {
+        "LD_LIBRARY_PATH": os.pathsep.join(map(str, libraries)),
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+        # the interpreter in the server is not that of this environment
+        "PYTHONPATH": str(package.parent),
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        backends(package, Path(folder))
+        command = [package / "tritonserver" / "bin" / "tritonserver"]
+        command += [f"--model-repository={arguments.repository}", f"--backend-directory={folder}"]
+        for number, protocol in enumerate(("http", "grpc")):
+            command += [f"--{protocol}-address={arguments.address}"]
+            command += [f"--{protocol}-port={arguments.port + number}"]
+        with subprocess.Popen(
+            [*command, "--allow-metrics=0", *arguments.options], env=environment
+        ) as server:
+            # a batch system's way to stop, and the keyboard's, end the server first
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, lambda *_: server.terminate())
+            return server.wait()
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

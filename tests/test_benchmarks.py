@@ -11,8 +11,8 @@ import pytest
 pytestmark = pytest.mark.slow
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
-NOT_HERE = {"triton_server"}
-"""Runs in an environment of its own."""
+NOT_HERE = {"triton_backend", "triton_server"}
+"""Run in an environment of their own."""
 
 
 def run(*command: object) -> str:

@@ -83,6 +83,7 @@ def test_version(run):
 def test_commands_leave_what_they_promise(folder):
     names = {path.name for path in folder.iterdir()}
     assert {"toy.root", "mlp.hepsilon", "mlp.history.png", "map.hepsilon"} <= names
+    assert "on events held out of its training" in (folder / "mlp.report.html").read_text()
     assert not [name for name in names if name.startswith(".") or name.endswith(".partial")]
     assert load(folder / "mlp.hepsilon").card.n_events == 300
     assert load(folder / "map.hepsilon").card.edges == {"pt": (20.0, 100.0, 600.0)}

@@ -12,6 +12,7 @@ from scipy.special import expit, logit
 import hepsilon
 from hepsilon import ArtifactError, ConfigError, InputError
 from hepsilon.closure import closure_report, recalibrate, run_closure, trained_on
+from hepsilon.closure import recalibration as fitting
 from hepsilon.closure.calibration import EFFICIENCY
 from hepsilon.closure.entries import Entries
 from hepsilon.closure.recalibration import fit_recalibration
@@ -123,6 +124,79 @@ def test_answers_are_probabilities_in_their_order(slope, offset, seed):
         assert (np.diff(mapped[order, 0]) >= 0.0).all()
 
 
+def test_bands_of_a_recalibration_cover_the_truth(monkeypatch):
+    """68 % of 250 bands, within 4 standard deviations of a binomial (false alarm 1e-4).
+
+    Both objects of an event have one response: without sums over events 52 % would be covered.
+    """
+    monkeypatch.setattr(fitting, "FOLDS", 2)
+    rng, inside, grid = np.random.default_rng(11), [], np.linspace(0.1, 0.9, 9)[:, None]
+    truth = expit(0.3 + 0.8 * logit(grid[:, 0])).sum()
+    for _ in range(250):
+        eps = np.repeat(rng.uniform(0.05, 0.95, (300, 1)), 2, axis=0)
+        true = expit(0.3 + 0.8 * logit(eps[:, 0]))
+        passed = (np.repeat(rng.random(300), 2) < true).astype(int)
+        found = fit_recalibration(entries_of(eps, passed), "net", FLAT)
+        drawn = found(np.repeat(grid[..., None], 100, axis=2), None, drawn=True)
+        error = drawn.sum(axis=(0, 1)).std(ddof=1)
+        inside.append(abs(found(grid, None).sum() - truth) < error)
+    assert np.mean(inside) == pytest.approx(0.683, abs=4 * (0.683 * 0.317 / 250) ** 0.5)
+
+
+def test_categories_share_the_error_of_their_events():
+    """Two objects of each event that are alike but for their category: offsets err together."""
+    rng = np.random.default_rng(12)
+    eps = np.repeat(rng.uniform(0.1, 0.9, (1000, 1)), 2, axis=0)
+    passed = np.repeat((rng.random(1000) < 0.5).astype(int), 2)
+    category = np.tile([0, 1], 1000)
+    found = fit_recalibration(entries_of(eps, passed, category), "net", TASK)
+    covariance = np.array(found.factor) @ np.array(found.factor).T
+    errors = [e for c in found.categories for e in (*c.offset_error, c.slope_error)]
+    np.testing.assert_allclose(np.sqrt(np.diag(covariance)), errors, rtol=1e-6)
+    assert covariance[0, 2] == pytest.approx(covariance[0, 0], rel=1e-6)
+    drawn = found.draws(9)
+    np.testing.assert_allclose(drawn[0], drawn[1], rtol=1e-6)
+    np.testing.assert_array_equal(found.draws(4), drawn[..., :4])
+
+
+def test_draws_leave_the_map_and_other_categories_alone():
+    eps = np.random.default_rng(1).uniform(0.1, 0.9, (40, 1))
+    replicas, category = np.repeat(eps[:, :, None], 3, axis=2), np.repeat([5.0, 0.0], 20)
+    each = map_of(0.5, (0.4,), category=5)
+    known = Recalibration(
+        feature="hadronFlavour",
+        categories=(each,),
+        n_events=1,
+        gain=0.0,
+        gain_error=0.0,
+        factor=((0.1, 0.0), (0.0, 0.2)),
+    )
+    plain = recalibration_of(each, feature="hadronFlavour")
+    np.testing.assert_array_equal(known(eps, category), plain(eps, category))
+    drawn = known(replicas, category, drawn=True)
+    np.testing.assert_array_equal(drawn[20:], replicas[20:])
+    for k, (offset, slope) in enumerate(known.draws(3)[0].T):
+        expected = expit(offset + slope * logit(eps[:20, 0]))
+        np.testing.assert_allclose(drawn[:20, 0, k], expected, rtol=1e-9)
+    assert np.ptp(known.draws(3), axis=2).min() > 0.0
+    np.testing.assert_allclose(
+        plain(replicas, category, drawn=True), plain(replicas, category), rtol=1e-12
+    )
+
+
+@pytest.mark.parametrize("factor", [((1.0,),), ((1.0,), (1.0, 2.0)), ((np.inf,), (1.0,))])
+def test_factors_of_other_shapes_are_refused(factor):
+    with pytest.raises(ConfigError):
+        Recalibration(
+            feature=None,
+            categories=(map_of(),),
+            n_events=1,
+            gain=0.0,
+            gain_error=0.0,
+            factor=factor,
+        )
+
+
 def test_replicas_follow_and_other_categories_stay():
     eps = np.random.default_rng(1).uniform(0.1, 0.9, (40, 1))
     replicas, category = np.repeat(eps[:, :, None], 3, axis=2), np.repeat([5.0, 0.0], 20)
@@ -204,8 +278,12 @@ def test_a_map_is_recalibrated_and_its_card_says_so(saved, other_file, toy_jets,
         np.testing.assert_allclose(new[own], expected, rtol=1e-9)
     drawn, drawn_new = (ak.to_numpy(ak.flatten(e.replicas(toy_jets))) for e in (before, after))
     own = flavour == 5
-    wanted = expit(each[5].offset[0] + each[5].slope * logit(drawn[own]))
+    place = [c.category for c in found.card.recalibration.categories].index(5)
+    offset, slope = found.card.recalibration.draws(drawn.shape[1])[place]
+    wanted = expit(offset + slope * logit(drawn[own]))
     np.testing.assert_allclose(drawn_new[own], wanted, rtol=1e-9)
+    mean = after.to_hist("pt", records=toy_jets, bins=1)
+    assert mean[sum].value == pytest.approx(new.mean(), rel=1e-6)
     assert trained_on({"new": after}, [other_file]) == {"new": ["other.root"]}
     assert before.card.recalibration is None
 
@@ -218,6 +296,8 @@ def test_networks_are_recalibrated_and_pickle(gnn, other_file, toy_jets, tmp_pat
     assert not np.allclose(ak.flatten(new), ak.flatten(gnn(toy_jets, out_of_domain="ignore")))
     again = pickle.loads(pickle.dumps(found))(toy_jets, out_of_domain="ignore")
     np.testing.assert_array_equal(ak.to_numpy(ak.flatten(again)), ak.to_numpy(ak.flatten(new)))
+    with pytest.raises(ConfigError, match="is recalibrated, and has no gradients"):
+        found.value_and_gradient(toy_jets)
 
 
 def test_files_of_the_training_and_second_times_are_refused(saved, toy_file, other_file, tmp_path):

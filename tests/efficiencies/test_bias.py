@@ -77,7 +77,7 @@ def test_replicas_are_shifted_and_the_efficiency_is_not(network: NetworkEfficien
     assert bias is not None
     assert without(network).bias() is None
     asked = network._asked(records_for(network))
-    shifts = bias.shifts(network.task, network.features, asked.offsets, asked.nodes, 3)
+    shifts = bias.shifts(network.task, network.features, asked.offsets, asked.nodes, 3).all()
     assert np.abs(shifts).min() > 0.0
     for k in range(3):
         difference = logits_of(moved[..., k], 1.0) - logits_of(plain[..., k], 1.0)
@@ -92,7 +92,7 @@ def test_shifts_are_sums_over_the_regions_of_an_object(
     bias = network.bias()
     assert bias is not None
     offsets, nodes = network.features.matrix(JETS)
-    found = bias.shifts(network.task, network.features, offsets, nodes, 7)
+    found = bias.shifts(network.task, network.features, offsets, nodes, 7).all()
     draws = np.random.default_rng([1, 3]).standard_normal((7, 4))
     pt, flavour = nodes[:, 0], nodes[:, 3]
     only = np.zeros_like(bias.factor)
@@ -102,7 +102,7 @@ def test_shifts_are_sums_over_the_regions_of_an_object(
     start = bias.regions.starts[group]
     only[start + 1] = bias.factor[start + 1]
     alone = type(bias)(bias.regions, only, bias.partners)
-    shifts = alone.shifts(network.task, network.features, offsets, nodes, 7)
+    shifts = alone.shifts(network.task, network.features, offsets, nodes, 7).all()
     inside = (flavour == 4) & (pt >= edges[0]) & (pt < edges[1])
     expected = np.where(inside[:, None], draws @ bias.factor[start + 1, 0], 0.0)
     np.testing.assert_allclose(shifts[:, 0], expected, rtol=1e-5, atol=1e-7)
@@ -145,11 +145,11 @@ def test_another_process_draws_equal_replicas(
     code = (
         "import pickle, sys, numpy as np; from pathlib import Path; "
         "network = pickle.loads(Path(sys.argv[1]).read_bytes()); rows = np.load(sys.argv[2]); "
-        "np.save(sys.argv[3], network._shifts(rows['offsets'], rows['nodes'], 9))"
+        "np.save(sys.argv[3], network._shifts(rows['offsets'], rows['nodes'], 9).all())"
     )
     arguments = [str(handle), str(tmp_path / "nodes.npz"), str(answer)]
     subprocess.run([sys.executable, "-c", code, *arguments], check=True)
-    np.testing.assert_array_equal(np.load(answer), network._shifts(offsets, nodes, 9))
+    np.testing.assert_array_equal(np.load(answer), network._shifts(offsets, nodes, 9).all())
 
 
 def test_a_rewritten_artifact_keeps_it(
@@ -159,7 +159,7 @@ def test_a_rewritten_artifact_keeps_it(
     copy = rewritten(network, tmp_path / "copy.hepsilon", {})
     offsets, nodes = network.features.matrix(JETS)
     np.testing.assert_array_equal(
-        copy._shifts(offsets, nodes, 4), network._shifts(offsets, nodes, 4)
+        copy._shifts(offsets, nodes, 4).all(), network._shifts(offsets, nodes, 4).all()
     )
 
 

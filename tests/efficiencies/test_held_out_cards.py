@@ -84,6 +84,13 @@ def test_info_shows_every_bin(tmp_path: Any, capsys: pytest.CaptureFixture[str])
     assert main(["info", str(tmp_path / "h.hepsilon"), "--held-out"]) == 0
     out = capsys.readouterr().out
     assert "pt (chi2 / bins = 9.2 / 2, p = 0.01)" in " ".join(out.split())
+    page = tmp_path / "page.html"
+    assert main(["info", str(tmp_path / "h.hepsilon"), "--held-out", "--out", str(page)]) == 0
+    assert "h on events held out of its training" in page.read_text()
+    said = " ".join(capsys.readouterr().out.split())
+    assert said.startswith("warn h on 1,234 validation events: total: passed 1 % less")
+    assert main(["info", str(tmp_path / "h.hepsilon"), "--held-out", "--out", str(tmp_path)]) == 2
+    assert "is a folder" in capsys.readouterr().err
     assert main(["info", str(tmp_path / "h.hepsilon"), "--held-out", "--json"]) == 0
     assert '"n_events": 1234' in capsys.readouterr().out
     assert main(["info", str(tmp_path / "n.hepsilon"), "--held-out"]) == 2

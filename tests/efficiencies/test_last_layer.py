@@ -77,7 +77,7 @@ def test_a_replica_is_a_network_with_another_last_layer(
         if name == "single":
             np.testing.assert_allclose(replicas[..., replica], rows(other(JETS)), rtol=1e-5)
             continue
-        before, after = (e._of_engine(*columns, features=False)[0] for e in (efficiency, other))
+        before, after = (e._of_engine(*columns)[0] for e in (efficiency, other))
         moved = (after - before).mean(axis=-1) + before @ between_members(4, 2)[:, replica]
         expected = logits_of(rows(efficiency(JETS)), 1.0) + moved
         found = logits_of(replicas[..., replica], 1.0)
@@ -126,7 +126,8 @@ def test_the_spread_is_that_of_the_covariance_and_of_the_members(
 ) -> None:
     """With 4000 replicas a standard deviation is known to 1.1 %; five of these are allowed."""
     offsets, nodes = several.features.matrix(JETS)
-    logits, features = several._of_engine(offsets, nodes, features=True)
+    logits, _ = several._of_engine(offsets, nodes)
+    _, features = several._engine().with_features(offsets, nodes, 3)
     factor = several.last_layer().factor.astype(float)[:, 0] / 3.0
     seen = features.reshape(len(features), 3, -1)
     moved = np.einsum("nmi,mik->nk", seen, factor[:, :-1]) + factor[:, -1].sum(axis=0)
@@ -194,10 +195,10 @@ def test_a_factor_that_the_card_does_not_describe_is_refused(
 
 
 def test_extreme_logits_stay_inside() -> None:
-    layer = LastLayer(np.full((1, 2, 2, 1), 50.0, np.float32))
+    changes = LastLayer(np.full((1, 2, 2, 1), 50.0, np.float32)).changes(6)
     logits = np.array([[-800.0, 800.0], [800.0, -800.0], [0.0, 0.0]])
     features = np.full((3, 1), 3.0, np.float32)
-    found = layer.replicas(logits, features, 6, logits[..., None])
+    found = changes.replicas(logits, features @ changes.kernel, logits[..., None])
     assert np.all((found > 0.0) & (found < 1.0))
     assert np.all(np.diff(found, axis=1) <= 0.0)
 

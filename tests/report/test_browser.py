@@ -13,7 +13,9 @@ import pytest
 from hepsilon.closure import closure_report
 from hepsilon.histograms import JET_OBSERVABLES
 from hepsilon.processors import TruthTagging
-from hepsilon.report import write_closure, write_samples
+from hepsilon.report import write_closure, write_held_out, write_samples
+from tests.helpers.held_out import held_out_card
+from tests.helpers.network_toys import write_untrained
 from tests.helpers.toys import TASK, events_of, half, tagged_jets
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -71,10 +73,14 @@ def folder(toy_map, tmp_path_factory):
     report = closure_report(output, TASK, efficiencies, ["a" * 60 + ".root"])
     write_closure(out / "sample", output, report, efficiencies)
     write_samples(out, {"sample": report})
+    options = {"architecture": "mlp", "width": 4, "blocks": 1}
+    card = write_untrained(out / "gnn.hepsilon", TASK, **options).card
+    known = card.model_copy(update={"held_out": held_out_card()})
+    write_held_out(out / "gnn.report.html", known, "gnn")
     return out
 
 
-@pytest.mark.parametrize("name", ["sample/report.html", "index.html"])
+@pytest.mark.parametrize("name", ["sample/report.html", "index.html", "gnn.report.html"])
 @pytest.mark.parametrize("width", [1400, 390])
 def test_nothing_overflows_and_nothing_is_logged(folder, name, width):
     page = folder / name

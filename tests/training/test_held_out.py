@@ -171,7 +171,7 @@ def test_a_bias_is_found_in_the_region_that_it_is_in(case: str) -> None:
     assert (card.regions, card.directions) == (term.factor.shape[0], term.factor.shape[2])
     spec = held.kept.prepared.spec
     task = held.kept.prepared.config.task
-    shifts = term.shifts(task, spec, columns.offsets, columns.nodes, 400)
+    shifts = term.shifts(task, spec, columns.offsets, columns.nodes, 400).all()
     spread = shifts.std(axis=2)[:, -1]
     assert spread[central].mean() > 0.8
     assert np.isfinite(card.total_error)
@@ -199,7 +199,7 @@ def test_events_are_entries_of_tasks_of_events(task: Any, model: dict[str, Any])
     assert found.partners
     term = BiasTerm.from_arrays(arrays, True)
     spec = held.kept.prepared.spec
-    shifts = term.shifts(task, spec, columns.offsets, columns.nodes, 5)
+    shifts = term.shifts(task, spec, columns.offsets, columns.nodes, 5).all()
     assert shifts.shape == (columns.n_events, 1, 5)
 
 

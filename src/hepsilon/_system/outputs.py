@@ -19,6 +19,7 @@ KINDS: dict[str, tuple[str, tuple[bytes, ...], tuple[str, ...]]] = {
     "workspace": ("a workspace of HistFactory", (b"{",), (".json",)),
     "datacard": ("a datacard", (b"#", b"imax"), (".txt", ".card")),
     "picture": ("a PNG picture", (b"\x89PNG",), (".png",)),
+    "page": ("a page of HTML", (b"<!doctyp",), (".html",)),
 }
 """Words, first bytes and endings of the kinds of files that are written."""
 OTHERS = frozenset((".toml", ".json", ".gz", ".csv", ".txt", ".html", ".npz", ".py", ".md"))

@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from hepsilon.cli.output import facts, plain, say, shown, table
+from hepsilon.cli.output import facts, judged, plain, say, shown, table
 from hepsilon.efficiencies.card_text import candidate_cells, card_groups, region_cells, region_text
 from hepsilon.errors import ConfigError
 
@@ -38,20 +38,37 @@ def info(args: argparse.Namespace) -> Any:
         write_text(args.out, text)
         say(f"wrote {args.out}")
         return None
-    if args.out is not None:
-        raise ConfigError("--out is for --toml")
     if args.held_out:
-        found = getattr(efficiency.card, "held_out", None)
-        if found is None:
-            raise ConfigError(
-                f"{args.path} holds no closure on held-out events: networks that are trained with "
-                "this release do"
-            )
-        return plain(found) if args.json else held_out_tables(found)
+        return _held_out(args, efficiency.card)
+    if args.out is not None:
+        raise ConfigError("--out is for --toml and --held-out")
     if args.json:
         return plain(efficiency.card)
     groups = card_groups(efficiency.card).items()
     return [Text(shown(str(args.path))), *(facts(title, rows) for title, rows in groups)]
+
+
+def _held_out(args: argparse.Namespace, card: Any) -> Any:
+    """Closure on held-out events: its verdict and tables, or the page of it."""
+    from hepsilon.cli.inputs import check_out
+    from hepsilon.report.held_out import held_out_verdict, write_held_out
+    from hepsilon.report.page import Origin
+
+    found = getattr(card, "held_out", None)
+    if found is None:
+        raise ConfigError(
+            f"{args.path} holds no closure on held-out events: networks that are trained with "
+            "this release do"
+        )
+    if args.out is not None:
+        check_out(args, "page")
+        write_held_out(args.out, card, args.path.stem, Origin(args.command_line))
+        say(f"wrote {args.out}")
+    if args.json:
+        return plain(found)
+    verdict = held_out_verdict(found, args.path.stem)
+    sentence = judged(verdict.status, f"{verdict.subject}: {'; '.join(verdict.reasons)}")
+    return [sentence] if args.out is not None else [sentence, *held_out_tables(found)]
 
 
 def held_out_tables(held_out: Any, totals: bool = False) -> list[Table]:

@@ -148,8 +148,8 @@ def train(args: argparse.Namespace) -> Any:
 
     needs("training", "keras", keras_backend())  # before the files are read
     config = load_config(args.config)
-    history = args.out.parent / f"{args.out.stem}.history.png"
-    check_out(args, "artifact", (history, "picture"))
+    history, page = _beside(args.out)
+    check_out(args, "artifact", (history, "picture"), (page, "page"))
     part = None if args.part is None else MembersOfPart.parse(args.part)
     check_free(args.out if part is None else part.path(args.out))
     if args.refine:
@@ -158,7 +158,7 @@ def train(args: argparse.Namespace) -> Any:
     on_sample = None if args.json else _say_sample
     _check_samples(args, config)
     if config.task.ratio is not None:
-        return _trained(args, _ratio(args, config, part, on_sample), history)
+        return _trained(args, _ratio(args, config, part, on_sample), history, page)
     with executor_of(args) as executor:
         columns = training_columns(args, config, executor)
         if part is not None:
@@ -181,7 +181,7 @@ def train(args: argparse.Namespace) -> Any:
             on_sample=on_sample,
             workers=executor,
         )
-    return _trained(args, result, history)
+    return _trained(args, result, history, page)
 
 
 def _check_samples(args: argparse.Namespace, config: Any) -> None:
@@ -231,13 +231,24 @@ def _ratio(args: argparse.Namespace, config: Any, part: Any, on_sample: Any) -> 
     return result
 
 
-def _trained(args: argparse.Namespace, result: Any, history: Any) -> Any:
-    """Say what a training has found."""
+def _beside(out: Path) -> tuple[Path, Path]:
+    """Files that a training writes beside its artifact: loss by epoch, and its page."""
+    return out.parent / f"{out.stem}.history.png", out.parent / f"{out.stem}.report.html"
+
+
+def _trained(args: argparse.Namespace, result: Any, history: Path, page: Path) -> Any:
+    """Say what a training has found, and write the page of its held-out events."""
     from hepsilon.plotting.models import plot_history
     from hepsilon.plotting.style import save_figure
+    from hepsilon.report.held_out import held_out_verdict, write_held_out
+    from hepsilon.report.page import Origin
 
     card = result.efficiency.card
     save_figure(plot_history(card), history)
+    written = [args.out, history]
+    if card.held_out is not None:
+        write_held_out(page, card, args.out.stem, Origin(args.command_line))
+        written.append(page)
     if args.json:
         return {"path": str(args.out), "hash": result.efficiency.hash} | plain(card)
     for number, member in enumerate(card.members):
@@ -261,6 +272,8 @@ def _trained(args: argparse.Namespace, result: Any, history: Any) -> Any:
     if card.held_out is not None:
         Console(stderr=True).print(held_out_tables(card.held_out, totals=True)[0])
         say(f"held-out closure: {card.held_out}")
+        sentence = held_out_verdict(card.held_out, args.out.stem)
+        say(f"{sentence.status}: {sentence.subject}: {'; '.join(sentence.reasons)}")
     if card.bias is not None:
         say(f"bias term: {card.bias}")
     if card.refinement is not None:
@@ -269,7 +282,7 @@ def _trained(args: argparse.Namespace, result: Any, history: Any) -> Any:
         Console(stderr=True).print(selection_table(card.selection))
         if card.selection.advice:
             say(f"warning: {card.selection.advice}")
-    say(f"wrote {args.out} and {history}")
+    say(f"wrote {', '.join(map(str, written[:-1]))} and {written[-1]}")
     return None
 
 
@@ -407,9 +420,9 @@ def merge(args: argparse.Namespace) -> Any:
     from hepsilon.training.jobs import merge_training
 
     needs("merging a training", "keras", keras_backend())
-    history = args.out.parent / f"{args.out.stem}.history.png"
-    check_outputs({args.out: "artifact", history: "picture"}, args.parts)
-    return _trained(args, merge_training(args.out, args.parts), history)
+    history, page = _beside(args.out)
+    check_outputs({args.out: "artifact", history: "picture", page: "page"}, args.parts)
+    return _trained(args, merge_training(args.out, args.parts), history, page)
 
 
 def export(args: argparse.Namespace) -> None:

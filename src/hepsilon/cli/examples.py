@@ -52,6 +52,7 @@ EXAMPLES = {
     "info": """\
         hepsilon info gnn.hepsilon
         hepsilon info gnn.hepsilon --held-out
+        hepsilon info gnn.hepsilon --held-out --out gnn.report.html
         hepsilon info closure
         hepsilon info friend.root
         hepsilon info gnn.hepsilon --toml --out gnn.toml""",

@@ -238,7 +238,9 @@ def _commands_of_files(parsers: Any) -> None:
         help="model, map, folder of a closure, result.npz, part of a training, or friend file",
     )
     command.add_argument("--toml", action="store_true", help="print the configuration it holds")
-    command.add_argument("--out", type=Path, help="file to write that configuration to")
+    command.add_argument(
+        "--out", type=Path, help="file to write: that configuration, or with --held-out a page"
+    )
     command.add_argument(
         "--held-out",
         action="store_true",

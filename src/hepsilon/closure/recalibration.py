@@ -45,6 +45,8 @@ UPSIDE_DOWN = 3.0
 """Errors by which a slope is below zero where an efficiency is refused; one that is nearer to zero
 is not known, and the efficiency only shifted."""
 NAME = "efficiency"
+SMALLEST = 1e-12
+"""Variance of a direction, in units of the largest one, below which it is round-off."""
 
 
 @dataclass(frozen=True)
@@ -138,13 +140,18 @@ class _Sample:
                 return False
         return True
 
-    def errors(self, numbers: Array) -> Array:
-        """Errors of offsets and slope, with the scores summed by event."""
-        inverse = np.linalg.pinv(self.curvature(numbers))
-        scores = self.scores(numbers)
-        size = int(self.events.max()) + 1
-        summed = np.stack([np.bincount(self.events, s, minlength=size) for s in scores.T], axis=1)
-        return np.asarray(np.sqrt(np.diag(inverse @ (summed.T @ summed) @ inverse)))
+    def influence(self, numbers: Array, n_events: int, *, shift: bool = False) -> Array:
+        """By how much each event moves offsets and slope, shape (n_events, points + 1).
+
+        With ``shift`` the slope is one, and stays.
+        """
+        free = slice(0, self.points if shift else None)
+        inverse = np.linalg.pinv(self.curvature(numbers)[free, free])
+        moved = self.scores(numbers)[:, free] @ inverse
+        found = np.zeros((n_events, self.points + 1))
+        for column, own in zip(found.T, moved.T, strict=False):
+            column[:] = np.bincount(self.events, own, minlength=n_events)
+        return found
 
 
 def _samples(entries: Entries, name: str, task: Task) -> Iterator[tuple[int | None, _Sample]]:
@@ -180,19 +187,22 @@ def fit_recalibration(entries: Entries, name: str, task: Task) -> Recalibration:
     InputError
         If no category has enough entries, or the fitted map would turn an efficiency around.
     """
+    n_events = len(entries.keys)
     folds = fold_numbers(entries.keys, FOLDS)
-    found, gain = [], np.zeros(len(entries.keys))
+    found, influences, gain = [], [], np.zeros(n_events)
     for category, sample in _samples(entries, name, task):
         numbers = sample.fitted()
         if numbers is None:
             continue
-        errors = sample.errors(numbers)
+        influence = sample.influence(numbers, n_events)
+        errors = _errors(influence)
         shift = not numbers[-1] > 0.0
         if shift and numbers[-1] > -UPSIDE_DOWN * errors[-1]:
             numbers = sample.fitted(shift=True)
             if numbers is None:
                 continue
-            errors = np.append(sample.errors(numbers)[:-1], 0.0)
+            influence = sample.influence(numbers, n_events, shift=True)
+            errors = _errors(influence)
         elif shift:
             what = "" if category is None else f" of the category {category}"
             raise InputError(
@@ -208,7 +218,8 @@ def fit_recalibration(entries: Entries, name: str, task: Task) -> Recalibration:
                 offset_error=tuple(map(float, errors[:-1])),
             )
         )
-        gain += _gain(sample, folds, len(gain), shift)
+        influences.append(influence)
+        gain += _gain(sample, folds, n_events, shift)
     if not found:
         raise InputError(
             f"expected categories with {FEWEST:.0f} objects or more that passed, and as many that "
@@ -220,10 +231,24 @@ def fit_recalibration(entries: Entries, name: str, task: Task) -> Recalibration:
     return Recalibration(
         feature=next(iter(task.categorical)) if has_categories else None,
         categories=tuple(found),
-        n_events=len(entries.keys),
+        n_events=n_events,
         gain=float(gain.sum()) / total,
         gain_error=spread / abs(total),
+        factor=_factor(np.concatenate(influences, axis=1)),
     )
+
+
+def _errors(influence: Array) -> Array:
+    """Errors of numbers that the events move."""
+    return np.asarray(np.sqrt(np.sum(influence**2, axis=0)))
+
+
+def _factor(influence: Array) -> tuple[tuple[float, ...], ...]:
+    """Factor of the covariance of all numbers; categories share events."""
+    variances, axes = np.linalg.eigh(influence.T @ influence)
+    known = variances > SMALLEST * variances.max()
+    factor = axes[:, known] * np.sqrt(variances[known])
+    return tuple(tuple(float(f"{x:.9g}") for x in row) for row in factor)
 
 
 def _gain(sample: _Sample, folds: Array, n_events: int, shift: bool) -> Array:

@@ -164,20 +164,30 @@ class Efficiency(ABC):
     def _answers(self, asked: Asked, replicas: int) -> tuple[Array, Array | None]:
         """Efficiencies and replicas, recalibrated where that was asked for."""
         eps, drawn = self._predict(asked.offsets, asked.nodes, replicas)
-        if drawn is not None:
-            drawn = self._recalibrated(asked, drawn, drawn.shape[-1:])
-        return self._recalibrated(asked, eps), drawn
+        return self._recalibrated(asked.nodes, eps, drawn)
 
-    def _recalibrated(self, asked: Asked, values: Array, last: tuple[int, ...] = ()) -> Array:
-        """Efficiencies, or replicas with their axis ``last``, with the odds of the artifact."""
+    @property
+    def draws_recalibration(self) -> bool:
+        """Whether replicas contain the error of a recalibration."""
+        return True
+
+    def _recalibrated(
+        self, nodes: Nodes, eps: Array, drawn: Array | None
+    ) -> tuple[Array, Array | None]:
+        """Efficiencies and replicas with the odds of the artifact."""
         recalibration = self.recalibration
         if recalibration is None:
-            return values
+            return eps, drawn
         category = None
         if recalibration.feature is not None:
-            category = asked.nodes[:, self.features.names.index(recalibration.feature)]
-        rows = values.reshape(len(values), recalibration.working_points, *last)
-        return recalibration(rows, category).reshape(values.shape)
+            category = nodes[:, self.features.names.index(recalibration.feature)]
+        rows = eps.reshape(len(eps), recalibration.working_points)
+        found = recalibration(rows, category).reshape(eps.shape)
+        if drawn is not None:
+            columns = drawn.reshape(*rows.shape, drawn.shape[-1])
+            mapped = recalibration(columns, category, drawn=self.draws_recalibration)
+            drawn = mapped.reshape(drawn.shape)
+        return found, drawn
 
     @property
     def input(self) -> InputConfig:
@@ -438,7 +448,7 @@ class Efficiency(ABC):
                 'shows its mean over a sample: efficiency.to_hist("pt", records=events.Jet)'
             )
         asked = self._asked(records)
-        eps, _ = self._predict(asked.offsets, asked.nodes, 0)
+        eps, _ = self._answers(asked, 0)
         return binned_profile(self.features, self.working_points, names, asked, eps, bins)
 
     def plot(
@@ -474,7 +484,7 @@ class Efficiency(ABC):
         if records is None:
             return draw(self._own_curves(feature), drawn, self._own_title(), ax)
         asked = self._asked(records)
-        predicted = self._predict(asked.offsets, asked.nodes, N_REPLICAS)
+        predicted = self._answers(asked, N_REPLICAS)
         points = self.working_points
         curves = sample_curves(asked, predicted, self.features, feature, points, bins)
         return draw(curves, drawn, "mean over the sample", ax)
@@ -488,7 +498,7 @@ class Efficiency(ABC):
             )
 
         def predict(offsets: Array, nodes: Array) -> tuple[Array, Array | None]:
-            return self._predict(offsets, nodes, N_REPLICAS)
+            return self._recalibrated(nodes, *self._predict(offsets, nodes, N_REPLICAS))
 
         return scan_curves(predict, self.features, feature, self.working_points)
 

@@ -20,7 +20,7 @@ from hepsilon.efficiencies.regions import Regions, categories_of
 from hepsilon.efficiencies.tree_inputs import input_names, tree_inputs
 from hepsilon.errors import ArtifactError
 
-__all__ = ["BIAS", "BiasTerm", "region_inputs", "region_names", "shifted"]
+__all__ = ["BIAS", "BiasTerm", "Shifts", "region_inputs", "region_names", "shifted"]
 
 BIAS = "bias"
 """Array group with the regions and their shifts."""
@@ -89,6 +89,56 @@ def shifted(eps: Array, shifts: Array) -> Array:
 
 
 @dataclass(frozen=True)
+class Shifts:
+    """Shifts of the logits of some entries in all replicas, which are looked up as they are needed.
+
+    Attributes
+    ----------
+    regions : Regions
+        The regions.
+    table : ndarray of float32, shape (n_regions, n_working_points, n_replicas)
+        Shifts of each region.
+    inputs : ndarray of float32, shape (n, n_inputs)
+        Inputs of the entries.
+    categories : ndarray of int64, shape (n,)
+        Category of each entry.
+    """
+
+    regions: Regions
+    table: Array
+    inputs: Array
+    categories: Array
+
+    def numbers(self, rows: slice) -> Array:
+        """Regions of some entries.
+
+        Parameters
+        ----------
+        rows : slice
+            The entries.
+
+        Returns
+        -------
+        ndarray of int64, shape (n_rows, n_families)
+            Rows of the table that are summed.
+        """
+        return self.regions.numbers(self.inputs[rows], self.categories[rows])
+
+    def all(self) -> Array:
+        """Sums over the regions that each entry is in.
+
+        Returns
+        -------
+        ndarray of float32, shape (n, n_working_points, n_replicas)
+            Shifts of all entries.
+        """
+        found = np.zeros((len(self.inputs), *self.table.shape[1:]), np.float32)
+        for family in self.numbers(slice(None)).T:
+            found += self.table[family]
+        return found
+
+
+@dataclass(frozen=True)
 class BiasTerm:
     """Shifts of logits by region.
 
@@ -147,7 +197,7 @@ class BiasTerm:
         offsets: Offsets,
         nodes: Nodes,
         n_replicas: int,
-    ) -> Array:
+    ) -> Shifts:
         """Shifts of the logits of all entries.
 
         Parameters
@@ -165,8 +215,8 @@ class BiasTerm:
 
         Returns
         -------
-        ndarray of float32, shape (n_entries, n_working_points, n_replicas)
-            Sums over the regions that each entry is in.
+        Shifts
+            What the logits of each entry are shifted by.
         """
         inputs = region_inputs(task, self.partners, offsets, nodes)
         categories, _ = categories_of(None if task.of_events else spec, inputs)
@@ -174,8 +224,4 @@ class BiasTerm:
             (n_replicas, self.factor.shape[2])
         )
         table = (self.factor.astype(np.float64) @ drawn.T).astype(np.float32)
-        numbers = self.regions.numbers(inputs, categories)
-        found = np.zeros((len(inputs), *table.shape[1:]), np.float32)
-        for family in numbers.T:
-            found += table[family]
-        return found
+        return Shifts(self.regions, table, inputs, categories)

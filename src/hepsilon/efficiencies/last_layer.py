@@ -19,12 +19,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from hepsilon._system.resources import threaded, usable_cpus
-from hepsilon.arrays.batches import ROWS_AT_ONCE, filled
 from hepsilon.arrays.kernels import njit
 from hepsilon.arrays.types import Array
+from hepsilon.efficiencies.bias import Shifts
 from hepsilon.errors import ArtifactError
 
-__all__ = ["LAST_LAYER", "LastLayer", "between_members"]
+__all__ = ["LAST_LAYER", "Changes", "LastLayer", "between_members"]
 
 LAST_LAYER = "last-layer"
 """Array group with the factor of the covariance."""
@@ -33,12 +33,38 @@ MEMBERS = 2
 """Second number of the seed for the differences between members."""
 ROWS = 2048
 """Rows of a block, whose replicas stay in the cache."""
-ONE_THREAD = 1 << 18
-"""Multiplications up to which BLAS uses the thread that it is called from: more of them would wait
-for each other, since the blocks are shared among threads already."""
 TINY, BELOW_ONE = np.finfo(float).tiny, 1.0 - np.finfo(float).epsneg
-LARGEST_LOGIT, LARGEST_CHANGE = 300.0, 80.0
+LARGEST_LOGIT, LARGEST_CHANGE = 300.0, np.float32(80.0)
 """Beyond them a probability is zero or one in any case; below them no product overflows."""
+
+
+@njit
+def _move(logits: Array, table: Array, numbers: Array) -> None:
+    """Add rows of a table to logits, as far as :data:`LARGEST_CHANGE`.
+
+    Parameters
+    ----------
+    logits : ndarray of float32, shape (n, n_columns)
+        Changes of the logits, one column for each working point and replica.
+    table : ndarray of float32, shape (n_rows, n_columns)
+        What is added.
+    numbers : ndarray of int64, shape (n, n_families)
+        Rows of the table that each row gets.
+    """
+    n_columns, families = table.shape[1], numbers.shape[1]
+    for i in range(len(logits)):
+        row = logits[i]
+        for family in range(0, families - 1, 2):  # in pairs: half as many passes
+            one, other = table[numbers[i, family]], table[numbers[i, family + 1]]
+            for k in range(n_columns):
+                row[k] += one[k] + other[k]
+        if families % 2:
+            last = table[numbers[i, families - 1]]
+            for k in range(n_columns):
+                row[k] += last[k]
+    flat = logits.reshape(-1)
+    for k in range(flat.size):
+        flat[k] = min(max(flat[k], -LARGEST_CHANGE), LARGEST_CHANGE)
 
 
 @njit
@@ -122,13 +148,48 @@ class LastLayer:
         """
         return np.random.default_rng(SEED).standard_normal((n_replicas, self.factor.shape[-1]))
 
+    def changes(self, n_replicas: int) -> Changes:
+        """Changes of the mean logits in all replicas.
+
+        Parameters
+        ----------
+        n_replicas : int
+            Number of replicas.
+
+        Returns
+        -------
+        Changes
+            With the kernel that an engine multiplies what the last layers see with.
+        """
+        networks, points, inputs, _ = self.factor.shape
+        change = (self.factor @ self.draws(n_replicas).T / networks).astype(np.float32)
+        by_input = np.moveaxis(change[:, :, :-1], 1, 2)  # networks, inputs, points, replicas
+        kernel = by_input.reshape(networks * (inputs - 1), points * n_replicas)
+        constant = change[:, :, -1].sum(axis=0).ravel()
+        between = between_members(n_replicas, networks)
+        return Changes(np.ascontiguousarray(kernel), constant, between)
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Changes of the logits in some replicas.
+
+    Attributes
+    ----------
+    kernel : ndarray of float32, shape (n_networks * n_inputs, n_working_points * n_replicas)
+        What multiplies what the last layers see.
+    constant : ndarray of float32, shape (n_working_points * n_replicas,)
+        Changes of the bias.
+    between : ndarray of float32, shape (n_networks, n_replicas), or None
+        Factors of the differences between the networks (see :func:`between_members`).
+    """
+
+    kernel: Array
+    constant: Array
+    between: Array | None
+
     def replicas(
-        self,
-        logits: Array,
-        features: Array,
-        n_replicas: int,
-        members: Array,
-        shifts: Array | None = None,
+        self, logits: Array, products: Array, members: Array, shifts: Shifts | None = None
     ) -> Array:
         """Efficiencies of all objects in all replicas.
 
@@ -136,43 +197,37 @@ class LastLayer:
         ----------
         logits : ndarray of float64, shape (n, n_working_points)
             Logits of the efficiency itself.
-        features : ndarray of float32, shape (n, n_networks * n_inputs)
-            What the last layers see, of all networks side by side.
-        n_replicas : int
-            Number of replicas.
+        products : ndarray of float32, shape (n, n_working_points * n_replicas)
+            What the last layers see, times the kernel; it is overwritten.
         members : ndarray of float64, shape (n, n_working_points, n_networks)
             Logits of the networks whose mean is the efficiency.
-        shifts : ndarray of float32, shape (n, n_working_points, n_replicas), optional
-            What else is added to the logits (see :mod:`hepsilon.efficiencies.bias`).
+        shifts : Shifts, optional
+            What else is added to the logits.
 
         Returns
         -------
         ndarray of float64, shape (n, n_working_points, n_replicas)
             Values in (0, 1), which fall from one working point to the next.
         """
-        directions = self.draws(n_replicas)
-        kernel, constant = self._layer_of(directions)
-        few = max(1, ONE_THREAD // max(1, kernel.size * ROWS_AT_ONCE)) * ROWS_AT_ONCE
-        between = between_members(n_replicas, members.shape[-1])
+        points = logits.shape[1]
         odds = np.exp(np.clip(logits, -LARGEST_LOGIT, LARGEST_LOGIT))
-        out = np.empty((*logits.shape, n_replicas))
+        out = np.empty((*logits.shape, products.shape[1] // points))
+        table, everywhere = self.constant[None], np.zeros((ROWS, 1), np.int64)
+        if shifts is not None:  # each entry is in one region of the first family
+            first = slice(0, int(shifts.regions.starts[shifts.regions.n_categories]))
+            table = shifts.table.reshape(len(shifts.table), -1).copy()
+            table[first] += self.constant
 
         def run(start: int) -> None:
             rows = slice(start, start + ROWS)
-            given = filled(features[rows])
-            flat = np.empty((len(given), len(constant)), np.float32)
-            for first in range(0, len(flat), few):
-                part = slice(first, first + few)
-                np.matmul(given[part], kernel, out=flat[part])
-            flat += constant
-            moved = flat[: len(out[rows])].reshape(out[rows].shape)
-            if between is not None:
-                moved += np.einsum("npm,mk->npk", members[rows].astype(np.float32), between)
-            if shifts is not None:
-                moved += shifts[rows]
-            np.clip(moved, -LARGEST_CHANGE, LARGEST_CHANGE, out=moved)
-            np.exp(moved, out=moved)
-            if logits.shape[1] == 1:
+            flat = products[rows]
+            moved = flat.reshape(out[rows].shape)
+            if self.between is not None:
+                moved += np.einsum("npm,mk->npk", members[rows].astype(np.float32), self.between)
+            numbers = everywhere[: len(flat)] if shifts is None else shifts.numbers(rows)
+            _move(flat, table, numbers)
+            np.exp(flat, out=flat)
+            if points == 1:
                 _probability(odds[rows, 0], moved[:, 0], out[rows, 0])
             else:
                 _probabilities(odds[rows], moved, out[rows])
@@ -180,14 +235,6 @@ class LastLayer:
         for _ in threaded(run, range(0, len(out), ROWS), usable_cpus()):
             pass
         return out
-
-    def _layer_of(self, directions: Array) -> tuple[Array, Array]:
-        """Last layer of all changes of the mean logits: kernel (inputs, points * n) and bias."""
-        networks, points, inputs, _ = self.factor.shape
-        change = (self.factor @ directions.T / networks).astype(np.float32)
-        by_input = np.moveaxis(change[:, :, :-1], 1, 2)  # networks, inputs, points, changes
-        kernel = by_input.reshape(networks * (inputs - 1), points * len(directions))
-        return np.ascontiguousarray(kernel), change[:, :, -1].sum(axis=0).ravel()
 
 
 def between_members(n_replicas: int, networks: int) -> Array | None:

@@ -242,8 +242,10 @@ class EfficiencyMap(SavedArrays[MapCard], Efficiency):
         """
         asked = self._asked(records)
         drawn = self._draws(N_REPLICAS if n_replicas is None else n_replicas, seed)
-        found = self._of_bins(drawn, self._bins(asked.nodes))
-        return asked.answer(self._recalibrated(asked, found, found.shape[-1:]))
+        bins = self._bins(asked.nodes)
+        eps, found = self._of_bins(self._arrays["value"], bins), self._of_bins(drawn, bins)
+        _, mapped = self._recalibrated(asked.nodes, eps, found)
+        return asked.answer(found if mapped is None else mapped)
 
     def _draws(self, n_replicas: int, seed: int) -> Array:
         """Values of all bins in every replica, shape (bins..., [working points,] replicas).
@@ -277,7 +279,7 @@ class EfficiencyMap(SavedArrays[MapCard], Efficiency):
     def to_hist(
         self, *names: str, records: Any = None, bins: int | Sequence[float] = 30
     ) -> hist.Hist[Any]:
-        """Bins of the map, or its mean over a sample.
+        """Bins of the map, before any recalibration, or its mean over a sample.
 
         Parameters
         ----------
@@ -356,7 +358,8 @@ class EfficiencyMap(SavedArrays[MapCard], Efficiency):
         return curves
 
     def _own_title(self) -> str:
-        return "the map, averaged over its other bins"
+        before = " before its recalibration" * (self.recalibration is not None)
+        return f"the map{before}, averaged over its other bins"
 
     @property
     def n_bins(self) -> int:

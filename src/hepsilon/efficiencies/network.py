@@ -18,7 +18,7 @@ from hepsilon.arrays.types import Array, Nodes, Offsets
 from hepsilon.config.records import validate
 from hepsilon.efficiencies.artifact import identified_card, read_arrays, read_blob
 from hepsilon.efficiencies.base import Efficiency
-from hepsilon.efficiencies.bias import BIAS, BiasTerm, region_names, shifted
+from hepsilon.efficiencies.bias import BIAS, BiasTerm, Shifts, region_names, shifted
 from hepsilon.efficiencies.cards import NetworkCard
 from hepsilon.efficiencies.engines.choice import Evaluator, check, keras_backend, make_engine
 from hepsilon.efficiencies.gradients import by_feature, feature_slopes
@@ -317,7 +317,7 @@ class NetworkEfficiency(Saved[NetworkCard], Efficiency):
         ndarray of float64, shape (n_entries, [n_working_points,] n_members)
             For every object, or every event of a task of events.
         """
-        return self._probabilities(self._of_engine(offsets, nodes, features=False)[0])
+        return self._probabilities(self._of_engine(offsets, nodes)[0])
 
     def value_and_gradient(
         self, records: Any, /, *, out_of_domain: Literal["warn", "raise", "ignore"] = "warn"
@@ -344,8 +344,14 @@ class NetworkEfficiency(Saved[NetworkCard], Efficiency):
         Raises
         ------
         ConfigError
-            For networks whose objects depend on each other, and backends other than those of Keras.
+            For networks whose objects depend on each other, recalibrated ones, and backends other
+            than those of Keras.
         """
+        if self.recalibration is not None:
+            raise ConfigError(
+                f"{self.path} is recalibrated, and has no gradients; take those of the artifact "
+                "that it was made from"
+            )
         if self.needs_partners and not self.task.of_events:
             raise ConfigError(
                 "the efficiency of an object depends on the other objects of its event here: "
@@ -359,6 +365,11 @@ class NetworkEfficiency(Saved[NetworkCard], Efficiency):
         engine = self._differentiable()
         columns = feature_slopes(self.card, engine, asked.offsets, asked.nodes, members)
         return eps, by_feature(columns, asked, self.task, self.features)
+
+    @property
+    def draws_recalibration(self) -> bool:
+        """Whether replicas contain the error of a recalibration; networks as they are do not."""
+        return self.replicas_from != "members"
 
     @property
     def draws_last_layer(self) -> bool:
@@ -433,17 +444,17 @@ class NetworkEfficiency(Saved[NetworkCard], Efficiency):
                 _BIASES[self.hash] = found
             return _BIASES[self.hash]
 
-    def _shifts(self, offsets: Offsets, nodes: Nodes, replicas: int) -> Array | None:
-        """Shifts of the logits in all replicas (entries, working points, replicas)."""
+    def _shifts(self, offsets: Offsets, nodes: Nodes, replicas: int) -> Shifts | None:
+        """Shifts of the logits in all replicas."""
         bias = self.bias()
         if bias is None:
             return None
         return bias.shifts(self.task, self.features, offsets, nodes, replicas)
 
     def _of_engine(
-        self, offsets: Offsets, nodes: Nodes, *, features: bool
+        self, offsets: Offsets, nodes: Nodes, kernel: Array | None = None
     ) -> tuple[Array, Array | None]:
-        """Logits (entries, working points, networks), and what the last layers see if asked for."""
+        """Logits (entries, working points, networks); with a kernel its product with features."""
         rows = offsets, nodes
         architecture = self.card.architecture
         objects, points = architecture.objects, architecture.working_points
@@ -451,8 +462,8 @@ class NetworkEfficiency(Saved[NetworkCard], Efficiency):
             width = objects * nodes.shape[1]
             rows = np.arange(len(offsets)), nodes.reshape(len(offsets) - 1, width)
         hidden = None
-        if features:
-            found = self._engine().with_features(*rows, self.card.averaged)
+        if kernel is not None:
+            found = self._engine().with_features(*rows, self.card.averaged, kernel)
             if found is None:
                 raise ArtifactError(f"{self.path}: what its last layers see is not known")
             logits, hidden = found
@@ -479,16 +490,18 @@ class NetworkEfficiency(Saved[NetworkCard], Efficiency):
                 return eps, None
             shifts = self._shifts(offsets, nodes, drawn.shape[-1])
             if shifts is not None:
-                drawn = shifted(drawn.reshape(shifts.shape), shifts).reshape(drawn.shape)
+                moves = shifts.all()
+                drawn = shifted(drawn.reshape(moves.shape), moves).reshape(drawn.shape)
             return eps, drawn
         shifts = self._shifts(offsets, nodes, replicas)
-        logits, features = self._of_engine(offsets, nodes, features=True)
-        assert features is not None
+        changes = self.last_layer().changes(replicas)
+        logits, products = self._of_engine(offsets, nodes, changes.kernel)
+        assert products is not None
         own = logits[..., card.nominal]
         eps = self._probabilities(own).mean(axis=-1)
         nominal = own[..., 0] if card.averaged == 1 else logits_of(eps, card.training.mu)
         corrected = nominal + np.log(card.training.mu)
-        drawn = self.last_layer().replicas(corrected, features, replicas, own, shifts)
+        drawn = changes.replicas(corrected, products, own, shifts)
         return eps, drawn if len(self.working_points) > 1 else drawn[:, 0]
 
 

@@ -2,8 +2,9 @@
 
 With the logits z of the efficiency (for several working points the logarithms of the odds of the
 bins between them) the recalibrated ones are ``z' = offset + slope * z`` with a positive slope. It
-acts on what an efficiency answers, whatever evaluates it, and on all replicas alike, and is kept as
-data in the card.
+acts on what an efficiency answers, whatever evaluates it, and is kept as data in the card, with the
+factor of the covariance of all numbers. In replica k offsets and slopes are Gaussian draws from it,
+which depend on the number of the replica alone and are independent of those of the efficiency.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ __all__ = ["CategoryCalibration", "Recalibration"]
 
 Positive = Annotated[float, Field(gt=0.0, lt=1e6)]
 ROWS = 1 << 16
+SEED = 1
+NUMBERS = 4
+"""Second number of the seed for the draws of offsets and slopes."""
 
 
 class CategoryCalibration(Record):
@@ -64,6 +68,9 @@ class Recalibration(Record):
     gain, gain_error : float
         By how much the cross-entropy per entry falls on events that they were not fitted to, and
         its error.
+    factor : tuple of tuple of float
+        Factor A of the covariance A A^T of all numbers, one row for each: the offsets, then the
+        slope, of one category after the other. Without one replicas have no error of their own.
     """
 
     feature: str | None
@@ -71,6 +78,7 @@ class Recalibration(Record):
     n_events: int
     gain: float
     gain_error: float
+    factor: tuple[tuple[float, ...], ...] = ()
 
     @model_validator(mode="after")
     def _has_one_size(self) -> Self:
@@ -80,6 +88,14 @@ class Recalibration(Record):
             raise ValueError("recalibration: expected one map for each category, of one size")
         if (self.feature is None) != (named == [None]):
             raise ValueError("recalibration: expected categories of a feature, or none")
+        rows = len(named) * (self.working_points + 1)
+        lengths = {len(row) for row in self.factor}
+        finite = np.isfinite([x for row in self.factor for x in row]).all()
+        if self.factor and not (len(self.factor) == rows and len(lengths) == 1 and finite):
+            raise ValueError(
+                f"recalibration: expected a factor of {rows} rows of finite numbers, received "
+                f"{len(self.factor)} of the lengths {sorted(lengths)}"
+            )
         return self
 
     @property
@@ -87,7 +103,28 @@ class Recalibration(Record):
         """Number of working points."""
         return len(self.categories[0].offset)
 
-    def __call__(self, eps: Array, category: Array | None) -> Array:
+    def draws(self, n_replicas: int) -> Array:
+        """Offsets and slopes of all replicas; fewer replicas are the first ones of more.
+
+        Parameters
+        ----------
+        n_replicas : int
+            Number of replicas.
+
+        Returns
+        -------
+        ndarray of float64, shape (n_categories, working points + 1, n_replicas)
+            The slope comes last. A slope that is not known better may be drawn below zero.
+        """
+        numbers = self._numbers(1)
+        if not self.factor:
+            return np.repeat(numbers, n_replicas, axis=2)
+        factor = np.array(self.factor)
+        rng = np.random.default_rng([SEED, NUMBERS])
+        drawn = rng.standard_normal((n_replicas, factor.shape[1]))
+        return np.asarray(numbers + (factor @ drawn.T).reshape(*numbers.shape[:2], -1))
+
+    def __call__(self, eps: Array, category: Array | None, *, drawn: bool = False) -> Array:
         """Recalibrate efficiencies.
 
         Parameters
@@ -96,6 +133,8 @@ class Recalibration(Record):
             Efficiencies, or replicas on one more axis.
         category : ndarray, shape (n,), or None
             Value of the category of each entry, if there are some.
+        drawn : bool, default False
+            Whether each replica gets a draw of its own, and not the map itself.
 
         Returns
         -------
@@ -103,14 +142,20 @@ class Recalibration(Record):
             Values in [0, 1] that fall from one working point to the next; zero and one stay.
         """
         out = np.array(eps, np.float64)
-        for each in self.categories:
+        numbers = self.draws(eps.shape[2]) if drawn else self._numbers(eps.ndim - 2)
+        for each, own_numbers in zip(self.categories, numbers, strict=True):
             own = np.arange(len(out))
             if category is not None:
                 own = np.flatnonzero(category == each.category)
             for start in range(0, len(own), ROWS):
                 rows = own[start : start + ROWS]
-                out[rows] = _mapped(out[rows], each)
+                out[rows] = _mapped(out[rows], own_numbers)
         return out
+
+    def _numbers(self, more: int) -> Array:
+        """Offsets and slope of each category, which are equal along some more axes."""
+        numbers = np.array([[*each.offset, each.slope] for each in self.categories])
+        return numbers.reshape(*numbers.shape, *[1] * more)
 
     def __str__(self) -> str:
         """Slopes, offsets and the gain, in one line."""
@@ -128,10 +173,9 @@ class Recalibration(Record):
         )
 
 
-def _mapped(eps: Array, each: CategoryCalibration) -> Array:
-    """Efficiencies (n, working points, ...) with other odds."""
-    offset = np.asarray(each.offset).reshape(-1, *(1,) * (eps.ndim - 2))
-    odds = offset + each.slope * log_odds(eps)
+def _mapped(eps: Array, numbers: Array) -> Array:
+    """Efficiencies (n, working points, ...) with other odds, by numbers (points + 1, ...)."""
+    odds = numbers[:-1] + numbers[-1] * log_odds(eps)
     columns = np.moveaxis(odds, 1, -1)  # n, ..., working points
     flat = from_log_odds(columns.reshape(-1, eps.shape[1]))
     mapped = np.moveaxis(flat.reshape(columns.shape), -1, 1)

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise, product
 
 import numpy as np
 
+from hepsilon.arrays.kernels import njit
 from hepsilon.arrays.types import Array
 from hepsilon.data.features import FeatureSpec
 from hepsilon.data.missing import is_missing
@@ -50,7 +52,9 @@ def categories_of(spec: FeatureSpec | None, inputs: Array) -> tuple[Array, tuple
         return number, ("",)
     for i in columns:
         known = np.asarray(features[i].categories, np.float32)
-        number = number * len(known) + np.argmax(inputs[:, i : i + 1] == known, axis=1)
+        number *= len(known)
+        for place, value in enumerate(known):
+            number += place * (inputs[:, i] == value)
     names = (
         ", ".join(f"{features[i].name} {v}" for i, v in zip(columns, values, strict=True))
         for values in product(*(features[i].categories for i in columns))
@@ -68,6 +72,38 @@ def _edges(values: Array, n_bins: int) -> Array:
     inner = quantiles[1:-1] if not absent.any() else quantiles[:-1]
     edges = np.unique(inner.astype(np.float32))
     return edges if absent.any() else edges[edges > present.min()]
+
+
+@njit
+def _find(
+    inputs: Array, categories: Array, columns: Array, edges: Array, starts: Array, found: Array
+) -> None:
+    """Put the region of every entry in each family into ``found``.
+
+    Parameters
+    ----------
+    inputs : ndarray of float32, shape (n, n_inputs)
+        Inputs of the entries.
+    categories : ndarray of int64, shape (n,)
+        Category of each entry.
+    columns : ndarray of int64, shape (n_families,)
+        Input of each family.
+    edges : ndarray of float32, shape (n_families * n_categories, most edges)
+        Inner edges of each family and category, filled up with infinity.
+    starts : ndarray of int64, shape (n_families * n_categories + 1,)
+        First region of each family and category, and their number.
+    found : ndarray of int64, shape (n, n_families)
+        Where the numbers are put.
+    """
+    families, most = len(columns), edges.shape[1]
+    n_categories = len(edges) // families
+    for i in range(len(inputs)):
+        for family in range(families):
+            group = family * n_categories + categories[i]
+            value, place = inputs[i, columns[family]], 0
+            for j in range(most):  # no branches: faster than a search among ten
+                place += 1 if value >= edges[group, j] else 0
+            found[i, family] = min(starts[group] + place, starts[group + 1] - 1)
 
 
 @dataclass(frozen=True)
@@ -140,7 +176,7 @@ class Regions:
         """Number of categories."""
         return (len(self.bounds) - 1) // len(self.columns)
 
-    @property
+    @cached_property
     def starts(self) -> Array:
         """Number of the first region of each family and category, and that of all regions."""
         return self.bounds + np.arange(len(self.bounds))
@@ -180,14 +216,16 @@ class Regions:
             Number of the region in each family.
         """
         found = np.empty((len(inputs), len(self.columns)), np.int64)
-        for category in range(self.n_categories):
-            rows = np.flatnonzero(categories == category)
-            for family, column in enumerate(self.columns):
-                group = family * self.n_categories + category
-                edges = self.edges[self.bounds[group] : self.bounds[group + 1]]
-                place = np.searchsorted(edges, inputs[rows, column], side="right")
-                found[rows, family] = self.starts[group] + place
+        _find(inputs, categories, self.columns, self._table, self.starts, found)
         return found
+
+    @cached_property
+    def _table(self) -> Array:
+        """Edges of each family and category in a row, filled up with infinity."""
+        sizes = np.diff(self.bounds)
+        table = np.full((len(sizes), sizes.max()), np.inf, np.float32)
+        table[np.arange(table.shape[1]) < sizes[:, None]] = self.edges
+        return table
 
     def text(self, region: int, name: str) -> str:
         """Say which values of its input are in a region.

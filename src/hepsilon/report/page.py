@@ -23,9 +23,9 @@ from hepsilon.report.domain import domain_sections
 from hepsilon.report.registry import own_sections
 from hepsilon.report.tables import presentation, summary_rows
 from hepsilon.report.two_sample import two_sample_sections
-from hepsilon.report.verdict import sample_text, thresholds_text, verdict_items
+from hepsilon.report.verdict import Sentence, sample_text, thresholds_text, verdict_items
 
-__all__ = ["EfficiencyPart", "Origin", "origin_rows", "page", "png_url", "render"]
+__all__ = ["EfficiencyPart", "Origin", "origin_rows", "page", "png_url", "render", "render_page"]
 
 TEMPLATES = files("hepsilon.report") / "templates"
 
@@ -178,10 +178,9 @@ def page(
     """
     summary = Table(*summary_rows(closure))
     compared: Mapping[str, str] = closure.compared
-    return render(
-        "closure.html",
+    return render_page(
         title=f"Closure of {sample_text(closure)}" if closure.files else "Closure",
-        verdict=closure.verdict,
+        status=closure.verdict.status if closure.verdict else None,
         items=verdict_items(closure),
         thresholds=thresholds_text(closure.verdict.thresholds) if closure.verdict else "",
         warnings=[*warnings_of(closure.differences, closure.trained_on), *_repeats(closure)],
@@ -199,9 +198,67 @@ def page(
             *own_sections(closure),
         ],
         pictures=pictures,
+        efficiencies=efficiencies,
+        provenance=_provenance(closure, origin or Origin()),
+    )
+
+
+def render_page(
+    *,
+    title: str,
+    status: str | None,
+    items: Sequence[Sentence],
+    sections: Sequence[Section],
+    pictures: Sequence[Picture],
+    provenance: Section,
+    thresholds: str = "",
+    warnings: Sequence[str] = (),
+    remarks: Sequence[str] = (),
+    efficiencies: Sequence[EfficiencyPart] = (),
+) -> str:
+    """A page with verdict, sections, pictures with their filters, efficiencies and provenance.
+
+    Parameters
+    ----------
+    title : str
+        Title of the page.
+    status : {"pass", "warn", "fail"} or None
+        The verdict; None without one.
+    items : sequence of Sentence
+        Verdicts on all methods.
+    sections : sequence of Section
+        Sections above the pictures.
+    pictures : sequence of Picture
+        Pictures in the order of the page.
+    provenance : Section
+        What made the page.
+    thresholds : str, optional
+        Sentences on what decides the verdict.
+    warnings : sequence of str, optional
+        Paragraphs in the colour of warnings, below the verdict.
+    remarks : sequence of str, optional
+        Paragraphs behind them.
+    efficiencies : sequence of EfficiencyPart, optional
+        Cards and training curves.
+
+    Returns
+    -------
+    str
+        HTML that refers to no other file.
+    """
+    return render(
+        "closure.html",
+        title=title,
+        status=status,
+        items=items,
+        thresholds=thresholds,
+        warnings=warnings,
+        remarks=remarks,
+        sections=sections,
+        pictures=pictures,
         observables=_each_once(picture.observable for picture in pictures),
         categories=_each_once(picture.category for picture in pictures),
         efficiencies=efficiencies,
-        provenance=_provenance(closure, origin or Origin()),
+        provenance=provenance,
         script=(TEMPLATES / "filters.js").read_text(encoding="utf-8"),
     )

@@ -26,7 +26,7 @@ from hepsilon.report.captions import caption_of, title_of
 from hepsilon.report.content import Picture, Table
 from hepsilon.report.page import EfficiencyPart, Origin, page, png_url
 
-__all__ = ["write_closure"]
+__all__ = ["efficiency_part", "write_closure"]
 
 
 def write_closure(
@@ -65,7 +65,8 @@ def write_closure(
         All that decides the result beside the events; with it ``result.npz`` is written, whose sums
         ``hepsilon merge`` adds to those of other jobs.
     """
-    parts = [_part(name, efficiency) for name, efficiency in (efficiencies or {}).items()]
+    cards = {name: getattr(each, "card", None) for name, each in (efficiencies or {}).items()}
+    parts = [efficiency_part(name, card) for name, card in cards.items()]
     content = json.dumps(report.as_dict(), indent=1, allow_nan=False)
     with atomic_folder(out) as folder:
         pictures = _draw(output, report, folder, formats, look or Look())
@@ -98,13 +99,25 @@ def _draw(
     return pictures
 
 
-def _part(name: str, efficiency: Any) -> EfficiencyPart | None:
-    """Card of an efficiency, and the curves of its training; None without a card."""
-    card = getattr(efficiency, "card", None)
+def efficiency_part(name: str, card: Any) -> EfficiencyPart | None:
+    """Card of an efficiency, and the curves of its training, for a page.
+
+    Parameters
+    ----------
+    name : str
+        Name of the efficiency.
+    card : ArtifactCard or None
+        Its card.
+
+    Returns
+    -------
+    EfficiencyPart or None
+        None without a card.
+    """
     if card is None:
         return None
     picture = None
-    if isinstance(card, NetworkCard):
+    if isinstance(card, NetworkCard) and any(each.history for each in card.members):
         data = png_url(png(plotting.plot_history(card)))
         caption = "Cross-entropy by epoch; the epoch that was kept is marked."
         picture = Picture(f"training-{name}", f"Training of {name}", caption, data)

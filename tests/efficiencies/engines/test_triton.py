@@ -427,6 +427,24 @@ def test_a_refusal_is_not_repeated(serve, status):
     assert not server.slept
 
 
+@pytest.mark.parametrize(
+    ("status", "text", "said"),
+    [
+        ("403", "This API is restricted, expecting header 'key'", r"token or header.*headers=FILE"),
+        ("UNAUTHENTICATED", "no token", r"token or header.*\?token=FILE"),
+        # as Triton 2.51 answers a client without the header, and gRPC one without its certificates
+        ("UNAVAILABLE", "This protocol is restricted, expecting header 'k'", r"headers=FILE"),
+        ("UNAVAILABLE", "SSL_ERROR_SSL: CERTIFICATE_VERIFY_FAILED", r"not trusted.*\?ca=FILE"),
+    ],
+)
+def test_the_remedy_of_what_no_repetition_mends(serve, status, text, said):
+    server = serve()
+    server.failures = [Refused(status, text)]
+    with pytest.raises(RemoteError, match=said):
+        server.engine().logits(OFFSETS, NODES)
+    assert not server.slept
+
+
 def test_a_model_that_is_not_there(serve):
     server = serve()
     server.metadata = Refused("404", "unknown model")

@@ -70,7 +70,7 @@ class Evaluator(Protocol):
         """
 
     def with_features(
-        self, offsets: Offsets, nodes: Nodes, networks: int, /
+        self, offsets: Offsets, nodes: Nodes, networks: int, kernel: Array | None = None, /
     ) -> tuple[Array, Array] | None:
         """Logits of every object, and what the last layers of the first networks see.
 
@@ -82,13 +82,16 @@ class Evaluator(Protocol):
             Raw features.
         networks : int
             Number of networks whose last layers are asked for.
+        kernel : ndarray of float32, shape (n_networks * n_inputs, n_columns), optional
+            What the features are multiplied with.
 
         Returns
         -------
         logits : ndarray of float64, shape (n_objects, n_members * n_working_points)
             Logits as from :meth:`logits`.
         features : ndarray of float32, shape (n_objects, n_networks * n_inputs)
-            Derivatives of the logits. None in place of both where they are not known.
+            Derivatives of the logits, or their product with the kernel, (n_objects, n_columns).
+            None in place of both where they are not known.
         """
 
 

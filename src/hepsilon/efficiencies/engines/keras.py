@@ -19,6 +19,7 @@ from hepsilon._system.quiet import quiet_start
 from hepsilon._system.resources import has_nvidia_gpu, threaded, usable_cpus
 from hepsilon.arrays.types import Array, Nodes, Offsets
 from hepsilon.efficiencies.engines.devices import on_gpu
+from hepsilon.efficiencies.engines.products import multiplied
 from hepsilon.efficiencies.engines.slopes import Slopes, slopes_of
 from hepsilon.networks.graphs import MAX_NODES, MAX_ROWS, Graph, packed_graphs, packed_rows
 
@@ -244,7 +245,7 @@ class Engine:
         return self._outputs_of(offsets, nodes, self._call, [])
 
     def with_features(
-        self, offsets: Offsets, nodes: Nodes, networks: int
+        self, offsets: Offsets, nodes: Nodes, networks: int, kernel: Array | None = None
     ) -> tuple[Array, Array] | None:
         """Logits of every object, and what the last layers of the first networks see.
 
@@ -256,14 +257,17 @@ class Engine:
             Raw features.
         networks : int
             Number of networks, of which the last layers are asked for.
+        kernel : ndarray of float32, shape (n_networks * n_inputs, n_columns), optional
+            What the features are multiplied with.
 
         Returns
         -------
         logits : ndarray of float64, shape (n_objects, n_members * n_working_points)
             Logits as from :meth:`logits`.
         features : ndarray of float32, shape (n_objects, n_networks * n_inputs)
-            Derivatives of the logits (see :mod:`hepsilon.networks.last_layer`). None in place of
-            both for a network whose last layer is of a kind that is not known.
+            Derivatives of the logits (see :mod:`hepsilon.networks.last_layer`), or their product
+            with the kernel. None in place of both for a network whose last layer is of a kind that
+            is not known.
         """
         from hepsilon.networks.last_layer import with_features
 
@@ -275,7 +279,7 @@ class Engine:
         call, width = self._both
         features = np.zeros((len(nodes), networks, width), np.float32)
         logits = self._outputs_of(offsets, nodes, call, list(np.moveaxis(features, 1, 0)))
-        return logits, features.reshape(len(nodes), networks * width)
+        return logits, multiplied(features.reshape(len(nodes), networks * width), kernel)
 
     def slopes(self, offsets: Offsets, nodes: Nodes, factors: Array) -> Array:
         """Derivatives of the logits of every object by its raw features.

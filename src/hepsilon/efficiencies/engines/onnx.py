@@ -19,6 +19,7 @@ from hepsilon._system.forks import guarded_fork
 from hepsilon._system.resources import threaded, usable_cpus
 from hepsilon.arrays.batches import ROWS_AT_ONCE, filled
 from hepsilon.arrays.types import Array, Nodes, Offsets
+from hepsilon.efficiencies.engines.products import multiplied
 from hepsilon.errors import ArtifactError, ConfigError
 from hepsilon.networks.graphs import (
     MAX_PAIRS,
@@ -37,6 +38,8 @@ EXTRAS = {"onnxruntime": "onnx", "openvino": "openvino"}
 _FIRST_TENSOR = Lock()
 guarded_fork(_FIRST_TENSOR)
 GPU_ROWS, GPU_PAIRS = 1 << 16, 1 << 18
+FEATURE_ROWS = 1 << 12
+"""Rows of a batch whose features are asked for, which stay in the cache until they are used."""
 """Rows and pairs of a batch on a GPU."""
 
 
@@ -76,10 +79,11 @@ class OnnxEngine:
         self._session, self._outputs, self._has_edges = session, outputs, has_edges
         self._features, self._gpu = features, gpu
 
-    def _batches(self, offsets: Offsets, nodes: Nodes) -> Iterator[Neighbours]:
+    def _batches(self, offsets: Offsets, nodes: Nodes, features: bool) -> Iterator[Neighbours]:
         if self._has_edges:
             return neighbour_batches(offsets, nodes, GPU_PAIRS if self._gpu else MAX_PAIRS)
-        return row_batches(nodes, GPU_ROWS if self._gpu else MAX_ROWS)
+        most = FEATURE_ROWS if features else MAX_ROWS
+        return row_batches(nodes, GPU_ROWS if self._gpu else most)
 
     def logits(self, offsets: Offsets, nodes: Nodes) -> Array:
         """Logits of every object.
@@ -101,7 +105,7 @@ class OnnxEngine:
         return out
 
     def with_features(
-        self, offsets: Offsets, nodes: Nodes, networks: int
+        self, offsets: Offsets, nodes: Nodes, networks: int, kernel: Array | None = None
     ) -> tuple[Array, Array] | None:
         """Logits of every object, and what the last layers of the first networks see.
 
@@ -113,41 +117,52 @@ class OnnxEngine:
             Raw features.
         networks : int
             Number of networks; the graph has the features of as many.
+        kernel : ndarray of float32, shape (n_networks * n_inputs, n_columns), optional
+            What the features are multiplied with, batch by batch.
 
         Returns
         -------
         logits : ndarray of float64, shape (n_objects, n_members * n_working_points)
             Logits as from :meth:`logits`.
         features : ndarray of float32, shape (n_objects, n_networks * n_inputs)
-            Derivatives of the logits (see :mod:`hepsilon.networks.last_layer`). None in place of
-            both for a graph without them.
+            Derivatives of the logits (see :mod:`hepsilon.networks.last_layer`), or their product
+            with the kernel. None in place of both for a graph without them.
         """
         if not self._features:
             return None
         out = np.full((len(nodes), self._outputs), np.nan)
-        features = np.zeros((len(nodes), self._features), np.float32)
-        self._fill([out, features], offsets, nodes)
+        columns = self._features if kernel is None else kernel.shape[1]
+        features = np.zeros((len(nodes), columns), np.float32)
+        self._fill([out, features], offsets, nodes, kernel)
         return out, features
 
-    def _fill(self, arrays: list[Array], offsets: Offsets, nodes: Nodes) -> None:
-        """Put the first outputs of the graph into arrays, row by row."""
+    def _fill(
+        self, arrays: list[Array], offsets: Offsets, nodes: Nodes, kernel: Array | None = None
+    ) -> None:
+        """Put the first outputs of the graph into arrays, the second one times the kernel."""
+        widths = self._outputs, self._features
 
         def run(batch: Neighbours) -> None:
             inputs = {"x": batch.x}
             if self._has_edges:
                 inputs["senders"] = batch.senders
-            for array, found in zip(arrays, self._session(inputs, len(arrays)), strict=True):
-                expected = len(batch.index), *array.shape[1:]
+            results = self._session(inputs, len(arrays))
+            for found, width in zip(results, widths[: len(arrays)], strict=True):
+                expected = len(batch.index), width
                 if found.shape != expected:
                     raise ArtifactError(
                         f"the graph gives the shape {found.shape}, expected {expected}: it is not "
                         "that of these networks"
                     )
-                array[batch.index] = found
+            rows: Any = batch.index
+            if not self._has_edges:  # one row after the other
+                rows = slice(batch.index[0], batch.index[-1] + 1)
+            for array, found, factor in zip(arrays, results, (None, kernel), strict=False):
+                array[rows] = multiplied(found, factor)
 
         # on a GPU the second thread prepares and copies a batch while the first one's runs
         workers = 2 if self._gpu else usable_cpus()
-        for _ in threaded(run, self._batches(offsets, nodes), workers):
+        for _ in threaded(run, self._batches(offsets, nodes, len(arrays) > 1), workers):
             pass
 
 

@@ -18,6 +18,7 @@ from urllib.parse import quote
 import numpy as np
 
 from hepsilon.arrays.types import Array, Nodes, Offsets
+from hepsilon.efficiencies.engines.products import multiplied
 from hepsilon.efficiencies.engines.triton_url import TritonUrl
 from hepsilon.errors import ConfigError, RemoteError
 from hepsilon.networks.graphs import MAX_ROWS, Neighbours, neighbour_batches, row_batches
@@ -36,6 +37,7 @@ REMEDY = "Serve the model that was exported from this efficiency"
 _UNAVAILABLE = {"429", "502", "503", "504"}
 _UNAVAILABLE |= {"UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED"}
 _UNKNOWN = {"404", "NOT_FOUND"}
+_FORBIDDEN = {"401", "403", "UNAUTHENTICATED", "PERMISSION_DENIED"}
 
 
 class TritonEngine:
@@ -123,7 +125,7 @@ class TritonEngine:
         return out
 
     def with_features(
-        self, offsets: Offsets, nodes: Nodes, networks: int
+        self, offsets: Offsets, nodes: Nodes, networks: int, kernel: Array | None = None
     ) -> tuple[Array, Array] | None:
         """Logits of every object, and what the last layers of the first networks see.
 
@@ -135,14 +137,16 @@ class TritonEngine:
             Raw features.
         networks : int
             Number of networks; the model has the features of as many.
+        kernel : ndarray of float32, shape (n_networks * n_inputs, n_columns), optional
+            What the features are multiplied with.
 
         Returns
         -------
         logits : ndarray of float64, shape (n_objects, n_members * n_working_points)
             Logits as from :meth:`logits`.
         features : ndarray of float32, shape (n_objects, n_networks * n_inputs)
-            Derivatives of the logits (see :mod:`hepsilon.networks.last_layer`). None in place of
-            both for a network without them.
+            Derivatives of the logits (see :mod:`hepsilon.networks.last_layer`), or their product
+            with the kernel. None in place of both for a network without them.
 
         Raises
         ------
@@ -155,7 +159,7 @@ class TritonEngine:
         features = np.zeros((len(nodes), self.features), np.float32)
         if len(nodes):
             _run(self._fill([out, features], offsets, nodes))
-        return out, features
+        return out, multiplied(features, kernel)
 
     async def _fill(self, arrays: list[Array], offsets: Offsets, nodes: Nodes) -> None:
         session = _Session(self)
@@ -296,6 +300,8 @@ class _Session:
         raise AssertionError  # the last attempt returns or raises
 
     def _may_pass(self, error: Exception) -> bool:
+        if _is_forbidden(error) or _is_distrusted(error):
+            return False
         # a model that has answered before and is not there now is being loaded again
         passing = _UNAVAILABLE | (_UNKNOWN if self.engine._served else set())
         return isinstance(error, self._lost) or _status(error) in passing
@@ -304,6 +310,12 @@ class _Session:
         if _status(error) in _UNKNOWN:
             problem = "no such model or version is ready on the server"
             remedy = "Correct the URL, or load the model"
+        elif _is_forbidden(error):
+            problem = "the server asks for a token or header that it was not sent"
+            remedy = "Name a file with it in the URL: ?token=FILE or ?headers=FILE"
+        elif _is_distrusted(error):
+            problem = "the certificate of the server is not trusted"
+            remedy = "Name a file with the root certificates in the URL: ?ca=FILE"
         elif self._may_pass(error):
             problem = f"no answer in {attempts} attempts of at most {self.engine.timeout:g} s"
             remedy = "Check that the server runs and can be reached, or raise timeout or retries"
@@ -339,6 +351,16 @@ def _status(error: Exception) -> str | None:
     """Status of an error of tritonclient, of HTTP or of gRPC."""
     status = getattr(error, "status", None)
     return str(status()).removeprefix("StatusCode.") if callable(status) else None
+
+
+def _is_forbidden(error: Exception) -> bool:
+    """Whether the server wants to know who asks; Triton's gRPC calls that UNAVAILABLE."""
+    return _status(error) in _FORBIDDEN or "restricted, expecting header" in str(error)
+
+
+def _is_distrusted(error: Exception) -> bool:
+    """Whether the encrypted connection failed for the server's certificate."""
+    return "certificate verify failed" in str(error).lower().replace("_", " ")
 
 
 def _fits(tensor: Any, kind: str, width: int) -> bool:
