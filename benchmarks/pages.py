@@ -17,6 +17,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from statistics import mean, median, stdev
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
@@ -468,6 +469,90 @@ def replicas() -> str:
     ]
     header = ["`evaluate`, 20 replicas", "100 replicas", "networks alone, 20", "100"]
     return markdown(["", *header], rows)
+
+
+# Ratios
+
+RATIO_COLUMNS: dict[str, tuple[Callable[[Any], float], int]] = {
+    "squared error of log": (lambda e: e["squared"], 0),
+    "KL": (lambda e: e["kl"], 1),
+    "mean": (lambda e: e["mean"], 3),
+    "± (each)": (lambda e: e["mean_error"], 3),
+    "effective": (lambda e: e["effective"], 2),
+    "AUC before": (lambda e: e["auc"]["before"], 3),
+    "AUC after": (lambda e: e["auc"]["after"], 3),
+    "chi2/ndf before": (lambda e: mean(e["chi2_ndf"]["before"].values()), 1),
+    "chi2/ndf after": (lambda e: mean(e["chi2_ndf"]["after"].values()), 2),
+    "CPU [s]": (lambda e: e["cpu_s"], 0),
+}
+RATIO_SAMPLES = ("good", "partial", "none", "background", "efficiency")
+RATIO_METHODS = ("truth", "binned", "boosting", "reweighting", "network", "folds")
+RATIO_SEEDS = 3
+"""Seeds of the table of methods; coverage is of all."""
+
+
+def _spread(values: list[float], places: int) -> str:
+    """Median, and the range where there are several values."""
+    found = median(values), min(values), max(values)
+    numbers = [f"{x:.{places}f}" if abs(x) < 1e6 else f"{x:.0e}" for x in found]
+    return (
+        numbers[0] if numbers[1] == numbers[2] else f"{numbers[0]} ({numbers[1]} to {numbers[2]})"
+    )
+
+
+def _ratio_groups(results: dict[str, Any]) -> Iterable[tuple[str, str, list[Any]]]:
+    """Sample, method and entries of all seeds, in the order of the table."""
+    for sample in RATIO_SAMPLES:
+        for method in RATIO_METHODS:
+            found = [e for e in results.values() if (e["sample"], e["method"]) == (sample, method)]
+            if found:
+                yield sample, method, sorted(found, key=lambda e: e["seed"])
+
+
+def ratio_lines(results: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Header and lines of the methods: median and range over the first seeds."""
+    lines = []
+    for sample, method, entries in _ratio_groups(results):
+        first = [e for e in entries if e["seed"] <= RATIO_SEEDS]
+        answered = [e for e in first if "refused" not in e]
+        cells = []
+        for of, places in RATIO_COLUMNS.values():
+            known = [e for e in answered if "auc" in e or sample == "efficiency"]
+            try:
+                cells.append(_spread([of(e) for e in known], places) if known else "")
+            except KeyError:  # no such measure of this sample
+                cells.append("")
+        refused = len(first) - len(answered)
+        count = f"{len(first)}, {refused} refused" if refused else str(len(first))
+        lines.append([sample, method, count, *cells])
+    return ["sample", "method", "seeds", *RATIO_COLUMNS], lines
+
+
+def coverage_lines(results: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Header and lines of the coverage, with its error by the spread of the experiments."""
+    lines = []
+    for sample, method, entries in _ratio_groups(results):
+        known = [e["coverage"] for e in entries if "coverage" in e]
+        cells = []
+        for kind in ("jets", "bins"):
+            shares = [100.0 * e[kind] for e in known]
+            error = f" ± {stdev(shares) / len(shares) ** 0.5:.0f}" if len(shares) > 1 else ""
+            cells.append(f"{mean(shares):.0f}{error}" if shares else "")
+        if known:
+            lines.append([sample, method, str(len(known)), *cells])
+    return ["sample", "method", "experiments", "single jets [%]", "means in bins [%]"], lines
+
+
+@table
+def ratios() -> str:
+    """Ratios of toy jets by method."""
+    return markdown(*ratio_lines(read("ratios")))
+
+
+@table
+def ratio_coverage() -> str:
+    """Coverage of the bands of ratios."""
+    return markdown(*coverage_lines(read("ratios")))
 
 
 def renewed(page: str) -> str:

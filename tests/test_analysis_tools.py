@@ -735,6 +735,27 @@ def test_inversion_alone_and_with_an_envelope() -> None:
     assert np.all(down > weights.weight())
 
 
+def test_inversion_with_another_simulation() -> None:
+    eps, replicas = events_of(20)
+    other = 1.0 / (1.0 + 1.5 * (1.0 / eps - 1.0))  # odds by 1.5 lower
+    mirror = 1.0 / (1.0 + (1.0 / eps - 1.0) / 1.5)
+    for drawn in (None, replicas):
+        weights = Weights(20)
+        found = add_inversion(
+            weights, "inverse", eps, replicas=drawn, alternatives={"shower": other}
+        )
+        names = () if drawn is None else ("inverse_efficiency",)
+        assert found.variations == (*names, "inverse_shower")
+        for side, expected in (("Up", other), ("Down", mirror)):
+            np.testing.assert_allclose(weights.weight(f"inverse_shower{side}"), 1.0 / expected)
+    with pytest.raises(InputError, match="the same name"):
+        add_inversion(
+            Weights(20), "inverse", eps, replicas=replicas, alternatives={"efficiency": other}
+        )
+    with pytest.raises(InputError, match="expected one efficiency for each of"):
+        add_inversion(Weights(20), "inverse", eps, alternatives={"shower": other[:5]})
+
+
 def test_inversion_holds_its_floor() -> None:
     weights = Weights(2)
     found = add_inversion(

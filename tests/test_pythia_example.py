@@ -18,6 +18,7 @@ import uproot
 
 import hepsilon
 from hepsilon.cli.parser import main
+from tests.helpers.track_toys import write_branches
 
 pytestmark = pytest.mark.slow
 
@@ -116,6 +117,26 @@ def test_comparison_goes_on_where_it_was(tmp_path: Path) -> None:
     assert out.stat().st_mtime_ns == before
 
 
+def test_one_sample_is_made_like_another(tmp_path: Path) -> None:
+    for name, path in (("data", TTBAR), ("simulation", ZJETS)):
+        (tmp_path / name).mkdir()
+        events = uproot.open(path)["Events"].arrays(entry_stop=600)
+        jets = {n.removeprefix("Jet_"): events[n] for n in events.fields if n.startswith("Jet_")}
+        others = {n: events[n] for n in ("run", "luminosityBlock", "event", "genWeight")}
+        for number in range(2):
+            part = slice(300 * number, 300 * (number + 1))
+            columns = {n: ak.to_packed(x[part]) for n, x in others.items()}
+            columns["Jet"] = ak.zip({n: ak.to_packed(x[part]) for n, x in jets.items()})
+            write_branches(tmp_path / name / f"{number}.root", columns)
+    out = tmp_path / "found.json"
+    options = ["--model", tmp_path / "ratio.hepsilon", "--out", out, "--epochs", "5"]
+    printed = run("reweight.py", tmp_path / "data", tmp_path / "simulation", *options)
+    closure = json.loads(out.read_text())["closure"]
+    assert closure["auc_after"] < closure["auc_before"]
+    assert set(closure["observables"]) >= {"pt", "eta", "mass", "nConstituents"}
+    assert f"| AUC | {closure['auc_before']:.3f} | {closure['auc_after']:.3f} |" in printed
+
+
 # ------------------------------------------------------------------------- the generator
 
 
@@ -158,6 +179,18 @@ def test_generator_goes_on(detector: Any, tmp_path: Path) -> None:
     refused = start("generate.py", *options, "--seed", "2")
     assert "choose another --out" in refused.communicate()[1]
     assert refused.returncode == 1
+
+
+def test_tunes_are_other_samples(detector: Any, tmp_path: Path) -> None:
+    options = ["dijets", "--events-per-file", "3", "-n", "3"]
+    run("generate.py", *options, "--out", tmp_path / "monash")
+    run("generate.py", *options, "--tune", "4C", "--out", tmp_path / "4C")
+    monash, other = (arrays(tmp_path / name) for name in ("monash", "4C"))
+    assert not ak.array_equal(ak.num(monash.Jet_pt), ak.num(other.Jet_pt)) or not ak.array_equal(
+        monash.Jet_pt, other.Jet_pt
+    )
+    refused = start("generate.py", *options, "--out", tmp_path / "4C")
+    assert "choose another --out" in refused.communicate()[1]
 
 
 def test_interrupted_generator_leaves_complete_files(detector: Any, tmp_path: Path) -> None:

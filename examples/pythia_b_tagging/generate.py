@@ -5,7 +5,8 @@
 writes NanoAOD-like ROOT files (TTree ``Events``) of some hundred events each into the folder
 ``ttbar``. A file appears only when it is complete, and has a random seed of its own: after Ctrl-C
 the same command goes on with the first one that is missing, and a larger number of events adds
-files to those that are there. It needs ``pip install "hepsilon[pythia]"``.
+files to those that are there. ``--tune`` chooses another tune or shower (with another ``--seed``,
+the events have other numbers). It needs ``pip install "hepsilon[pythia]"``.
 """
 
 from __future__ import annotations
@@ -37,6 +38,13 @@ PROCESSES = {
     ],
     "dijets": ["HardQCD:all = on", "PhaseSpace:pTHatMin = 50"],
 }
+TUNES = {
+    "monash": [],
+    "4C": ["Tune:ee = 3", "Tune:pp = 5"],
+    "vincia": ["PartonShowers:model = 2"],
+    "less-radiation": ["TimeShower:alphaSvalue = 0.11"],
+}
+"""Settings by tune; Monash, with 0.1365 for the last one, is the default of Pythia."""
 COMMON = [
     "Beams:eCM = 13600",
     "ParticleDecays:limitTau0 = on",
@@ -59,6 +67,7 @@ class Part(NamedTuple):
     number: int
     size: int
     path: Path
+    tune: str = "monash"
 
 
 def start(part: Part) -> Any:
@@ -66,7 +75,8 @@ def start(part: Part) -> Any:
     pythia = pythia8mc.Pythia("", False)
     key = [list(PROCESSES).index(part.process), part.seed, part.number]
     seed = 1 + int(np.random.SeedSequence(key).generate_state(1)[0]) % 900_000_000
-    for line in [*COMMON, *PROCESSES[part.process], f"Random:seed = {seed}"]:
+    tune = TUNES[part.tune]  # first: it changes many settings
+    for line in [*tune, *COMMON, *PROCESSES[part.process], f"Random:seed = {seed}"]:
         if not pythia.readString(line):
             raise RuntimeError(f"Pythia does not know the setting {line!r}")
     if not pythia.init():
@@ -123,9 +133,13 @@ def write(part: Part) -> Path:
     return temporary.replace(part.path)
 
 
-def plan(process: str, n_events: int, seed: int, size: int, folder: Path) -> list[Part]:
+def plan(
+    process: str, n_events: int, seed: int, size: int, folder: Path, tune: str = "monash"
+) -> list[Part]:
     """Parts of a sample; the folder must hold no other one."""
     settings = {"process": process, "seed": seed, "events_per_file": size}
+    if tune != "monash":
+        settings["tune"] = tune
     note = folder / "sample.json"
     folder.mkdir(parents=True, exist_ok=True)
     if not note.exists():
@@ -133,7 +147,8 @@ def plan(process: str, n_events: int, seed: int, size: int, folder: Path) -> lis
     if (found := json.loads(note.read_text())) != settings:
         raise SystemExit(f"{folder} holds {found}, asked for is {settings}: choose another --out")
     numbers = range(-(-n_events // size))
-    return [Part(process, seed, i, size, folder / f"{process}-{seed}-{i:04}.root") for i in numbers]
+    paths = [folder / f"{process}-{seed}-{i:04}.root" for i in numbers]
+    return [Part(process, seed, i, size, path, tune) for i, path in enumerate(paths)]
 
 
 def main() -> None:
@@ -144,6 +159,7 @@ def main() -> None:
     parser.add_argument("process", choices=list(PROCESSES))
     parser.add_argument("-n", type=int, default=30_000, help="events, rounded up to whole files")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--tune", choices=list(TUNES), default="monash")
     parser.add_argument("--events-per-file", type=int, default=1000)
     parser.add_argument("--workers", type=int, default=1, help="processes that generate")
     parser.add_argument("--out", type=Path, required=True, help="folder of the files")
@@ -151,7 +167,7 @@ def main() -> None:
     for name in ("n", "seed", "events_per_file", "workers"):
         if getattr(args, name) < 1:
             parser.error(f"expected a positive number for {name}, received {getattr(args, name)}")
-    parts = plan(args.process, args.n, args.seed, args.events_per_file, args.out)
+    parts = plan(args.process, args.n, args.seed, args.events_per_file, args.out, args.tune)
     missing = [part for part in parts if not part.path.exists()]
     print(f"{args.out}: {len(parts) - len(missing)} of {len(parts)} files are there")
     with Pool(args.workers, signal, (SIGINT, SIG_IGN)) as pool:  # Ctrl-C is for this process

@@ -45,7 +45,11 @@ def test_nothing_missing_is_no_error(without):
 @pytest.mark.parametrize("package", sorted(extras.EXTRAS))
 def test_an_extra_brings_its_package(package):
     """As pyproject.toml declares it, directly or by an extra of another project."""
-    brought_by = {"distributed": "coffea", "skhep_testdata": "scikit-hep-testdata"}
+    brought_by = {
+        "distributed": "coffea",
+        "skhep_testdata": "scikit-hep-testdata",
+        "sklearn": "scikit-learn",
+    }
     declared = tomllib.loads(PYPROJECT.read_text())["project"]["optional-dependencies"]
     names = [re.split(r"[\[><=;]", line)[0] for line in declared[extras.EXTRAS[package]]]
     assert brought_by.get(package, package) in names

@@ -15,6 +15,7 @@ from hepsilon.config import MapConfig
 from hepsilon.report.dependence import dependence_rows, dependence_sections
 from hepsilon.report.samples import universality_rows
 from tests.helpers.toys import TASK, half
+from tests.helpers.track_toys import PAIRS, draw, efficiency_of, write_sample
 
 
 def lower(records):
@@ -146,3 +147,28 @@ def test_command_compares(run, toy_file, toy_map, other_map, tmp_path):
     assert merged["efficiency"]["this"]["dependence"] == content["efficiency"]["this"]["dependence"]
     assert merged.get("shared_with_training") == content.get("shared_with_training")
     assert merged["verdict"] == content["verdict"]
+
+
+def one_third_more(tracks):
+    """E of another simulation."""
+    return np.minimum(efficiency_of(tracks) * (4.0 / 3.0), 1.0)
+
+
+def test_corrected_events_by_two_simulations(tmp_path):
+    sample = draw([2] * 400, seed=5)
+    path = write_sample(tmp_path / "tracks.root", sample)
+    efficiencies = {"this": efficiency_of, "other": one_third_more}
+    output = run_closure([path], PAIRS, efficiencies)
+    closure = closure_report(output, PAIRS, efficiencies, [path], against=["other"])
+    depends = closure.efficiency["this"].dependence["other"]
+    selected = sample.truth[sample.reco]
+    sums = [np.sum(1.0 / e) for e in (selected, np.minimum(selected * (4.0 / 3.0), 1.0))]
+    assert sums[1] < 0.9 * sums[0]
+    assert depends.totals["all"].relative_difference == pytest.approx(sums[1] / sums[0] - 1.0)
+    for bins in depends.observables.values():
+        known = [x for x in bins.relative_difference if x is not None]
+        assert known
+        assert min(known) >= 0.75 - 1.0 - 1e-9
+        assert max(known) <= 1e-9
+    table = universality_rows(universality({"tracks": closure}))
+    assert "other / method" in table.header

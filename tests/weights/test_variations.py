@@ -145,6 +145,13 @@ def test_mirror_image_has_the_odds_on_the_other_side(points: int) -> None:
         assert (np.diff(flat(down), axis=1) <= 0.0).all()
 
 
+def test_mirror_image_of_an_efficiency_of_events() -> None:
+    eps, other = ak.Array([0.5, 0.2]), ak.Array([0.6, 0.2])
+    up, down = mirrored_efficiencies(eps, other)
+    assert up.to_list() == other.to_list()
+    np.testing.assert_allclose(down, [0.4, 0.2], rtol=1e-9)
+
+
 def test_mirror_image_of_what_cannot_vary_stays() -> None:
     eps = ak.Array([[0.0, 1.0, 0.5]])
     assert mirrored_efficiencies(eps, eps)[1].to_list() == [[0.0, 1.0, 0.5]]

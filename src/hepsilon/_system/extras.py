@@ -10,6 +10,7 @@ __all__ = ["how_to_install", "is_installed", "needs"]
 
 EXTRAS = {
     "distributed": "dask",
+    "hep_ml": "ratios",
     "keras": "train",
     "lightgbm": "train",
     "onnx": "train",
@@ -17,6 +18,7 @@ EXTRAS = {
     "particle": "simulate",
     "phasespace": "simulate",
     "skhep_testdata": "demo",
+    "sklearn": "ratios",
     "tensorflow": "train",
     "tritonclient": "triton",
 }

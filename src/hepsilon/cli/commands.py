@@ -66,22 +66,31 @@ def demo(args: argparse.Namespace) -> Any:
 
 TRACK_OPTIONS = ("amplitude", "final_state", "chosen_by")
 SPECTRUM = ("mass_shape", "mass_range", "pt_shape", "pt_scale", "rapidity_max")
+RATIO_OPTIONS = ("overlap", "background")
 
 
 def simulate(args: argparse.Namespace) -> None:
     """Write a toy sample with known efficiency as a NanoAOD-like ROOT file."""
     from hepsilon._system.progress import progress_bar
     from hepsilon.simulation.amplitudes import AMPLITUDES
+    from hepsilon.simulation.ratios import write_ratio_jets
     from hepsilon.simulation.writer import write_jets, write_tracks
 
     check_out(args, "root")
-    given = {n for n in (*TRACK_OPTIONS, *SPECTRUM) if getattr(args, n) is not None}
+    family = args.kind.partition("-")[0]
+    kinds = {"tracks": (*TRACK_OPTIONS, *SPECTRUM), "ratio": RATIO_OPTIONS}
+    given = {n for names in kinds.values() for n in names if getattr(args, n) is not None}
+    for kind, names in kinds.items():
+        if kind != family and (foreign := sorted(given.intersection(names))):
+            shown = [f"--{name.replace('_', '-')}" for name in foreign]
+            of = "simulate tracks" if kind == "tracks" else "simulate ratio-..."
+            raise ConfigError(f"{shown} are options of '{of}'")
     options: dict[str, Any] = {"seed": args.seed}
-    if args.kind != "tracks":
-        if given:
-            names = [f"--{name.replace('_', '-')}" for name in sorted(given)]
-            raise ConfigError(f"{names} are options of 'simulate tracks'")
+    if family == "jets":
         options["kind"] = args.kind
+    elif family == "ratio":
+        options["side"] = args.kind.partition("-")[2]
+        options |= {name: getattr(args, name) for name in given}
     else:
         needs("simulating tracks", "particle", "phasespace")
         amplitude = AMPLITUDES[args.amplitude or "phasespace"]
@@ -92,7 +101,12 @@ def simulate(args: argparse.Namespace) -> None:
         options["final_state"] = args.final_state or "pipi"
         if args.chosen_by is not None:
             options["chosen_by"] = _chooser(args.chosen_by)
-    write = write_tracks if args.kind == "tracks" else write_jets
+    writers: dict[str, Callable[..., Path]] = {
+        "jets": write_jets,
+        "ratio": write_ratio_jets,
+        "tracks": write_tracks,
+    }
+    write = writers[family]
     try:
         with progress_bar(f"simulating {args.kind}", args.events) as advance:
             write(args.out, args.events, progress=advance, **options)

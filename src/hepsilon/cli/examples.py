@@ -9,6 +9,7 @@ EXAMPLES = {
     "simulate": """\
         hepsilon simulate jets -n 100000 --seed 1 --out train.root
         hepsilon simulate jets-alternative -n 50000 --seed 2 --out alternative.root
+        hepsilon simulate ratio-numerator -n 10000 --overlap partial --out numerator.root
         hepsilon simulate tracks -n 1000000 --seed 1 --out phasespace.root
         hepsilon simulate tracks --amplitude rho -n 100000 --seed 2 --out rho.root
         hepsilon simulate tracks --chosen-by first.hepsilon -n 200000 --seed 3 --out more.root

@@ -45,10 +45,15 @@ def _sample_commands(parsers: Any) -> None:
     json_option(command)
 
     command = add_command(parsers, "simulate", commands.simulate)
-    command.add_argument("kind", choices=["jets", "jets-alternative", "tracks"], help="sample")
+    kinds = ["jets", "jets-alternative", "ratio-numerator", "ratio-denominator", "tracks"]
+    command.add_argument("kind", choices=kinds, help="sample")
     command.add_argument("-n", "--events", type=positive, required=True, help="number of events")
     command.add_argument("--seed", type=positive, default=1, help="seed (%(default)s)")
     command.add_argument("--out", type=Path, required=True, help="ROOT file to write")
+    group = command.add_argument_group("ratios", "two samples whose density ratio is known")
+    overlaps = ["good", "partial", "none"]
+    group.add_argument("--overlap", choices=overlaps, help="of both samples in pt (good)")
+    group.add_argument("--background", type=float, help="share of it in the numerator (0)")
     _track_options(command)
 
     command = add_command(parsers, "convert", commands.convert)

@@ -39,10 +39,10 @@ def mirrored_efficiencies(eps: ak.Array, other: ak.Array) -> tuple[ak.Array, ak.
 
     Parameters
     ----------
-    eps : ak.Array of float64, shape (n_events, objects[, working points])
-        Efficiency of every object, jagged.
+    eps : ak.Array of float64, shape (n_events, objects[, working points]) or (n_events,)
+        Efficiency of every object, jagged, or of every event.
     other : ak.Array of float64, shape of eps
-        That of an efficiency from another generator or shower, of the same objects.
+        That of an efficiency from another generator or shower, of the same objects or events.
 
     Returns
     -------
@@ -54,7 +54,7 @@ def mirrored_efficiencies(eps: ak.Array, other: ak.Array) -> tuple[ak.Array, ak.
     Raises
     ------
     InputError
-        For values outside [0, 1], or other objects or working points.
+        For values outside [0, 1], or other objects, events or working points.
 
     Examples
     --------
@@ -64,6 +64,9 @@ def mirrored_efficiencies(eps: ak.Array, other: ak.Array) -> tuple[ak.Array, ak.
     >>> down.to_numpy().round(6).tolist()
     [[0.4, 0.2]]
     """
+    if eps.ndim == 1 and other.ndim == 1:  # of events
+        pair = mirrored_efficiencies(eps[:, None], other[:, None])
+        return ak.flatten(pair[0]), ak.flatten(pair[1])
     (offsets, rows), (others, moved) = (
         flat_rows(x, name=n) for x, n in ((eps, "eps"), (other, "other"))
     )
