@@ -40,8 +40,7 @@ def learned_ratio(
     numerator, denominator = map(str, ratio_samples)
     config = ratio_config({"numerator": numerator, "denominator": denominator})
     with without_xla():
-        train_ratio(config, out, progress=False)
-    return LearnedRatio.load(out)
+        return train_ratio(config, out, progress=False).ratio
 
 
 @pytest.fixture(scope="session")

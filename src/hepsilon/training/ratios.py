@@ -8,7 +8,7 @@ denominator are scaled so that both samples have an equal sum.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +28,29 @@ from hepsilon.errors import ConfigError, InputError
 from hepsilon.training.results import TrainingResult
 from hepsilon.training.run import train
 
-__all__ = ["SidesOfRatio", "join", "learned_config", "train_ratio"]
+__all__ = ["RatioResult", "SidesOfRatio", "join", "learned_config", "train_ratio"]
 
 Names = Files | TrainingColumns | None
+
+
+@dataclass(frozen=True)
+class RatioResult(TrainingResult):
+    """A finished training of a ratio.
+
+    Attributes
+    ----------
+    efficiency : NetworkEfficiency
+        Handle to the network behind the ratio, the probability of the numerator.
+    history : tuple of tuple of Epoch
+        Epochs of each member.
+    best_epochs : tuple of int
+        Number of the epoch that was kept, for each member.
+    """
+
+    @property
+    def ratio(self) -> LearnedRatio:
+        """Ratio of the two samples."""
+        return LearnedRatio(self.efficiency)
 
 
 class SidesOfRatio:
@@ -190,7 +210,7 @@ def train_ratio(
     max_events: int | None = None,
     workers: Any = None,
     read: Callable[[Files, Config], TrainingColumns] | None = None,
-) -> TrainingResult:
+) -> RatioResult:
     """Learn the ratio of two samples, and write it as one file.
 
     Parameters
@@ -219,8 +239,8 @@ def train_ratio(
 
     Returns
     -------
-    TrainingResult
-        Handle to the network, and the losses of all epochs; ``hepsilon.load(out)`` is the ratio.
+    RatioResult
+        The ratio, as :func:`hepsilon.load` gives it, and the losses of all epochs.
 
     Raises
     ------
@@ -236,8 +256,8 @@ def train_ratio(
     Data over simulation in pt and eta, for a configuration with ``[task.ratio]``::
 
         config = hepsilon.load_config("ratio.toml")
-        hepsilon.train_ratio(config, "ratio.hepsilon", "data*.root", "mc*.root")
-        found = hepsilon.load("ratio.hepsilon").evaluate(events)
+        result = hepsilon.train_ratio(config, "ratio.hepsilon", "data*.root", "mc*.root")
+        found = result.ratio.evaluate(events)
         found.ratio, found.replicas, found.in_domain
     """
     sides = SidesOfRatio(config, numerator, denominator, folder)
@@ -280,7 +300,7 @@ def train_ratio(
         )
         ratio = LearnedRatio(first.efficiency)
         columns = _reweighted(columns, own.task, ratio)
-    return train(
+    result = train(
         noted,
         columns,
         out,
@@ -289,6 +309,7 @@ def train_ratio(
         on_sample=on_sample,
         workers=workers,
     )
+    return RatioResult(result.efficiency, result.history, result.best_epochs)
 
 
 def _of_given(config: Config) -> Config:
