@@ -24,6 +24,8 @@ AS_OTHERS = {
     "_system.files": "the functions themselves",
     "demo.jets": "one text, as cli.starting",
     "report": "only names the function",
+    "report.held_out": "one text, as cli.starting",
+    "report.ratio": "a folder of a closure, as report.writer",
     "training.jobs": "states, as training.on_workers",
     "processors.saved_outputs": "by processors.checkpoints and report.writer",
 }

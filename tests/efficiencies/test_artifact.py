@@ -230,7 +230,8 @@ def test_another_version_is_refused(path: Path, version: Any) -> None:
 
 def test_another_kind_is_refused(path: Path) -> None:
     with pytest.raises(
-        ArtifactError, match=r"expected a kind of .*'map', 'network'\], received 'histogram'"
+        ArtifactError,
+        match=r"expected a kind of .*'map', 'network', 'ratio'\], received 'histogram'",
     ):
         load(with_card(path, kind="histogram"))
 

@@ -20,6 +20,7 @@ from hepsilon.efficiencies.bin_by_bin import BinByBin
 from hepsilon.efficiencies.card import ArtifactCard, versions
 from hepsilon.efficiencies.kinds import Options, register_kind
 from hepsilon.efficiencies.network import NetworkEfficiency
+from hepsilon.efficiencies.ratio import LearnedRatio
 from hepsilon.efficiencies.saved import Saved, SavedArrays
 from hepsilon.testing import check_efficiency
 from tests.helpers import plugins
@@ -70,7 +71,9 @@ def _registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def test_a_kind_of_ones_own_is_saved_and_loaded(flat: Flat, tmp_path: Path) -> None:
     path = flat.save(tmp_path / "flat.hepsilon")
-    with pytest.raises(ArtifactError, match=r"'map', 'network'\], received 'flat'.*register_kind"):
+    with pytest.raises(
+        ArtifactError, match=r"'map', 'network', 'ratio'\], received 'flat'.*register_kind"
+    ):
         load(path)
     assert register_kind("flat")(Flat) is Flat
     for read in (load, load_correction, Flat.load):
@@ -198,7 +201,7 @@ def test_a_kind_has_one_class(flat: Flat) -> None:
 def test_all_kinds_have_the_same_base() -> None:
     for kind in kinds._KINDS:
         found = kinds.class_of_kind(kind, "x")
-        assert issubclass(found, Saved)
+        assert issubclass(found, Saved) == (found is not LearnedRatio)  # it is a network's
         assert issubclass(found, Efficiency) == (found is not BinByBin)
     assert kinds.class_of_kind("network", "x") is NetworkEfficiency
 

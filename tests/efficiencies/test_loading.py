@@ -53,7 +53,7 @@ def with_card(source, target, **changes):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"kind": "forest"}, r"'map', 'network'\], received 'forest'"),
+        ({"kind": "forest"}, r"'map', 'network', 'ratio'\], received 'forest'"),
         ({"kind": ["map"]}, r"received \['map'\]"),
         ({"format": "other"}, "not a hepsilon file"),
         ({"version": 99}, "version 1, received 99"),

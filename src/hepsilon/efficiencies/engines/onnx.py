@@ -210,6 +210,8 @@ def onnxruntime(graph: bytes, gpu: int | None = None, *, tf32: bool = False) -> 
     names = [output.name for output in session.get_outputs()]
 
     def run(inputs: dict[str, Array], outputs: int) -> list[Array]:
+        if "x" not in inputs:  # a file for other programs, with inputs by name
+            return list(map(np.asarray, session.run(names[:outputs], inputs)))
         size = len(inputs["x"])
         found = session.run(names[:outputs], _filled(inputs, ROWS_AT_ONCE))
         return [np.asarray(array)[:size] for array in found]
