@@ -41,6 +41,8 @@ def plot_held_out(bins: HeldOutBins) -> Figure:
         axes.set_title(category, fontsize=10)
     for axes in panels[:, 0]:
         axes.set_ylabel("passed / expected")
+    handles, labels = panels[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper right", ncols=2, fontsize=7)
     return figure
 
 
@@ -79,4 +81,3 @@ def _panel(axes: Axes, bins: HeldOutBins, numbers: list[int]) -> None:
     names = [bins.bins[i].removeprefix(bins.name).strip() or "all" for i in numbers]
     axes.set_xticks(np.arange(len(numbers)), names, rotation=45, ha="right", fontsize=7)
     axes.set_xlabel("" if bins.name == "all" else bins.name)
-    axes.legend(fontsize=7)

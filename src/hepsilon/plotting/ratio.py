@@ -16,6 +16,10 @@ from hepsilon.plotting.style import COLOURS, corner, ratio_of, stacked_panels, s
 __all__ = ["plot_reweighted"]
 
 
+ROOM = 1.4
+"""Height of a panel relative to what it shows: the legend stands above."""
+
+
 def plot_reweighted(name: str, found: RatioObservable) -> Figure:
     """Draw one observable: the numerator as points, the denominator before and after as lines.
 
@@ -54,7 +58,9 @@ def plot_reweighted(name: str, found: RatioObservable) -> Figure:
         band(below, edges, ratio_of(values, numerator), ratio_of(spread, numerator), colour)
     main.set_ylabel("density")
     start_at_zero(main, numerator / width)
-    main.legend(fontsize=9, loc=corner(numerator))
+    bottom, top = main.get_ylim()
+    main.set_ylim(top=bottom + ROOM * (top - bottom))
+    main.legend(fontsize=9, loc=corner(numerator / width))
     main.set_xlim(edges[0], edges[-1])
     below.set_ylim(0.5, 1.5)
     below.set_ylabel("ratio to\nnumerator")

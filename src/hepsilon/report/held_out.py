@@ -25,7 +25,7 @@ FIRST_ANSWER = (
     "events does: hepsilon closure."
 )
 VALIDATION = "Validation events have chosen the epoch that is kept."
-HEADER = ["", "category", "passed", "expected", "passed / expected", "last layer"]
+HEADER = ["working point", "category", "passed", "expected", "passed / expected", "last layer"]
 
 
 def _thresholds(limits: VerdictConfig) -> str:
@@ -77,8 +77,9 @@ def _picture(number: int, each: HeldOutBins) -> Picture:
 
 def _sections(held_out: HeldOutCard) -> list[Section]:
     """Totals, chances of all inputs, and all numbers."""
+    points = any(each.working_point for each in held_out.totals)
     totals = [
-        [each.working_point or "all", *each.cells(number)[1:]]
+        [*([each.working_point] if points else []), *each.cells(number)[1:]]
         for each in held_out.totals
         for number in range(len(each.bins))
     ]
@@ -93,11 +94,11 @@ def _sections(held_out: HeldOutCard) -> list[Section]:
         for cells in [[_title(each), *HEADER[1:]], *map(each.cells, range(len(each.bins)))]
     ]
     return [
-        Section("Totals", table=Table(HEADER, totals)),
+        Section("Totals", table=Table(HEADER[not points :], totals)),
         Section(
             "Inputs",
             ["P-values allow for the correlation of the bins, and are those of single tests."],
-            Table(["", "chi2 / bins", "p-value"], chances),
+            Table(["input", "chi2 / bins", "p-value"], chances),
             folded=("Passed and expected entries in all bins", "\n".join(lines)),
         ),
     ]
