@@ -78,7 +78,7 @@ def said_until_the_end(process, number: int) -> str:
 
 
 def wait_for(condition) -> None:
-    """Look again and again, for a minute at most."""
-    end = monotonic() + 60
+    """Look again and again; a loaded machine starts processes for minutes."""
+    end = monotonic() + 300
     while not condition() and monotonic() < end:
         sleep(0.05)

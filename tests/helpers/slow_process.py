@@ -15,7 +15,7 @@ class SlowProcess(runner._Process):
 
     def __call__(self, part: Any) -> Any:
         (Path(os.environ["SEEN"]) / str(os.getpid())).touch()
-        Event().wait(120)
+        Event().wait(600)
         return super().__call__(part)
 
 
