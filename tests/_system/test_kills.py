@@ -54,6 +54,7 @@ def outcomes() -> dict[str, Any]:
     return {each["name"]: each for each in map(json.loads, lines)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WRITERS)
 def test_a_kill_at_any_step_loses_nothing(outcomes: dict[str, Any], name: str) -> None:
     found = outcomes[name]

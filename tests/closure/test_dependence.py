@@ -126,6 +126,7 @@ def test_without_alternatives_nothing_changes(toy_file):
     assert not {"alternatives"} & set(closure.as_dict())
 
 
+@pytest.mark.slow
 def test_command_compares(run, toy_file, toy_map, other_map, tmp_path):
     this, other = tmp_path / "this.hepsilon", tmp_path / "herwig.hepsilon"
     toy_map.save(this)

@@ -109,6 +109,7 @@ def learned(request: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     return found
 
 
+@pytest.mark.slow
 def test_networks_see_gev(learned: dict[str, Any]) -> None:
     gev, mev = (learned[unit][0] for unit in ("GeV", "MeV"))
     np.testing.assert_allclose(mev.nodes, gev.nodes, rtol=2e-7)

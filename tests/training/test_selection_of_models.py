@@ -247,6 +247,7 @@ def test_a_candidate_that_fails_is_left_out_with_its_reason(toy_columns, tmp_pat
     assert reasons["mlp"] is None
 
 
+@pytest.mark.slow
 def test_an_interrupted_selection_goes_on_where_it_was(toy_columns, tmp_path, monkeypatch):
     """Killed in the last epochs of the second network: the first one is not trained again."""
     out = tmp_path / "m.hepsilon"
