@@ -461,7 +461,11 @@ def coverage() -> str:
 def replicas() -> str:
     """Time with replicas over that without: of what a user calls, and of the networks alone."""
     found = read("replicas")
-    names = {"gnn": "default graph network", "mlp": "default plain network"}
+    names = {
+        "gnn": "default graph network",
+        "mlp": "default plain network",
+        "product": "default product of two tracks",
+    }
     columns = [(kind, n) for kind in ("evaluate", "networks") for n in (20, 100)]
     rows = [
         [text, *(f"{found[name][kind][f'{n} replicas, cpu ratio']:.2f}" for kind, n in columns)]
