@@ -28,7 +28,7 @@ $(VENV)/.with-%: pyproject.toml | $(BIN)/python
 demo: $(VENV)/.with-demo ## simulate, train, compare and apply: writes hepsilon-demo/
 	$(BIN)/hepsilon demo --out hepsilon-demo
 
-test: $(VENV)/.with-test ## run the tests, in ten minutes
+test: $(VENV)/.with-test ## run the tests, about ten minutes
 	$(BIN)/python $(PYTEST) -m "not slow"
 
 slow: $(VENV)/.with-test ## run the tests of whole programs: examples, recipes, the demo, other processes
