@@ -173,6 +173,9 @@ def test_samples_and_tasks_must_fit(
     assert "'hepsilon train'" in failing(capsys, "map", task, file, *out)
     said = failing(capsys, "closure", learned_ratio.path, file, "--out", tmp_path / "c")
     assert "expected --numerator FILES" in said
+    twice = ["--numerator", file, "--denominator", file, "--out", tmp_path / "c"]
+    said = failing(capsys, "closure", learned_ratio.path, *twice)
+    assert "is a file of the numerator, too" in said
     friend = tmp_path / "friend.parquet"
     said = failing(capsys, "apply", learned_ratio.path, file, "--tags", "2", "--out", friend)
     assert "no probability of tags" in said

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.special import expit
+from scipy.special import expit, logit
 
 from hepsilon import InputError
 from hepsilon.closure.entries import Entries
-from hepsilon.closure.ratio import Weighted, agreement, close_ratio
+from hepsilon.closure.ratio import Weighted, _bins, agreement, close_ratio
 from hepsilon.config.ratio import RatioConfig
+from hepsilon.efficiencies.reweighting import clipped_ratio
 from tests.helpers.ratio_toys import ratio_config
 
 SHIFT = 0.5
@@ -27,7 +28,9 @@ def ratio_like(clip: tuple[float, float] = (0.01, 100.0)) -> Any:
     """What a closure of entries asks of a ratio."""
     task = ratio_config().task
     return SimpleNamespace(
-        task=task, ratio=RatioConfig(clip=clip), found=SimpleNamespace(constant=1.0)
+        task=task,
+        ratio=RatioConfig(clip=clip),
+        of_probability=lambda eps: clipped_ratio(logit(eps), 1.0, clip),
     )
 
 
@@ -37,7 +40,7 @@ def sample(n: int, seed: int, *, numerator: bool, slope: float = SHIFT, outside:
     x = rng.normal(SHIFT * numerator, 1.0, n)
     other = rng.normal(0.0, 1.0, n)
     inputs = np.stack([x, other, np.ones(n)], axis=1).astype(np.float32)
-    moved = slope + rng.normal(0.0, 0.01, 30) * 0.0 + np.random.default_rng(5).normal(0, 0.01, 30)
+    moved = slope + np.random.default_rng(5).normal(0.0, 0.01, 30)
     eps = expit(slope * (x - 0.5 * slope))
     drawn = expit(moved * (x[:, None] - 0.5 * moved))
     return Entries(
@@ -75,6 +78,20 @@ def test_true_ratio_passes() -> None:
     left = closure.n_effective / closure.denominator.n_effective
     assert left == pytest.approx(np.exp(-(SHIFT**2)), rel=0.05)
     assert json.dumps(closure.as_dict(), allow_nan=False)
+
+
+def test_samples_that_are_too_small_say_so() -> None:
+    closure = close(n=300)
+    assert closure.verdict.status == "warn"
+    assert any("could not have seen less than" in each for each in closure.verdict.reasons)
+
+
+def test_few_values_have_bins_of_their_own() -> None:
+    values = np.repeat([0.0, 4.0, 5.0], [30, 50, 20])
+    edges, own = _bins(Weighted(values, np.ones(100)), Weighted(values, np.ones(100)))
+    np.testing.assert_array_equal(own, [0.0, 4.0, 5.0])
+    shares, _, _ = Weighted(values, np.ones(100)).shares(edges)
+    np.testing.assert_allclose(shares, [0.3, 0.5, 0.2])
 
 
 def test_wrong_ratio_fails() -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from hepsilon import InputError, Task, TrainingError
 from hepsilon.data.features import fit_features
+from hepsilon.data.missing import MISSING
 from hepsilon.data.training_columns import TrainingColumns
 from hepsilon.efficiencies.ratio_card import SideCard
 from hepsilon.training.held_out import Answers
@@ -102,6 +103,16 @@ def test_clearly_negative_region_is_refused_and_a_fluctuation_is_noted(caplog) -
     assert numerator.negative
     assert not denominator.negative
     assert "no positive sum of weights in pt" in caplog.text
+
+
+def test_feature_without_values_is_left_to_the_fit_of_features() -> None:
+    own, other = (
+        columns(50, 1, 1, weights=np.where(np.arange(50) % 5, 1.0, -1.0)),
+        columns(50, 2, 0),
+    )
+    for each in (own, other):
+        each.nodes[:, 1] = MISSING
+    check_sides(join(own, other), TASK)
 
 
 def test_region_is_that_of_both_samples() -> None:

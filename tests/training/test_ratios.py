@@ -15,7 +15,7 @@ import hepsilon
 from hepsilon import ConfigError, InputError, LearnedRatio, RatioWarning
 from hepsilon.data.dataset import read_columns
 from hepsilon.efficiencies.ratio import given_path
-from hepsilon.training.ratios import SidesOfRatio, train_ratio
+from hepsilon.training.ratios import SidesOfRatio, learned_config, train_ratio
 from tests.helpers.ratio_toys import ratio_config, true_log_ratio, two_jets
 from tests.helpers.trained_ratios import without_xla
 
@@ -116,6 +116,13 @@ def test_field_tells_the_samples_apart(ratio_samples: tuple[Path, Path], tmp_pat
     parts = [ak.num(ak.from_parquet(path).Jet).to_numpy().sum() for path in ratio_samples]
     assert np.count_nonzero(columns.passed > 0.5) == parts[0]
     assert len(columns.passed) == sum(parts)
+
+
+def test_what_tells_the_samples_apart_is_no_feature() -> None:
+    features = {"features": ["pt", "isData", "eta"], "passed": {"field": "fired"}}
+    config = ratio_config({"field": "isData", "kind": "efficiency"}, task=features)
+    with pytest.raises(ConfigError, match="'isData' tells the two samples apart"):
+        learned_config(config)
 
 
 def test_weights_of_objects_subtract(ratio_samples: tuple[Path, Path]) -> None:

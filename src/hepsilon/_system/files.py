@@ -8,8 +8,9 @@ import re
 import secrets
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 if sys.platform != "win32":
@@ -184,22 +185,14 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
     target = Path(path)
     target.mkdir(parents=True, exist_ok=True)
     ready = target / f".complete{TEMPORARY}"
-    content = target / "content"
-    with _alone(target):
+
+    def finish(temporary: Path) -> None:
+        temporary.rename(ready)
         _move_content(ready, target)
-        remove_leftovers(content)
-        temporary = temporary_name(content)
-        temporary.mkdir()
-        descriptor = _hold(temporary)
-    try:
+
+    settle = partial(_move_content, ready, target)
+    with _held_folder(target / "content", settle, finish) as temporary:
         yield temporary
-        with _alone(target):
-            temporary.rename(ready)
-            _move_content(ready, target)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-        if descriptor is not None:
-            os.close(descriptor)
 
 
 @contextmanager
@@ -220,21 +213,37 @@ def atomic_tree(path: str | Path) -> Iterator[Path]:
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     away = target.with_name(f".{target.name[:200]}.replaced{TEMPORARY}")
-    with _alone(target.parent):
+
+    def settle() -> None:
         if away.is_dir() and not target.exists():
             away.rename(target)
         shutil.rmtree(away, ignore_errors=True)
-        remove_leftovers(target)
-        temporary = temporary_name(target)
+
+    def finish(temporary: Path) -> None:
+        if target.is_dir():
+            target.rename(away)
+        temporary.rename(target)
+        shutil.rmtree(away, ignore_errors=True)
+
+    with _held_folder(target, settle, finish) as temporary:
+        yield temporary
+
+
+@contextmanager
+def _held_folder(
+    name: Path, settle: Callable[[], None], finish: Callable[[Path], None]
+) -> Iterator[Path]:
+    """Temporary folder beside a name: what a killed process left is settled first."""
+    with _alone(name.parent):
+        settle()
+        remove_leftovers(name)
+        temporary = temporary_name(name)
         temporary.mkdir()
         descriptor = _hold(temporary)
     try:
         yield temporary
-        with _alone(target.parent):
-            if target.is_dir():
-                target.rename(away)
-            temporary.rename(target)
-            shutil.rmtree(away, ignore_errors=True)
+        with _alone(name.parent):
+            finish(temporary)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         if descriptor is not None:

@@ -37,7 +37,7 @@ from hepsilon.data.missing import is_missing
 from hepsilon.data.sources import Files, file_names
 from hepsilon.efficiencies.card import provenance
 from hepsilon.efficiencies.ratio import LearnedRatio
-from hepsilon.efficiencies.reweighting import clipped_ratio
+from hepsilon.efficiencies.ratio_card import check_two_samples
 from hepsilon.errors import ConfigError, InputError
 from hepsilon.uncertainty.replicas import shrunk_covariance
 
@@ -127,8 +127,8 @@ def agreement(reference: Array, shares: Array, covariance: Array) -> Agreement:
     return Agreement(chi2=statistic, ndf=ndf, p_value=chance, bias=bias)
 
 
-def _edges(numerator: Weighted, denominator: Weighted) -> Array | None:
-    """Edges of bins with equal numbers of entries; None without two values."""
+def _bins(numerator: Weighted, denominator: Weighted) -> tuple[Array, Array | None] | None:
+    """Edges of bins with equal numbers of entries, or around few values, and these; or None."""
     here = [side.values[np.isfinite(side.values)] for side in (numerator, denominator)]
     both = np.concatenate(here)
     if not all(map(len, here)) or both.min() == both.max():
@@ -140,19 +140,20 @@ def _edges(numerator: Weighted, denominator: Weighted) -> Array | None:
     distinct = np.unique(both)
     if len(distinct) <= MOST_BINS:
         between = 0.5 * (distinct[1:] + distinct[:-1])
-        return np.concatenate([[distinct[0] - 0.5], between, [distinct[-1] + 0.5]])
+        return np.concatenate([[distinct[0] - 0.5], between, [distinct[-1] + 0.5]]), distinct
     n_bins = int(np.clip(worth / PER_BIN, 2, MOST_BINS))
     edges: Array = np.unique(np.quantile(both, np.linspace(0.0, 1.0, n_bins + 1)))
-    return edges if len(edges) > 2 else None
+    return (edges, None) if len(edges) > 2 else None
 
 
 def _observable(
     numerator: Weighted, denominator: Weighted, feature: bool
 ) -> RatioObservable | None:
     """One observable before and after reweighting."""
-    edges = _edges(numerator, denominator)
-    if edges is None:
+    bins = _bins(numerator, denominator)
+    if bins is None:
         return None
+    edges, values = bins
     reference, own, _ = numerator.shares(edges)
     shares, before, _ = replace(denominator, ratio=None, replicas=None).shares(edges)
     reweighted, after, model = denominator.shares(edges)
@@ -160,6 +161,7 @@ def _observable(
     return RatioObservable(
         feature=feature,
         edges=edges.tolist(),
+        values=None if values is None else values.tolist(),
         numerator=reference.tolist(),
         denominator=shares.tolist(),
         reweighted=reweighted.tolist(),
@@ -183,18 +185,13 @@ class _Sample:
 
     @classmethod
     def of(cls, entries: Entries, ratio: LearnedRatio) -> _Sample:
-        constant, clip = ratio.found.constant, ratio.ratio.clip
-
-        def from_probability(eps: Array) -> Array:
-            odds = np.log(np.maximum(eps, TINY)) - np.log(np.maximum(1.0 - eps, TINY))
-            return clipped_ratio(odds, constant, clip)
-
-        values = from_probability(entries.eps[NAME][:, 0])
+        clip = ratio.ratio.clip
+        values = ratio.of_probability(entries.eps[NAME][:, 0])
         drawn = entries.replicas.get(NAME)
         return cls(
             entries,
             values,
-            None if drawn is None else from_probability(drawn[:, 0]),
+            None if drawn is None else ratio.of_probability(drawn[:, 0]),
             (values <= clip[0]) | (values >= clip[1]),
             entries.inside[NAME],
         )
@@ -268,7 +265,7 @@ def ratio_closure(
     ConfigError
         For a ratio of efficiencies, or a sample that is not named.
     InputError
-        For a sample without entries, or whose weights have no positive sum.
+        For a sample without entries, one whose weights have no positive sum, or a file in both.
     """
     if ratio.ratio.kind != "density":
         raise ConfigError(
@@ -294,6 +291,7 @@ def ratio_closure(
         if denominator is None:
             raise ConfigError("the denominator of the ratio is not named: expected its files")
         named["denominator"] = denominator
+        check_two_samples(file_names(numerator), file_names(denominator))
         for side, files in named.items():
             value = float(side == "numerator")
             branches = {**config.branches, ratio.ratio.side: value}
@@ -321,9 +319,9 @@ def ratio_closure(
 
 def _weighted_by(entries: Entries, given: LearnedRatio) -> Entries:
     """Entries with the weights that make the features of a ratio those of the numerator."""
-    eps = np.clip(entries.eps[GIVEN][:, 0], TINY, 1.0 - TINY)
-    found = clipped_ratio(np.log(eps / (1.0 - eps)), given.found.constant, given.ratio.clip)
-    return replace(entries, weights=entries.weights * found)
+    return replace(
+        entries, weights=entries.weights * given.of_probability(entries.eps[GIVEN][:, 0])
+    )
 
 
 def _read(
@@ -488,9 +486,7 @@ def _for_trees(
     parts = []
     for side, rows in zip((above, below), some, strict=True):
         own = _only(side.entries, rows)
-        factor = 1.0 if side is above else scale * len(side.entries) / len(rows)
-        if side is above:
-            factor = len(side.entries) / len(rows)
+        factor = (1.0 if side is above else scale) * len(side.entries) / len(rows)
         odds = side.ratio[rows]
         eps = {NAME: (odds / (1.0 + odds))[:, None], "nothing": np.full((len(rows), 1), 0.5)}
         drawn = side.replicas

@@ -73,6 +73,8 @@ class RatioObservable(ClosureRecord):
         Whether the ratio depends on it; of others a difference is no fault of the ratio.
     edges : list of float
         Edges of the bins.
+    values : list of float or None
+        The one value in each bin, of an observable that has few; None of others.
     numerator, denominator, reweighted : list of float
         Share in each bin: of both samples, and of the denominator times the ratio.
     numerator_variance, reweighted_variance : list of float
@@ -85,6 +87,7 @@ class RatioObservable(ClosureRecord):
 
     feature: bool
     edges: list[float]
+    values: list[float] | None
     numerator: list[float]
     denominator: list[float]
     reweighted: list[float]

@@ -7,7 +7,7 @@ from scipy.stats import norm
 
 from hepsilon.closure.judgement import Status
 from hepsilon.closure.ratio_record import RatioClosure, RatioVerdict
-from hepsilon.closure.verdict import SEVERITY, adjusted
+from hepsilon.closure.verdict import SEVERITY, VISIBLE, adjusted
 from hepsilon.config.verdict import VerdictConfig
 
 __all__ = ["SIDES", "judge_ratio"]
@@ -66,14 +66,14 @@ def judge_ratio(closure: RatioClosure) -> RatioVerdict:
     reasons = [text for _, text in found]
     if not reasons:
         agree = "the reweighted denominator agrees with the numerator in all features"
-        reasons = [f"{agree}; the mean of the ratio is {closure.mean:.4f}"]
+        mean = f"{closure.mean:.4f} +- {_error_of_mean(closure):.4f}"
+        reasons = [f"{agree}; the mean of the ratio is {mean}"]
     return RatioVerdict(status=status, reasons=reasons, thresholds=limits)
 
 
 def _differences(closure: RatioClosure, limits: VerdictConfig) -> list[tuple[Status, str]]:
-    """Normalisation and features that differ clearly, largely, or both."""
-    error = float(np.hypot(closure.mean_error, closure.mean_model_error or 0.0))
-    away = abs(closure.mean - 1.0)
+    """Normalisation and features that differ clearly, largely, or both; what is not seen."""
+    error, away = _error_of_mean(closure), abs(closure.mean - 1.0)
     texts = [f"normalisation: the mean of the ratio is {closure.mean:.4f} +- {error:.4f}"]
     chances = [float(2.0 * norm.sf(away / error)) if error > 0.0 else float(away == 0.0)]
     sizes, tolerated = [away], [limits.total]
@@ -90,7 +90,15 @@ def _differences(closure: RatioClosure, limits: VerdictConfig) -> list[tuple[Sta
     for text, chance, size, limit in zip(texts, adjusted(chances), sizes, tolerated, strict=True):
         if chance < limits.p_value:
             found.append(("fail" if size > limit else "warn", text))
+    if VISIBLE * error > limits.total:
+        blind = f"could not have seen less than {VISIBLE * error:.2g} in the mean of the ratio"
+        found.append(("warn", f"the samples {blind}"))
     return found
+
+
+def _error_of_mean(closure: RatioClosure) -> float:
+    """Error of the mean of the ratio, by the sample and by the ratio itself."""
+    return float(np.hypot(closure.mean_error, closure.mean_model_error or 0.0))
 
 
 def _areas(closure: RatioClosure, limits: VerdictConfig) -> list[tuple[Status, str]]:

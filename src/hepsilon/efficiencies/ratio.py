@@ -17,6 +17,7 @@ from typing import Any, Literal, Self
 
 import awkward as ak
 import numpy as np
+from scipy.special import logit
 
 from hepsilon._system.warned import warn_caller
 from hepsilon.arrays.columns import flat_rows, unflatten
@@ -216,16 +217,28 @@ class LearnedRatio(Efficiency):
         clip = self.ratio.clip
         if self.ratio.kind == "density":
             eps, drawn = self.network._predict(offsets, nodes, replicas)
-            constant = self.found.constant
-            ratio = clipped_ratio(_log_odds(eps), constant, clip)
-            drawn = None if drawn is None else clipped_ratio(_log_odds(drawn), constant, clip)
-            return ratio, drawn
+            return self.of_probability(eps), None if drawn is None else self.of_probability(drawn)
         above, drawn_above = self._of_sample(offsets, nodes, replicas, "numerator")
         below, drawn_below = self._of_sample(offsets, nodes, replicas, "denominator")
         ratio = np.clip(above / below, *clip)
         if drawn_above is None or drawn_below is None:
             return ratio, None
         return ratio, np.clip(drawn_above / drawn_below, *clip)
+
+    def of_probability(self, eps: Array) -> Array:
+        """Ratios of densities from the probabilities of the network.
+
+        Parameters
+        ----------
+        eps : ndarray of float64
+            Probability to come from the numerator.
+
+        Returns
+        -------
+        ndarray of float64, shape of eps
+            Odds times the constant that normalises them, within the clip.
+        """
+        return clipped_ratio(logit(eps), self.found.constant, self.ratio.clip)
 
     def _of_sample(
         self, offsets: Offsets, nodes: Nodes, replicas: int, side: str
@@ -511,9 +524,3 @@ class SideEfficiency(Efficiency):
 
     def _predict(self, offsets: Offsets, nodes: Nodes, replicas: int) -> tuple[Array, Array | None]:
         return self.learned._of_sample(offsets, nodes, replicas, self.side)
-
-
-def _log_odds(eps: Array) -> Array:
-    """Logarithms of the odds; of probabilities that are one within the round-off the largest."""
-    with np.errstate(divide="ignore"):
-        return np.asarray(np.log(eps) - np.log1p(-eps))

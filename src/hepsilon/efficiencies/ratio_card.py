@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from hepsilon.config.records import Record
+from hepsilon.efficiencies.card import SourceFile
+from hepsilon.errors import InputError
 
-__all__ = ["RatioCard", "SideCard"]
+__all__ = ["RatioCard", "SideCard", "check_two_samples"]
 
 Positive = Annotated[float, Field(gt=0.0)]
 
@@ -88,3 +92,27 @@ class RatioCard(Record):
             f"after reweighting they are worth {self.n_effective:,.0f} of "
             f"{self.n_effective_before:,.0f} entries ({share:.1%})" + clipped * (self.n_clipped > 0)
         )
+
+
+def check_two_samples(numerator: Sequence[str | Path], denominator: Sequence[str | Path]) -> None:
+    """Refuse a file that is in both samples: there the ratio would be drawn towards one.
+
+    Parameters
+    ----------
+    numerator, denominator : sequence of path-like
+        Files of the samples.
+
+    Raises
+    ------
+    InputError
+        If one is in both, by whatever name.
+    """
+    own = [(path, SourceFile.of(path)) for path in numerator]
+    for path in denominator:
+        other = SourceFile.of(path)
+        same = next((name for name, file in own if name == path or file.is_same(other)), None)
+        if same is not None:
+            raise InputError(
+                f"{path} of the denominator is a file of the numerator, too ({same}); expected two "
+                "different samples"
+            )

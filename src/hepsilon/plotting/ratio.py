@@ -33,12 +33,14 @@ def plot_reweighted(name: str, found: RatioObservable) -> Figure:
     Returns
     -------
     Figure
-        Densities, and below them what the lines are in units of the numerator; the band is the
-        ratio's own error.
+        Densities, or shares of few values, and below them what the lines are in units of the
+        numerator; the band is the ratio's own error.
     """
     figure, (main, below) = stacked_panels(5.2, [3.0, 1.4])
-    edges = np.asarray(found.edges)
-    width = np.diff(edges)
+    edges, width = np.asarray(found.edges), np.diff(found.edges)
+    if found.values is not None:  # shares of values, side by side
+        edges, width = np.arange(len(width) + 1) - 0.5, np.ones(len(width))
+        below.set_xticks(np.arange(len(width)), [f"{value:g}" for value in found.values])
     numerator, error = np.asarray(found.numerator), np.sqrt(found.numerator_variance)
     centres = 0.5 * (edges[1:] + edges[:-1])
     style: dict[str, Any] = {"color": "black", "fmt": "o", "markersize": 3, "linewidth": 1}
@@ -56,7 +58,7 @@ def plot_reweighted(name: str, found: RatioObservable) -> Figure:
         mplhep.histplot(ratio_of(values, numerator), edges, ax=below, **line)
         band(main, edges, values / width, spread / width, colour)
         band(below, edges, ratio_of(values, numerator), ratio_of(spread, numerator), colour)
-    main.set_ylabel("density")
+    main.set_ylabel("density" if found.values is None else "share")
     start_at_zero(main, numerator / width)
     bottom, top = main.get_ylim()
     main.set_ylim(top=bottom + ROOM * (top - bottom))

@@ -135,7 +135,10 @@ def _negative(own: TrainingColumns, both: TrainingColumns, task: Task, side: str
             bins, labels = np.searchsorted(edges, values), [f"{edge:g}" for edge in edges]
         else:
             here = np.asarray(both.nodes[:, column])
-            inner = np.unique(np.quantile(here[~is_missing(here)], np.arange(1, BINS) / BINS))
+            here = here[~is_missing(here)]
+            if not len(here):
+                continue  # a feature without values is refused where features are fitted
+            inner = np.unique(np.quantile(here, np.arange(1, BINS) / BINS))
             bins = np.searchsorted(inner, values, side="right")
             ends = ["lowest", *(f"{edge:.4g}" for edge in inner), "highest"]
             labels = [f"{low} to {high}" for low, high in pairwise(ends)]

@@ -24,6 +24,7 @@ from hepsilon.data.summary import SampleSummary
 from hepsilon.data.training_columns import TrainingColumns
 from hepsilon.efficiencies.card import SourceFile
 from hepsilon.efficiencies.ratio import LearnedRatio, given_path
+from hepsilon.efficiencies.ratio_card import check_two_samples
 from hepsilon.errors import ConfigError, InputError
 from hepsilon.training.results import TrainingResult
 from hepsilon.training.run import train
@@ -97,7 +98,7 @@ class SidesOfRatio:
                 f"the {' and the '.join(missing)} of the ratio is not named: expected files in "
                 "[task.ratio], or --numerator FILES --denominator FILES"
             )
-        _check_files(self.files("numerator"), self.files("denominator"))
+        check_two_samples(self.files("numerator"), self.files("denominator"))
 
     def files(self, side: str) -> list[str | Path]:
         """Paths of the files of a sample; none of columns that were read."""
@@ -114,19 +115,6 @@ def _given(given: Names, named: Any, folder: Path) -> Names:
     return [name if "://" in name else str(folder / name) for name in names]
 
 
-def _check_files(numerator: list[str | Path], denominator: list[str | Path]) -> None:
-    """Refuse a file that is in both samples: there the ratio would be drawn towards one."""
-    own = [(path, SourceFile.of(path)) for path in numerator]
-    for path in denominator:
-        other = SourceFile.of(path)
-        same = next((name for name, file in own if name == path or file.is_same(other)), None)
-        if same is not None:
-            raise InputError(
-                f"{path} of the denominator is a file of the numerator, too ({same}); expected two "
-                "different samples"
-            )
-
-
 def learned_config(config: Config) -> Config:
     """Configuration of the network behind a ratio.
 
@@ -139,10 +127,20 @@ def learned_config(config: Config) -> Config:
     -------
     Config
         For a ratio of efficiencies with the sample as one more feature, else the same.
+
+    Raises
+    ------
+    ConfigError
+        If the number that tells the samples apart is named as a feature.
     """
     task = config.task
-    if task.ratio is None or task.of_densities or task.ratio.side in task.features:
+    if task.ratio is None or task.of_densities:
         return config
+    if task.ratio.side in task.features:
+        raise ConfigError(
+            f"features: {task.ratio.side!r} tells the two samples apart, and becomes a feature by "
+            "itself; leave it out"
+        )
     update = {
         "features": (*task.features, task.ratio.side),
         "categorical": {**task.categorical, task.ratio.side: (0, 1)},
