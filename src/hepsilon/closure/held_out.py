@@ -14,13 +14,11 @@ import numpy as np
 from scipy.stats import norm
 
 from hepsilon.closure.judgement import Status
+from hepsilon.closure.verdict import VISIBLE
 from hepsilon.config.verdict import VerdictConfig
 from hepsilon.efficiencies.held_out_cards import HeldOutBins, HeldOutCard
 
 __all__ = ["HeldOutVerdict", "judge_held_out"]
-
-VISIBLE = 2.0
-"""Number of standard deviations at which a bias of the total can be seen."""
 
 
 @dataclass(frozen=True)

@@ -183,7 +183,8 @@ def test_failure_in_a_thread_reaches_the_caller():
         engine.logits(*random_nodes([1, 2, 3] * 50))
 
 
-def test_network_is_asked_for_equal_multiplicities_without_padding():
+def test_network_is_asked_for_equal_multiplicities_in_rows_of_four():
+    """No partner is padded; rows are, so that no object's number depends on the others."""
     shapes = []
 
     def session(inputs, outputs):
@@ -193,7 +194,7 @@ def test_network_is_asked_for_equal_multiplicities_without_padding():
     counts = [3, 0, 1, 3, 2, 1]
     offsets, nodes = random_nodes(counts)
     logits = OnnxEngine(session, outputs=1, has_edges=True).logits(offsets, nodes)
-    assert sorted(shapes) == [(2, (2, 1)), (2, (2, 1)), (6, (6, 2))]
+    assert sorted(shapes) == [(4, (4, 1)), (4, (4, 1)), (8, (8, 2))]
     np.testing.assert_array_equal(logits[:, 0], nodes[:, 0])
 
 

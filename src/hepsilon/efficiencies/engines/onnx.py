@@ -38,9 +38,9 @@ EXTRAS = {"onnxruntime": "onnx", "openvino": "openvino"}
 _FIRST_TENSOR = Lock()
 guarded_fork(_FIRST_TENSOR)
 GPU_ROWS, GPU_PAIRS = 1 << 16, 1 << 18
+"""Rows and pairs of a batch on a GPU."""
 FEATURE_ROWS = 1 << 12
 """Rows of a batch whose features are asked for, which stay in the cache until they are used."""
-"""Rows and pairs of a batch on a GPU."""
 
 
 def _require(package: str) -> None:
@@ -146,9 +146,10 @@ class OnnxEngine:
             inputs = {"x": batch.x}
             if self._has_edges:
                 inputs["senders"] = batch.senders
-            results = self._session(inputs, len(arrays))
+            given = _filled(inputs, ROWS_AT_ONCE)
+            results = self._session(given, len(arrays))
             for found, width in zip(results, widths[: len(arrays)], strict=True):
-                expected = len(batch.index), width
+                expected = len(given["x"]), width
                 if found.shape != expected:
                     raise ArtifactError(
                         f"the graph gives the shape {found.shape}, expected {expected}: it is not "
@@ -158,7 +159,7 @@ class OnnxEngine:
             if not self._has_edges:  # one row after the other
                 rows = slice(batch.index[0], batch.index[-1] + 1)
             for array, found, factor in zip(arrays, results, (None, kernel), strict=False):
-                array[rows] = multiplied(found, factor)
+                array[rows] = multiplied(found[: len(batch.index)], factor)
 
         # on a GPU the second thread prepares and copies a batch while the first one's runs
         workers = 2 if self._gpu else usable_cpus()
@@ -210,11 +211,7 @@ def onnxruntime(graph: bytes, gpu: int | None = None, *, tf32: bool = False) -> 
     names = [output.name for output in session.get_outputs()]
 
     def run(inputs: dict[str, Array], outputs: int) -> list[Array]:
-        if "x" not in inputs:  # a file for other programs, with inputs by name
-            return list(map(np.asarray, session.run(names[:outputs], inputs)))
-        size = len(inputs["x"])
-        found = session.run(names[:outputs], _filled(inputs, ROWS_AT_ONCE))
-        return [np.asarray(array)[:size] for array in found]
+        return list(map(np.asarray, session.run(names[:outputs], inputs)))
 
     return run
 
