@@ -6,10 +6,12 @@ LIGHT := $(VENV)-light
 LOWEST := $(VENV)-lowest
 DASK := $(VENV)-dask
 NEIGHBOURS := $(VENV)-neighbours
+BACKENDS := $(VENV)-backends
+TORCH ?= torch --index-url https://download.pytorch.org/whl/cpu
 PYTEST := -m pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow lint light lowest dask neighbours docs notebooks fidelity speed clean
+.PHONY: help demo test slow lint light lowest dask neighbours backends docs notebooks fidelity speed clean
 .PRECIOUS: %/bin/python
 
 help: ## show this list
@@ -72,6 +74,12 @@ neighbours: $(VENV)/.with-test | $(NEIGHBOURS)-2025/bin/python $(NEIGHBOURS)-0.7
 		HEPSILON_COFFEA_07=$(abspath $(NEIGHBOURS))-0.7/bin/python \
 		$(BIN)/python -m pytest tests/test_frameworks.py tests/neighbours
 
+# TORCH=FILE.whl takes torch from a file; this is the package without CUDA, 900 MB installed.
+backends: | $(BACKENDS)/bin/python ## the backends of Keras, torch among them: all that they do, and their agreement
+	$(BACKENDS)/bin/python -m pip install --quiet --editable ".[test]"
+	$(BACKENDS)/bin/python -m pip install --quiet $(TORCH)
+	$(BACKENDS)/bin/python -m pytest tests/backends tests/efficiencies/engines/test_devices.py
+
 docs: $(VENV)/.with-docs ## build the documentation; a warning is an error
 	$(BIN)/sphinx-build -W --keep-going -b html docs build/docs
 
@@ -87,4 +95,4 @@ speed: $(VENV)/.with-test ## inference, training and whole analyses (about half 
 	$(BIN)/python benchmarks/tagging.py --out benchmarks/results/tagging.json
 
 clean: ## remove the environments, the documentation and the demo's output
-	rm -rf $(VENV) $(LIGHT) $(LOWEST) $(DASK) $(NEIGHBOURS)-* build hepsilon-demo
+	rm -rf $(VENV) $(LIGHT) $(LOWEST) $(DASK) $(NEIGHBOURS)-* $(BACKENDS) build hepsilon-demo

@@ -559,6 +559,36 @@ def ratio_coverage() -> str:
     return markdown(*coverage_lines(read("ratios")))
 
 
+@table
+def backends() -> str:
+    """Largest differences between the backend that trained and those that evaluate."""
+    results = read("backends")
+    rows, ways = [], []
+    for name, trained in results.items():
+        if name == "versions":
+            continue
+        for backend, found in trained.items():
+            ways = list(found["largest difference"])
+            numbers = [f"{value:.1e}" for value in found["largest difference"].values()]
+            rows.append([name, backend, f"{found['entries']:,}", *numbers])
+    return markdown(["network", "trained with", "entries", *ways], rows)
+
+
+@table
+def worker_start() -> str:
+    """Seconds and sizes of a worker by backend."""
+    results = read("worker_start")
+    rows = []
+    for name, found in results.items():
+        if name in {"versions", "rounds", "load"}:
+            continue
+        seconds = [f"{found[key]:.2f}" for key in ("import", "first", "second", "start")]
+        sizes = [f"{found[key]:,.0f}" for key in ("memory", "peak", "packages")]
+        rows.append([name, *seconds, *sizes])
+    head = ["backend", "import [s]", "load, first call [s]", "second call [s]", "whole process [s]"]
+    return markdown([*head, "memory [MB]", "largest [MB]", "packages [MB]"], rows)
+
+
 def renewed(page: str) -> str:
     """Text of a page with its tables made again.
 
