@@ -2,9 +2,9 @@
 
     python benchmarks/backends.py --out benchmarks/results/backends.json
 
-Backends that cannot be imported are left out. Every training and every evaluation is a process of
-its own. Numbers are the largest difference of an efficiency to that of the backend which trained,
-on events that no training saw. Speed is not measured here.
+Largest difference of an efficiency, of a replica and of a derivative to what the backend gives that
+trained the network: the small networks of tests/backends, which says what it trains. Backends that
+are not installed are left out. Speed is not measured.
 """
 
 from __future__ import annotations
@@ -16,158 +16,95 @@ import platform
 import subprocess
 import sys
 import tempfile
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import awkward as ak
 import numpy as np
 
+ROOT = Path(__file__).parents[1]
 BACKENDS = "tensorflow", "jax", "torch"
 GRAPHS = "onnxruntime", "openvino"
-PACKAGES = ("keras", *BACKENDS, *GRAPHS)
-NETWORKS: dict[str, dict[str, Any]] = {
-    "mlp, two networks": {"architecture": "mlp", "members": 2, "resampling": "folds"},
-    "gnn": {"architecture": "gnn"},
-    "product": {"architecture": "product"},
-}
-TRAINED, ASKED = 3_000, 20_000
-"""Events of the samples."""
 
 
-def file_of(name: str) -> str:
-    """Stem of the files with a network."""
-    return name.partition(",")[0]
-
-
-def write_samples(folder: Path) -> None:
-    """Jets and tracks to train on, and others to evaluate on."""
-    from hepsilon.simulation import write_jets, write_tracks
-
-    for sample, number, seed in (("train", TRAINED, 1), ("test", ASKED, 2)):
-        write_jets(folder / f"jets-{sample}.root", number, seed=seed)
-        write_tracks(folder / f"tracks-{sample}.root", number, seed=seed)
-
-
-def configuration(name: str, epochs: int) -> Any:
-    """Task and training of a network."""
-    from hepsilon.config import Config, ModelConfig, TrainingConfig
-    from hepsilon.simulation import toy_task, track_task
-
-    return Config(
-        task=track_task() if name == "product" else toy_task(),
-        model=ModelConfig.model_validate(NETWORKS[name]),
-        training=TrainingConfig(epochs=epochs, seed=1),
-    )
-
-
-def sample_of(name: str, folder: Path, sample: str) -> Path:
-    """File of a network's task."""
-    return folder / f"{'tracks' if name == 'product' else 'jets'}-{sample}.root"
-
-
-def train(folder: Path, backend: str, epochs: int) -> None:
-    """Train all networks."""
-    import hepsilon
-
-    for name in NETWORKS:
-        out = folder / f"{backend}-{file_of(name)}.hepsilon"
-        sample = sample_of(name, folder, "train")
-        result = hepsilon.train(configuration(name, epochs), sample, out, progress=False)
-        assert "model.onnx" in result.efficiency.card.blobs
-
-
-def evaluate(folder: Path, backend: str) -> None:
-    """Efficiencies of all networks that were trained."""
-    import awkward as ak
-
-    import hepsilon
-    from hepsilon.config import InputConfig
-    from hepsilon.data.reading import read_chunks
-
-    found = {}
-    for name in NETWORKS:
-        chunks = read_chunks(
-            sample_of(name, folder, "test"), configuration(name, 1).task, InputConfig()
-        )
-        records = ak.concatenate([chunk.records for chunk in chunks])
-        for path in sorted(folder.glob(f"*-{file_of(name)}.hepsilon")):
-            efficiency: Any = hepsilon.load(path, backend=backend, device="cpu")
-            found[path.stem] = ak.to_numpy(ak.ravel(efficiency(records, out_of_domain="ignore")))
-    np.savez(folder / f"{backend}.npz", **found)
-
-
-def versions() -> dict[str, str]:
-    """Packages that take part."""
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def run(action: str, folder: Path, backend: str, epochs: int) -> None:
-    """One action in a process of its own."""
-    keras = {"KERAS_BACKEND": backend} if backend in BACKENDS else {}
-    call = [sys.executable, __file__, "--action", action, "--folder", folder, "--way", backend]
+def by_keras(folder: Path, backend: str, step: str) -> None:
+    """Train or evaluate in a process of its own."""
+    paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
+    environment = {"PYTHONPATH": os.pathsep.join(paths), "KERAS_BACKEND": backend}
     subprocess.run(
-        [*map(str, call), "--epochs", str(epochs)],
-        env=os.environ | {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"} | keras,
+        [sys.executable, "-m", "tests.backends.round", str(folder), step],
+        env=os.environ | {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"} | environment,
         check=True,
     )
 
 
-def measured(folder: Path, epochs: int) -> dict[str, Any]:
-    """Everything, in a folder."""
-    trained = [name for name in BACKENDS if find_spec(name) is not None]
-    ways = [*trained, *(name for name in GRAPHS if find_spec(name) is not None)]
-    write_samples(folder)
-    for backend in trained:
-        run("train", folder, backend, epochs)
-    answers = {}
-    for way in ways:
-        run("evaluate", folder, way, epochs)
-        with np.load(folder / f"{way}.npz") as arrays:
-            answers[way] = dict(arrays)
-    result: dict[str, Any] = {"versions": versions()}
-    for name in NETWORKS:
-        result[name] = {}
-        for backend in trained:
-            key = f"{backend}-{file_of(name)}"
-            own = answers[backend][key]
-            result[name][backend] = {
-                "entries": len(own),
-                "largest difference": {
-                    way: float(np.abs(answers[way][key] - own).max()) for way in ways
-                },
-            }
+def by_graph(folder: Path, backend: str) -> dict[str, Any]:
+    """Efficiencies of all networks by the graph in their files."""
+    sys.path.insert(0, str(ROOT))
+    import hepsilon
+    from tests.backends.round import records_of
+
+    found: dict[str, Any] = {}
+    for path in sorted(folder.glob("*-*.hepsilon")):
+        efficiency: Any = hepsilon.load(path, backend=backend)
+        records = records_of(path.stem.partition("-")[2])
+        found[path.stem] = ak.to_numpy(ak.ravel(efficiency(records, out_of_domain="ignore")))
+    return found
+
+
+def measured(folder: Path) -> dict[str, Any]:
+    """Train what is not in the folder, evaluate everything, and compare."""
+    here = [name for name in BACKENDS if find_spec(name) is not None]
+    graphs = [name for name in GRAPHS if find_spec(name) is not None]
+    if not (folder / "jets.root").exists():
+        sys.path.insert(0, str(ROOT))
+        from tests.backends.round import write_samples
+
+        write_samples(folder)
+    answers: dict[str, dict[str, Any]] = {}
+    for backend in here:
+        if not list(folder.glob(f"{backend}-*.hepsilon")):
+            by_keras(folder, backend, "trains")
+    for backend in here:
+        if not (folder / f"{backend}.npz").exists():
+            by_keras(folder, backend, "evaluates")
+        with np.load(folder / f"{backend}.npz") as arrays:
+            answers[backend] = dict(arrays)
+    answers |= {name: by_graph(folder, name) for name in graphs}
+    names = ("keras", *here, *graphs)
+    result: dict[str, Any] = {
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in names}
+    }
+    for key in sorted(answers[here[0]]):
+        backend, _, name = key.partition("-")
+        own = answers[backend][key]
+        result.setdefault(name, {})[backend] = {
+            "entries": len(own),
+            "largest difference": {
+                way: float(np.abs(found[key] - own).max())
+                for way, found in answers.items()
+                if key in found
+            },
+        }
     return result
 
 
 def main() -> None:
-    """Run the benchmark, or one action of it."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, help="JSON file; the terminal without it")
-    parser.add_argument("--epochs", type=int, default=2, help="of each training (%(default)s)")
-    parser.add_argument("--action", choices=["train", "evaluate"], help=argparse.SUPPRESS)
-    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--way", help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help="keeps samples and networks, and goes on there")
     arguments = parser.parse_args()
-    if arguments.action == "train":
-        train(arguments.folder, arguments.way, arguments.epochs)
-    elif arguments.action == "evaluate":
-        evaluate(arguments.folder, arguments.way)
+    with tempfile.TemporaryDirectory() as temporary:
+        found = json.dumps(measured(arguments.folder or Path(temporary)), indent=1) + "\n"
+    if arguments.out is None:
+        sys.stdout.write(found)
     else:
-        with tempfile.TemporaryDirectory() as folder:
-            found = json.dumps(measured(Path(folder), arguments.epochs), indent=1) + "\n"
-        if arguments.out is None:
-            sys.stdout.write(found)
-        else:
-            arguments.out.write_text(found)
+        arguments.out.write_text(found)
 
 
 if __name__ == "__main__":

@@ -2,14 +2,14 @@
 
     KERAS_BACKEND=jax python benchmarks/gpu.py --seconds 120 --out benchmarks/results/gpu.json
 
-Needs Keras with JAX (the default here), TensorFlow or torch, and hepsilon on the path; ONNX Runtime and
-its package for GPUs take part where they are installed. Parts run one after the other (but for two
-workers that share a GPU), the most important ones first, each in a process of its own, so that none
-inherits memory, settings or compiled code of another. A part may take --seconds, of which the start
-of the backend and compiling take the first half minute or more on a GPU; all parts together take up
-to ten times that. Every number is written to --out when it is known: a part that fails or takes
-too long, or a run that ends early, leaves those that it had. Networks have random weights: neither
-speed nor rounding knows whether they were trained.
+Needs Keras with JAX (the default here), TensorFlow or torch, and hepsilon on the path; ONNX Runtime
+and its package for GPUs take part where they are installed. Parts run one after the other (but for
+two workers that share a GPU), the most important ones first, each in a process of its own, so that
+none inherits memory, settings or compiled code of another. A part may take --seconds, of which the
+start of the backend and compiling take the first half minute or more on a GPU; all parts together
+take up to ten times that. Every number is written to --out when it is known: a part that fails or
+takes too long, or a run that ends early, leaves those that it had. Networks have random weights:
+neither speed nor rounding knows whether they were trained.
 """
 
 from __future__ import annotations

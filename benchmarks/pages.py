@@ -585,7 +585,7 @@ def worker_start() -> str:
         seconds = [f"{found[key]:.2f}" for key in ("import", "first", "second", "start")]
         sizes = [f"{found[key]:,.0f}" for key in ("memory", "peak", "packages")]
         rows.append([name, *seconds, *sizes])
-    head = ["backend", "import [s]", "load, first call [s]", "second call [s]", "whole process [s]"]
+    head = ["backend", "import [s]", "load, first call [s]", "second call [s]", "all [s]"]
     return markdown([*head, "memory [MB]", "largest [MB]", "packages [MB]"], rows)
 
 

@@ -3,8 +3,10 @@
     python benchmarks/worker_start.py gnn.hepsilon --out benchmarks/results/worker_start.json
 
 Every start is a process of its own, in which no other backend can be imported; the backends take
-turns, and the medians count. Those that are not installed are left out. `packages` is the size of all distributions that hepsilon and the
-backend need, itself included: what an environment holds that has nothing else.
+turns, and the medians count. Those that are not installed are left out. `packages` is the size of
+all distributions that hepsilon and the backend need, itself included: what an environment holds
+that has nothing else. Seconds are processor time, of all threads, which other work on the machine
+hardly changes.
 """
 
 from __future__ import annotations
@@ -15,20 +17,22 @@ import os
 import platform
 import subprocess
 import sys
-from importlib.metadata import Distribution, PackageNotFoundError, distribution
+import tomllib
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
-from time import perf_counter
 from typing import Any
 
 from packaging.requirements import Requirement
 
+ROOT = Path(__file__).parents[1]
 KERAS = "tensorflow", "jax", "torch"
 BACKENDS = ("onnxruntime", "openvino", *KERAS)
-NUMBERS = "start", "import", "first", "second", "memory", "peak"
-"""Seconds of the whole process, of the import, of loading with the first call, and of a second
-call; resident memory after it, and its maximum, MB."""
+NUMBERS = "import", "first", "second", "start", "memory", "peak"
+"""Seconds of processor time of the import, of loading with the first call, of a second call, and of
+the whole process; resident memory after that, and its maximum, MB."""
 
 CHILD = """
 import importlib.abc, json, sys, time
@@ -45,10 +49,10 @@ class Hidden(importlib.abc.MetaPathFinder):
 sys.meta_path.insert(0, Hidden())
 import awkward as ak, numpy as np
 
-begin = time.perf_counter()
+begin = time.process_time()
 import hepsilon
 
-imported = time.perf_counter()
+imported = time.process_time()
 rng, counts = np.random.default_rng(1), np.resize([0, 1, 2, 3, 5], 1000)
 size = int(counts.sum())
 columns = {
@@ -56,18 +60,18 @@ columns = {
     "phi": rng.uniform(-3.0, 3.0, size), "hadronFlavour": rng.choice([5, 4, 0], size),
 }
 jets = ak.zip({name: ak.unflatten(column, counts) for name, column in columns.items()})
-loading = time.perf_counter()
+loading = time.process_time()
 efficiency = hepsilon.load(sys.argv[1], backend=sys.argv[2])
 efficiency(jets, out_of_domain="ignore")
-first = time.perf_counter()
+first = time.process_time()
 efficiency(jets, out_of_domain="ignore")
-second = time.perf_counter()
+second = time.process_time()
 status = dict(line.split(":", 1) for line in open("/proc/self/status"))
 memory = {key: int(status[name].split()[0]) / 1024 for key, name in
           (("memory", "VmRSS"), ("peak", "VmHWM"))}
 heavy = [m for m in ("keras", "tensorflow", "jax", "torch") if m in sys.modules]
 print(json.dumps(memory | {"import": imported - begin, "first": first - loading,
-                           "second": second - first, "heavy": heavy}))
+                           "second": second - first, "start": second, "heavy": heavy}))
 """
 
 
@@ -76,7 +80,6 @@ def started(path: Path, backend: str) -> dict[str, Any]:
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
     if backend in KERAS:
         environment["KERAS_BACKEND"] = backend
-    start = perf_counter()
     done = subprocess.run(
         [sys.executable, "-c", CHILD, path, backend],
         env=environment,
@@ -87,7 +90,7 @@ def started(path: Path, backend: str) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     expected = ["keras", backend] if backend in KERAS else []
     assert found.pop("heavy") == expected, "another backend was imported"
-    return found | {"start": perf_counter() - start}
+    return found
 
 
 def needed(*roots: str) -> set[str]:
@@ -113,24 +116,21 @@ def needed(*roots: str) -> set[str]:
     return {key.partition("[")[0] for key in found}
 
 
-def size(own: Distribution) -> int:
-    """Bytes of the files of a distribution; of an editable one those of its package."""
-    name = own.metadata["Name"]
-    files = [Path(str(own.locate_file(file))) for file in own.files or []]
-    spec = find_spec(name) if name == "hepsilon" else None
-    if spec is not None and spec.origin is not None:
-        files = list(Path(spec.origin).parent.rglob("*"))
-    return sum(file.stat().st_size for file in files if file.is_file())
+def size(files: Iterable[Any]) -> int:
+    """Bytes of files."""
+    paths = [Path(str(file)) for file in files]
+    return sum(path.stat().st_size for path in paths if path.is_file())
 
 
 def packages(backend: str) -> dict[str, float]:
     """Number and size [MB] of the distributions that a worker with this backend needs."""
-    extra = {"onnxruntime": [], "openvino": ["openvino"]}.get(backend, ["keras", backend])
-    names = needed("hepsilon", *extra)
-    return {
-        "number": len(names),
-        "packages": sum(size(distribution(name)) for name in sorted(names)) / 2**20,
-    }
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    more = {"onnxruntime": [], "openvino": ["openvino"]}.get(backend, ["keras", backend])
+    names = needed(*project["dependencies"], *more)
+    own = {name: distribution(name) for name in sorted(names)}
+    total = sum(size(d.locate_file(file) for file in d.files or []) for d in own.values())
+    total += size((ROOT / "src").rglob("*"))
+    return {"number": len(names) + 1, "packages": total / 2**20}
 
 
 def versions() -> dict[str, str]:
@@ -150,17 +150,15 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("path", type=Path, help="model file with a network")
-    parser.add_argument("--rounds", type=int, default=5, help="starts of each (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=3, help="starts of each (%(default)s)")
     parser.add_argument("--out", type=Path, help="JSON file; the terminal without it")
     arguments = parser.parse_args()
     backends = [name for name in BACKENDS if find_spec(name) is not None]
     runs: dict[str, list[dict[str, Any]]] = {name: [] for name in backends}
     loads = []
-    for number in range(arguments.rounds + 1):
+    for _ in range(arguments.rounds):
         for name in backends:
-            found = started(arguments.path, name)
-            if number:  # the first round fills the caches of the disk
-                runs[name].append(found)
+            runs[name].append(started(arguments.path, name))
         loads.append(round(os.getloadavg()[0], 1))
     result: dict[str, Any] = {"versions": versions(), "rounds": arguments.rounds, "load": loads}
     for name, each in runs.items():

@@ -1,7 +1,7 @@
 """Backends of Keras: everything works on each of them, and they agree on each other's networks.
 
-Each one runs in processes of its own. torch is a large package: ``make backends`` has an environment
-for it.
+Each one runs in processes of its own. torch is a large package: ``make backends`` has an
+environment for it.
 """
 
 from __future__ import annotations
@@ -16,10 +16,8 @@ from scipy.special import logit
 
 from hepsilon._system.extras import is_installed
 from hepsilon.efficiencies.engines.keras import KERAS
-from hepsilon.simulation import write_jets
+from tests.backends.round import write_samples
 from tests.helpers.processes import python
-from tests.helpers.ratio_toys import write_two
-from tests.helpers.track_toys import draw, write_sample
 
 pytestmark = pytest.mark.slow
 
@@ -37,12 +35,7 @@ def run(folder: Path, backend: str, *steps: str) -> None:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Samples, and the networks that every backend has trained on them."""
     made = tmp_path_factory.mktemp("backends")
-    write_jets(made / "jets.root", 600, seed=1)
-    write_jets(made / "more.root", 600, seed=2)
-    write_sample(made / "pairs.root", draw([2] * 400))
-    counts = np.random.default_rng(2).integers(1, 5, 400).tolist()
-    write_sample(made / "tracks.root", draw(counts, seed=2))
-    write_two(made)
+    write_samples(made)
     for backend in HERE:
         run(made, backend, "trains")
     return made
@@ -72,7 +65,7 @@ def test_backends_agree_on_each_others_networks(
     assert trained == set(HERE)
     for key, here in answers[one].items():
         there = answers[other][key]
-        assert len(here) > 20, key
+        assert len(here) >= 600, key
         if key.endswith("gradient"):
             scale = np.abs(here).max()
             np.testing.assert_allclose(there / scale, here / scale, rtol=0, atol=1e-4, err_msg=key)

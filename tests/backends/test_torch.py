@@ -1,4 +1,4 @@
-"""torch on a device that is not the default one, which its device ``meta`` plays: it has no data."""
+"""torch on another device than the CPU, which its device ``meta`` plays: it has no data."""
 
 from __future__ import annotations
 
@@ -70,8 +70,9 @@ expected = hepsilon.load(sys.argv[1], backend="onnxruntime")(jets)
 np.testing.assert_allclose(ak.flatten(eps), ak.flatten(expected), rtol=0, atol=1e-5)
 """
 
-WITHOUT_TF32 = """
+SETTINGS = """
 import torch
+torch.set_num_threads(3)
 torch.set_float32_matmul_precision("high")
 torch.backends.cudnn.allow_tf32 = True
 from hepsilon.efficiencies.engines.keras import start_backend
@@ -79,6 +80,7 @@ start_backend()
 assert torch.get_float32_matmul_precision() == "highest"
 assert not torch.backends.cuda.matmul.allow_tf32
 assert not torch.backends.cudnn.allow_tf32
+assert torch.get_num_threads() == 1
 """
 
 
@@ -90,5 +92,5 @@ def test_the_cpu_is_used_where_it_is_asked_for(gnn) -> None:
     python(ON_THE_CPU, gnn.path, KERAS_BACKEND="torch", KERAS_TORCH_DEVICE="meta")
 
 
-def test_tf32_is_off() -> None:
-    python(WITHOUT_TF32, KERAS_BACKEND="torch", warnings="error")
+def test_tf32_is_off_and_every_batch_has_one_thread() -> None:
+    python(SETTINGS, KERAS_BACKEND="torch", warnings="error")

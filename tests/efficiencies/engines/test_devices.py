@@ -232,16 +232,18 @@ def test_tensorflow_computes_without_tf32() -> None:
     assert not tf.config.experimental.tensor_float_32_execution_enabled()
 
 
-def test_torch_computes_without_tf32(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_torch_computes_without_tf32_and_in_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a fake one: ``make backends`` has the real one."""
-    said: list[str] = []
+    said: list[Any] = []
     cudnn = SimpleNamespace(allow_tf32=True)
     fake = SimpleNamespace(
-        set_float32_matmul_precision=said.append, backends=SimpleNamespace(cudnn=cudnn)
+        set_float32_matmul_precision=said.append,
+        set_num_threads=said.append,
+        backends=SimpleNamespace(cudnn=cudnn),
     )
     monkeypatch.setitem(sys.modules, "torch", fake)
     engines._SETTINGS["torch"]()
-    assert said == ["highest"]
+    assert said == ["highest", 1]
     assert not cudnn.allow_tf32
 
 

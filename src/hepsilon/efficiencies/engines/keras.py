@@ -97,6 +97,8 @@ def _set_torch() -> None:
 
     torch.set_float32_matmul_precision("highest")
     torch.backends.cudnn.allow_tf32 = False
+    # batches have threads of their own, of which each would start as many as there are CPUs
+    torch.set_num_threads(1)
 
 
 _SETTINGS: dict[str, Callable[[], None]] = {
