@@ -7,11 +7,12 @@ LOWEST := $(VENV)-lowest
 DASK := $(VENV)-dask
 NEIGHBOURS := $(VENV)-neighbours
 BACKENDS := $(VENV)-backends
+AUDIT := $(VENV)-audit
 TORCH ?= torch --index-url https://download.pytorch.org/whl/cpu
 PYTEST := -m pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow lint light lowest dask neighbours backends docs notebooks fidelity speed clean
+.PHONY: help demo test slow lint light lowest dask neighbours backends audit docs notebooks fidelity speed clean
 .PRECIOUS: %/bin/python
 
 help: ## show this list
@@ -80,6 +81,11 @@ backends: | $(BACKENDS)/bin/python ## the backends of Keras, torch among them: a
 	$(BACKENDS)/bin/python -m pip install --quiet $(TORCH)
 	$(BACKENDS)/bin/python -m pytest tests/backends tests/efficiencies/engines/test_devices.py
 
+# Asks the advisory database of the index that packages are installed from.
+audit: $(VENV)/.with-test | $(AUDIT)/bin/python ## look for known holes in what is installed for the tests
+	$(AUDIT)/bin/python -m pip install --quiet pip-audit
+	$(AUDIT)/bin/pip-audit --skip-editable --path "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
+
 docs: $(VENV)/.with-docs ## build the documentation; a warning is an error
 	$(BIN)/sphinx-build -W --keep-going -b html docs build/docs
 
@@ -95,4 +101,4 @@ speed: $(VENV)/.with-test ## inference, training and whole analyses (about half 
 	$(BIN)/python benchmarks/tagging.py --out benchmarks/results/tagging.json
 
 clean: ## remove the environments, the documentation and the demo's output
-	rm -rf $(VENV) $(LIGHT) $(LOWEST) $(DASK) $(NEIGHBOURS)-* $(BACKENDS) build hepsilon-demo
+	rm -rf $(VENV) $(LIGHT) $(LOWEST) $(DASK) $(NEIGHBOURS)-* $(BACKENDS) $(AUDIT) build hepsilon-demo
