@@ -275,7 +275,14 @@ def scale() -> str:
                 ", ".join(map(str, found["loads"])),
             ]
         )
-    head = ["", "events", "workers", "seconds", "events/s", "events per CPU second (first, last tenth)"]
+    head = [
+        "",
+        "events",
+        "workers",
+        "seconds",
+        "events/s",
+        "events per CPU second (first, last tenth)",
+    ]
     head += ["memory, first and last tenth [MB]", "peak of each worker [MB]", "loads"]
     return markdown(head, rows)
 
@@ -289,7 +296,13 @@ def scale_training() -> str:
         [str(f["members"]), str(f["workers"]), *(digits(f[key]) for key in keys), f["weights"][:12]]
         for f in runs
     ]
-    head = ["networks", "workers", "seconds", "of all epochs, on the workers", "hash of the weights"]
+    head = [
+        "networks",
+        "workers",
+        "seconds",
+        "of all epochs, on the workers",
+        "hash of the weights",
+    ]
     return markdown(head, rows)
 
 

@@ -137,9 +137,9 @@ def evaluates(folder: Path) -> None:
         found[f"{path.stem} replicas"] = ak.to_numpy(ak.ravel(answer.replicas))
         if name in PAIRS:
             momenta = np.stack([ak.to_numpy(records[c]) for c in ("px", "py", "pz")], axis=2)
-            options: dict[str, Any] = {c: ak.to_numpy(records[c]) for c in ("charge", "mass")}
+            charge = ak.to_numpy(records["charge"])
             points = at_momenta(
-                efficiency, momenta, gradient=True, out_of_domain="ignore", **options
+                efficiency, momenta, gradient=True, out_of_domain="ignore", charge=charge
             )
             found[f"{path.stem} gradient"] = np.ravel(points.gradient)
     np.savez(folder / f"{BACKEND}.npz", **found)
