@@ -2,9 +2,9 @@
 
     python benchmarks/backends.py --out benchmarks/results/backends.json
 
-Largest difference of an efficiency, of a replica and of a derivative to what the backend gives that
-trained the network: the small networks of tests/backends, which says what it trains. Backends that
-are not installed are left out. Speed is not measured.
+Largest difference of an efficiency to what ONNX Runtime gives, and of a replica or a derivative to
+what the first backend gives: the small networks of tests/backends, which says what it trains.
+Backends that are not installed are left out. Speed is not measured.
 """
 
 from __future__ import annotations
@@ -72,22 +72,39 @@ def measured(folder: Path) -> dict[str, Any]:
             by_keras(folder, backend, "evaluates")
         with np.load(folder / f"{backend}.npz") as arrays:
             answers[backend] = dict(arrays)
-    answers |= {name: by_graph(folder, name) for name in graphs}
-    names = ("keras", *here, *graphs)
+    return compared({name: by_graph(folder, name) for name in graphs} | answers, folder)
+
+
+def noted(path: Path) -> dict[str, Any]:
+    """The comparison with its graph that a training notes: on its validation events."""
+    import hepsilon
+
+    efficiency: Any = hepsilon.load(path)
+    found = efficiency.card.onnx
+    return {"entries": found.n_objects, "largest difference": found.largest_difference}
+
+
+def compared(answers: dict[str, dict[str, Any]], folder: Path) -> dict[str, Any]:
+    """Largest differences to the first way that has the numbers."""
+    names = ("keras", *answers)
     result: dict[str, Any] = {
         "versions": {"python": platform.python_version()} | {name: version(name) for name in names}
     }
-    for key in sorted(answers[here[0]]):
+    for key in sorted(set().union(*answers.values())):
+        having = {way: found[key] for way, found in answers.items() if key in found}
+        first, *others = having
+        if not others:
+            continue
         backend, _, name = key.partition("-")
-        own = answers[backend][key]
         result.setdefault(name, {})[backend] = {
-            "entries": len(own),
+            "entries": len(having[first]),
+            "to": first,
             "largest difference": {
-                way: float(np.abs(found[key] - own).max())
-                for way, found in answers.items()
-                if key in found
+                way: float(np.abs(having[way] - having[first]).max()) for way in others
             },
         }
+        if name == name.partition(" ")[0]:
+            result[name][backend]["training"] = noted(folder / f"{key}.hepsilon")
     return result
 
 

@@ -625,17 +625,24 @@ def ratio_coverage() -> str:
 
 @table
 def backends() -> str:
-    """Largest differences between the backend that trained and those that evaluate."""
+    """Largest differences to ONNX Runtime by the backend that trained and that evaluates."""
     results = read("backends")
-    rows, ways = [], []
-    for name, trained in results.items():
-        if name == "versions":
-            continue
-        for backend, found in trained.items():
-            ways = list(found["largest difference"])
-            numbers = [f"{value:.1e}" for value in found["largest difference"].values()]
-            rows.append([name, backend, f"{found['entries']:,}", *numbers])
-    return markdown(["network", "trained with", "entries", *ways], rows)
+    lines = [
+        (name, backend, found)
+        for name, trained in results.items()
+        if name != "versions"
+        for backend, found in trained.items()
+    ]
+    ways = list(dict.fromkeys(way for *_, found in lines for way in found["largest difference"]))
+    rows = []
+    for name, backend, found in lines:
+        numbers = found["largest difference"]
+        own = found.get("training")
+        at_its_end = f"{own['largest difference']:.1e} ({own['entries']:,})" if own else ""
+        cells = [f"{numbers[way]:.1e}" if way in numbers else "" for way in ways]
+        rows.append([name, backend, f"{found['entries']:,}", *cells, at_its_end])
+    head = ["network", "trained with", "entries", *ways, "backend of the training (entries)"]
+    return markdown(head, rows)
 
 
 @table
