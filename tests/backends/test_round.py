@@ -71,8 +71,9 @@ def test_backends_agree_on_each_others_networks(
             np.testing.assert_allclose(there / scale, here / scale, rtol=0, atol=1e-4, err_msg=key)
         elif key.endswith("ratio"):
             np.testing.assert_allclose(there, here, rtol=1e-5, err_msg=key)
-        else:
-            np.testing.assert_allclose(logit(there), logit(here), rtol=0, atol=2e-5, err_msg=key)
+        else:  # a replica moves a logit by several units, in float32
+            far = 1e-4 if key.endswith("replicas") else 1e-5
+            np.testing.assert_allclose(logit(there), logit(here), rtol=0, atol=far, err_msg=key)
 
 
 @pytest.mark.parametrize("backend", [name for name in KERAS if name != "tensorflow"])

@@ -51,10 +51,9 @@ def test_an_engine_gives_keras_that_name(exported: Any, monkeypatch: pytest.Monk
     """TensorFlow knows no device ``cuda:1``."""
     import keras
 
-    asked: list[str] = []
+    network, asked = exported("mlp"), []
     monkeypatch.setattr(engines, "on_gpu", lambda device, runtime: True)
     monkeypatch.setattr(keras, "device", lambda name: asked.append(name) or nullcontext())
-    network = exported("mlp")
     model = build_model(network.card.architecture, network.card.features, seed=1)
     engines.Engine(model, [model.get_weights()], "cuda:1")
     assert asked == ["gpu:1"]
@@ -252,13 +251,13 @@ def test_keras_falls_back_to_the_cpu_with_one_warning(
     runtime: str, exported: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """On a GPU node whose packages are those for CPUs, whichever backend Keras has."""
+    card = exported("mlp").card
     monkeypatch.setitem(sys.modules, runtime, FAKES[runtime](0))
     monkeypatch.setattr(devices, "_TOLD", set())
     for module in (choice, devices):
         monkeypatch.setattr(module, "has_nvidia_gpu", lambda: True)
         monkeypatch.setattr(module, "is_installed", lambda name: name == runtime)
     monkeypatch.setattr(choice, "keras_backend", lambda: runtime)
-    card = exported("mlp").card
     for _ in range(2):
         assert choice.chosen(card, "auto", None, "float32") == runtime
     (record,) = caplog.records
