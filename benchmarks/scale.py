@@ -210,7 +210,9 @@ def training(paths: list[Path], members: int, workers: int, folder: Path) -> dic
     columns = read_columns(paths[:1], config, max_events=50_000, progress=False)
     with dask(workers) as client:
         start = perf_counter()
-        result = train(config, columns, folder / "ensemble.hepsilon", workers=client, progress=False)
+        result = train(
+            config, columns, folder / "ensemble.hepsilon", workers=client, progress=False
+        )
         seconds = perf_counter() - start
     return {
         "members": members,
