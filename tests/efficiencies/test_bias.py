@@ -216,6 +216,15 @@ def test_missing_values_have_a_region_of_their_own() -> None:
     assert set(numbers[1:5]) == {1, 2}
 
 
+def test_regions_say_what_is_in_them() -> None:
+    values = np.array([0.5, 0.5, 1.23456, 1.5, 100.0, 100.0], np.float32)[:, None]
+    regions = Regions.of(values, [0], np.zeros(6, np.int64), [3])
+    names = [regions.text(region, "delta R to the nearest") for region in range(regions.size)]
+    assert names[0] == "delta R to the nearest below 1.23"
+    assert names[-1] == "delta R to the nearest: none"
+    assert regions.text(regions.size - 1, "pt") == "pt from 100"
+
+
 @given(st.integers(0, 2**32 - 1), st.integers(1, 6), st.integers(1, 3))
 @settings(max_examples=50, deadline=None)
 def test_every_value_is_in_one_region_of_its_category(seed: int, bins: int, kinds: int) -> None:

@@ -17,8 +17,8 @@ from hepsilon.data.missing import MISSING
 
 __all__ = ["input_names", "tree_inputs"]
 
-FAR = 100.0
-"""Delta R to a partner that there is not: further than any is."""
+FAR, DISTANCE = 100.0, "delta R"
+"""Distance to a partner that there is not: further than any is; first words of its name."""
 MOST_PAIRS = 6
 """Number of pairs of objects of an event, of which each has its own inputs."""
 ANGLES, CARTESIAN = ("eta", "phi"), ("px", "py", "pz")
