@@ -425,6 +425,10 @@ def tagging_gain() -> str:
 # Uncertainty
 
 
+MEAN = "map, its own mean"
+"""Differences of maps to the mean of all other maps, which no bias is in."""
+
+
 @table
 def coverage() -> str:
     """Shares of differences to the truth within the 68 and 95 % bands.
@@ -432,12 +436,11 @@ def coverage() -> str:
     The bias by region was chosen on experiments 1 to 16, so that those behind them are shown; of
     folds, which have few, all. Bootstrap samples have a file of their own, of later experiments.
     """
-    every, fair, bootstrap = (
-        read(f"band_coverage{name}")["summary"] for name in ("", "_fair", "_bootstrap")
-    )
+    every, fair, bootstrap = (read(f"band_coverage{name}") for name in ("", "_fair", "_bootstrap"))
     without = "without bias term"
     columns = {
         "map": fair,
+        MEAN: fair,
         f"network, {without}": fair,
         "network": fair,
         f"folds, {without}": every,
@@ -449,12 +452,37 @@ def coverage() -> str:
     for sample in ("test", "alternative"):
         for quantity in ("efficiencies", "pt bins", "delta R bins", "totals"):
             cells = []
-            for kind, summary in columns.items():
-                bands = summary[f"{kind} | {sample} | {quantity}"]
-                shares = (percent(bands[band]["truth"][0], 0) for band in ("68 %", "95 %"))
+            for kind, found in columns.items():
+                method, centre = ("map", "mean") if kind == MEAN else (kind, "truth")
+                bands = found["summary"][f"{method} | {sample} | {quantity}"]
+                shares = (percent(bands[band][centre][0], 0) for band in ("68 %", "95 %"))
                 cells.append(", ".join(shares))
             rows.append([f"{sample}, {quantity}", *cells])
-    return markdown(["", *columns], rows)
+    numbers = ["experiments"]
+    numbers += [str(len(f["experiments"][k.split(",")[0]])) for k, f in columns.items()]
+    return markdown(["", *columns], [*rows, numbers])
+
+
+@table
+def pythia_errors() -> str:
+    """Error of the total of all jets on Z+jets, with draws of logits and as it is."""
+    files = [
+        {e["seed"]: e["tests"]["zjets"] for e in read(name) if e["model"] == "mlp"}
+        for name in ("pythia_veto-logits", "pythia_veto")
+    ]
+    rows = []
+    for seed in files[0]:
+        before, now = (found[seed] for found in files)
+        cells = []
+        for point in before:
+            errors = (found[point]["overall"]["efficiency_error"] for found in (before, now))
+            cells.append(" → ".join(percent(error) for error in errors))
+        light = (
+            mean(c / n for name, (c, n) in found["T"]["chi2"].items() if n and "light" in name)
+            for found in (before, now)
+        )
+        rows.append([str(seed), *cells, " → ".join(f"{x:.2f}" for x in light)])
+    return markdown(["training", "L", "M", "T", "chi2/ndf of light jets at T"], rows)
 
 
 @table
