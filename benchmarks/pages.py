@@ -485,6 +485,45 @@ def pythia_errors() -> str:
     return markdown(["training", "L", "M", "T", "chi2/ndf of light jets at T"], rows)
 
 
+RARE_HEADER = ["events", "light jets", "replicas", "rms to the truth", "error", "mean / nominal"]
+RARE_HEADER += ["68 % band", "95 % band"]
+
+
+def rare_lines(results: dict[str, Any]) -> list[list[str]]:
+    """Median and largest error over the experiments, and shares within the bands."""
+    lines = []
+    for size in dict.fromkeys(key.split(" | ")[0] for key in results):
+        found = [e for key, e in results.items() if key.split(" | ")[0] == size]
+        names = [name for name in found[0] if name not in ("total", "passed")]
+        for where, groups in (("total", ["total"]), ("bins of pt", names)):
+            for kind in ("logits", "draws"):
+                parts = [[entry[name][kind] for name in groups] for entry in found]
+                every = [part for each in parts for part in each]
+                errors, means = ([p[k] for p in every] for k in ("error", "mean over nominal"))
+                off = mean((p["nominal over truth"] - 1.0) ** 2 for p in every) ** 0.5
+                shares = [
+                    [mean(abs(p["pull"]) < width for p in each) for each in parts]
+                    for width in (1.0, 1.96)
+                ]
+                cells = [f"{percent(median(errors), 0)}, to {percent(max(errors), 0)}"]
+                cells += [f"{median(means):.2f}, to {max(means):.2f}", *map(_share, shares)]
+                first = [f"{int(size):,} ({len(found)} experiments)", where, kind]
+                lines.append([*first, percent(off, 0), *cells])
+    return lines
+
+
+def _share(values: list[float]) -> str:
+    """Mean share, and its error by the spread of the experiments."""
+    error = f" ± {100 * stdev(values) / len(values) ** 0.5:.0f}" if len(values) > 1 else ""
+    return f"{100 * mean(values):.0f}{error} %"
+
+
+@table
+def rare_coverage() -> str:
+    """Light jets at the permille level, with Gaussian logits and with draws of the efficiency."""
+    return markdown(RARE_HEADER, rare_lines(read("rare_coverage")))
+
+
 @table
 def replicas() -> str:
     """Time with replicas over that without: of what a user calls, and of the networks alone."""
@@ -501,6 +540,22 @@ def replicas() -> str:
     ]
     header = ["`evaluate`, 20 replicas", "100 replicas", "networks alone, 20", "100"]
     return markdown(["", *header], rows)
+
+
+@table
+def page_load() -> str:
+    """Sizes of pages, and how long they take to load."""
+    rows = [
+        [
+            name,
+            f"{found['bytes'] / 1e6:.2f} MB",
+            str(found["plots"]),
+            f"{found['elements']:,}",
+            *(f"{found[f'{what} [ms]'] / 1000:.2f} s" for what in ("readable", "load")),
+        ]
+        for name, found in read("page_load").items()
+    ]
+    return markdown(["page", "size", "plots", "elements", "readable after", "loaded after"], rows)
 
 
 # Ratios

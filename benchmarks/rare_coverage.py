@@ -19,12 +19,12 @@ import sys
 import tempfile
 from itertools import pairwise
 from pathlib import Path
-from statistics import mean, median, stdev
 from typing import Any
 from unittest.mock import patch
 
 import numpy as np
 from detector_samples import JETS, Sample, draw
+from pages import RARE_HEADER, rare_lines
 from rich.console import Console
 from rich.table import Table
 from small_samples import SAMPLES, train
@@ -78,50 +78,6 @@ def experiment(size: int, seed: int, test: Sample, folder: Path) -> dict[str, An
     return found
 
 
-def rows(results: dict[str, Any]) -> list[list[str]]:
-    """Medians over the experiments, the largest error, and shares within one and two errors."""
-    lines = []
-    for size in SIZES:
-        found = [e for key, e in results.items() if key.startswith(f"{size} |")]
-        for kind in ("logits", "draws"):
-            for where in ("total", "bins"):
-                parts = [
-                    entry[name][kind]
-                    for entry in found
-                    for name in entry
-                    if name != "passed" and (name == "total") is (where == "total")
-                ]
-                if not parts:
-                    continue
-                errors = [p["error"] for p in parts]
-                means = [p["mean over nominal"] for p in parts]
-                within = [[abs(p["pull"]) < w for p in parts] for w in (1.0, 1.96)]
-                per = [np.reshape(x, (len(found), -1)).mean(axis=1) for x in within]
-                shares = [
-                    f"{100 * mean(p):.0f} ± {100 * stdev(p) / len(p) ** 0.5:.0f} %"
-                    if len(p) > 1
-                    else f"{100 * mean(p):.0f} %"
-                    for p in per
-                ]
-                off = [p["nominal over truth"] - 1.0 for p in parts]
-                lines.append(
-                    [
-                        f"{size:,} ({len(found)})",
-                        where,
-                        kind,
-                        f"{100 * np.sqrt(np.mean(np.square(off))):.0f} %",
-                        f"{100 * median(errors):.0f} % (to {100 * max(errors):.0f} %)",
-                        f"{median(means):.2f} (to {max(means):.2f})",
-                        *shares,
-                    ]
-                )
-    return lines
-
-
-HEADER = ["events", "light jets", "replicas", "rms to truth", "error", "mean / nominal"]
-HEADER += ["68 % band", "95 % band"]
-
-
 def main() -> None:
     """Run the experiments that are missing."""
     parser = argparse.ArgumentParser(
@@ -142,8 +98,8 @@ def main() -> None:
                 results[key] = experiment(size, seed, test, Path(folder))
             write_text(args.out, json.dumps(results, indent=1) + "\n")
             sys.stderr.write(f"{key}: {json.dumps(results[key]['total'])}\n")
-    table = Table(*HEADER)
-    for line in rows(results):
+    table = Table(*RARE_HEADER)
+    for line in rare_lines(results):
         table.add_row(*line)
     Console(width=150).print(table)
 
