@@ -171,8 +171,8 @@ class BiasTerm:
         fits = len(shape) == 3 and shape[0] == self.regions.size and kind == np.float32
         if not (fits and np.isfinite(self.factor).all()):
             raise ArtifactError(
-                f"the bias: expected finite float32 shifts of {self.regions.size} regions, received "
-                f"{shape} of {kind}"
+                f"the bias: expected finite float32 shifts of {self.regions.size} regions, "
+                f"received {shape} of {kind}"
             )
 
     @classmethod
