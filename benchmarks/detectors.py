@@ -7,8 +7,9 @@ validation loss; on independent samples of other shapes the mean Kullback-Leible
 true from the predicted efficiency, the bias of the total, and chi2/ndf of observables, all as
 expectations over the responses, without their noise; for jets the bias in sixths of the distance
 to the nearest jet. A model is the name of an architecture, with ``-x5`` behind it for the mean of
-five networks and ``-wd0.1`` for that weight decay in place of the default, or ``map``. Results are written after every training, and those that are there
-already are not measured again. ``--write FOLDER`` writes the samples as ROOT files instead.
+five networks and ``-wd0.1`` for that weight decay in place of the default, or ``map``. Results are
+written after every training, and those that are there already are not measured again.
+``--write FOLDER`` writes the samples as ROOT files instead.
 """
 
 from __future__ import annotations
@@ -306,7 +307,7 @@ class Target:
         found = {
             model: {e["seed"]: e["validation_loss"] for e in entries}
             for (name, model), entries in groups.items()
-            if name == self.sample and "validation_loss" in entries[0] and "-x" not in model
+            if name == self.sample and "validation_loss" in entries[0] and "-" not in model
         }
         common = set.intersection(*map(set, found.values())) if found else set()
         losses = {

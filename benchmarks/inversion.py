@@ -78,7 +78,7 @@ VARIANTS: dict[str, Variant] = {
     "no averaged weights": _recipe(ema=0.0),
     "plain product": _architecture(general=()),
     "no weight decay": _recipe(weight_decay=0.0),
-    "weight decay 0.4": _recipe(weight_decay=0.4),
+    "weight decay 0.1": _recipe(weight_decay=0.1),
     "twice the epochs": lambda a, r: (a, r.model_copy(update={"epochs": 2 * r.epochs})),
 }
 

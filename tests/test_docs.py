@@ -169,7 +169,7 @@ def mentioned(text: str) -> list[str]:
     found = re.findall(r"`(hepsilon\s[a-z][^`]+)`", prose(text))
     lines = "".join(blocks(text, "console")).splitlines()
     found += [line for line in lines if line.startswith("hepsilon ")]
-    return [" ".join(command.split()) for command in found]
+    return [" ".join(command.split()) for command in found if "{" not in command]  # choices
 
 
 def unknown(command: str, capsys: pytest.CaptureFixture[str]) -> str:
