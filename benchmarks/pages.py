@@ -486,42 +486,40 @@ def tagging_gain() -> str:
 # Uncertainty
 
 
-MEAN = "map, its own mean"
-"""Differences of maps to the mean of all other maps, which no bias is in."""
-
-
 @table
 def coverage() -> str:
     """Shares of differences to the truth within the 68 and 95 % bands.
 
     The bias by region was chosen on experiments 1 to 16, so that those behind them are shown; of
-    folds, which have few, all. Bootstrap samples have a file of their own, of later experiments.
+    folds, which have few, all. Bootstrap samples and draws that keep the mean have files of their
+    own, of later experiments. In differences of maps to the mean of all other maps is no bias.
     """
-    every, fair, bootstrap = (read(f"band_coverage{name}") for name in ("", "_fair", "_bootstrap"))
+    every, fair, bootstrap, draws = (
+        read(f"band_coverage{name}") for name in ("", "_fair", "_bootstrap", "_draws")
+    )
     without = "without bias term"
     columns = {
-        "map": fair,
-        MEAN: fair,
-        f"network, {without}": fair,
-        "network": fair,
-        f"folds, {without}": every,
-        "folds": every,
-        f"bootstrap, {without}": bootstrap,
-        "bootstrap": bootstrap,
+        "map": (fair, "map", "truth"),
+        "map, its own mean": (fair, "map", "mean"),
+        f"network, {without}": (fair, f"network, {without}", "truth"),
+        "network, Gaussian logits": (fair, "network", "truth"),
+        "network": (draws, "network", "truth"),
+        f"folds, {without}": (every, f"folds, {without}", "truth"),
+        "folds": (every, "folds", "truth"),
+        f"bootstrap, {without}": (bootstrap, f"bootstrap, {without}", "truth"),
+        "bootstrap": (bootstrap, "bootstrap", "truth"),
     }
     rows = []
     for sample in ("test", "alternative"):
         for quantity in ("efficiencies", "pt bins", "delta R bins", "totals"):
             cells = []
-            for kind, found in columns.items():
-                method, centre = ("map", "mean") if kind == MEAN else (kind, "truth")
+            for found, method, centre in columns.values():
                 bands = found["summary"][f"{method} | {sample} | {quantity}"]
                 shares = (percent(bands[band][centre][0], 0) for band in ("68 %", "95 %"))
                 cells.append(", ".join(shares))
             rows.append([f"{sample}, {quantity}", *cells])
-    numbers = ["experiments"]
-    numbers += [str(len(f["experiments"][k.split(",")[0]])) for k, f in columns.items()]
-    return markdown(["", *columns], [*rows, numbers])
+    numbers = [str(len(f["experiments"][name.split(",")[0]])) for f, name, _ in columns.values()]
+    return markdown(["", *columns], [*rows, ["experiments", *numbers]])
 
 
 @table
