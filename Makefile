@@ -8,7 +8,7 @@ DASK := $(VENV)-dask
 NEIGHBOURS := $(VENV)-neighbours
 BACKENDS := $(VENV)-backends
 AUDIT := $(VENV)-audit
-TORCH ?= torch --index-url https://download.pytorch.org/whl/cpu
+TORCH ?= torch
 PYTEST := -m pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 1
 
 .DEFAULT_GOAL := help
@@ -75,7 +75,7 @@ neighbours: $(VENV)/.with-test | $(NEIGHBOURS)-2025/bin/python $(NEIGHBOURS)-0.7
 		HEPSILON_COFFEA_07=$(abspath $(NEIGHBOURS))-0.7/bin/python \
 		$(BIN)/python -m pytest tests/test_frameworks.py tests/neighbours
 
-# TORCH=FILE.whl takes torch from a file; this is the package without CUDA, 900 MB installed.
+# TORCH="FILE.whl" takes torch from a file, such as the package without CUDA (900 MB installed).
 backends: | $(BACKENDS)/bin/python ## the backends of Keras, torch among them: all that they do, and their agreement
 	$(BACKENDS)/bin/python -m pip install --quiet --editable ".[test]"
 	$(BACKENDS)/bin/python -m pip install --quiet $(TORCH)
