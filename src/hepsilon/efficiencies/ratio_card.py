@@ -52,8 +52,8 @@ class RatioCard(Record):
     mean, mean_error : float or None
         Mean of the odds without the factor, and its statistical error: one within the error, if
         the training has converged. None for a ratio of efficiencies, as all that follows.
-    events : {"validation", "out of fold"} or None
-        Events that this was measured on, which no network was trained on.
+    events : {"validation", "out of fold", "training"} or None
+        Events that this was measured on: no network was trained on them, but for a map.
     n_entries : int
         Number of entries of the denominator among them.
     auc : float or None
@@ -72,7 +72,7 @@ class RatioCard(Record):
     constant: Positive = 1.0
     mean: float | None = None
     mean_error: float | None = None
-    events: Literal["validation", "out of fold"] | None = None
+    events: Literal["validation", "out of fold", "training"] | None = None
     n_entries: int = 0
     auc: float | None = None
     n_effective_before: float | None = None

@@ -112,6 +112,11 @@ class HeldOut:
         return self.kept.prepared.resampling.folds
 
     @property
+    def events(self) -> Literal["validation", "out of fold"]:
+        """Events that are held out."""
+        return "out of fold" if self._folds else "validation"
+
+    @property
     def partners(self) -> bool:
         """Whether the efficiency of an object depends on the other objects of its event."""
         own = self.kept.prepared
@@ -148,8 +153,7 @@ class HeldOut:
             for point, name in enumerate(points)
             for family in (families[-1], *families[:-1])  # the totals come first
         ]
-        kind: Literal["validation", "out of fold"] = "out of fold" if self._folds else "validation"
-        return HeldOutCard(events=kind, n_events=part.columns.n_events, inputs=tuple(bins))
+        return HeldOutCard(events=self.events, n_events=part.columns.n_events, inputs=tuple(bins))
 
     def bias(self) -> tuple[BiasCard, dict[str, Array]]:
         """Estimate by how much the logits are wrong in regions of the inputs.

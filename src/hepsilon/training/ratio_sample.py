@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 
@@ -20,7 +21,6 @@ from hepsilon.efficiencies.ratio_card import RatioCard, SideCard
 from hepsilon.efficiencies.reweighting import clipped_ratio
 from hepsilon.errors import InputError, TrainingError
 from hepsilon.training.held_out import Answers
-from hepsilon.training.resampling import Resampling
 
 __all__ = ["balanced", "both_cover", "centred", "check_sides", "ratio_card"]
 
@@ -228,7 +228,15 @@ def _no_overlap(name: str, what: str) -> str:
     )
 
 
-def ratio_card(sides: tuple[SideCard, SideCard], answers: Answers, config: Config) -> RatioCard:
+Events = Literal["validation", "out of fold", "training"]
+
+
+def ratio_card(
+    sides: tuple[SideCard, SideCard],
+    answers: Answers,
+    config: Config,
+    events: Events = "validation",
+) -> RatioCard:
     """Normalise a ratio on held-out entries, and measure what reweighting leaves of them.
 
     Parameters
@@ -239,6 +247,8 @@ def ratio_card(sides: tuple[SideCard, SideCard], answers: Answers, config: Confi
         Held-out entries of both.
     config : Config
         Configuration of the training.
+    events : {"validation", "out of fold", "training"}, default "validation"
+        Events of these entries.
 
     Returns
     -------
@@ -285,7 +295,6 @@ def ratio_card(sides: tuple[SideCard, SideCard], answers: Answers, config: Confi
             "denominator are worth %.1f (%.2g %%)",
             *(before, after, 100.0 * after / before),
         )
-    folds = Resampling.of(config.model, config.training.seed).folds
     sizes = np.abs(new)
     return RatioCard(
         numerator=numerator,
@@ -293,7 +302,7 @@ def ratio_card(sides: tuple[SideCard, SideCard], answers: Answers, config: Confi
         constant=constant,
         mean=mean,
         mean_error=float(np.sqrt(np.sum((own * (odds - mean)) ** 2)) / total),
-        events="out of fold" if folds else "validation",
+        events=events,
         n_entries=len(own),
         auc=auc,
         n_effective_before=before,

@@ -115,7 +115,7 @@ def write_result(
     ratio = None
     if ready.ratio is not None:
         answers = held_out.answers()
-        ratio = ratio_card(ready.ratio, answers, config)
+        ratio = ratio_card(ready.ratio, answers, config, held_out.events)
         if layers is not None:
             layers = _normalised(*layers, centred(layers[1].factor, answers, ratio, config))
     card = _card(
