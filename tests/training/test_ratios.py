@@ -38,13 +38,21 @@ def test_ratio_is_near_the_true_one(learned_ratio: LearnedRatio) -> None:
 def test_normalisation_is_imposed_and_reported(learned_ratio: LearnedRatio) -> None:
     card = learned_ratio.found
     assert card.mean == pytest.approx(1.0, abs=5.0 * card.mean_error)
-    assert card.constant == pytest.approx(1.0 / card.mean, rel=0.05)
+    assert card.constant == pytest.approx(1.0, rel=0.05)
+    assert card.n_normalised > 2 * card.n_entries
+    assert 0.0 < card.constant_error < card.mean_error
     events = two_jets(4000, 8, numerator=False)
     found = learned_ratio.reweight(events, events.genWeight, out_of_domain="ignore")
     assert found.mean == pytest.approx(1.0, abs=0.05)
     assert found.n_effective < found.n_effective_before
     assert ak.num(found.weights).to_list() == ak.num(events.Jet).to_list()
     assert "normalisation" in str(card)
+    replicas = learned_ratio.replicas(events, n_replicas=100)
+    own = np.repeat(ak.to_numpy(events.genWeight), ak.num(events.Jet))
+    means = own @ flat(replicas) / own.sum() / found.mean
+    # each replica is normalised, within the error of the constant and what sample means differ by
+    assert np.mean(means) == pytest.approx(1.0, abs=4.0 * np.std(means) / 10.0 + 2e-3)
+    assert np.std(means) == pytest.approx(card.constant_error, rel=0.5)
 
 
 def test_reweighted_denominator_has_the_means_of_the_numerator(learned_ratio: LearnedRatio) -> None:

@@ -183,7 +183,8 @@ class LearnedRatio(Ratio):
         clip = self.ratio.clip
         if self.ratio.kind == "density":
             eps, drawn = self.network._predict(offsets, nodes, replicas)
-            return self.of_probability(eps), None if drawn is None else self.of_probability(drawn)
+            ratio = self.of_probability(eps)
+            return ratio, None if drawn is None else self.of_probability(drawn, self._second_order)
         above, drawn_above = self._of_sample(offsets, nodes, replicas, "numerator")
         below, drawn_below = self._of_sample(offsets, nodes, replicas, "denominator")
         ratio = np.clip(above / below, *clip)
@@ -191,20 +192,32 @@ class LearnedRatio(Ratio):
             return ratio, None
         return ratio, np.clip(drawn_above / drawn_below, *clip)
 
-    def of_probability(self, eps: Array) -> Array:
+    @property
+    def _second_order(self) -> float:
+        """Factor of all replicas: a logarithm that varies by v raises the mean by v / 2."""
+        network, variance = self.network, 0.0
+        if network.draws_last_layer:
+            variance += self.found.variance
+        if network.card.bias is not None and network.bias() is not None:
+            variance += network.card.bias.variance_of_ratio
+        return float(np.exp(-0.5 * variance))
+
+    def of_probability(self, eps: Array, factor: float = 1.0) -> Array:
         """Ratios of densities from the probabilities of the network.
 
         Parameters
         ----------
         eps : ndarray of float64
             Probability to come from the numerator.
+        factor : float, default 1.0
+            What the ratios are multiplied with before they are clipped.
 
         Returns
         -------
         ndarray of float64, shape of eps
             Odds times the constant that normalises them, within the clip.
         """
-        return clipped_ratio(logit(eps), self.found.constant, self.ratio.clip)
+        return clipped_ratio(logit(eps), factor * self.found.constant, self.ratio.clip)
 
     def _of_sample(
         self, offsets: Offsets, nodes: Nodes, replicas: int, side: str

@@ -10,7 +10,7 @@ have taken makes the residuals smaller still, so that a bias is rather missed th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -155,8 +155,16 @@ class HeldOut:
         ]
         return HeldOutCard(events=self.events, n_events=part.columns.n_events, inputs=tuple(bins))
 
-    def bias(self) -> tuple[BiasCard, dict[str, Array]]:
+    def bias(
+        self, ratio: Callable[[Array], Array] | None = None
+    ) -> tuple[BiasCard, dict[str, Array]]:
         """Estimate by how much the logits are wrong in regions of the inputs.
+
+        Parameters
+        ----------
+        ratio : callable, optional
+            Ratio of two samples from logits (n,). Its mean over the entries that did not pass is
+            imposed, and the shifts do not move it.
 
         Returns
         -------
@@ -168,12 +176,16 @@ class HeldOut:
         """
         parts = self._parts()
         regions = self._regions(parts)
-        sums = self._sums(parts, regions)
+        sums = self._sums(parts, regions, ratio)
         points = self.kept.prepared.architecture.working_points
         groups = regions.families * regions.n_categories + regions.categories
         components = (groups[:, None] * points + np.arange(points)).ravel()
         n_events = sum(part.columns.n_events for part in parts)
-        return self._card_of_bias(regions, bias_moments(sums.residuals(components)), sums, n_events)
+        of_ratio = self.kept.prepared.config.task.ratio is not None
+        found = bias_moments(sums.residuals(components), common_scale=of_ratio)
+        if ratio is not None:
+            found = replace(found, factor=_balanced(found.factor, regions, sums.reweighted))
+        return self._card_of_bias(regions, found, sums, n_events)
 
     def _card_of_bias(
         self, regions: Regions, found: BiasMoments, sums: RegionSums, n_events: int
@@ -196,6 +208,7 @@ class HeldOut:
             partners=self.partners,
             regions=regions.size,
             directions=factor.shape[2],
+            variance_of_ratio=_variance(found.factor, sums.reweighted, rows),
         )
         arrays = {
             "columns": regions.columns,
@@ -247,10 +260,15 @@ class HeldOut:
         whole = [int(np.clip(number, 1, max(most, 1))) for number in n_bins]
         return Regions.of(inputs, columns, categories, whole)
 
-    def _sums(self, parts: Sequence[_Part], regions: Regions) -> RegionSums:
+    def _sums(
+        self,
+        parts: Sequence[_Part],
+        regions: Regions,
+        ratio: Callable[[Array], Array] | None = None,
+    ) -> RegionSums:
         """Sums over all entries of some parts."""
         points = self.kept.prepared.architecture.working_points
-        sums = RegionSums(regions.size, points, self.covariance)
+        sums = RegionSums(regions.size, points, self.covariance, ratio)
         for part in parts:
             done = 0
             for start in range(0, part.columns.n_events, EVENTS):
@@ -301,15 +319,17 @@ class HeldOut:
             logits = mean_logits(networks, mu)
         return np.asarray(logits + np.log(mu))
 
-    def answers(self) -> Answers:
-        """Logits of held-out entries, with what they are compared with.
+    def answers(self) -> tuple[Answers, ...]:
+        """Logits of entries, with what they are compared with.
 
         Returns
         -------
-        Answers
-            One row for each entry.
+        tuple of Answers
+            One row for each entry: of the training, and held out; with folds all are held out.
         """
-        part = self._parts()[-1]
+        return tuple(self._answers(part) for part in self._parts())
+
+    def _answers(self, part: _Part) -> Answers:
         found: list[Any] = []
         for start in range(0, part.columns.n_events, EVENTS):
             some = part.columns.between(start, min(start + EVENTS, part.columns.n_events))
@@ -354,6 +374,23 @@ class HeldOut:
             shares = np.stack(mine, axis=1).astype(np.float64)
         shaped = None if features is None else features.reshape(len(logits), networks, -1)
         return by_network(logits, points), shaped, shares
+
+
+def _balanced(factor: Array, regions: Regions, reweighted: Array) -> Array:
+    """Shifts that do not move the mean of a ratio: a constant of all entries goes against them."""
+    everywhere = regions.families == len(regions.columns) - 1
+    sums = np.diag(reweighted)
+    centred = factor.copy()
+    centred[everywhere] -= sums @ factor / sums[everywhere].sum()
+    return np.asarray(centred)
+
+
+def _variance(factor: Array, reweighted: Array, everywhere: Array) -> float:
+    """Mean variance of the shifts of a ratio over the reweighted entries; zero without one."""
+    if not reweighted.size:
+        return 0.0
+    total = float(np.diag(reweighted)[everywhere].sum())
+    return float(np.einsum("rd,rs,sd->", factor, reweighted, factor) / total)
 
 
 class _Table:

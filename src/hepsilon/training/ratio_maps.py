@@ -141,4 +141,4 @@ def _of_densities(
         )
         arrays[name] = np.asarray(effective_sample_size(total, squares)).reshape(shape)
     arrays[SHARE] = total.reshape(shape) / weights[~passed].sum()
-    return ratio_card(sides, answers, config, "training"), arrays
+    return ratio_card(sides, [answers], config, "training"), arrays

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import Literal
@@ -22,7 +23,14 @@ from hepsilon.efficiencies.reweighting import clipped_ratio
 from hepsilon.errors import InputError, TrainingError
 from hepsilon.training.held_out import Answers
 
-__all__ = ["balanced", "both_cover", "centred", "check_sides", "ratio_card"]
+__all__ = [
+    "balanced",
+    "both_cover",
+    "centred",
+    "check_sides",
+    "ratio_card",
+    "ratio_of_logits",
+]
 
 logger = logging.getLogger("hepsilon")
 LARGEST_AUC = 0.999
@@ -233,18 +241,18 @@ Events = Literal["validation", "out of fold", "training"]
 
 def ratio_card(
     sides: tuple[SideCard, SideCard],
-    answers: Answers,
+    answers: Sequence[Answers],
     config: Config,
     events: Events = "validation",
 ) -> RatioCard:
-    """Normalise a ratio on held-out entries, and measure what reweighting leaves of them.
+    """Normalise a ratio on all entries, and measure on held-out ones what reweighting leaves.
 
     Parameters
     ----------
     sides : tuple of SideCard
         Numerator and denominator.
-    answers : Answers
-        Held-out entries of both.
+    answers : sequence of Answers
+        Entries of both: of the training, and the last ones held out.
     config : Config
         Configuration of the training.
     events : {"validation", "out of fold", "training"}, default "validation"
@@ -265,7 +273,8 @@ def ratio_card(
     assert ratio is not None
     if not config.task.of_densities:
         return RatioCard(numerator=numerator, denominator=denominator)
-    logits, passed, weights = answers.logits[:, 0], answers.passed > 0, answers.weights
+    held_out = answers[-1]
+    logits, passed, weights = held_out.logits[:, 0], held_out.passed > 0, held_out.weights
     auc = area_under_curve(logits, weights * passed, weights * ~passed)
     own, below = weights[~passed], logits[~passed]
     total = float(own.sum())
@@ -274,10 +283,16 @@ def ratio_card(
             f"expected a positive sum of weights of the {len(own)} held-out entries of the "
             f"denominator, received {total:g}; use more events, or a larger training.validation"
         )
-    odds = clipped_ratio(below, 1.0, (0.0, np.inf))
-    mean = float(np.sum(own * odds) / total)
-    constant = _constant(below, own, ratio.clip)
+    constant, constant_error, n_normalised = _normalisation(answers, ratio.clip)
     values = clipped_ratio(below, constant, ratio.clip)
+    mean = float(np.sum(own * values) / total)
+    mean_error = float(np.sqrt(np.sum((own * (values - mean)) ** 2)) / total)
+    if abs(mean - 1.0) > SIGNIFICANT * np.hypot(mean_error, constant_error):
+        logger.warning(
+            "the mean of the ratio over held-out entries of the denominator is %.3f +- %.3f: the "
+            "network has learned its events by heart; train it for less long, or with more events",
+            *(mean, mean_error),
+        )
     new = own * values
     clipped = (values <= ratio.clip[0]) | (values >= ratio.clip[1])
     before = float(effective_sample_size(total, np.sum(own**2)))
@@ -300,8 +315,10 @@ def ratio_card(
         numerator=numerator,
         denominator=denominator,
         constant=constant,
+        constant_error=constant_error,
+        n_normalised=n_normalised,
         mean=mean,
-        mean_error=float(np.sqrt(np.sum((own * (odds - mean)) ** 2)) / total),
+        mean_error=mean_error,
         events=events,
         n_entries=len(own),
         auc=auc,
@@ -312,7 +329,51 @@ def ratio_card(
     )
 
 
-def centred(factor: Array, answers: Answers, card: RatioCard, config: Config) -> Array:
+def _normalisation(
+    answers: Sequence[Answers], clip: tuple[float, float]
+) -> tuple[float, float, int]:
+    """Constant with which the mean of the ratio is one, its relative error, and its entries.
+
+    Entries of the training count as well: what the network has learned of them by heart moves their
+    mean by less than the error of a tenth of them.
+    """
+    below, weights = _denominator(answers)
+    constant = _constant(below, weights, clip)
+    spread = weights * (clipped_ratio(below, constant, clip) - 1.0)
+    error = float(np.sqrt(np.sum(spread**2)) / weights.sum())
+    return constant, error, len(below)
+
+
+def _denominator(answers: Sequence[Answers]) -> tuple[Array, Array]:
+    """Logits and weights of all entries of the denominator."""
+    parts = [(each.logits[each.passed == 0, 0], each.weights[each.passed == 0]) for each in answers]
+    logits, weights = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    return logits, weights
+
+
+def ratio_of_logits(card: RatioCard, config: Config) -> Callable[[Array], Array]:
+    """The ratio as a function of the logits of the network.
+
+    Parameters
+    ----------
+    card : RatioCard
+        Normalisation of the ratio.
+    config : Config
+        Configuration of the training.
+
+    Returns
+    -------
+    callable
+        Function of logits (n,).
+    """
+    assert config.task.ratio is not None
+    clip = config.task.ratio.clip
+    return lambda logits: clipped_ratio(logits, card.constant, clip)
+
+
+def centred(
+    factor: Array, answers: Sequence[Answers], card: RatioCard, config: Config
+) -> tuple[Array, float]:
     """Last layers that do not move the mean of the ratio, but for the error of its constant.
 
     The normalisation is imposed, and no draw of the last layer may change it: in every direction of
@@ -323,8 +384,8 @@ def centred(factor: Array, answers: Answers, card: RatioCard, config: Config) ->
     ----------
     factor : ndarray of float32, shape (n_networks, 1, n_inputs + 1, n_directions)
         Factor of the covariance (see :class:`hepsilon.uncertainty.last_layer.Covariance`).
-    answers : Answers
-        Held-out entries of both samples.
+    answers : sequence of Answers
+        Entries of both samples.
     card : RatioCard
         Normalisation of the ratio.
     config : Config
@@ -332,21 +393,29 @@ def centred(factor: Array, answers: Answers, card: RatioCard, config: Config) ->
 
     Returns
     -------
-    ndarray of float32, shape (n_networks, 1, n_inputs + 1, n_directions + 1)
+    factor : ndarray of float32, shape (n_networks, 1, n_inputs + 1, n_directions + 1)
         The factor with one more direction.
+    variance : float
+        Mean variance of the logarithm of the ratio by them, over the reweighted denominator.
     """
-    if answers.features is None or card.mean is None or card.mean_error is None:
-        return factor
-    assert config.task.ratio is not None
-    below = answers.passed == 0
-    ratio = clipped_ratio(answers.logits[below, 0], card.constant, config.task.ratio.clip)
-    weights = answers.weights[below] * ratio
-    seen = np.einsum("n,nki->ki", weights, answers.features[below].astype(np.float64))
-    seen = np.concatenate([seen / weights.sum(), np.ones((len(seen), 1))], axis=1)
-    moved = np.einsum("kid,ki->d", factor[:, 0].astype(np.float64), seen) / len(factor)
+    if card.constant_error is None or any(each.features is None for each in answers):
+        return factor, 0.0
+    ratio, total, size = ratio_of_logits(card, config), 0.0, factor.shape[0] * factor.shape[2]
+    mean, moment = np.zeros(size), np.zeros((size, size))
+    for each in answers:
+        assert each.features is not None
+        below = each.passed == 0
+        seen = each.features[below].astype(np.float64)
+        seen = np.concatenate([seen, np.ones((*seen.shape[:2], 1))], axis=2).reshape(-1, size)
+        weights = each.weights[below] * ratio(each.logits[below, 0])
+        mean, total = mean + weights @ seen, total + float(weights.sum())
+        moment += (weights[:, None] * seen).T @ seen
+    directions = factor[:, 0].reshape(size, -1).astype(np.float64) / len(factor)
+    moved = mean / total @ directions
+    variance = np.sum((moment / total @ directions) * directions) - moved @ moved
     whole = np.concatenate([factor, np.zeros((*factor.shape[:3], 1), factor.dtype)], axis=3)
-    whole[:, :, -1] -= np.append(moved, -card.mean_error / card.mean).astype(factor.dtype)
-    return np.asarray(whole)
+    whole[:, :, -1] -= np.append(moved, -card.constant_error).astype(factor.dtype)
+    return np.asarray(whole), max(float(variance), 0.0) + card.constant_error**2
 
 
 def _constant(log_odds: Array, weights: Array, clip: tuple[float, float]) -> float:
@@ -356,7 +425,7 @@ def _constant(log_odds: Array, weights: Array, clip: tuple[float, float]) -> flo
         mean = float(np.sum(weights * clipped_ratio(log_odds, constant, clip)) / total)
         if not mean > 0.0:  # negative weights outweigh where the ratio is large
             raise TrainingError(
-                f"the mean of the ratio over the held-out denominator is {mean:.3g}: its negative "
+                f"the mean of the ratio over the denominator is {mean:.3g}: its negative "
                 "weights outweigh the positive ones where the ratio is large; use more events"
             )
         constant /= mean
