@@ -37,6 +37,8 @@ def is_ratio(args: argparse.Namespace) -> bool:
 def questions_of_sides(args: argparse.Namespace) -> dict[str, Any]:
     """Closures that a ratio of efficiencies asks for: that of the efficiency in each sample.
 
+    The efficiency in the other sample is what another simulation would have given.
+
     Parameters
     ----------
     args : argparse.Namespace
@@ -45,7 +47,7 @@ def questions_of_sides(args: argparse.Namespace) -> dict[str, Any]:
     Returns
     -------
     dict of str to tuple
-        Configuration, efficiency and its file by sample; empty for a ratio of densities.
+        Configuration, both efficiencies and their file by sample; empty for a ratio of densities.
     """
     from hepsilon.efficiencies.configuration import config_of_card
     from hepsilon.efficiencies.loading import load
@@ -58,11 +60,10 @@ def questions_of_sides(args: argparse.Namespace) -> dict[str, Any]:
         raise ConfigError(_which(args))
     config = config_of_card(ratio.card, learning=False)
     config = config.model_copy(update={"task": ratio.efficiency("numerator").task})
-    questions = {}
-    for side in ("numerator", "denominator"):
-        efficiency: Any = ratio.efficiency(side)
-        questions[side] = config, {side: efficiency}, {side: args.config}
-    return questions
+    sides = ("numerator", "denominator")
+    efficiencies: dict[str, Any] = {side: ratio.efficiency(side) for side in sides}
+    paths = dict.fromkeys(sides, args.config)
+    return dict.fromkeys(sides, (config, efficiencies, paths))
 
 
 def _check_options(args: argparse.Namespace) -> None:

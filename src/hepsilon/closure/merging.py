@@ -340,4 +340,6 @@ def _efficiencies(question: Question, models: dict[str, Path]) -> dict[str, Any]
                 f"{models.get(name, path)} is not the {name!r} of these results (hash "
                 f"{expected[:12]}); say by --efficiency {name}=PATH where that is"
             )
+        if found[name].task.ratio is not None:  # the efficiency in one of its samples
+            found[name] = found[name].efficiency(name)
     return found
