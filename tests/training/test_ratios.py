@@ -187,3 +187,44 @@ def test_conditional_ratio_leaves_what_is_given(
     for found, expected in ((given, of_eta), (ratio, total - of_eta)):
         difference = np.log(flat(found(events, out_of_domain="ignore"))) - flat(expected)
         assert np.std(difference) < 0.4 * np.std(flat(expected))
+
+
+@pytest.mark.slow
+def test_networks_that_are_replicas_are_normalised_each(
+    ratio_samples: tuple[Path, Path], tmp_path: Path
+) -> None:
+    out = tmp_path / "ratio.hepsilon"
+    config = ratio_config(
+        model={"members": 3, "resampling": "bootstrap"}, training={"epochs": 3, "bias_term": False}
+    )
+    with without_xla():
+        train_ratio(config, out, [ratio_samples[0]], [ratio_samples[1]], progress=False)
+    ratio = LearnedRatio.load(out)
+    assert len(ratio.found.network_constants) == 4
+    events = two_jets(1500, 1, numerator=False)  # those of the training
+    own = np.repeat(ak.to_numpy(events.genWeight), ak.num(events.Jet))
+    means = own @ flat(ratio.replicas(events)) / own.sum()
+    np.testing.assert_allclose(means, 1.0, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_whole_ratio_is_the_product_with_both_errors(
+    ratio_samples: tuple[Path, Path], tmp_path: Path
+) -> None:
+    config = ratio_config({"given": ["eta"]}, training={"epochs": 3})
+    out = tmp_path / "ratio.hepsilon"
+    with without_xla():
+        train_ratio(config, out, [ratio_samples[0]], [ratio_samples[1]], progress=False)
+    ratio, given = LearnedRatio.load(out), LearnedRatio.load(given_path(out))
+    whole, events = ratio.whole(), two_jets(200, 7, numerator=False)
+    found = [r.evaluate(events, out_of_domain="ignore") for r in (ratio, given, whole)]
+    values = [flat(each.ratio) for each in found]
+    np.testing.assert_allclose(values[2], values[0] * values[1], rtol=1e-9)
+    drawn = [flat(each.replicas) for each in found]
+    np.testing.assert_allclose(drawn[2], drawn[0] * np.roll(drawn[1], 1, axis=1), rtol=1e-9)
+    inside = [flat(each.in_domain) for each in found]
+    np.testing.assert_array_equal(inside[2], inside[0] & inside[1])
+    with pytest.raises(ConfigError, match="conditional on nothing"):
+        given.whole()
+    with pytest.raises(ConfigError, match="expected the ratio of"):
+        hepsilon.ProductRatio(ratio, ratio)

@@ -299,7 +299,7 @@ def _say_sample(sample: Any) -> None:
 
 
 def make_map(args: argparse.Namespace) -> Any:
-    """Fill the binned baseline: a map, of events a factorised one, or bin-by-bin corrections."""
+    """Fill the binned baseline: a map, of events a factorised one, bins, or a binned ratio."""
     from hepsilon.config.file import load_config
 
     config = load_config(args.config)

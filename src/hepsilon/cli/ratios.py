@@ -191,7 +191,7 @@ def ratio_map(args: argparse.Namespace, config: Any, say_sample: Any) -> Any:
     on_sample = None if args.json else say_sample
     with executor_of(args) as executor:
         found = fit_ratio_map(config, **samples_of(args, executor), on_sample=on_sample)
-    found.described(config).save(args.out)
+    found.save(args.out)
     if args.json:
         return {"path": str(args.out)} | plain(found.card)
     say(f"ratio: {found.found}")

@@ -184,7 +184,7 @@ class LearnedRatio(Ratio):
         if self.ratio.kind == "density":
             eps, drawn = self.network._predict(offsets, nodes, replicas)
             ratio = self.of_probability(eps)
-            return ratio, None if drawn is None else self.of_probability(drawn, self._second_order)
+            return ratio, None if drawn is None else self.of_probability(drawn, self._of_replicas)
         above, drawn_above = self._of_sample(offsets, nodes, replicas, "numerator")
         below, drawn_below = self._of_sample(offsets, nodes, replicas, "denominator")
         ratio = np.clip(above / below, *clip)
@@ -193,24 +193,30 @@ class LearnedRatio(Ratio):
         return ratio, np.clip(drawn_above / drawn_below, *clip)
 
     @property
-    def _second_order(self) -> float:
-        """Factor of all replicas: a logarithm that varies by v raises the mean by v / 2."""
-        network, variance = self.network, 0.0
+    def _of_replicas(self) -> Array:
+        """Factors of all replicas, or of each.
+
+        A logarithm that varies by v raises the mean by v / 2; networks have constants of their own.
+        """
+        network, variance, factors = self.network, 0.0, np.ones(1)
         if network.draws_last_layer:
             variance += self.found.variance
+        elif self.found.network_constants:
+            constants = np.array(self.found.network_constants[network.card.replicas])
+            factors = constants / self.found.constant
         if network.card.bias is not None and network.bias() is not None:
             variance += network.card.bias.variance_of_ratio
-        return float(np.exp(-0.5 * variance))
+        return np.asarray(factors * np.exp(-0.5 * variance))
 
-    def of_probability(self, eps: Array, factor: float = 1.0) -> Array:
+    def of_probability(self, eps: Array, factor: float | Array = 1.0) -> Array:
         """Ratios of densities from the probabilities of the network.
 
         Parameters
         ----------
         eps : ndarray of float64
             Probability to come from the numerator.
-        factor : float, default 1.0
-            What the ratios are multiplied with before they are clipped.
+        factor : float or ndarray of float64, default 1.0
+            What the ratios are multiplied with before they are clipped; of each replica.
 
         Returns
         -------

@@ -72,6 +72,8 @@ class RatioCard(Record):
     variance : float
         Mean variance of the logarithm of the ratio in replicas of the last layer, over the
         reweighted denominator: with it replicas are normalised to second order.
+    network_constants : tuple of float
+        Constants of the networks of an ensemble, each by itself, where they are replicas.
     """
 
     numerator: SideCard
@@ -89,6 +91,7 @@ class RatioCard(Record):
     n_clipped: int = 0
     clipped_share: float = 0.0
     variance: float = 0.0
+    network_constants: tuple[Positive, ...] = ()
 
     def __str__(self) -> str:
         """One sentence for people."""

@@ -345,6 +345,28 @@ class HeldOut:
             return answers
         return replace(answers, logits=answers.logits + part.added[: len(answers.logits)])
 
+    def of_networks(self) -> list[tuple[Array, Array, Array]]:
+        """Logits of every network, of one working point, as they were trained.
+
+        Returns
+        -------
+        list of tuple of ndarray
+            Logits (n, n_networks), numbers of working points that are passed, and weights.
+        """
+        own, found = self.kept.prepared, []
+        own.engine.set_members([fit.weights for fit in self.kept.fits])
+        for part in self._parts():
+            for start in range(0, part.columns.n_events, EVENTS):
+                some = part.columns.between(start, min(start + EVENTS, part.columns.n_events))
+                of_events, objects = own.config.task.of_events, own.architecture.objects
+                rows = some if objects is None else some.joined(objects)
+                logits = own.engine.logits(rows.offsets, rows.nodes)
+                if of_events and objects is None:
+                    logits = logits[some.offsets[:-1]]
+                passed, weights, _ = _of_entries(some, of_events)
+                found.append((by_network(logits, 1)[:, 0] + np.log(own.recipe.mu), passed, weights))
+        return found
+
     def _networks(self, some: TrainingColumns) -> tuple[Array, Array | None, Array]:
         """Logits and hidden features of all networks, and the share of each in the efficiency.
 
@@ -390,7 +412,7 @@ def _variance(factor: Array, reweighted: Array, everywhere: Array) -> float:
     if not reweighted.size:
         return 0.0
     total = float(np.diag(reweighted)[everywhere].sum())
-    return float(np.einsum("rd,rs,sd->", factor, reweighted, factor) / total)
+    return max(float(np.einsum("rd,rs,sd->", factor, reweighted, factor) / total), 0.0)
 
 
 class _Table:

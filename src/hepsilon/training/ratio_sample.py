@@ -28,6 +28,7 @@ __all__ = [
     "both_cover",
     "centred",
     "check_sides",
+    "network_constants",
     "ratio_card",
     "ratio_of_logits",
 ]
@@ -349,6 +350,28 @@ def _denominator(answers: Sequence[Answers]) -> tuple[Array, Array]:
     parts = [(each.logits[each.passed == 0, 0], each.weights[each.passed == 0]) for each in answers]
     logits, weights = (np.concatenate(columns) for columns in zip(*parts, strict=True))
     return logits, weights
+
+
+def network_constants(
+    parts: Sequence[tuple[Array, Array, Array]], clip: tuple[float, float]
+) -> tuple[float, ...]:
+    """Constant that normalises each network of an ensemble by itself.
+
+    Parameters
+    ----------
+    parts : sequence of tuple of ndarray
+        Logits (n, n_networks), response (n,) and weights (n,) of some entries.
+    clip : tuple of (float, float)
+        Smallest and largest ratio.
+
+    Returns
+    -------
+    tuple of float
+        One for each network.
+    """
+    below = [(logits[passed == 0], weights[passed == 0]) for logits, passed, weights in parts]
+    logits, weights = (np.concatenate(columns) for columns in zip(*below, strict=True))
+    return tuple(_constant(column, weights, clip) for column in logits.T)
 
 
 def ratio_of_logits(card: RatioCard, config: Config) -> Callable[[Array], Array]:

@@ -39,7 +39,12 @@ from hepsilon.training.importance import feature_importance
 from hepsilon.training.kept import Kept
 from hepsilon.training.last_layer import last_layers
 from hepsilon.training.preparation import Prepared
-from hepsilon.training.ratio_sample import centred, ratio_card, ratio_of_logits
+from hepsilon.training.ratio_sample import (
+    centred,
+    network_constants,
+    ratio_card,
+    ratio_of_logits,
+)
 from hepsilon.training.readiness import Ready
 from hepsilon.training.refinement import Findings, find
 from hepsilon.training.state import Epoch, Fit
@@ -117,6 +122,9 @@ def write_result(
         answers = held_out.answers()
         ratio = ratio_card(ready.ratio, answers, config, held_out.events)
         of_logits = ratio_of_logits(ratio, config) if config.task.of_densities else None
+        if of_logits is not None and len(kept.fits) > 1 and config.task.ratio is not None:
+            constants = network_constants(held_out.of_networks(), config.task.ratio.clip)
+            ratio = ratio.model_copy(update={"network_constants": constants})
         if layers is not None:
             factor, variance = centred(layers[1].factor, answers, ratio, config)
             ratio = ratio.model_copy(update={"variance": variance})
