@@ -86,6 +86,33 @@ def test_weights_without_a_positive_sum_are_refused() -> None:
         check_sides(join(columns(20, 1, 1), bad), TASK)
 
 
+@pytest.mark.parametrize("n", [5, 400])
+def test_sample_that_is_worth_few_entries_is_refused(n: int) -> None:
+    """Few events, or sWeights that cancel: a sum of 2 with an error of 20."""
+    weights = np.ones(n) if n < 10 else np.where(np.arange(n) < n // 2 + 1, 1.0, -1.0)
+    few = columns(n, 1, 1, weights=weights)
+    with pytest.raises(TrainingError, match=r"numerator of the ratio: its .* expected 10 or more"):
+        check_sides(join(few, columns(400, 2, 0)), TASK)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_equal_responses_in_one_sample_are_refused(value: float) -> None:
+    data = {"features": ["pt", "from_numerator"], "categorical": {"from_numerator": [0, 1]}}
+    task = Task.model_validate(
+        data | {"passed": {"field": "fired"}, "ratio": {"kind": "efficiency"}}
+    )
+    both = join(columns(200, 1, 1), columns(200, 2, 0))
+    side = both.passed
+    fired = np.arange(400) % 2
+    columns_of = replace(
+        both,
+        nodes=np.stack([both.nodes[:, 0], side], axis=1),
+        passed=np.where(side > 0.5, value, fired).astype(np.float32),
+    )
+    with pytest.raises(InputError, match=rf"numerator of the ratio: all of .* fired \({value:g}\)"):
+        check_sides(columns_of, task)
+
+
 def test_clearly_negative_region_is_refused_and_a_fluctuation_is_noted(caplog) -> None:
     side = columns(400, 1, 1)
     high = side.nodes[:, 0] > np.quantile(side.nodes[:, 0], 0.9)

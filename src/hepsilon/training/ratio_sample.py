@@ -38,6 +38,8 @@ LARGEST_AUC = 0.999
 """Area under the curve above which two samples have no overlap that a ratio could be learned in."""
 FEWEST_EFFECTIVE = 20.0
 """Effective number of held-out entries, after reweighting, below which a ratio is refused."""
+FEWEST_OF_SIDE = 10.0
+"""Effective number of entries of a sample below which its density is unknown."""
 SMALL_SHARE = 0.05
 """Share of the effective entries that is left by reweighting below which it is warned."""
 BINS = 10
@@ -99,9 +101,10 @@ def check_sides(columns: TrainingColumns, task: Task) -> tuple[SideCard, SideCar
     Raises
     ------
     InputError
-        If a sample is empty.
+        If a sample is empty, or all of its responses are equal.
     TrainingError
-        If the weights of a sample have a sum that is not positive, or in a bin of a feature one
+        If the weights of a sample have a sum that is not positive, or cancel so far that it is
+        worth fewer than ten entries, or in a bin of a feature one
         that is negative by more than three standard deviations.
     """
     of_numerator = _events_of_numerator(columns, task)
@@ -120,11 +123,24 @@ def check_sides(columns: TrainingColumns, task: Task) -> tuple[SideCard, SideCar
                 f"{own.n_events} events, received {total:g}; negative weights outweigh the "
                 "positive ones: use more events, or another weight"
             )
+        worth = float(effective_sample_size(total, squares))
+        if worth < FEWEST_OF_SIDE:
+            raise TrainingError(
+                f"the {side} of the ratio: its {own.n_events} entries have a sum of weights of "
+                f"{total:.4g} +- {np.sqrt(squares):.2g}, worth {worth:.1f} of equal weight; "
+                f"expected {FEWEST_OF_SIDE:.0f} or more: use more events, or another weight"
+            )
+        if not task.of_densities and np.ptp(own.passed) == 0.0:
+            raise InputError(
+                f"the {side} of the ratio: all of its {len(own.nodes)} {task.collection} objects "
+                f"have the same response {task.passed.field} ({own.passed[0]:g}); expected some "
+                "that pass and some that do not"
+            )
         cards.append(
             SideCard(
                 n=own.n_events if task.of_events or task.alone else len(own.nodes),
                 sum_of_weights=total,
-                n_effective=float(effective_sample_size(total, squares)),
+                n_effective=worth,
                 negative=tuple(_negative(own, columns, task, side)),
             )
         )
