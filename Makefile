@@ -6,10 +6,11 @@ LIGHT := $(VENV)-light
 LOWEST := $(VENV)-lowest
 DASK := $(VENV)-dask
 NEIGHBOURS := $(VENV)-neighbours
+AUDIT := $(VENV)-audit
 PYTEST := -m pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow lint light lowest dask neighbours docs notebooks fidelity speed clean
+.PHONY: help demo test slow lint light lowest dask neighbours audit docs notebooks fidelity speed clean
 .PRECIOUS: %/bin/python
 
 help: ## show this list
@@ -72,6 +73,11 @@ neighbours: $(VENV)/.with-test | $(NEIGHBOURS)-2025/bin/python $(NEIGHBOURS)-0.7
 		HEPSILON_COFFEA_07=$(abspath $(NEIGHBOURS))-0.7/bin/python \
 		$(BIN)/python -m pytest tests/test_frameworks.py tests/neighbours
 
+# Asks the advisory database of the index that packages are installed from.
+audit: $(VENV)/.with-test | $(AUDIT)/bin/python ## look for known holes in what is installed for the tests
+	$(AUDIT)/bin/python -m pip install --quiet pip-audit
+	$(AUDIT)/bin/pip-audit --skip-editable --path "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
+
 docs: $(VENV)/.with-docs ## build the documentation; a warning is an error
 	$(BIN)/sphinx-build -W --keep-going -b html docs build/docs
 
@@ -87,4 +93,4 @@ speed: $(VENV)/.with-test ## inference, training and whole analyses (about half 
 	$(BIN)/python benchmarks/tagging.py --out benchmarks/results/tagging.json
 
 clean: ## remove the environments, the documentation and the demo's output
-	rm -rf $(VENV) $(LIGHT) $(LOWEST) $(DASK) $(NEIGHBOURS)-* build hepsilon-demo
+	rm -rf $(VENV) $(LIGHT) $(LOWEST) $(DASK) $(NEIGHBOURS)-* $(AUDIT) build hepsilon-demo

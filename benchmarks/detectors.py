@@ -7,8 +7,9 @@ validation loss; on independent samples of other shapes the mean Kullback-Leible
 true from the predicted efficiency, the bias of the total, and chi2/ndf of observables, all as
 expectations over the responses, without their noise; for jets the bias in sixths of the distance
 to the nearest jet. A model is the name of an architecture, with ``-x5`` behind it for the mean of
-five networks, or ``map``. Results are written after every training, and those that are there
-already are not measured again. ``--write FOLDER`` writes the samples as ROOT files instead.
+five networks and ``-wd0.1`` for that weight decay in place of the default, or ``map``. Results are
+written after every training, and those that are there already are not measured again.
+``--write FOLDER`` writes the samples as ROOT files instead.
 """
 
 from __future__ import annotations
@@ -187,13 +188,14 @@ def train(setup: Setup, sample: Sample, model: str, seed: int, out: Path) -> dic
     if model == "map":
         efficiency = quantile_map(setup, sample.columns)
         return {"efficiency": efficiency, "train_s": time.perf_counter() - start}
-    architecture, _, members = model.partition("-x")
+    rest, _, decay = model.partition("-wd")
+    architecture, _, members = rest.partition("-x")
     config = hepsilon.Config(
         task=setup.task,
         model=ModelConfig.model_validate(
             {"architecture": architecture, "members": int(members or 1)}
         ),
-        training=TrainingConfig(seed=seed),
+        training=TrainingConfig(seed=seed, weight_decay=float(decay) if decay else None),
     )
     result = hepsilon.train(config, sample.columns, out, progress=False)
     losses = [min(epoch.validation_loss for epoch in member) for member in result.history]
@@ -305,7 +307,7 @@ class Target:
         found = {
             model: {e["seed"]: e["validation_loss"] for e in entries}
             for (name, model), entries in groups.items()
-            if name == self.sample and "validation_loss" in entries[0] and "-x" not in model
+            if name == self.sample and "validation_loss" in entries[0] and "-" not in model
         }
         common = set.intersection(*map(set, found.values())) if found else set()
         losses = {
@@ -422,7 +424,7 @@ def main() -> None:
     plan = [(n, m, s) for n in args.samples for s in args.seeds for m in args.models]
     for name, model, seed in plan:
         events = SETUPS[name].task.of_events
-        fits = model != "map" if events else model.partition("-x")[0] not in ONLY_EVENTS
+        fits = model != "map" if events else model.split("-")[0] not in ONLY_EVENTS
         key = f"{name} {model} {seed}"
         if key in results or not fits:
             continue

@@ -15,6 +15,7 @@ import os
 import platform
 from collections.abc import Callable
 from functools import partial
+from itertools import product
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -77,7 +78,7 @@ VARIANTS: dict[str, Variant] = {
     "no averaged weights": _recipe(ema=0.0),
     "plain product": _architecture(general=()),
     "no weight decay": _recipe(weight_decay=0.0),
-    "weight decay 0.4": _recipe(weight_decay=0.4),
+    "weight decay 0.1": _recipe(weight_decay=0.1),
     "twice the epochs": lambda a, r: (a, r.model_copy(update={"epochs": 2 * r.epochs})),
 }
 
@@ -198,7 +199,7 @@ def true_rows(path: Path, config: Config) -> tuple[TrainingColumns, np.ndarray[A
 
 
 def variants(
-    work: Path, config: Config, paths: dict[str, Path], names: list[str]
+    work: Path, config: Config, paths: dict[str, Path], names: list[str], seeds: list[int]
 ) -> dict[str, Any]:
     """Divergence without each of the choices of the product network, in a shorter training."""
     model, training = ModelConfig(architecture="product"), TrainingConfig(epochs=VARIANT_EPOCHS)
@@ -211,19 +212,20 @@ def variants(
     tests = {name: true_rows(paths[name], config) for name in ("phasespace", "rho")}
     kept = work / "variants.json"
     results = json.loads(kept.read_text()) if kept.exists() else {}
-    for name in names:
-        if name in results:
+    for seed, name in product(seeds, names):
+        key = name if seed == 1 else f"{name}, seed {seed}"
+        if key in results:
             continue
         start = perf_counter()
         architecture, full = VARIANTS[name](*base)
-        fit = fit_member(architecture, spec, full, *sides)
+        fit = fit_member(architecture, spec, full.model_copy(update={"seed": seed}), *sides)
         network = build_model(architecture, spec, None)
         network.set_weights(fit.weights)
         engine = Engine(network)
-        results[name] = {key: divergence(config, engine, *test) for key, test in tests.items()}
-        results[name] |= {"seconds": perf_counter() - start, "best_epoch": fit.best_epoch}
+        results[key] = {kind: divergence(config, engine, *test) for kind, test in tests.items()}
+        results[key] |= {"seconds": perf_counter() - start, "best_epoch": fit.best_epoch}
         write_text(kept, json.dumps(results, indent=1))
-        print(name, results[name], flush=True)
+        print(key, results[key], flush=True)
     return results
 
 
@@ -238,6 +240,7 @@ def main() -> None:
     parser.add_argument("--members", type=int, default=5)
     parser.add_argument("--models", nargs="+", default=list(MODELS), choices=list(MODELS))
     parser.add_argument("--variants", nargs="*", default=list(VARIANTS), choices=list(VARIANTS))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1], help="of the variants")
     parser.add_argument("--only-variants", action="store_true", help="what each choice is worth")
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
@@ -245,7 +248,7 @@ def main() -> None:
     config = hepsilon.load_config(CONFIG)
     paths = samples(args.work, args.events)
     if args.only_variants:
-        found = variants(args.work, config, paths, args.variants)
+        found = variants(args.work, config, paths, args.variants, args.seeds)
         write_text(args.out, json.dumps({"n_events": args.events, "variants": found}, indent=1))
         return
     training = baselines(args.work, config, paths["training"])
@@ -256,7 +259,7 @@ def main() -> None:
         "training": training,
         "closure": closures(args.work, config, paths, list(training)),
     }
-    results["variants"] = variants(args.work, config, paths, args.variants)
+    results["variants"] = variants(args.work, config, paths, args.variants, args.seeds)
     write_text(args.out, json.dumps(results, indent=1) + "\n")
 
 

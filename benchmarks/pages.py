@@ -223,23 +223,84 @@ def inversion_variants() -> str:
 
 @table
 def inversion_added() -> str:
-    """Cost of the networks beside the plain product."""
+    """Cost of the networks beside the plain product: medians and ranges over the seeds."""
     found = read("inversion-variants")["variants"]
     texts = {
         "plain product": "plain product",
-        "as it is": "as it is: with the added networks, weight decay 0.1",
+        "as it is": "as it is: with the added networks, weight decay 0.4",
+        "weight decay 0.1": "weight decay 0.1",
         "no weight decay": "no weight decay",
-        "weight decay 0.4": "weight decay 0.4",
     }
-    rows = [
-        [
-            text,
-            *(f"{found[name][sample]:.1f}" for sample in ("phasespace", "rho")),
-            f"{found[name]['seconds']:.0f}",
-        ]
-        for name, text in texts.items()
+    rows = []
+    for name, text in texts.items():
+        runs = [run for key, run in found.items() if key.partition(", ")[0] == name]
+        cells = [_spread([run[sample] for run in runs], 1) for sample in ("phasespace", "rho")]
+        rows.append([text, str(len(runs)), *cells])
+    return markdown(["", "seeds", "phase space", "rho"], rows)
+
+
+# Scale
+
+
+def _pair(values: list[float]) -> str:
+    return ", ".join(f"{value:.0f}" for value in values)
+
+
+@table
+def scale() -> str:
+    """Throughput and memory of Dask's workers by the number of events."""
+    runs = [found for name, found in read("scale").items() if "events" in found]
+    cases = [name.split(" of ")[0] for name, found in read("scale").items() if "events" in found]
+    order = sorted(
+        zip(cases, runs, strict=True),
+        key=lambda x: (x[0] != "tagging", x[1]["events"], x[1]["workers"]),
+    )
+    rows = []
+    for case, found in order:
+        tenths = found["slices"]
+        rate = [part["events_per_cpu_second"] for part in tenths]
+        rows.append(
+            [
+                case,
+                f"{found['events']:,}",
+                str(found["workers"]),
+                digits(found["seconds"]),
+                digits(found["events_per_second"]),
+                f"{digits(found['events_per_cpu_second'])} ({digits(rate[0])}, {digits(rate[-1])})",
+                f"{tenths[0]['memory_mb']:.0f}, {tenths[-1]['memory_mb']:.0f}",
+                _pair(found["memory_peak_mb"]),
+                ", ".join(map(str, found["loads"])),
+            ]
+        )
+    head = [
+        "",
+        "events",
+        "workers",
+        "seconds",
+        "events/s",
+        "events per CPU second (first, last tenth)",
     ]
-    return markdown(["", "phase space", "rho", "seconds"], rows)
+    head += ["memory, first and last tenth [MB]", "peak of each worker [MB]", "loads"]
+    return markdown(head, rows)
+
+
+@table
+def scale_training() -> str:
+    """Networks of an ensemble that are trained on workers."""
+    runs = [found for found in read("scale").values() if "members" in found]
+    keys = ("seconds", "epoch_seconds")
+    rows = [
+        [str(f["members"]), str(f["workers"]), *(digits(f[key]) for key in keys), f["weights"][:12]]
+        for f in runs
+    ]
+    head = [
+        "networks",
+        "workers",
+        "seconds",
+        "of all epochs, on the workers",
+        "hash of the weights",
+    ]
+    return markdown(head, rows)
 
 
 # Speed

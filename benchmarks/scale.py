@@ -26,6 +26,7 @@ from time import perf_counter, process_time, time
 from typing import Any
 
 from coffea import processor
+from dask import config as dask_config
 from dask.distributed import Client, LocalCluster, get_task_stream
 
 from hepsilon import EfficiencyMap, load, load_config
@@ -91,9 +92,10 @@ def memory() -> dict[str, float]:
 
 @contextmanager
 def dask(workers: int) -> Iterator[Client]:
-    """A local cluster of processes with one thread each."""
+    """A local cluster of processes with one thread each, without Dask's profiler, which grows."""
     options = {"threads_per_worker": 1, "dashboard_address": ":0", "memory_limit": 0}
-    with LocalCluster(n_workers=workers, **options) as cluster, Client(cluster) as client:
+    quiet = dask_config.set({"distributed.worker.profile.enabled": False})
+    with quiet, LocalCluster(n_workers=workers, **options) as cluster, Client(cluster) as client:
         yield client
 
 
@@ -208,10 +210,17 @@ def training(paths: list[Path], members: int, workers: int, folder: Path) -> dic
     columns = read_columns(paths[:1], config, max_events=50_000, progress=False)
     with dask(workers) as client:
         start = perf_counter()
-        out = folder / "ensemble.hepsilon"
-        train(config, columns, out, workers=client, progress=False)
+        result = train(
+            config, columns, folder / "ensemble.hepsilon", workers=client, progress=False
+        )
         seconds = perf_counter() - start
-    return {"members": members, "workers": workers, "seconds": seconds, "hash": load(out).hash}
+    return {
+        "members": members,
+        "workers": workers,
+        "seconds": seconds,
+        "epoch_seconds": sum(epoch.seconds for fit in result.history for epoch in fit),
+        "weights": result.efficiency.card.weights_hash,
+    }
 
 
 def kept() -> dict[str, Any]:

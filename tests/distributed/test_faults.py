@@ -71,10 +71,12 @@ def test_a_killed_worker_loses_and_doubles_nothing(request, toy_file, tmp_path, 
     assert found.run.n_entries == 600
 
 
-def test_work_that_kills_every_worker_is_one_error(toy_file, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["loky", "dask"])
+def test_work_that_kills_every_worker_is_one_error(request, toy_file, tmp_path, kind: str) -> None:
+    executor = local_executor(2) if kind == "loky" else request.getfixturevalue("cluster")
     own = {"own": Deadly(str(tmp_path / "mark"), once=False)}
     with pytest.raises(WorkerError, match="smaller chunks") as raised:
-        run_closure([toy_file], TASK, own, executor=local_executor(2), chunksize=300)
+        run_closure([toy_file], TASK, own, executor=executor, chunksize=300)
     assert raised.value.__cause__ is None
 
 

@@ -163,7 +163,7 @@ def test_a_rewritten_artifact_keeps_it(
     )
 
 
-@pytest.mark.parametrize("wrong", ["shape", "column", "edges", "missing", "nan"])
+@pytest.mark.parametrize("wrong", ["shape", "column", "edges", "missing", "nan", "bounds", "huge"])
 def test_what_is_no_bias_is_refused(
     wrong: str, untrained: Callable[..., NetworkEfficiency], tmp_path: Path
 ) -> None:
@@ -180,6 +180,10 @@ def test_what_is_no_bias_is_refused(
         del bias["bounds"]
     if wrong == "nan":
         bias["factor"] = np.full_like(bias["factor"], np.nan)
+    if wrong == "bounds":
+        bias["bounds"] = bias["bounds"].astype(np.float64)
+    if wrong == "huge":  # finite, and infinite in float32
+        bias["factor"] = np.full(bias["factor"].shape, 1e300)
     damaged = NetworkEfficiency.load(write_artifact(tmp_path / "x.hepsilon", network.card, arrays))
     damaged(JETS, out_of_domain="ignore")  # needs no bias
     with pytest.raises(ArtifactError, match=r"bias|regions"):

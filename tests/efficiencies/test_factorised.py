@@ -385,6 +385,16 @@ def card_with(changes: dict[str, Any]) -> Callable[[bytes], bytes]:
     return lambda content: json.dumps(json.loads(content) | changes).encode()
 
 
+def edges_with(change: Callable[[Any], Any], name: str | None = None) -> Callable[[bytes], bytes]:
+    def damage(content: bytes) -> bytes:
+        card = json.loads(content)
+        first, *rest = card["edges"].items()
+        card["edges"] = dict([(name or first[0], change(first[1])), *rest])
+        return json.dumps(card).encode()
+
+    return damage
+
+
 VALUE, CARD = "map/value.npy", "card.json"
 DAMAGE: dict[str, tuple[str, Callable[[bytes], bytes | None]]] = {
     "wrong shape": (VALUE, lambda _: npy(np.full((2, 3), 0.5))),
@@ -398,6 +408,8 @@ DAMAGE: dict[str, tuple[str, Callable[[bytes], bytes | None]]] = {
     "another array": ("map/error.npy", lambda _: npy(np.full((3, 2), 0.5))),
     "another file": ("code.py", lambda _: b"print()"),
     "other edges": (CARD, card_with({"edges": {"pt": [0.2, 2.0]}})),
+    "falling edges": (CARD, edges_with(lambda edges: edges[::-1])),
+    "edges of something else": (CARD, edges_with(lambda edges: edges, "other")),
     "other kind": (CARD, card_with({"kind": "map"})),
     "unknown key": (CARD, card_with({"surprise": 1})),
     "other arrays": (CARD, card_with({"arrays": ["value"]})),

@@ -11,6 +11,7 @@ import io
 import json
 import zipfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +26,16 @@ from hepsilon.config import MapConfig
 from hepsilon.data.dataset import load_columns
 from hepsilon.data.events import EventChunk
 from hepsilon.efficiencies.card_text import card_rows
+from hepsilon.efficiencies.factorised import FactorisedMap
 from hepsilon.efficiencies.loading import load_correction
 from hepsilon.efficiencies.network import NetworkEfficiency
 from hepsilon.export.onnx import OPSET
 from tests.helpers.network_toys import write_untrained
 from tests.helpers.toys import TASK, random_jets, tagged_jets
+from tests.helpers.track_toys import columns_of, draw, random_tracks, task_with
 
 JETS = random_jets([2, 0, 3], seed=1)
+TRACKS = random_tracks([2, 2, 2], seed=1)
 SLOW = settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=150)
 AXES = {"axes": {"pt": {"edges": (20.0, 100.0, 600.0)}, "eta": {"edges": (-2.5, 0.0, 2.5)}}}
 
@@ -72,11 +76,22 @@ def known_network(folder: Path) -> dict[str, bytes]:
     return content_of(Path(efficiency.path))
 
 
-def used(path: Path) -> None:
+@pytest.fixture(scope="module")
+def known_factorised(folder: Path) -> dict[str, bytes]:
+    task = task_with(features=("pt", "eta"), categorical={})
+    columns = columns_of(draw([2] * 100, 1), task)
+    passed = np.random.default_rng(2).integers(0, 2, 100)
+    columns = replace(columns, passed=np.repeat(passed, 2).astype(np.float32))
+    axes = {"axes": {"pt": {"edges": (0.2, 0.5, 2.0)}, "eta": {"edges": (-0.9, 0.0, 0.9)}}}
+    efficiency = FactorisedMap.fit(task, columns, MapConfig.model_validate(axes), warn=False)
+    return content_of(efficiency.save(folder / "factorised"))
+
+
+def used(path: Path, records: Any = JETS) -> None:
     """Load a map and ask it: an error of ours, or efficiencies that are some."""
     try:
         efficiency = load(path)
-        eps = efficiency(JETS, out_of_domain="ignore")
+        eps = efficiency(records, out_of_domain="ignore")
     except HepsilonError:
         return
     flat = ak.to_numpy(ak.flatten(eps, axis=None))
@@ -140,6 +155,15 @@ def test_changed_cards_of_maps(
 ) -> None:
     card = changed(json.loads(known_map["card.json"]), data)
     used(write(folder / "changed", known_map, card))
+
+
+@SLOW
+@given(data=st.data())
+def test_changed_cards_of_factorised_maps(
+    known_factorised: dict[str, bytes], folder: Path, data: st.DataObject
+) -> None:
+    card = changed(json.loads(known_factorised["card.json"]), data)
+    used(write(folder / "changed", known_factorised, card), TRACKS)
 
 
 @SLOW

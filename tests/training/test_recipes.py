@@ -47,7 +47,7 @@ def test_product_preset_averages_its_weights_and_decays_what_is_added():
         for model in (PRODUCT, ModelConfig(architecture="gnn"))
     )
     assert full.ema > fast.ema
-    assert (full.weight_decay, full.l1, full.l2) == (0.1, 0.0, 0.0)
+    assert (full.weight_decay, full.l1, full.l2) == (0.4, 0.0, 0.0)
     assert None not in full.model_dump().values()
 
 

@@ -157,10 +157,12 @@ class BiasTerm:
     partners: bool
 
     def __post_init__(self) -> None:
-        shape = self.factor.shape
-        if len(shape) != 3 or shape[0] != self.regions.size or not np.isfinite(self.factor).all():
+        shape, kind = self.factor.shape, self.factor.dtype
+        fits = len(shape) == 3 and shape[0] == self.regions.size and kind == np.float32
+        if not (fits and np.isfinite(self.factor).all()):
             raise ArtifactError(
-                f"the bias: expected finite shifts of {self.regions.size} regions, received {shape}"
+                f"the bias: expected finite float32 shifts of {self.regions.size} regions, received "
+                f"{shape} of {kind}"
             )
 
     @classmethod

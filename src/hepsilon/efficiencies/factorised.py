@@ -16,7 +16,7 @@ from hepsilon.data.summary import check_sample
 from hepsilon.data.training_columns import TrainingColumns
 from hepsilon.data.units import IN_GEV, Unit, edges_in_gev
 from hepsilon.efficiencies.base import Efficiency
-from hepsilon.efficiencies.card import ArtifactCard, SourceFile, versions
+from hepsilon.efficiencies.card import ArtifactCard, BinEdges, SourceFile, versions
 from hepsilon.efficiencies.map import check_axes
 from hepsilon.efficiencies.saved import SavedArrays
 from hepsilon.errors import ArtifactError, ConfigError
@@ -42,7 +42,7 @@ class FactorisedCard(ArtifactCard):
     """
 
     kind: Literal["factorised-map"] = "factorised-map"
-    edges: dict[str, tuple[float, ...]]
+    edges: dict[str, BinEdges]
     iterations: int
     log_likelihood: float
 
@@ -104,6 +104,10 @@ class FactorisedMap(SavedArrays[FactorisedCard], Efficiency):
     record, group = FactorisedCard, "map"
 
     def _check(self) -> None:
+        if list(self.features.names) != list(self.card.edges):
+            raise ArtifactError(
+                f"expected edges of {list(self.features.names)}, received {list(self.card.edges)}"
+            )
         if list(self._arrays) != ["value"]:
             raise ArtifactError("expected the values of one map")
         shape = tuple(len(e) - 1 for e in self.card.edges.values())

@@ -127,10 +127,11 @@ class LastLayer:
     factor: Array
 
     def __post_init__(self) -> None:
-        if self.factor.ndim != 4 or not np.isfinite(self.factor).all():
+        kind = self.factor.dtype
+        if self.factor.ndim != 4 or kind != np.float32 or not np.isfinite(self.factor).all():
             raise ArtifactError(
-                "the last layer: expected finite numbers of four dimensions, received "
-                f"{self.factor.shape}"
+                "the last layer: expected finite float32 numbers of four dimensions, received "
+                f"{self.factor.shape} of {kind}"
             )
 
     def draws(self, n_replicas: int) -> Array:

@@ -125,11 +125,10 @@ class Regions:
     bounds: Array
 
     def __post_init__(self) -> None:
-        increasing = all(
-            np.all(np.diff(self.edges[a:b]) > 0.0) for a, b in pairwise(self.bounds.tolist())
-        )
         sound = (
             self.columns.ndim == self.edges.ndim == self.bounds.ndim == 1
+            and self.columns.dtype == self.bounds.dtype == np.int64
+            and self.edges.dtype == np.float32
             and len(self.columns) > 0
             and len(self.bounds) > 1
             and (len(self.bounds) - 1) % len(self.columns) == 0
@@ -137,9 +136,15 @@ class Regions:
             and self.bounds[-1] == len(self.edges)
             and np.all(np.diff(self.bounds) >= 0)
             and np.isfinite(self.edges).all()
+            and all(
+                np.all(np.diff(self.edges[a:b]) > 0.0) for a, b in pairwise(self.bounds.tolist())
+            )
         )
-        if not (sound and increasing):
-            raise ArtifactError("regions: expected increasing edges for each input and category")
+        if not sound:
+            raise ArtifactError(
+                "regions: expected increasing edges for each input and category, in float32, their "
+                "places and columns in int64"
+            )
 
     @classmethod
     def of(

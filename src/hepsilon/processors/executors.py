@@ -108,7 +108,8 @@ def _user_error(error: BaseException) -> errors.HepsilonError | None:
     while cause is not None:
         if isinstance(cause, errors.HepsilonError):
             return cause
-        if is_lost(cause) or "KilledWorker" in str(cause):
+        # coffea raises an error of its own while it handles that of a killed worker
+        if any(each is not None and is_lost(each) for each in (cause, cause.__context__)):
             return errors.WorkerError(
                 "a worker process was killed again and again: most often it had no memory left. "
                 "Give the workers more memory, or take smaller chunks"

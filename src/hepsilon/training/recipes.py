@@ -49,7 +49,7 @@ _PRODUCT: dict[str, Any] = {
     "epochs": 15,
     "patience": 5,
     "learning_rate": 6e-3,
-    "weight_decay": 0.1,  # of what is no product
+    "weight_decay": 0.4,  # of what is no product
     "ema": 0.999,
 }
 _PRESETS = {
