@@ -84,6 +84,9 @@ def test_weights_without_a_positive_sum_are_refused() -> None:
     bad = columns(20, 1, 0, weights=np.where(np.arange(20) < 9, 1.0, -1.0))
     with pytest.raises(TrainingError, match="the denominator of the ratio: expected a positive"):
         check_sides(join(columns(20, 1, 1), bad), TASK)
+    none = columns(20, 1, 0, weights=np.zeros(20))
+    with pytest.raises(TrainingError, match=r"the denominator .* all weights are zero"):
+        check_sides(join(columns(20, 1, 1), none), TASK)
 
 
 @pytest.mark.parametrize("n", [5, 400])

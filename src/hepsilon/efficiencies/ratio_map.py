@@ -146,7 +146,7 @@ class RatioMap(SavedArrays[MapCard], Ratio):
     def _divided(self, efficiencies: Array) -> Array:
         """Ratio of the efficiencies in the numerator and in the denominator."""
         below, above = np.moveaxis(efficiencies, self._axis_of_side, 0)
-        return np.clip(above / below, *self.ratio.clip)
+        return np.asarray(np.clip(above / below, *self.ratio.clip))
 
     def values(self) -> Array:
         """Ratio of every bin.

@@ -118,10 +118,12 @@ def check_sides(columns: TrainingColumns, task: Task) -> tuple[SideCard, SideCar
             )
         total, squares = float(np.sum(own.weights)), float(np.sum(own.weights**2))
         if not total > 0.0:
+            why = "negative weights outweigh the positive ones"
+            why = why if np.any(own.weights) else "all weights are zero"
             raise TrainingError(
                 f"the {side} of the ratio: expected a positive sum of weights of its "
-                f"{own.n_events} events, received {total:g}; negative weights outweigh the "
-                "positive ones: use more events, or another weight"
+                f"{own.n_events} events, received {total:g}; {why}: use more events, or another "
+                "weight"
             )
         worth = float(effective_sample_size(total, squares))
         if worth < FEWEST_OF_SIDE:
