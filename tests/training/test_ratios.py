@@ -126,6 +126,20 @@ def test_field_tells_the_samples_apart(ratio_samples: tuple[Path, Path], tmp_pat
     assert len(columns.passed) == sum(parts)
 
 
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(2, "isData tells the samples of the ratio apart: .* received 2"), (1, "isData = 0 has Jet")],
+)
+def test_field_that_does_not_tell_is_named(tmp_path: Path, value: int, words: str) -> None:
+    events = ak.concatenate([two_jets(50, 1, numerator=n) for n in (True, False)])
+    both = tmp_path / "both.parquet"
+    ak.to_parquet(ak.with_field(events, np.full(len(events), value), "isData"), str(both))
+    with pytest.raises(InputError, match=words):
+        train_ratio(
+            ratio_config({"field": "isData"}), tmp_path / "x.hepsilon", [both], progress=False
+        )
+
+
 def test_what_tells_the_samples_apart_is_no_feature() -> None:
     features = {"features": ["pt", "isData", "eta"], "passed": {"field": "fired"}}
     config = ratio_config({"field": "isData", "kind": "efficiency"}, task=features)

@@ -112,9 +112,11 @@ def check_sides(columns: TrainingColumns, task: Task) -> tuple[SideCard, SideCar
     for side, mine in (("numerator", of_numerator), ("denominator", ~of_numerator)):
         own = columns.take(np.flatnonzero(mine))
         if not own.n_events:
+            field = None if task.ratio is None else task.ratio.field
+            of = "" if field is None else f" with {field} = {int(side == 'numerator')}"
             raise InputError(
-                f"the {side} of the ratio is empty: no event has {task.collection} objects that "
-                "pass the selection"
+                f"the {side} of the ratio is empty: no event{of} has {task.collection} objects "
+                "that pass the selection"
             )
         total, squares = float(np.sum(own.weights)), float(np.sum(own.weights**2))
         if not total > 0.0:

@@ -176,6 +176,22 @@ def _read(
     return found
 
 
+def _of_field(
+    sample: Files, config: Config, field: str, read: Callable[[Files, Config], TrainingColumns]
+) -> TrainingColumns:
+    """Columns of both samples, which a number of the event tells apart."""
+    try:
+        return read(sample, config)
+    except InputError as error:
+        if not str(error).startswith(f"{field}: expected"):
+            raise
+        received = str(error).partition("; ")[0].partition(": ")[2]
+        raise InputError(
+            f"{field} tells the samples of the ratio apart: expected 1 in the numerator and 0 in "
+            f"the denominator; {received}"
+        ) from None
+
+
 def join(numerator: TrainingColumns, denominator: TrainingColumns) -> TrainingColumns:
     """Both samples as one, in the order of their keys.
 
@@ -282,7 +298,7 @@ def read_samples(
     elif isinstance(sides.numerator, TrainingColumns):
         columns = sides.numerator
     else:
-        columns = (read or read_here)(sides.numerator, own)
+        columns = _of_field(sides.numerator, own, sides.ratio.field, read or read_here)
     files = tuple(
         file
         for names in paths.values()
