@@ -486,6 +486,10 @@ def tagging_gain() -> str:
 # Uncertainty
 
 
+MEAN = "map, its own mean"
+"""Differences of maps to the mean of all other maps, which no bias is in."""
+
+
 @table
 def coverage() -> str:
     """Shares of differences to the truth within the 68 and 95 % bands.
@@ -493,12 +497,11 @@ def coverage() -> str:
     The bias by region was chosen on experiments 1 to 16, so that those behind them are shown; of
     folds, which have few, all. Bootstrap samples have a file of their own, of later experiments.
     """
-    every, fair, bootstrap = (
-        read(f"band_coverage{name}")["summary"] for name in ("", "_fair", "_bootstrap")
-    )
+    every, fair, bootstrap = (read(f"band_coverage{name}") for name in ("", "_fair", "_bootstrap"))
     without = "without bias term"
     columns = {
         "map": fair,
+        MEAN: fair,
         f"network, {without}": fair,
         "network": fair,
         f"folds, {without}": every,
@@ -510,12 +513,76 @@ def coverage() -> str:
     for sample in ("test", "alternative"):
         for quantity in ("efficiencies", "pt bins", "delta R bins", "totals"):
             cells = []
-            for kind, summary in columns.items():
-                bands = summary[f"{kind} | {sample} | {quantity}"]
-                shares = (percent(bands[band]["truth"][0], 0) for band in ("68 %", "95 %"))
+            for kind, found in columns.items():
+                method, centre = ("map", "mean") if kind == MEAN else (kind, "truth")
+                bands = found["summary"][f"{method} | {sample} | {quantity}"]
+                shares = (percent(bands[band][centre][0], 0) for band in ("68 %", "95 %"))
                 cells.append(", ".join(shares))
             rows.append([f"{sample}, {quantity}", *cells])
-    return markdown(["", *columns], rows)
+    numbers = ["experiments"]
+    numbers += [str(len(f["experiments"][k.split(",")[0]])) for k, f in columns.items()]
+    return markdown(["", *columns], [*rows, numbers])
+
+
+@table
+def pythia_errors() -> str:
+    """Error of the total of all jets on Z+jets, with draws of logits and as it is."""
+    files = [
+        {e["seed"]: e["tests"]["zjets"] for e in read(name) if e["model"] == "mlp"}
+        for name in ("pythia_veto-logits", "pythia_veto")
+    ]
+    rows = []
+    for seed in files[0]:
+        before, now = (found[seed] for found in files)
+        cells = []
+        for point in before:
+            errors = (found[point]["overall"]["efficiency_error"] for found in (before, now))
+            cells.append(" → ".join(percent(error) for error in errors))
+        light = (
+            mean(c / n for name, (c, n) in found["T"]["chi2"].items() if n and "light" in name)
+            for found in (before, now)
+        )
+        rows.append([str(seed), *cells, " → ".join(f"{x:.2f}" for x in light)])
+    return markdown(["training", "L", "M", "T", "chi2/ndf of light jets at T"], rows)
+
+
+RARE_HEADER = ["events", "light jets", "replicas", "rms to the truth", "error", "mean / nominal"]
+RARE_HEADER += ["68 % band", "95 % band"]
+
+
+def rare_lines(results: dict[str, Any]) -> list[list[str]]:
+    """Median and largest error over the experiments, and shares within the bands."""
+    lines = []
+    for size in dict.fromkeys(key.split(" | ")[0] for key in results):
+        found = [e for key, e in results.items() if key.split(" | ")[0] == size]
+        names = [name for name in found[0] if name not in ("total", "passed")]
+        for where, groups in (("total", ["total"]), ("bins of pt", names)):
+            for kind in ("logits", "draws"):
+                parts = [[entry[name][kind] for name in groups] for entry in found]
+                every = [part for each in parts for part in each]
+                errors, means = ([p[k] for p in every] for k in ("error", "mean over nominal"))
+                off = mean((p["nominal over truth"] - 1.0) ** 2 for p in every) ** 0.5
+                shares = [
+                    [mean(abs(p["pull"]) < width for p in each) for each in parts]
+                    for width in (1.0, 1.96)
+                ]
+                cells = [f"{percent(median(errors), 0)}, to {percent(max(errors), 0)}"]
+                cells += [f"{median(means):.2f}, to {max(means):.2f}", *map(_share, shares)]
+                first = [f"{int(size):,} ({len(found)} experiments)", where, kind]
+                lines.append([*first, percent(off, 0), *cells])
+    return lines
+
+
+def _share(values: list[float]) -> str:
+    """Mean share, and its error by the spread of the experiments."""
+    error = f" ± {100 * stdev(values) / len(values) ** 0.5:.0f}" if len(values) > 1 else ""
+    return f"{100 * mean(values):.0f}{error} %"
+
+
+@table
+def rare_coverage() -> str:
+    """Light jets at the permille level, with Gaussian logits and with draws of the efficiency."""
+    return markdown(RARE_HEADER, rare_lines(read("rare_coverage")))
 
 
 @table
@@ -534,6 +601,22 @@ def replicas() -> str:
     ]
     header = ["`evaluate`, 20 replicas", "100 replicas", "networks alone, 20", "100"]
     return markdown(["", *header], rows)
+
+
+@table
+def page_load() -> str:
+    """Sizes of pages, and how long they take to load."""
+    rows = [
+        [
+            name,
+            f"{found['bytes'] / 1e6:.2f} MB",
+            str(found["plots"]),
+            f"{found['elements']:,}",
+            *(f"{found[f'{what} [ms]'] / 1000:.2f} s" for what in ("readable", "load")),
+        ]
+        for name, found in read("page_load").items()
+    ]
+    return markdown(["page", "size", "plots", "elements", "readable after", "loaded after"], rows)
 
 
 # Ratios

@@ -69,7 +69,12 @@ FILES = [
     "simulated_efficiency.png",
     *(f"samples/{name}.root" for name in ("training", "test", "alternative")),
     *(f"models/{name}.hepsilon" for name in ("map", "mlp", "gnn")),
-    *(f"models/{name}.history.png" for name in ("mlp", "gnn")),
+    *(
+        f"models/{name}.{kind}"
+        for name in ("mlp", "gnn")
+        for kind in ("history.png", "report.html")
+    ),
+    "tracks/models/network.report.html",
     *(f"nanoaod/models/{name}.hepsilon" for name in ("map", "gnn")),
     *(
         f"{sample}/{name}"
@@ -85,6 +90,12 @@ FILES = [
 @pytest.mark.parametrize("name", FILES)
 def test_demo_writes(result, name):
     assert (result[0] / name).stat().st_size > 0
+
+
+def test_the_index_leads_to_the_pages_of_the_trainings(result):
+    page = (result[0] / "index.html").read_text()
+    for name in ("models/mlp", "models/gnn", "nanoaod/models/gnn", "tracks/models/network"):
+        assert f'<a href="{name}.report.html">{name}</a>' in page
 
 
 def test_demo_leaves_nothing_temporary(result):

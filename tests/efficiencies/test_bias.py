@@ -19,8 +19,10 @@ from hepsilon import ArtifactError, load
 from hepsilon.efficiencies.artifact import read_arrays, write_artifact
 from hepsilon.efficiencies.artifact_edits import rewritten
 from hepsilon.efficiencies.bias import BIAS, shifted
+from hepsilon.efficiencies.draws import PROBES
 from hepsilon.efficiencies.network import NetworkEfficiency, logits_of
 from hepsilon.efficiencies.regions import Regions
+from tests.helpers.draws import drawn_shares, last_layer_changes, moved_logits
 from tests.helpers.network_toys import interpreted
 from tests.helpers.toys import POINTS, TASK, random_jets, rows
 from tests.helpers.track_toys import TRACKS, random_tracks
@@ -77,11 +79,17 @@ def test_replicas_are_shifted_and_the_efficiency_is_not(network: NetworkEfficien
     assert bias is not None
     assert without(network).bias() is None
     asked = network._asked(records_for(network))
-    shifts = bias.shifts(network.task, network.features, asked.offsets, asked.nodes, 3).all()
+    columns = asked.offsets, asked.nodes
+    shifts = bias.shifts(network.task, network.features, *columns, PROBES).all()
     assert np.abs(shifts).min() > 0.0
-    for k in range(3):
-        difference = logits_of(moved[..., k], 1.0) - logits_of(plain[..., k], 1.0)
-        np.testing.assert_allclose(difference, shifts[..., k], atol=1e-5)
+    if network.draws_last_layer:
+        changes = last_layer_changes(network, *columns, PROBES)
+        np.testing.assert_allclose(plain, drawn_shares(eps, changes)[..., :3], rtol=1e-4)
+        np.testing.assert_allclose(moved, drawn_shares(eps, changes + shifts)[..., :3], rtol=1e-4)
+        return
+    moves = moved_logits(eps, shifts) - logits_of(eps, 1.0)[..., None]
+    expected = logits_of(plain, 1.0) + moves[..., : plain.shape[2]]
+    np.testing.assert_allclose(logits_of(moved, 1.0), expected, atol=1e-4)
 
 
 def test_shifts_are_sums_over_the_regions_of_an_object(
@@ -194,14 +202,14 @@ def test_what_is_no_bias_is_refused(
 @settings(max_examples=30, deadline=None)
 def test_shifted_efficiencies_fall_and_move_their_logits(points: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    eps = np.sort(rng.uniform(0.01, 0.99, (5, points, 4)), axis=1)[:, ::-1]
-    shifts = rng.normal(0.0, 1.0, eps.shape)
-    moved = shifted(eps, shifts)
+    eps = np.sort(rng.uniform(0.01, 0.99, (5, points)), axis=1)[:, ::-1].copy()
+    networks = np.repeat(eps[..., None], 4, axis=2)
+    shifts = rng.normal(0.0, 1.0, (5, points, PROBES)).astype(np.float32)
+    expected = drawn_shares(eps, shifts.astype(float))[..., :4]
+    moved = shifted(eps, networks, shifts)
+    np.testing.assert_allclose(moved, expected, rtol=1e-4)
     assert np.all((moved > 0.0) & (moved < 1.0))
     assert np.all(np.diff(moved, axis=1) <= 0.0)
-    for k in range(4):
-        difference = logits_of(moved[..., k], 1.0) - logits_of(eps[..., k], 1.0)
-        np.testing.assert_allclose(difference, shifts[..., k], atol=1e-8)
 
 
 def test_missing_values_have_a_region_of_their_own() -> None:
@@ -210,6 +218,15 @@ def test_missing_values_have_a_region_of_their_own() -> None:
     numbers = regions.numbers(values, np.zeros(6, np.int64))[:, 0]
     assert numbers[0] == numbers[5] == 0
     assert set(numbers[1:5]) == {1, 2}
+
+
+def test_regions_say_what_is_in_them() -> None:
+    values = np.array([0.5, 0.5, 1.23456, 1.5, 100.0, 100.0], np.float32)[:, None]
+    regions = Regions.of(values, [0], np.zeros(6, np.int64), [3])
+    names = [regions.text(region, "delta R to the nearest") for region in range(regions.size)]
+    assert names[0] == "delta R to the nearest below 1.23"
+    assert names[-1] == "delta R to the nearest: none"
+    assert regions.text(regions.size - 1, "pt") == "pt from 100"
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 6), st.integers(1, 3))

@@ -13,8 +13,10 @@ import pytest
 
 from hepsilon import ArtifactError, ConfigError, InputError, load
 from hepsilon.efficiencies.artifact import read_arrays, write_artifact
+from hepsilon.efficiencies.draws import PROBES
 from hepsilon.efficiencies.last_layer import LAST_LAYER, LastLayer, between_members
 from hepsilon.efficiencies.network import NetworkEfficiency, logits_of
+from tests.helpers.draws import drawn_shares, last_layer_changes, moved_logits
 from tests.helpers.network_toys import interpreted
 from tests.helpers.toys import POINTS, TASK, random_jets, rows
 
@@ -71,17 +73,18 @@ def test_a_replica_is_a_network_with_another_last_layer(
     """Of a mean the logit moves by the mean of what the networks move by, and their differences."""
     efficiency = request.getfixturevalue(name)
     columns = efficiency.features.matrix(JETS)
-    replicas = rows(efficiency.replicas(JETS, n_replicas=4))
+    changes = last_layer_changes(efficiency, *columns, 20)
     for replica in (0, 3):
         other = changed(efficiency, replica, tmp_path / f"{replica}.hepsilon")
-        if name == "single":
-            np.testing.assert_allclose(replicas[..., replica], rows(other(JETS)), rtol=1e-5)
-            continue
         before, after = (e._of_engine(*columns)[0] for e in (efficiency, other))
-        moved = (after - before).mean(axis=-1) + before @ between_members(4, 2)[:, replica]
-        expected = logits_of(rows(efficiency(JETS)), 1.0) + moved
-        found = logits_of(replicas[..., replica], 1.0)
-        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+        moved = (after - before).mean(axis=-1)
+        if name == "points":
+            moved = moved + before @ between_members(4, 2)[:, replica]
+        np.testing.assert_allclose(changes[..., replica], moved, atol=1e-5)
+    eps = rows(efficiency(JETS)).reshape(len(changes), -1)
+    replicas = rows(efficiency.replicas(JETS, n_replicas=4)).reshape(*eps.shape, 4)
+    found, expected = logits_of(replicas, 1.0), moved_logits(eps, changes)[..., :4]
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_fewer_replicas_are_the_first_ones_of_more(single: NetworkEfficiency) -> None:
@@ -133,9 +136,10 @@ def test_the_spread_is_that_of_the_covariance_and_of_the_members(
     moved = np.einsum("nmi,mik->nk", seen, factor[:, :-1]) + factor[:, -1].sum(axis=0)
     members = logits[:, 0]
     expected = np.sqrt(np.sum(moved**2, axis=1) + members.var(axis=1, ddof=1) / 3.0)
-    drawn = rows(several.replicas(JETS, n_replicas=4000))
-    spread = np.log(drawn / (1.0 - drawn)).std(axis=1, ddof=1)
-    np.testing.assert_allclose(spread, expected, rtol=5 * 0.0112)
+    changes = last_layer_changes(several, offsets, nodes, 4000)[:, 0]
+    np.testing.assert_allclose(changes.std(axis=1, ddof=1), expected, rtol=5 * 0.0112)
+    eps, drawn = rows(several(JETS)), rows(several.replicas(JETS, n_replicas=4000))
+    np.testing.assert_allclose(drawn, drawn_shares(eps[:, None], changes[:, None])[:, 0], rtol=1e-4)
 
 
 def test_members_of_a_bootstrap_stay_the_replicas(bootstrap: NetworkEfficiency) -> None:
@@ -195,7 +199,7 @@ def test_a_factor_that_the_card_does_not_describe_is_refused(
 
 
 def test_extreme_logits_stay_inside() -> None:
-    changes = LastLayer(np.full((1, 2, 2, 1), 50.0, np.float32)).changes(6)
+    changes = LastLayer(np.full((1, 2, 2, 1), 50.0, np.float32)).changes(PROBES)
     logits = np.array([[-800.0, 800.0], [800.0, -800.0], [0.0, 0.0]])
     features = np.full((3, 1), 3.0, np.float32)
     found = changes.replicas(logits, features @ changes.kernel, logits[..., None])

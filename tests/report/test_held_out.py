@@ -29,7 +29,8 @@ def test_the_page_says_what_the_card_says(network, tmp_path):
     assert "passed 10 % less than expected" in text
     assert text.count("<figure") == len(card.held_out.inputs)
     assert "Validation events have chosen the epoch that is kept." in text
-    assert re.search(r"pt from 60 +hadronFlavour 0 +45 +50 +0.900 \+- 0.130", text)
+    assert re.search(r"pt from 60 +hadronFlavour 0 +45 +50 +0.900 ± 0.130", text)
+    assert "<td>pt</td>" in text
     folds = card.held_out.model_copy(update={"events": "out of fold"})
     assert "have chosen the epoch" not in held_out_page(
         card.model_copy(update={"held_out": folds}), "gnn"

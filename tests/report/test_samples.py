@@ -12,7 +12,7 @@ from hepsilon.errors import InputError
 from hepsilon.histograms import JET_OBSERVABLES
 from hepsilon.processors import TruthTagging
 from hepsilon.report import write_samples
-from hepsilon.report.samples import universality_rows
+from hepsilon.report.samples import samples_page, universality_rows
 from tests.helpers.toys import TASK, events_of, half, tagged_jets
 
 
@@ -81,3 +81,9 @@ def test_index_links_to_every_sample_and_escapes_names(closures, tmp_path):
 def test_no_samples_are_an_error():
     with pytest.raises(InputError, match="received none"):
         universality({})
+
+
+def test_the_index_leads_to_the_pages_of_trainings(closures):
+    page = samples_page(closures, trainings={"b<b>": "models/b b.report.html"})
+    assert '<a href="models/b%20b.report.html">b&lt;b&gt;</a>.' in page
+    assert "Trainings" not in samples_page(closures)

@@ -22,13 +22,13 @@ from hepsilon.config.learning import ModelConfig, TrainingConfig
 from hepsilon.config.task import Cut, Passed, Task
 from hepsilon.data.dataset import read_columns
 from hepsilon.demo.samples import sample_path
-from hepsilon.demo.tracks import track_reports
+from hepsilon.demo.tracks import track_reports, write_training
 from hepsilon.efficiencies.base import Efficiency
 from hepsilon.efficiencies.map import EfficiencyMap
 from hepsilon.efficiencies.network import NetworkEfficiency
 from hepsilon.efficiencies.protocol import SupportsEfficiency
 from hepsilon.errors import InputError
-from hepsilon.plotting.models import plot_history, plot_map, plot_simulated_efficiency
+from hepsilon.plotting.models import plot_map, plot_simulated_efficiency
 from hepsilon.plotting.style import save_figure
 from hepsilon.processors.executors import local_executor
 from hepsilon.report.samples import write_samples
@@ -119,9 +119,9 @@ def _simulate(out: Path, n_events: int, seed: int) -> dict[str, Path]:
 
 
 def _network(config: Config, files: list[Path], out: Path) -> NetworkEfficiency:
-    """Train a network and plot its history."""
+    """Train a network, plot its history and write the page of its held-out events."""
     result = train(config, files, out)
-    save_figure(plot_history(result.efficiency.card), out.with_suffix(".history.png"))
+    write_training(result.efficiency, out)
     return result.efficiency
 
 
@@ -215,6 +215,8 @@ def run_demo(
     inverted = track_reports(out / "tracks", n_events, seed, WORKERS)
     reports |= {f"tracks/{name}": report for name, report in inverted.items()}
     result = DemoResult({name: summary_rows(r) for name, r in reports.items()}, reports)
-    write_samples(out, reports)
+    pages = sorted(path.relative_to(out).as_posix() for path in out.glob("**/*.report.html"))
+    trainings = {page.removesuffix(".report.html"): page for page in pages}
+    write_samples(out, reports, trainings=trainings)
     write_text(out / "summary.json", json.dumps(result.summary, indent=1) + "\n")
     return result

@@ -11,17 +11,19 @@ from hepsilon.config.learning import ModelConfig, TrainingConfig
 from hepsilon.data.dataset import read_columns
 from hepsilon.efficiencies.bin_by_bin import BinByBin
 from hepsilon.efficiencies.factorised import FactorisedMap, with_axes
+from hepsilon.efficiencies.network import NetworkEfficiency
 from hepsilon.plotting.models import plot_history
 from hepsilon.plotting.style import save_figure
 from hepsilon.processors.efficiency_inversion import Correction
 from hepsilon.processors.executors import local_executor
+from hepsilon.report.held_out import write_held_out
 from hepsilon.report.writer import write_closure
 from hepsilon.simulation.amplitudes import AMPLITUDES
 from hepsilon.simulation.tasks import track_task
 from hepsilon.simulation.writer import write_tracks
 from hepsilon.training.run import train
 
-__all__ = ["TRAINING", "track_reports"]
+__all__ = ["TRAINING", "track_reports", "write_training"]
 
 TRAINING = "training"
 RECONSTRUCTED = "TrackReco"
@@ -49,8 +51,23 @@ def _learn(config: Config, file: Path, out: Path, workers: int) -> dict[str, Cor
     bins = BinByBin.fit(config.task, filled.observables, filled.n_events)
     bins.save(out / "bins.hepsilon")
     result = train(config, [file], out / "network.hepsilon")
-    save_figure(plot_history(result.efficiency.card), out / "network.history.png")
+    write_training(result.efficiency, out / "network.hepsilon")
     return {"bin-by-bin": bins, "factorised": factorised, "network": result.efficiency}
+
+
+def write_training(efficiency: NetworkEfficiency, path: Path) -> None:
+    """Write what a training shows beside its artifact: its history, and its held-out events.
+
+    Parameters
+    ----------
+    efficiency : NetworkEfficiency
+        The network.
+    path : pathlib.Path
+        Its artifact.
+    """
+    save_figure(plot_history(efficiency.card), path.with_suffix(".history.png"))
+    if efficiency.card.held_out is not None:
+        write_held_out(path.with_suffix(".report.html"), efficiency.card, path.stem)
 
 
 def track_reports(out: Path, n_events: int, seed: int, workers: int) -> dict[str, Closure]:

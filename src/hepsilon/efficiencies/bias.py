@@ -15,6 +15,7 @@ import numpy as np
 from hepsilon.arrays.types import Array, Nodes, Offsets
 from hepsilon.config.task import Task
 from hepsilon.data.features import FeatureSpec
+from hepsilon.efficiencies.draws import LARGEST_LOGIT, tempered
 from hepsilon.efficiencies.logits import logits_of, probabilities_of
 from hepsilon.efficiencies.regions import Regions, categories_of
 from hepsilon.efficiencies.tree_inputs import input_names, tree_inputs
@@ -70,22 +71,31 @@ def region_inputs(task: Task, partners: bool, offsets: Offsets, nodes: Nodes) ->
     return np.concatenate([inputs, np.zeros((len(inputs), 1), np.float32)], axis=1)
 
 
-def shifted(eps: Array, shifts: Array) -> Array:
-    """Efficiencies whose logits are shifted.
+def shifted(eps: Array, drawn: Array, shifts: Array) -> Array:
+    """Efficiencies of some networks whose logits are shifted, each by a draw of its own.
 
     Parameters
     ----------
-    eps : ndarray of float64, shape (n, n_working_points, n_replicas)
-        Efficiencies in (0, 1).
-    shifts : ndarray of float, shape of ``eps``
-        Changes of the logits of the bins between working points, relative to what passes none.
+    eps : ndarray of float64, shape (n, [n_working_points,])
+        The efficiency itself.
+    drawn : ndarray of float64, shape (n, [n_working_points,] n_networks)
+        Efficiencies of the networks in (0, 1).
+    shifts : ndarray of float32, shape (n, n_working_points, n_draws)
+        Gaussian changes of the logits of the bins between working points, relative to what passes
+        none: as many as show how large they are (see :mod:`hepsilon.efficiencies.draws`), and one
+        for each network. They are overwritten.
 
     Returns
     -------
-    ndarray of float64, shape of ``eps``
+    ndarray of float64, shape of ``drawn``
         In (0, 1), falling from one working point to the next.
     """
-    return probabilities_of(logits_of(eps, 1.0) + shifts, 1.0)
+    n, points = shifts.shape[:2]
+    logits = np.clip(logits_of(eps.reshape(n, points), 1.0), -LARGEST_LOGIT, LARGEST_LOGIT)
+    tempered(shifts, np.exp(logits))
+    networks = drawn.reshape(n, points, -1)
+    changed = logits_of(networks, 1.0) + shifts[..., : networks.shape[2]]
+    return probabilities_of(changed, 1.0).reshape(drawn.shape)
 
 
 @dataclass(frozen=True)
@@ -161,8 +171,8 @@ class BiasTerm:
         fits = len(shape) == 3 and shape[0] == self.regions.size and kind == np.float32
         if not (fits and np.isfinite(self.factor).all()):
             raise ArtifactError(
-                f"the bias: expected finite float32 shifts of {self.regions.size} regions, received "
-                f"{shape} of {kind}"
+                f"the bias: expected finite float32 shifts of {self.regions.size} regions, "
+                f"received {shape} of {kind}"
             )
 
     @classmethod

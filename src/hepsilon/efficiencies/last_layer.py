@@ -4,7 +4,8 @@ The logits of a network are linear in its last layer, :math:`z = W h + b`. Of a 
 they are so to first order, and h is the derivative. With the covariance C of the last layers (see
 :mod:`hepsilon.uncertainty.last_layer`), which an artifact keeps as its factor, :math:`C = A A^T`,
 replica k has the logits :math:`z + (A \xi_k) h` with Gaussian numbers :math:`\xi_k`, equal for all
-objects. One pass through the network gives all replicas.
+objects. One pass through the network gives all replicas. What such changes of logits mean for
+efficiencies is in :mod:`hepsilon.efficiencies.draws`.
 
 The mean of M networks moves by the mean of what they move by: their last layers are drawn together,
 since they have seen the same events. What trainings on the same events differ by is added: the
@@ -19,9 +20,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from hepsilon._system.resources import threaded, usable_cpus
-from hepsilon.arrays.kernels import njit
 from hepsilon.arrays.types import Array
 from hepsilon.efficiencies.bias import Shifts
+from hepsilon.efficiencies.draws import LARGEST_LOGIT, drawn_efficiencies, moved, tempered
 from hepsilon.errors import ArtifactError
 
 __all__ = ["LAST_LAYER", "Changes", "LastLayer", "between_members"]
@@ -33,84 +34,6 @@ MEMBERS = 2
 """Second number of the seed for the differences between members."""
 ROWS = 2048
 """Rows of a block, whose replicas stay in the cache."""
-TINY, BELOW_ONE = np.finfo(float).tiny, 1.0 - np.finfo(float).epsneg
-LARGEST_LOGIT, LARGEST_CHANGE = 300.0, np.float32(80.0)
-"""Beyond them a probability is zero or one in any case; below them no product overflows."""
-
-
-@njit
-def _move(logits: Array, table: Array, numbers: Array) -> None:
-    """Add rows of a table to logits, as far as :data:`LARGEST_CHANGE`.
-
-    Parameters
-    ----------
-    logits : ndarray of float32, shape (n, n_columns)
-        Changes of the logits, one column for each working point and replica.
-    table : ndarray of float32, shape (n_rows, n_columns)
-        What is added.
-    numbers : ndarray of int64, shape (n, n_families)
-        Rows of the table that each row gets.
-    """
-    n_columns, families = table.shape[1], numbers.shape[1]
-    for i in range(len(logits)):
-        row = logits[i]
-        for family in range(0, families - 1, 2):  # in pairs: half as many passes
-            one, other = table[numbers[i, family]], table[numbers[i, family + 1]]
-            for k in range(n_columns):
-                row[k] += one[k] + other[k]
-        if families % 2:
-            last = table[numbers[i, families - 1]]
-            for k in range(n_columns):
-                row[k] += last[k]
-    flat = logits.reshape(-1)
-    for k in range(flat.size):
-        flat[k] = min(max(flat[k], -LARGEST_CHANGE), LARGEST_CHANGE)
-
-
-@njit
-def _probabilities(odds: Array, factors: Array, out: Array) -> None:
-    """Probabilities to pass each working point from the odds of the bins between them.
-
-    Parameters
-    ----------
-    odds : ndarray of float64, shape (n, n_working_points)
-        Odds of each bin, relative to that of what passes none.
-    factors : ndarray of float32, shape (n, n_working_points, n_replicas)
-        What each replica multiplies them with.
-    out : ndarray of float64, shape of factors
-        Where the probabilities are put.
-    """
-    points, replicas = factors.shape[1:]
-    total = np.empty(replicas)
-    for i in range(len(odds)):
-        total[:] = 0.0
-        for point in range(points - 1, -1, -1):
-            for k in range(replicas):
-                total[k] += odds[i, point] * factors[i, point, k]
-                out[i, point, k] = total[k]
-        for point in range(points):
-            for k in range(replicas):
-                value = out[i, point, k] / (1.0 + total[k])
-                out[i, point, k] = min(max(value, TINY), BELOW_ONE)
-
-
-@njit
-def _probability(odds: Array, factors: Array, out: Array) -> None:
-    """Probabilities to pass a single working point.
-
-    Parameters
-    ----------
-    odds : ndarray of float64, shape (n,)
-        Odds of each object.
-    factors : ndarray of float32, shape (n, n_replicas)
-        What each replica multiplies them with.
-    out : ndarray of float64, shape of factors
-        Where the probabilities are put.
-    """
-    for i in range(len(odds)):
-        for k in range(factors.shape[1]):
-            moved = odds[i] * factors[i, k]
-            out[i, k] = min(max(moved / (1.0 + moved), TINY), BELOW_ONE)
 
 
 @dataclass(frozen=True)
@@ -199,7 +122,8 @@ class Changes:
         logits : ndarray of float64, shape (n, n_working_points)
             Logits of the efficiency itself.
         products : ndarray of float32, shape (n, n_working_points * n_replicas)
-            What the last layers see, times the kernel; it is overwritten.
+            What the last layers see, times the kernel; it is overwritten. There are as many
+            replicas as show how large the changes are (see :mod:`hepsilon.efficiencies.draws`).
         members : ndarray of float64, shape (n, n_working_points, n_networks)
             Logits of the networks whose mean is the efficiency.
         shifts : Shifts, optional
@@ -222,16 +146,14 @@ class Changes:
         def run(start: int) -> None:
             rows = slice(start, start + ROWS)
             flat = products[rows]
-            moved = flat.reshape(out[rows].shape)
+            changes = flat.reshape(out[rows].shape)
             if self.between is not None:
-                moved += np.einsum("npm,mk->npk", members[rows].astype(np.float32), self.between)
+                own = members[rows].astype(np.float32)
+                changes += np.einsum("npm,mk->npk", own, self.between)
             numbers = everywhere[: len(flat)] if shifts is None else shifts.numbers(rows)
-            _move(flat, table, numbers)
-            np.exp(flat, out=flat)
-            if points == 1:
-                _probability(odds[rows, 0], moved[:, 0], out[rows, 0])
-            else:
-                _probabilities(odds[rows], moved, out[rows])
+            moved(flat, table, numbers)
+            tempered(changes, odds[rows])
+            drawn_efficiencies(odds[rows], changes, out[rows])
 
         for _ in threaded(run, range(0, len(out), ROWS), usable_cpus()):
             pass

@@ -20,6 +20,7 @@ from hepsilon.efficiencies.artifact import identified_card, read_arrays, read_bl
 from hepsilon.efficiencies.base import Efficiency
 from hepsilon.efficiencies.bias import BIAS, BiasTerm, Shifts, region_names, shifted
 from hepsilon.efficiencies.cards import NetworkCard
+from hepsilon.efficiencies.draws import PROBES
 from hepsilon.efficiencies.engines.choice import Evaluator, check, keras_backend, make_engine
 from hepsilon.efficiencies.gradients import by_feature, feature_slopes
 from hepsilon.efficiencies.kinds import REPLICAS_FROM, Options
@@ -493,20 +494,20 @@ class NetworkEfficiency(Saved[NetworkCard], Efficiency):
             eps = members[..., card.nominal].mean(axis=-1)
             if not replicas or drawn.shape[-1] < 2:
                 return eps, None
-            shifts = self._shifts(offsets, nodes, drawn.shape[-1])
+            shifts = self._shifts(offsets, nodes, max(drawn.shape[-1], PROBES))
             if shifts is not None:
-                moves = shifts.all()
-                drawn = shifted(drawn.reshape(moves.shape), moves).reshape(drawn.shape)
+                drawn = shifted(eps, drawn, shifts.all())
             return eps, drawn
-        shifts = self._shifts(offsets, nodes, replicas)
-        changes = self.last_layer().changes(replicas)
+        n_draws = max(replicas, PROBES)
+        shifts = self._shifts(offsets, nodes, n_draws)
+        changes = self.last_layer().changes(n_draws)
         logits, products = self._of_engine(offsets, nodes, changes.kernel)
         assert products is not None
         own = logits[..., card.nominal]
         eps = self._probabilities(own).mean(axis=-1)
         nominal = own[..., 0] if card.averaged == 1 else logits_of(eps, card.training.mu)
         corrected = nominal + np.log(card.training.mu)
-        drawn = changes.replicas(corrected, products, own, shifts)
+        drawn = changes.replicas(corrected, products, own, shifts)[..., :replicas]
         return eps, drawn if len(self.working_points) > 1 else drawn[:, 0]
 
 

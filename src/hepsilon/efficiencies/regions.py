@@ -18,6 +18,7 @@ from hepsilon.arrays.kernels import njit
 from hepsilon.arrays.types import Array
 from hepsilon.data.features import FeatureSpec
 from hepsilon.data.missing import is_missing
+from hepsilon.efficiencies.tree_inputs import DISTANCE, FAR
 from hepsilon.errors import ArtifactError
 
 __all__ = ["MOST_CATEGORIES", "Regions", "categories_of"]
@@ -245,13 +246,16 @@ class Regions:
         Returns
         -------
         str
-            Such as ``"pt 40 to 60"``; the name alone where there is one bin.
+            Such as ``"pt 40 to 60"``; the name alone where there is one bin. Where there is no such
+            object, a distance is ``"none"``.
         """
         group = int(self._groups[region])
         place = region - int(self.starts[group])
         edges = self.edges[self.bounds[group] : self.bounds[group + 1]]
-        low = "" if place == 0 else f"{edges[place - 1]:.4g}"
-        high = "" if place == len(edges) else f"{edges[place]:.4g}"
+        low = "" if place == 0 else f"{edges[place - 1]:.3g}"
+        high = "" if place == len(edges) else f"{edges[place]:.3g}"
+        if name.startswith(DISTANCE) and place and edges[place - 1] == FAR:
+            return f"{name}: none"
         if low and high:
             return f"{name} {low} to {high}"
         return " ".join(filter(None, (name, low and f"from {low}", high and f"below {high}")))

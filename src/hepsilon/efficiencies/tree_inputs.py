@@ -17,8 +17,8 @@ from hepsilon.data.missing import MISSING
 
 __all__ = ["input_names", "tree_inputs"]
 
-FAR = 100.0
-"""Delta R to a partner that there is not: further than any is."""
+FAR, DISTANCE = 100.0, "delta R"
+"""Distance to a partner that there is not: further than any is; first words of its name."""
 MOST_PAIRS = 6
 """Number of pairs of objects of an event, of which each has its own inputs."""
 ANGLES, CARTESIAN = ("eta", "phi"), ("px", "py", "pz")
@@ -161,32 +161,55 @@ def _two_nearest(offsets: Array, eta: Array, phi: Array, nodes: Array) -> tuple[
     return distances, nearest
 
 
+@njit
+def _summaries(values: Array, offsets: Array, out: Array) -> None:
+    """Put the smallest, largest and mean value of every column into ``out``, event by event.
+
+    Values are summed from the smallest one: the order of the objects does not matter.
+    """
+    found = np.empty(np.max(np.diff(offsets)), values.dtype)
+    for event in range(offsets.size - 1):
+        n = offsets[event + 1] - offsets[event]
+        for column in range(values.shape[1]):
+            for i in range(n):
+                value, place = values[offsets[event] + i, column], i
+                while place > 0 and found[place - 1] > value:
+                    found[place] = found[place - 1]
+                    place -= 1
+                found[place] = value
+            total = 0.0
+            for i in range(n):
+                total += np.float64(found[i])
+            out[event, 3 * column] = found[0]
+            out[event, 3 * column + 1] = found[n - 1]
+            out[event, 3 * column + 2] = total / n
+
+
 def _of_events(task: Task, offsets: Offsets, nodes: Nodes) -> Array:
-    columns, n_events = _columns(task), len(offsets) - 1
+    columns, n_events, few = _columns(task), len(offsets) - 1, _few(task)
     values = nodes.astype(np.float64)
     if len(columns) > len(task.features):
         values = np.concatenate([values, _spherical(task, columns, values)], axis=1)
-    starts, counts = offsets[:-1], np.diff(offsets)
+    out = np.empty((n_events, len(input_names(task, True))), np.float32)
     if not n_events:
-        return np.zeros((0, len(input_names(task, True))), np.float32)
-    found = []
-    for column in values.astype(np.float32).T:
-        smallest, largest = (f.reduceat(column, starts) for f in (np.minimum, np.maximum))
-        ordered = np.lexsort((column, np.repeat(np.arange(n_events), counts)))
-        mean = np.add.reduceat(column[ordered].astype(np.float64), starts) / counts
-        found += [smallest, largest, mean]
-    if _angles(columns):
-        distances, _ = _two_nearest(offsets, *_eta_phi(columns, values), values.astype(np.float32))
-        found.append(np.minimum.reduceat(distances[:, 0], starts))
-    few = _few(task)
+        return out
     if not few:
-        return np.column_stack([counts, *found]).astype(np.float32)
-    rows = _in_order(columns, offsets, values)
-    single = values[rows].reshape(n_events, few, len(columns))
-    found.append(single.reshape(n_events, -1))
+        out[:, 0] = np.diff(offsets)
+    place = 0 if few else 1
+    single = values.astype(np.float32)
+    _summaries(single, offsets, out[:, place:])
+    place += 3 * len(columns)
     if _angles(columns):
-        found += _pairs(columns, single)
-    return np.column_stack(found).astype(np.float32)
+        distances, _ = _two_nearest(offsets, *_eta_phi(columns, values), single)
+        out[:, place] = np.minimum.reduceat(distances[:, 0], offsets[:-1])
+        place += 1
+    if few:
+        ordered = values[_in_order(columns, offsets, values)].reshape(n_events, few, len(columns))
+        stop = place + few * len(columns)
+        out[:, place:stop] = ordered.reshape(n_events, -1)
+        if _angles(columns):
+            out[:, stop:] = np.stack(_pairs(columns, ordered), axis=1)
+    return out
 
 
 def _spherical(task: Task, columns: tuple[str, ...], values: Array) -> Array:
@@ -198,11 +221,23 @@ def _spherical(task: Task, columns: tuple[str, ...], values: Array) -> Array:
 
 def _in_order(columns: tuple[str, ...], offsets: Offsets, values: Array) -> Array:
     """Rows of each event by falling charge, then by falling pt, then by all other columns."""
-    events = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
     first = [name for name in ("charge", "pt") if name in columns]
     names = [*first, *(name for name in columns if name not in first)]
-    keys = [-values[:, columns.index(name)] for name in reversed(names)]
-    return np.lexsort((*keys, events))
+    return _sorted_rows(values[:, [columns.index(name) for name in names]], offsets)
+
+
+@njit
+def _sorted_rows(values: Array, offsets: Array) -> Array:
+    """Rows of each event by falling values of the first column, then of the next, and so on."""
+    rows = np.arange(offsets[-1])
+    for event in range(offsets.size - 1):
+        for i in range(offsets[event] + 1, offsets[event + 1]):
+            row, place = rows[i], i
+            while place > offsets[event] and _before(values, row, rows[place - 1]):
+                rows[place] = rows[place - 1]
+                place -= 1
+            rows[place] = row
+    return rows
 
 
 def _pairs(columns: tuple[str, ...], single: Array) -> list[Array]:

@@ -78,6 +78,6 @@ def _panel(axes: Axes, bins: HeldOutBins, numbers: list[int]) -> None:
         color="black",
         label="events",
     )
-    names = [bins.bins[i].removeprefix(bins.name).strip() or "all" for i in numbers]
+    names = [bins.bins[i].removeprefix(bins.name).strip(": ") or "all" for i in numbers]
     axes.set_xticks(np.arange(len(numbers)), names, rotation=45, ha="right", fontsize=7)
     axes.set_xlabel("" if bins.name == "all" else bins.name)

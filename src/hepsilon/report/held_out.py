@@ -58,8 +58,8 @@ def held_out_verdict(held_out: HeldOutCard, name: str) -> Sentence:
     return Sentence(judged.status, subject, judged.reasons)
 
 
-def _title(each: HeldOutBins) -> str:
-    name = "Totals by category" if each.name == "all" else f"Passed over expected by {each.name}"
+def _title(each: HeldOutBins, before: str = "") -> str:
+    name = "Totals by category" if each.name == "all" else f"{before}{each.name}"
     return ", ".join(filter(None, (name, each.working_point)))
 
 
@@ -72,14 +72,20 @@ def _picture(number: int, each: HeldOutBins) -> Picture:
     caption += "; the band is the error of the last layer." if each.efficiency_variance else "."
     data = png_url(png(plot_held_out(each)))
     wide = len(set(each.categories)) > 1
-    return Picture(f"held-out-{number}", _title(each), caption, data, each.name, wide=wide)
+    title = _title(each, "Passed over expected by ")
+    return Picture(f"held-out-{number}", title, caption, data, each.name, wide=wide)
+
+
+def _cells(each: HeldOutBins, number: int) -> list[str]:
+    """Row of one bin."""
+    return [cell.replace("+-", "\N{PLUS-MINUS SIGN}") for cell in each.cells(number)]
 
 
 def _sections(held_out: HeldOutCard) -> list[Section]:
     """Totals, chances of all inputs, and all numbers."""
     points = any(each.working_point for each in held_out.totals)
     totals = [
-        [*([each.working_point] if points else []), *each.cells(number)[1:]]
+        [*([each.working_point] if points else []), *_cells(each, number)[1:]]
         for each in held_out.totals
         for number in range(len(each.bins))
     ]
@@ -91,7 +97,10 @@ def _sections(held_out: HeldOutCard) -> list[Section]:
     lines = [
         "  ".join(map(str.ljust, cells, widths))
         for each in held_out.inputs
-        for cells in [[_title(each), *HEADER[1:]], *map(each.cells, range(len(each.bins)))]
+        for cells in [
+            [_title(each), *HEADER[1:]],
+            *(_cells(each, number) for number in range(len(each.bins))),
+        ]
     ]
     return [
         Section("Totals", table=Table(HEADER[not points :], totals)),

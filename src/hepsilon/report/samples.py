@@ -65,7 +65,11 @@ def _cells(method: MethodAgreement, table: Universality) -> list[str]:
     ]
 
 
-def samples_page(closures: Mapping[str, Closure], origin: Origin | None = None) -> str:
+def samples_page(
+    closures: Mapping[str, Closure],
+    origin: Origin | None = None,
+    trainings: Mapping[str, str] | None = None,
+) -> str:
     """Page with the verdicts of all samples and links to their reports.
 
     Parameters
@@ -74,6 +78,8 @@ def samples_page(closures: Mapping[str, Closure], origin: Origin | None = None) 
         Closures by the name of the sample, which is the folder of its report.
     origin : Origin, optional
         Command and date; by default no command, and now.
+    trainings : mapping of str to str, optional
+        Pages of trainings, as paths relative to this one, by the name of the efficiency.
 
     Returns
     -------
@@ -95,6 +101,7 @@ def samples_page(closures: Mapping[str, Closure], origin: Origin | None = None) 
         title=f"Closure of {len(closures)} samples",
         status=found.status,
         samples=samples,
+        trainings={name: quote(path) for name, path in (trainings or {}).items()},
         sections=[
             *_agreements(closures),
             Section("Provenance", table=Table(["", "value"], made)),
@@ -114,7 +121,10 @@ def _agreements(closures: Mapping[str, Closure]) -> list[Section]:
 
 
 def write_samples(
-    out: str | Path, closures: Mapping[str, Closure], origin: Origin | None = None
+    out: str | Path,
+    closures: Mapping[str, Closure],
+    origin: Origin | None = None,
+    trainings: Mapping[str, str] | None = None,
 ) -> Universality:
     """Write ``index.html`` and ``universality.json`` beside the folders of the samples.
 
@@ -126,6 +136,8 @@ def write_samples(
         Closures by the name of the sample.
     origin : Origin, optional
         Command and date, for the page.
+    trainings : mapping of str to str, optional
+        Pages of trainings, as paths relative to ``out``, by the name of the efficiency.
 
     Returns
     -------
@@ -136,5 +148,5 @@ def write_samples(
     content = json.dumps(found.as_dict(), indent=1, allow_nan=False)
     with atomic_folder(out) as folder:
         write_text(folder / "universality.json", content + "\n")
-        write_text(folder / "index.html", samples_page(closures, origin))
+        write_text(folder / "index.html", samples_page(closures, origin, trainings))
     return found
