@@ -181,8 +181,7 @@ class HeldOut:
         groups = regions.families * regions.n_categories + regions.categories
         components = (groups[:, None] * points + np.arange(points)).ravel()
         n_events = sum(part.columns.n_events for part in parts)
-        of_ratio = self.kept.prepared.config.task.ratio is not None
-        found = bias_moments(sums.residuals(components), common_scale=of_ratio)
+        found = bias_moments(sums.residuals(components), common_scale=ratio is not None)
         if ratio is not None:
             found = replace(found, factor=_balanced(found.factor, regions, sums.reweighted))
         return self._card_of_bias(regions, found, sums, n_events)
