@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
+from scipy.special import expit, logit
 from scipy.stats import chi2
 
 from hepsilon.arrays.fields import partners_of
@@ -343,6 +344,23 @@ class HeldOut:
         if part.added is None:
             return answers
         return replace(answers, logits=answers.logits + part.added[: len(answers.logits)])
+
+    def averaged(self) -> tuple[Answers, ...]:
+        """All entries with the logits of the mean of the networks, as the efficiency is asked.
+
+        Returns
+        -------
+        tuple of Answers
+            With folds each entry has been in the training of all networks but one.
+        """
+        if not self._folds:
+            return self.answers()
+        found = []
+        for logits, passed, weights in self.of_networks():
+            mean = logit(expit(logits).mean(axis=1))[:, None]
+            shares = np.full(logits.shape, 1.0 / logits.shape[1])
+            found.append(Answers(mean, passed, weights, None, shares))
+        return tuple(found)
 
     def of_networks(self) -> list[tuple[Array, Array, Array]]:
         """Logits of every network, of one working point, as they were trained.

@@ -265,6 +265,7 @@ def ratio_card(
     answers: Sequence[Answers],
     config: Config,
     events: Events = "validation",
+    normalised: Sequence[Answers] | None = None,
 ) -> RatioCard:
     """Normalise a ratio on all entries, and measure on held-out ones what reweighting leaves.
 
@@ -278,6 +279,9 @@ def ratio_card(
         Configuration of the training.
     events : {"validation", "out of fold", "training"}, default "validation"
         Events of these entries.
+    normalised : sequence of Answers, optional
+        Entries that it is normalised with, by default those; of an ensemble with folds all entries
+        with the mean of its networks, whose odds vary less than those of one.
 
     Returns
     -------
@@ -304,7 +308,9 @@ def ratio_card(
             f"expected a positive sum of weights of the {len(own)} held-out entries of the "
             f"denominator, received {total:g}; use more events, or a larger training.validation"
         )
-    constant, constant_error, n_normalised = _normalisation(answers, ratio.clip)
+    constant, constant_error, n_normalised = _normalisation(
+        answers if normalised is None else normalised, ratio.clip
+    )
     values = clipped_ratio(below, constant, ratio.clip)
     mean = float(np.sum(own * values) / total)
     mean_error = float(np.sqrt(np.sum((own * (values - mean)) ** 2)) / total)

@@ -120,7 +120,8 @@ def write_result(
     ratio, of_logits = None, None
     if ready.ratio is not None:
         answers = held_out.answers()
-        ratio = ratio_card(ready.ratio, answers, config, held_out.events)
+        averaged = held_out.averaged() if config.task.of_densities else answers
+        ratio = ratio_card(ready.ratio, answers, config, held_out.events, averaged)
         of_logits = ratio_of_logits(ratio, config) if config.task.of_densities else None
         if of_logits is not None and len(kept.fits) > 1 and config.task.ratio is not None:
             constants = network_constants(held_out.of_networks(), config.task.ratio.clip)
