@@ -632,7 +632,10 @@ RATIO_COLUMNS: dict[str, tuple[Callable[[Any], float], int]] = {
     "CPU [s]": (lambda e: e["cpu_s"], 0),
 }
 RATIO_SAMPLES = ("good", "partial", "none", "background", "efficiency")
-RATIO_METHODS = ("truth", "binned", "boosting", "reweighting", "network", "folds")
+RATIO_METHODS = (
+    *("truth", "constant", "binned", "boosting", "reweighting"),
+    *("network", "separate", "folds"),
+)
 RATIO_SEEDS = 3
 """Seeds of the table of methods; coverage is of all."""
 
@@ -684,9 +687,12 @@ def coverage_lines(results: dict[str, Any]) -> tuple[list[str], list[list[str]]]
             shares = [100.0 * e[kind] for e in known]
             error = f" ± {stdev(shares) / len(shares) ** 0.5:.0f}" if len(shares) > 1 else ""
             cells.append(f"{mean(shares):.0f}{error}" if shares else "")
+        bands = [100.0 * e["band"] for e in known if "band" in e]
+        cells.append(f"{median(bands):.0f}" if bands else "")
         if known:
             lines.append([sample, method, str(len(known)), *cells])
-    return ["sample", "method", "experiments", "single jets [%]", "means in bins [%]"], lines
+    header = ["sample", "method", "experiments", "single jets [%]", "means in bins [%]"]
+    return [*header, "median band [%]"], lines
 
 
 @table

@@ -20,22 +20,25 @@ from hepsilon.arrays.types import Array
 from hepsilon.config import BinAxis, MapConfig, Task
 from hepsilon.data.training_columns import TrainingColumns
 
-__all__ = ["FOLDS", "boosted_ratio", "map_of", "reweighted_ratio"]
+__all__ = ["FOLDS", "binned_ratio", "boosted_ratio", "reweighted_ratio"]
 
 FOLDS = 3
 BINS = {"pt": 8, "shape": 8}
 """Of equal numbers of entries, beside the flavour."""
+OF_EFFICIENCIES = {"pt": 4}
+"""The same of a ratio of efficiencies: one light jet in a hundred passes."""
 Ratio = Callable[[Array], Array]
 
 
-def map_of(task: Task, columns: TrainingColumns) -> Any:
-    """Map of the probability of the numerator, or of any response, in pt, shape and flavour."""
+def binned_ratio(task: Task, columns: TrainingColumns, sides: dict[str, Any]) -> Any:
+    """Ratio in bins with equal numbers of entries, by flavour; of efficiencies in those of pt."""
     axes = {}
-    for name, bins in BINS.items():
+    for name, bins in BINS.items() if task.of_densities else OF_EFFICIENCIES.items():
         values = columns.nodes[:, task.features.index(name)].astype(np.float64)
         edges = np.unique(np.quantile(values, np.linspace(0.0, 1.0, bins + 1)))
         axes[name] = BinAxis(edges=tuple(float(x) for x in edges))
-    return hepsilon.EfficiencyMap.fit(task, columns, MapConfig(axes=axes), warn=False)
+    config = hepsilon.Config(task=task, map=MapConfig(axes=axes))
+    return hepsilon.fit_ratio_map(config, **sides, progress=False)
 
 
 def normalised(ratios: list[Ratio], nodes: Array, weights: Array) -> Ratio:

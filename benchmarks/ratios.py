@@ -6,14 +6,17 @@
 
 Samples: ``good``, ``partial`` and ``none`` by the overlap of numerator and denominator;
 ``background`` is the first with a third of background in the numerator, subtracted by sWeights;
-``efficiency`` asks for the ratio of the efficiencies of a tag. Methods: ``binned`` is a map of the
-probability of the numerator in pt, shape and flavour; ``boosting`` and ``reweighting`` are those of
-ratio_baselines.py; ``network`` is one network, ``folds`` three of them on the folds of the trees.
+``efficiency`` asks for the ratio of the efficiencies of a tag. Methods: ``binned`` is a ratio in
+bins of pt, shape and flavour (of efficiencies of pt and flavour), as ``hepsilon map`` makes it;
+``boosting`` and ``reweighting`` are those of ratio_baselines.py; ``network`` is one network,
+``folds`` three of them on the folds of the trees. Of efficiencies ``constant`` is the ratio of the
+shares that pass, and ``separate`` that of two networks, each trained on one sample.
 
 On independent entries of the denominator: the integrated squared error of the logarithm; the
 divergence r log(r / r') - r + r', whose mean is the Kullback-Leibler divergence where both are
 normalised; the mean of the ratio; the effective share of the entries after reweighting; how often
-the truth is within 68 % bands, for single jets and for means in bins of pt and flavour. Against
+the truth is within 68 % bands, for single jets and for means in bins of pt and flavour, the median
+width of a band, and by how much replicas of the mean differ. Against
 independent entries of the numerator: the area under the curve of boosted trees that tell both
 apart, before and after reweighting, and chi2/ndf of observables. Where the overlap is partial both
 are compared in the region that both cover. A result is written after every training, and is not
@@ -38,7 +41,7 @@ import awkward as ak
 import numpy as np
 import uproot
 from pages import coverage_lines, markdown, ratio_lines
-from ratio_baselines import FOLDS, boosted_ratio, map_of, reweighted_ratio, trees
+from ratio_baselines import FOLDS, binned_ratio, boosted_ratio, reweighted_ratio, trees
 from rich.console import Console
 from rich.table import Table
 from side_by_side import SampleComparison, compare_samples
@@ -57,7 +60,11 @@ from hepsilon.simulation.ratios import OVERLAPS, POPULATIONS, SIDES
 from hepsilon.training.ratios import join
 
 SAMPLES = ("good", "partial", "none", "background", "efficiency")
-METHODS = ("truth", "binned", "boosting", "reweighting", "network", "folds")
+METHODS = (
+    *("truth", "constant", "binned", "boosting", "reweighting"),
+    *("network", "separate", "folds"),
+)
+OF_EFFICIENCIES = ("constant", "separate")
 NAMES = ("pt", "eta", "hadronFlavour", "shape", "proximity")
 FLAVOURS = {"hadronFlavour": (5, 4, 0)}
 CATEGORICAL = [NAMES.index("hadronFlavour")]
@@ -193,37 +200,16 @@ def flat(values: Any) -> Array:
 
 
 def binned(training: Training, seed: int) -> Callable[[Toy], Answer]:
-    """Odds of a map, or the ratio of two maps."""
-    if not training.task.of_densities:
-        maps = [map_of(plain_task(training.task), training.passed(side)) for side in SIDES]
+    """Ratio in bins."""
+    columns = training.columns() if training.task.of_densities else training.passed("denominator")
+    sides = {side: [path] for side, path in training.files.items()}
+    ratio = binned_ratio(training.task, columns, sides)
 
-        def divided(toy: Toy) -> Answer:
-            found = [
-                m.evaluate(toy.records, out_of_domain="ignore", replicas=REPLICAS) for m in maps
-            ]
-            (a, da), (b, db) = ((flat(x.eps), flat(x.replicas)) for x in found)
-            return a / b, da / db
+    def of_bins(toy: Toy) -> Answer:
+        found = ratio.evaluate(toy.records, out_of_domain="ignore", replicas=REPLICAS)
+        return flat(found.eps), flat(found.replicas)
 
-        return divided
-    columns = training.columns()
-    of_numerator = map_of(plain_task(training.task), columns)
-
-    def answer(records: ak.Array) -> Answer:
-        found = of_numerator.evaluate(records, out_of_domain="ignore", replicas=REPLICAS)
-        eps, drawn = flat(found.eps), flat(found.replicas)
-        return eps / (1.0 - eps), drawn / (1.0 - drawn)
-
-    own, weights = columns.passed < 0.5, columns.object_weights
-    nodes = dict(zip(NAMES, columns.nodes[own].T, strict=True))
-    mine, _ = answer(ak.zip({name: x[:, None] for name, x in nodes.items()}))
-    constant = np.sum(weights[own]) / np.sum(weights[own] * mine)
-
-    def odds(toy: Toy) -> Answer:
-        found, drawn = answer(toy.records)
-        assert drawn is not None
-        return constant * found, constant * drawn
-
-    return odds
+    return of_bins
 
 
 def boosting(training: Training, seed: int) -> Callable[[Toy], Answer]:
@@ -268,6 +254,38 @@ def network(training: Training, seed: int, members: int = 1) -> Callable[[Toy], 
     return learned
 
 
+def constant(training: Training, seed: int) -> Callable[[Toy], Answer]:
+    """Ratio of the shares that pass in the two samples."""
+    top, bottom = (training.passed(side).passed_rate for side in SIDES)
+    return lambda toy: (np.full(len(toy.truth), top / bottom), None)
+
+
+def separate(training: Training, seed: int) -> Callable[[Toy], Answer]:
+    """Two networks of the default recipe, each trained on one sample, with independent draws."""
+    found = []
+    for number, side in enumerate(SIDES):
+        config = hepsilon.Config(
+            task=plain_task(training.task),
+            model=ModelConfig(architecture="mlp"),
+            training=TrainingConfig(seed=seed + 1000 * number),
+        )
+        out = training.files[side].with_suffix(".hepsilon")
+        hepsilon.train(config, [training.files[side]], out, progress=False)
+        found.append(hepsilon.load(out))
+
+    def divided(toy: Toy) -> Answer:
+        (a, da), (b, db) = (
+            (flat(x.eps), flat(x.replicas))
+            for x in (
+                each.evaluate(toy.records, out_of_domain="ignore", replicas=REPLICAS)
+                for each in found
+            )
+        )
+        return a / b, da / np.roll(db, 1, axis=1)
+
+    return divided
+
+
 def folds(training: Training, seed: int) -> Callable[[Toy], Answer]:
     """Networks of the folds."""
     return network(training, seed, FOLDS)
@@ -280,10 +298,12 @@ def truth(training: Training, seed: int) -> Callable[[Toy], Answer]:
 
 FIT: dict[str, Callable[[Training, int], Callable[[Toy], Answer]]] = {
     "truth": truth,
+    "constant": constant,
     "binned": binned,
     "boosting": boosting,
     "reweighting": reweighting,
     "network": network,
+    "separate": separate,
     "folds": folds,
 }
 
@@ -319,10 +339,12 @@ def coverage(toy: Toy, found: Array, drawn: Array) -> dict[str, Any]:
         "jets": (found[probes], drawn[probes], toy.truth[probes]),
         "bins": tuple(in_bins(toy, x) for x in (found, drawn, toy.truth)),
     }
-    return {
+    found_in = {
         name: float(np.mean(np.abs(value - true) < replicas.std(axis=1, ddof=1)))
         for name, (value, replicas, true) in parts.items()
     }
+    band = np.median(np.std(np.log(drawn[probes]), axis=1, ddof=1))
+    return found_in | {"band": float(band), "of_means": float(np.std(drawn.mean(axis=0), ddof=1))}
 
 
 def errors(truth: Array, found: Array) -> dict[str, Any]:
@@ -407,7 +429,8 @@ def main() -> None:
     plan = [(s, m, seed) for seed in args.seeds for s in args.samples for m in args.methods]
     for sample, method, seed in [] if args.markdown else plan:
         key = f"{sample} {method} {seed}"
-        if key in results or (sample, method) in NEVER:
+        of_others = sample != "efficiency" and method in OF_EFFICIENCIES
+        if key in results or (sample, method) in NEVER or of_others:
             continue
         results[key] = entry(sample, method, seed, args.events, args.test_events)
         args.out.parent.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,8 @@ from .efficiencies.field import FieldEfficiency
 from .efficiencies.loading import load, load_correction
 from .efficiencies.map import EfficiencyMap
 from .efficiencies.ratio import LearnedRatio
+from .efficiencies.ratio_map import RatioMap
+from .efficiencies.ratio_product import ProductRatio
 from .errors import (
     ArtifactError,
     ConfigError,
@@ -19,6 +21,7 @@ from .errors import (
     TrainingError,
     WorkerError,
 )
+from .training.ratio_maps import fit_ratio_map
 from .training.ratios import train_ratio
 from .training.run import TrainingResult, train
 from .weights.assignments import TagAssignments, enumerate_tags, sample_tags
@@ -43,6 +46,8 @@ __all__ = [
     "InversionWeight",
     "LearnedRatio",
     "OutOfDomainWarning",
+    "ProductRatio",
+    "RatioMap",
     "RatioWarning",
     "RemoteError",
     "ScaleFactorWarning",
@@ -58,6 +63,7 @@ __all__ = [
     "direct_tag_weight",
     "enumerate_tags",
     "exactly",
+    "fit_ratio_map",
     "inversion_weight",
     "load",
     "load_config",

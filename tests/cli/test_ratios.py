@@ -105,9 +105,31 @@ def test_closure_of_a_ratio_of_efficiencies_is_that_of_both_samples(
     for side, (config, efficiencies, _) in questions.items():
         assert config.task.ratio is None
         assert config.task.features == ("pt", "eta")
-        assert list(efficiencies) == [side]
+        assert list(efficiencies) == ["numerator", "denominator"]
         # files of the training are found
-        assert trained_on(efficiencies, [ratio_samples[0]]) == {side: [ratio_samples[0].name]}
+        assert trained_on(efficiencies, [ratio_samples[0]])[side] == [ratio_samples[0].name]
+
+
+def test_table_of_a_ratio_of_efficiencies_has_the_other_one_with_the_error_of_the_ratio(
+    ratio_of_efficiencies: LearnedRatio, tmp_path: Path
+) -> None:
+    numerator, denominator = write_two(tmp_path, 400, seed=5)
+    command = ["closure", ratio_of_efficiencies.path, "--out", tmp_path / "c"]
+    command += ["--numerator", numerator, "--denominator", denominator]
+    assert main(list(map(str, command))) == 0
+    table = json.loads((tmp_path / "c" / "universality.json").read_text())
+    found = table["samples"]["denominator"]["denominator"]["dependence"]["numerator"]
+    events = ak.from_parquet(denominator)
+    weights = ak.to_numpy(events.genWeight)
+    drawn = []
+    for side in ("numerator", "denominator"):
+        eps = ratio_of_efficiencies.efficiency(side).evaluate(events, out_of_domain="ignore")
+        drawn.append(weights @ ak.to_numpy(ak.sum(eps.replicas, axis=1)))
+    ratio = drawn[0] / drawn[1]
+    difference = found["totals"]["all"] if "totals" in found else found
+    assert difference["relative_difference"] == pytest.approx(ratio.mean() - 1.0, abs=0.02)
+    # what both share cancels: the replicas are those of the ratio
+    assert difference["error"] == pytest.approx(ratio.std(ddof=1), rel=0.1)
 
 
 def test_closure_on_the_files_of_the_training_fails(
@@ -170,7 +192,7 @@ def test_samples_and_tasks_must_fit(
     file = ratio_samples[0]
     assert "is not named" in failing(capsys, "train", task, *out)
     assert "--numerator FILES" in failing(capsys, "train", task, file, *out)
-    assert "'hepsilon train'" in failing(capsys, "map", task, file, *out)
+    assert "--numerator FILES" in failing(capsys, "map", task, file, *out)
     said = failing(capsys, "closure", learned_ratio.path, file, "--out", tmp_path / "c")
     assert "expected --numerator FILES" in said
     twice = ["--numerator", file, "--denominator", file, "--out", tmp_path / "c"]
@@ -195,3 +217,27 @@ def test_files_may_stand_behind_the_options() -> None:
     assert (args.files, args.numerator, args.denominator) == ([], ["a.root", "b.root"], ["c.root"])
     with pytest.raises(SystemExit):
         build_parser().parse_args(["train", "task.toml", "--out", "x", "a.root", "--unknown"])
+
+
+def test_other_commands_say_what_a_ratio_is_not(
+    learned_ratio: LearnedRatio,
+    ratio_samples: tuple[Path, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "closure"
+    command = ["closure", learned_ratio.path, "--numerator", ratio_samples[0]]
+    command += ["--denominator", ratio_samples[1], "--out", out]
+    assert main(list(map(str, command))) == 0
+    said = failing(capsys, "merge", tmp_path / "both", out, out)
+    assert "closure of a ratio of two samples" in said
+    assert "--numerator" in said
+    said = failing(
+        capsys,
+        "recalibrate",
+        learned_ratio.path,
+        ratio_samples[1],
+        "--out",
+        tmp_path / "x.hepsilon",
+    )
+    assert "no response to be recalibrated on" in said

@@ -12,13 +12,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.special import expit, logit
+from scipy.special import expit
 
 from hepsilon import InputError
 from hepsilon.closure.entries import Entries
 from hepsilon.closure.ratio import Weighted, _bins, agreement, close_ratio
 from hepsilon.config.ratio import RatioConfig
-from hepsilon.efficiencies.reweighting import clipped_ratio
 from tests.helpers.ratio_toys import ratio_config
 
 SHIFT = 0.5
@@ -26,23 +25,32 @@ SHIFT = 0.5
 
 def ratio_like(clip: tuple[float, float] = (0.01, 100.0)) -> Any:
     """What a closure of entries asks of a ratio."""
-    task = ratio_config().task
-    return SimpleNamespace(
-        task=task,
-        ratio=RatioConfig(clip=clip),
-        of_probability=lambda eps: clipped_ratio(logit(eps), 1.0, clip),
-    )
+    return SimpleNamespace(task=ratio_config().task, ratio=RatioConfig(clip=clip))
 
 
-def sample(n: int, seed: int, *, numerator: bool, slope: float = SHIFT, outside: float = 0.0):
+def clipped(log_ratio: Any, clip: tuple[float, float]) -> Any:
+    """Probability r / (1 + r) of a clipped ratio r."""
+    low, high = np.log(clip)
+    return expit(np.clip(log_ratio, low, high))
+
+
+def sample(
+    n: int,
+    seed: int,
+    *,
+    numerator: bool,
+    slope: float = SHIFT,
+    outside: float = 0.0,
+    clip: tuple[float, float] = (0.01, 100.0),
+):
     """Gaussian pt of width one; log ratio = slope * (x - slope / 2), true for slope = SHIFT."""
     rng = np.random.default_rng([seed, numerator])
     x = rng.normal(SHIFT * numerator, 1.0, n)
     other = rng.normal(0.0, 1.0, n)
     inputs = np.stack([x, other, np.ones(n)], axis=1).astype(np.float32)
     moved = slope + np.random.default_rng(5).normal(0.0, 0.01, 30)
-    eps = expit(slope * (x - 0.5 * slope))
-    drawn = expit(moved * (x[:, None] - 0.5 * moved))
+    eps = clipped(slope * (x - 0.5 * slope), clip)
+    drawn = clipped(moved * (x[:, None] - 0.5 * moved), clip)
     return Entries(
         inputs=inputs,
         passed=np.full(n, int(numerator)),
@@ -58,7 +66,8 @@ def sample(n: int, seed: int, *, numerator: bool, slope: float = SHIFT, outside:
 
 def close(slope: float = SHIFT, n: int = 8000, **more: Any):
     above = sample(n, 1, numerator=True, slope=slope)
-    below = sample(n, 2, numerator=False, slope=slope, outside=more.pop("outside", 0.0))
+    outside = more.pop("outside", 0.0)
+    below = sample(n, 2, numerator=False, slope=slope, outside=outside, **more)
     return close_ratio(ratio_like(**more), above, below)
 
 
@@ -149,3 +158,27 @@ def test_page_and_pictures(tmp_path: Path) -> None:
 
     closure = close(n=500)
     assert isinstance(plot_reweighted("pt", closure.observables["pt"]), Figure)
+
+
+def test_error_of_the_given_ratio_is_in_the_chi2_and_the_mean() -> None:
+    above, below = sample(4000, 1, numerator=True), sample(4000, 2, numerator=False)
+    x = below.inputs[:, 0].astype(np.float64)
+    plain = close_ratio(ratio_like(), above, below)
+    moved = 1.0 + np.random.default_rng(8).normal(0.0, 0.1, 30) * (x[:, None] > 0.0)
+    given_ratio = {"given": np.full((len(x), 1), 0.5)}
+    drawn = {"given": (moved / (1.0 + moved))[:, None]}
+    both = replace(below, eps=below.eps | given_ratio, replicas=below.replicas | drawn)
+    found = close_ratio(ratio_like(), above, both)
+    # a ratio of one changes no number, its error does: 10 % of half of the entries
+    assert found.mean == pytest.approx(plain.mean, rel=1e-12)
+    for name, each in found.observables.items():
+        assert each.reweighted == pytest.approx(plain.observables[name].reweighted, rel=1e-9)
+    pt, before = found.observables["pt"], plain.observables["pt"]
+    assert pt.before.chi2 < 0.9 * before.before.chi2
+    assert np.sum(pt.model_variance) > 2.0 * np.sum(before.model_variance)
+    assert found.mean_model_error > 1.5 * plain.mean_model_error
+    # one that moves all weights by one factor has no effect on shares and mean
+    same = np.broadcast_to(1.0 + np.random.default_rng(9).normal(0.0, 0.1, 30), moved.shape)
+    drawn = {"given": (same / (1.0 + same))[:, None]}
+    found = close_ratio(ratio_like(), above, replace(both, replicas=below.replicas | drawn))
+    assert found.mean_model_error == pytest.approx(plain.mean_model_error, rel=1e-9)

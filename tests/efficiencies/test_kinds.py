@@ -72,7 +72,7 @@ def _registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_a_kind_of_ones_own_is_saved_and_loaded(flat: Flat, tmp_path: Path) -> None:
     path = flat.save(tmp_path / "flat.hepsilon")
     with pytest.raises(
-        ArtifactError, match=r"'map', 'network', 'ratio'\], received 'flat'.*register_kind"
+        ArtifactError, match=r"'network', 'ratio', 'ratio-map'\], received 'flat'.*register_kind"
     ):
         load(path)
     assert register_kind("flat")(Flat) is Flat

@@ -84,6 +84,36 @@ def test_weights_without_a_positive_sum_are_refused() -> None:
     bad = columns(20, 1, 0, weights=np.where(np.arange(20) < 9, 1.0, -1.0))
     with pytest.raises(TrainingError, match="the denominator of the ratio: expected a positive"):
         check_sides(join(columns(20, 1, 1), bad), TASK)
+    none = columns(20, 1, 0, weights=np.zeros(20))
+    with pytest.raises(TrainingError, match=r"the denominator .* all weights are zero"):
+        check_sides(join(columns(20, 1, 1), none), TASK)
+
+
+@pytest.mark.parametrize("n", [5, 400])
+def test_sample_that_is_worth_few_entries_is_refused(n: int) -> None:
+    """Few events, or sWeights that cancel: a sum of 2 with an error of 20."""
+    weights = np.ones(n) if n < 10 else np.where(np.arange(n) < n // 2 + 1, 1.0, -1.0)
+    few = columns(n, 1, 1, weights=weights)
+    with pytest.raises(TrainingError, match=r"numerator of the ratio: its .* expected 10 or more"):
+        check_sides(join(few, columns(400, 2, 0)), TASK)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_equal_responses_in_one_sample_are_refused(value: float) -> None:
+    data = {"features": ["pt", "from_numerator"], "categorical": {"from_numerator": [0, 1]}}
+    task = Task.model_validate(
+        data | {"passed": {"field": "fired"}, "ratio": {"kind": "efficiency"}}
+    )
+    both = join(columns(200, 1, 1), columns(200, 2, 0))
+    side = both.passed
+    fired = np.arange(400) % 2
+    columns_of = replace(
+        both,
+        nodes=np.stack([both.nodes[:, 0], side], axis=1),
+        passed=np.where(side > 0.5, value, fired).astype(np.float32),
+    )
+    with pytest.raises(InputError, match=rf"numerator of the ratio: all of .* fired \({value:g}\)"):
+        check_sides(columns_of, task)
 
 
 def test_clearly_negative_region_is_refused_and_a_fluctuation_is_noted(caplog) -> None:
@@ -144,21 +174,39 @@ def test_mean_of_the_clipped_ratio_over_the_denominator_is_one(seed: int, shift:
     logits, passed = rng.normal(shift, 1.0, 400), np.arange(400) % 2
     weights = rng.uniform(0.5, 1.5, 400) * np.where(rng.random(400) < 0.1, -0.5, 1.0)
     config = ratio_config({"clip": [0.2, 5.0]})
-    card = ratio_card(SIDES, answers(logits, passed, weights), config)
+    card = ratio_card(SIDES, [answers(logits, passed, weights)], config)
     below = passed == 0
     ratio = np.clip(card.constant * np.exp(logits[below]), 0.2, 5.0)
     own = weights[below]
     assert np.sum(own * ratio) / own.sum() == pytest.approx(1.0, abs=1e-6)
     assert card.n_clipped == np.count_nonzero((ratio <= 0.2) | (ratio >= 5.0))
-    raw = np.sum(own * np.exp(logits[below])) / own.sum()
-    assert card.mean == pytest.approx(raw)
+    assert card.mean == pytest.approx(1.0, abs=1e-6)
+    error = np.sqrt(np.sum((own * (ratio - 1.0)) ** 2)) / own.sum()
+    assert card.mean_error == pytest.approx(error)
+    assert card.constant_error == pytest.approx(error)
     assert card.n_effective == pytest.approx(np.sum(own * ratio) ** 2 / np.sum((own * ratio) ** 2))
+
+
+def test_all_entries_normalise_and_the_held_out_ones_check(caplog) -> None:
+    rng = np.random.default_rng(4)
+    parts = []
+    for n, shift in ((4000, -0.1), (400, 0.5)):  # learned by heart: higher odds held out
+        passed = np.arange(n) % 2
+        parts.append(answers(rng.normal(shift, 0.3, n), passed, np.ones(n)))
+    with caplog.at_level("WARNING", "hepsilon"):
+        card = ratio_card(SIDES, parts, ratio_config())
+    odds = [np.exp(part.logits[part.passed == 0, 0]) for part in parts]
+    assert card.constant == pytest.approx(1.0 / np.mean(np.concatenate(odds)))
+    assert card.n_normalised == 2200
+    assert card.n_entries == 200
+    assert card.mean == pytest.approx(card.constant * np.mean(odds[1]))
+    assert "by heart" in caplog.text
 
 
 def test_samples_that_a_network_tells_apart_are_refused() -> None:
     passed = np.arange(400) % 2
     with pytest.raises(TrainingError, match=r"do not overlap: .* AUC of 1\.0000"):
-        ratio_card(SIDES, answers(20.0 * (passed - 0.5), passed, np.ones(400)), ratio_config())
+        ratio_card(SIDES, [answers(20.0 * (passed - 0.5), passed, np.ones(400))], ratio_config())
 
 
 def test_little_overlap_is_warned_of(caplog) -> None:
@@ -167,7 +215,7 @@ def test_little_overlap_is_warned_of(caplog) -> None:
     distance = 2.2
     logits = distance * (rng.normal(distance * passed, 1.0) - 0.5 * distance)
     with caplog.at_level("WARNING", "hepsilon"):
-        card = ratio_card(SIDES, answers(logits, passed, np.ones(len(passed))), ratio_config())
+        card = ratio_card(SIDES, [answers(logits, passed, np.ones(len(passed)))], ratio_config())
     assert "overlap little" in caplog.text
     assert card.auc == pytest.approx(0.94, abs=0.01)
 
@@ -181,9 +229,9 @@ def test_no_direction_of_the_covariance_moves_the_mean_but_that_of_its_error() -
         features=rng.normal(0.0, 1.0, (n, networks, inputs)).astype(np.float32),
     )
     config = ratio_config()
-    card = ratio_card(SIDES, found, config)
+    card = ratio_card(SIDES, [found], config)
     factor = rng.normal(0.0, 0.1, (networks, 1, inputs + 1, 4)).astype(np.float32)
-    whole = centred(factor, found, card, config)
+    whole, variance = centred(factor, [found], card, config)
     assert whole.shape == (networks, 1, inputs + 1, 5)
     below = passed == 0
     ones = np.ones((int(below.sum()), networks, 1))
@@ -192,7 +240,8 @@ def test_no_direction_of_the_covariance_moves_the_mean_but_that_of_its_error() -
     own = weights[below] * card.constant * np.exp(found.logits[below, 0])
     mean = own @ moved / own.sum()
     np.testing.assert_allclose(mean[:4], 0.0, atol=1e-6)
-    assert mean[4] == pytest.approx(card.mean_error / card.mean, rel=1e-5)
+    assert mean[4] == pytest.approx(card.constant_error, rel=1e-5)
+    assert variance == pytest.approx(own @ np.sum(moved**2, axis=1) / own.sum(), rel=1e-4)
     # all else is as it was: differences between entries
     before = np.einsum("nki,kie->ne", seen, factor[:, 0]) / networks
     np.testing.assert_allclose(np.ptp(moved[:, :4], axis=0), np.ptp(before, axis=0), rtol=1e-4)

@@ -38,13 +38,21 @@ def test_ratio_is_near_the_true_one(learned_ratio: LearnedRatio) -> None:
 def test_normalisation_is_imposed_and_reported(learned_ratio: LearnedRatio) -> None:
     card = learned_ratio.found
     assert card.mean == pytest.approx(1.0, abs=5.0 * card.mean_error)
-    assert card.constant == pytest.approx(1.0 / card.mean, rel=0.05)
+    assert card.constant == pytest.approx(1.0, rel=0.05)
+    assert card.n_normalised > 2 * card.n_entries
+    assert 0.0 < card.constant_error < card.mean_error
     events = two_jets(4000, 8, numerator=False)
     found = learned_ratio.reweight(events, events.genWeight, out_of_domain="ignore")
     assert found.mean == pytest.approx(1.0, abs=0.05)
     assert found.n_effective < found.n_effective_before
     assert ak.num(found.weights).to_list() == ak.num(events.Jet).to_list()
     assert "normalisation" in str(card)
+    replicas = learned_ratio.replicas(events, n_replicas=100)
+    own = np.repeat(ak.to_numpy(events.genWeight), ak.num(events.Jet))
+    means = own @ flat(replicas) / own.sum() / found.mean
+    # each replica is normalised, within the error of the constant and what sample means differ by
+    assert np.mean(means) == pytest.approx(1.0, abs=4.0 * np.std(means) / 10.0 + 2e-3)
+    assert np.std(means) == pytest.approx(card.constant_error, rel=0.5)
 
 
 def test_reweighted_denominator_has_the_means_of_the_numerator(learned_ratio: LearnedRatio) -> None:
@@ -118,6 +126,20 @@ def test_field_tells_the_samples_apart(ratio_samples: tuple[Path, Path], tmp_pat
     assert len(columns.passed) == sum(parts)
 
 
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(2, "isData tells the samples of the ratio apart: .* received 2"), (1, "isData = 0 has Jet")],
+)
+def test_field_that_does_not_tell_is_named(tmp_path: Path, value: int, words: str) -> None:
+    events = ak.concatenate([two_jets(50, 1, numerator=n) for n in (True, False)])
+    both = tmp_path / "both.parquet"
+    ak.to_parquet(ak.with_field(events, np.full(len(events), value), "isData"), str(both))
+    with pytest.raises(InputError, match=words):
+        train_ratio(
+            ratio_config({"field": "isData"}), tmp_path / "x.hepsilon", [both], progress=False
+        )
+
+
 def test_what_tells_the_samples_apart_is_no_feature() -> None:
     features = {"features": ["pt", "isData", "eta"], "passed": {"field": "fired"}}
     config = ratio_config({"field": "isData", "kind": "efficiency"}, task=features)
@@ -179,3 +201,44 @@ def test_conditional_ratio_leaves_what_is_given(
     for found, expected in ((given, of_eta), (ratio, total - of_eta)):
         difference = np.log(flat(found(events, out_of_domain="ignore"))) - flat(expected)
         assert np.std(difference) < 0.4 * np.std(flat(expected))
+
+
+@pytest.mark.slow
+def test_networks_that_are_replicas_are_normalised_each(
+    ratio_samples: tuple[Path, Path], tmp_path: Path
+) -> None:
+    out = tmp_path / "ratio.hepsilon"
+    config = ratio_config(
+        model={"members": 3, "resampling": "bootstrap"}, training={"epochs": 3, "bias_term": False}
+    )
+    with without_xla():
+        train_ratio(config, out, [ratio_samples[0]], [ratio_samples[1]], progress=False)
+    ratio = LearnedRatio.load(out)
+    assert len(ratio.found.network_constants) == 4
+    events = two_jets(1500, 1, numerator=False)  # those of the training
+    own = np.repeat(ak.to_numpy(events.genWeight), ak.num(events.Jet))
+    means = own @ flat(ratio.replicas(events)) / own.sum()
+    np.testing.assert_allclose(means, 1.0, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_whole_ratio_is_the_product_with_both_errors(
+    ratio_samples: tuple[Path, Path], tmp_path: Path
+) -> None:
+    config = ratio_config({"given": ["eta"]}, training={"epochs": 3})
+    out = tmp_path / "ratio.hepsilon"
+    with without_xla():
+        train_ratio(config, out, [ratio_samples[0]], [ratio_samples[1]], progress=False)
+    ratio, given = LearnedRatio.load(out), LearnedRatio.load(given_path(out))
+    whole, events = ratio.whole(), two_jets(200, 7, numerator=False)
+    found = [r.evaluate(events, out_of_domain="ignore") for r in (ratio, given, whole)]
+    values = [flat(each.ratio) for each in found]
+    np.testing.assert_allclose(values[2], values[0] * values[1], rtol=1e-9)
+    drawn = [flat(each.replicas) for each in found]
+    np.testing.assert_allclose(drawn[2], drawn[0] * np.roll(drawn[1], 1, axis=1), rtol=1e-9)
+    inside = [flat(each.in_domain) for each in found]
+    np.testing.assert_array_equal(inside[2], inside[0] & inside[1])
+    with pytest.raises(ConfigError, match="conditional on nothing"):
+        given.whole()
+    with pytest.raises(ConfigError, match="expected the ratio of"):
+        hepsilon.ProductRatio(ratio, ratio)

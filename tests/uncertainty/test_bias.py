@@ -163,6 +163,30 @@ def test_without_an_excess_shifts_are_what_could_not_be_seen() -> None:
     assert 0.2 < spreads[0] * 10.0 < 1.0  # in units of the statistical error of a region
 
 
+def test_a_common_scale_adds_no_bias_for_every_input() -> None:
+    """Fifteen inputs without a bias, all seen by the same entries: little is made up."""
+    size, n_bins, inputs = 400.0, 10, 15
+    rng = np.random.default_rng(7)
+    own = np.diag(np.full(n_bins * inputs, size))
+    which = np.repeat(np.arange(inputs), n_bins)
+    totals = []
+    for _ in range(10):
+        values = rng.normal(0.0, np.sqrt(size), n_bins * inputs)
+        found = [
+            bias_moments(Residuals(values, own, own, own, which), common_scale=scale)
+            for scale in (False, True)
+        ]
+        totals.append([each.variances.sum() * size for each in found])
+    each_by_itself, common = np.mean(totals, axis=0)
+    assert each_by_itself > 3.0
+    assert common < 0.5 * each_by_itself
+    # one input that is clearly wrong is found all the same: 0.3 is six errors of a bin
+    values[:n_bins] += size * 0.3 * np.tile([1.0, -1.0], n_bins // 2)
+    found = bias_moments(Residuals(values, own, own, own, which), common_scale=True)
+    assert found.variances[0] == pytest.approx(0.09, rel=0.6)
+    assert np.all(found.variances[1:] < 0.02)
+
+
 def test_regions_without_entries_do_not_matter() -> None:
     values = np.array([30.0, -20.0, 0.0, 0.0])
     own = np.diag([100.0, 100.0, 0.0, 0.0])
@@ -245,3 +269,34 @@ def test_bands_of_a_fit_that_misses_something_cover_with_the_bias() -> None:
     low = binom.ppf(0.5e-4, 120, 0.6) / 120
     high = binom.isf(0.5e-4, 120, 0.8) / 120
     assert low <= inside / n <= high, inside / n
+
+
+def test_ratio_is_normalised_by_shares_and_its_noise_is_what_is_seen() -> None:
+    """Weights that depend on the sample: the variance of a residual is not that of p (1 - p)."""
+    rng = np.random.default_rng(5)
+    n = 4000
+    passed = np.arange(n) % 2
+    weights = np.where(passed == 1, 4.0, 1.0)
+    logits = np.full((n, 1), np.log(4.0))  # four times the weight
+    regions = rng.integers(0, 3, n)[:, None]
+    sums = RegionSums(3, 1, None, ratio=np.exp)
+    entries = RegionEntries(
+        regions=regions,
+        logits=logits,
+        passed=passed,
+        weights=weights,
+        networks=logits[..., None],
+        features=None,
+        shares=np.ones((n, 1)),
+        seen=np.zeros((n, 1)),
+        mu=1.0,
+    )
+    sums.add(entries)
+    p = 0.8
+    for region in range(3):
+        mine = regions[:, 0] == region
+        seen = np.sum(weights[mine] ** 2 * (passed[mine] - p) ** 2)
+        assert sums.binomial[region, region] == pytest.approx(seen)
+        below = np.sum(weights[mine] * (passed[mine] == 0)) * 4.0
+        assert sums.reweighted[region, region] == pytest.approx(below)
+    assert np.count_nonzero(sums.reweighted - np.diag(np.diag(sums.reweighted))) == 0

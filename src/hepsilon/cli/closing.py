@@ -46,6 +46,7 @@ def closure(args: argparse.Namespace) -> Any:
     for out in (args.out, *(args.out / name for name in samples)):
         check_folder(out)
     origin = Origin(args.command_line)
+    of_sides = bool(questions)
     questions = questions or dict.fromkeys(samples, _question(args))
     reports: dict[str, Any] = {}
     found: Any = None
@@ -55,6 +56,7 @@ def closure(args: argparse.Namespace) -> Any:
                 say(f"sample {name}")
             reports[name] = _close(
                 *(args, *questions[name], executor, files, args.out / name),
+                against=tuple(n for n in questions[name][1] if n != name) if of_sides else None,
                 look=look,
                 origin=origin,
             )
@@ -121,6 +123,7 @@ def _close(
     *,
     look: Look,
     origin: Origin,
+    against: tuple[str, ...] | None = None,
 ) -> Closure:
     """Closure of one sample, written into a folder."""
     from hepsilon.closure import closure_report, run_closure, shared_with_training
@@ -132,6 +135,7 @@ def _close(
     if is_artifact(args.config):
         config = _without_missing_truth(config, files)
     asked = _asked(args, config, efficiencies, paths)
+    asked = asked if against is None else replace(asked, against=against)
     seen = trained_on(efficiencies, files)
     for warning in warnings_of(differences(efficiencies, asked.task), seen):
         say(warning)

@@ -30,6 +30,7 @@ from hepsilon.cli.closing import closure, merge_closures, recalibrate
 from hepsilon.cli.fitting import histograms
 from hepsilon.cli.inputs import check_out, executor_of, training_columns
 from hepsilon.cli.output import plain, say, table
+from hepsilon.cli.ratios import ratio_map, samples_of
 from hepsilon.cli.starting import init
 from hepsilon.errors import ConfigError
 
@@ -194,7 +195,7 @@ def _check_samples(args: argparse.Namespace, config: Any) -> None:
                 "samples has the section [task.ratio]"
             )
         if not args.files:
-            raise ConfigError("expected FILES to train on, received none")
+            raise ConfigError("expected FILES, received none")
     elif args.files and (sides or config.task.ratio.field is None):
         raise ConfigError(
             f"{args.config} asks for a ratio of two samples: name them with --numerator FILES and "
@@ -210,21 +211,12 @@ def _ratio(args: argparse.Namespace, config: Any, part: Any, on_sample: Any) -> 
     if part is not None:
         raise ConfigError("a ratio of two samples is trained in one job; leave out --part")
     with executor_of(args) as executor:
-
-        def read(files: Any, given: Any) -> Any:
-            own = argparse.Namespace(**vars(args) | {"files": files})
-            return training_columns(own, given, executor)
-
         result = train_ratio(
             config,
             args.out,
-            args.numerator or args.files or None,
-            args.denominator,
-            folder=args.config.parent,
-            hash_files=args.hash_files,
+            **samples_of(args, executor),
             on_sample=on_sample,
             workers=executor,
-            read=read,
         )
     if config.task.ratio.given:
         say(f"wrote {given_path(args.out)}, the ratio of {', '.join(config.task.ratio.given)}")
@@ -307,16 +299,14 @@ def _say_sample(sample: Any) -> None:
 
 
 def make_map(args: argparse.Namespace) -> Any:
-    """Fill the binned baseline: a map, of events a factorised one, or bin-by-bin corrections."""
+    """Fill the binned baseline: a map, of events a factorised one, bins, or a binned ratio."""
     from hepsilon.config.file import load_config
 
     config = load_config(args.config)
     check_out(args, "artifact")
+    _check_samples(args, config)
     if config.task.ratio is not None:
-        raise ConfigError(
-            f"{args.config} asks for a ratio of two samples, and a map holds an efficiency: use "
-            "'hepsilon train'"
-        )
+        return ratio_map(args, config, _say_sample)
     if args.bin_by_bin:
         if not config.task.of_events:
             raise ConfigError('--bin-by-bin needs a task with level = "event"')

@@ -29,7 +29,9 @@ EXAMPLES = {
     "map": """\
         hepsilon map training/gnn.toml train.root --out map.hepsilon
         hepsilon map training/tracks.toml phasespace.root --out factorised.hepsilon
-        hepsilon map training/tracks.toml phasespace.root --bin-by-bin --out bins.hepsilon""",
+        hepsilon map training/tracks.toml phasespace.root --bin-by-bin --out bins.hepsilon
+        hepsilon map ratio.toml --numerator 'data/*.root' --denominator 'mc/*.root' \\
+            --out binned-ratio.hepsilon""",
     "recalibrate": """\
         hepsilon recalibrate gnn.hepsilon data2026.root --out gnn-2026.hepsilon""",
     "closure": """\

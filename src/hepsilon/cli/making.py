@@ -117,7 +117,8 @@ def _train_command(parsers: Any) -> None:
 
 def _map_command(parsers: Any) -> None:
     command = add_command(parsers, "map", commands.make_map)
-    config_and_files(command)
+    config_and_files(command, optional=True)
+    sides_options(command)
     command.add_argument("--out", type=Path, required=True, help="map file to write")
     command.add_argument(
         "--bin-by-bin",

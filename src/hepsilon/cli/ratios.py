@@ -1,4 +1,4 @@
-"""Closures of ratios of two samples."""
+"""Binned ratios of two samples, and closures of ratios."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import argparse
 from typing import Any
 
 from hepsilon._system.outputs import check_folder
-from hepsilon.cli.inputs import is_artifact
-from hepsilon.cli.output import facts, judged, say, table
+from hepsilon.cli.inputs import executor_of, is_artifact, training_columns
+from hepsilon.cli.output import facts, judged, plain, say, table
 from hepsilon.errors import ConfigError
 
-__all__ = ["is_ratio", "ratio_closure"]
+__all__ = ["is_ratio", "questions_of_sides", "ratio_closure", "ratio_map", "samples_of"]
 
+KINDS = ("ratio", "ratio-map")
 LEFT_OUT = ("sample", "efficiency", "against", "checkpoint", "working_point", "reconstructed")
 
 
@@ -30,11 +31,13 @@ def is_ratio(args: argparse.Namespace) -> bool:
     """
     from hepsilon.efficiencies.artifact import read_card
 
-    return is_artifact(args.config) and read_card(args.config).get("kind") == "ratio"
+    return is_artifact(args.config) and read_card(args.config).get("kind") in KINDS
 
 
 def questions_of_sides(args: argparse.Namespace) -> dict[str, Any]:
     """Closures that a ratio of efficiencies asks for: that of the efficiency in each sample.
+
+    The efficiency in the other sample is what another simulation would have given.
 
     Parameters
     ----------
@@ -44,12 +47,12 @@ def questions_of_sides(args: argparse.Namespace) -> dict[str, Any]:
     Returns
     -------
     dict of str to tuple
-        Configuration, efficiency and its file by sample; empty for a ratio of densities.
+        Configuration, both efficiencies and their file by sample; empty for a ratio of densities.
     """
     from hepsilon.efficiencies.configuration import config_of_card
-    from hepsilon.efficiencies.ratio import LearnedRatio
+    from hepsilon.efficiencies.loading import load
 
-    ratio = LearnedRatio.load(args.config)
+    ratio: Any = load(args.config)
     if ratio.ratio.kind == "density":
         return {}
     _check_options(args)
@@ -57,11 +60,10 @@ def questions_of_sides(args: argparse.Namespace) -> dict[str, Any]:
         raise ConfigError(_which(args))
     config = config_of_card(ratio.card, learning=False)
     config = config.model_copy(update={"task": ratio.efficiency("numerator").task})
-    questions = {}
-    for side in ("numerator", "denominator"):
-        efficiency: Any = ratio.efficiency(side)
-        questions[side] = config, {side: efficiency}, {side: args.config}
-    return questions
+    sides = ("numerator", "denominator")
+    efficiencies: dict[str, Any] = {side: ratio.efficiency(side) for side in sides}
+    paths = dict.fromkeys(sides, args.config)
+    return dict.fromkeys(sides, (config, efficiencies, paths))
 
 
 def _check_options(args: argparse.Namespace) -> None:
@@ -95,13 +97,14 @@ def ratio_closure(args: argparse.Namespace) -> Any:
     """
     from hepsilon.closure.ratio import ratio_closure as close
     from hepsilon.closure.verdict import SEVERITY
+    from hepsilon.efficiencies.loading import load
     from hepsilon.efficiencies.ratio import LearnedRatio, given_path
     from hepsilon.report.page import Origin
     from hepsilon.report.ratio import observable_table, sample_table, write_ratio
 
     _check_options(args)
     check_folder(args.out)
-    ratio = LearnedRatio.load(args.config)
+    ratio: Any = load(args.config)
     if ratio.ratio.field is None and not (args.numerator and args.denominator):
         raise ConfigError(_which(args))
     given = None
@@ -117,7 +120,9 @@ def ratio_closure(args: argparse.Namespace) -> Any:
         max_events=args.max_events,
     )
     origin = Origin(args.command_line)
-    write_ratio(args.out, closure, ratio, formats=args.format or ["png"], origin=origin)
+    write_ratio(
+        args.out, closure, ratio, args.config.name, formats=args.format or ["png"], origin=origin
+    )
     say(f"wrote {args.out}/closure.json, report.html and pictures")
     verdict = closure.verdict
     if args.fail_on and SEVERITY.index(verdict.status) >= SEVERITY.index(args.fail_on):
@@ -131,3 +136,67 @@ def ratio_closure(args: argparse.Namespace) -> Any:
         facts("samples", sample_table(closure).rows),
         table("before and after reweighting", found.header, found.rows),
     ]
+
+
+def samples_of(args: argparse.Namespace, executor: Any) -> dict[str, Any]:
+    """Both samples of a ratio and how they are read, from the options of a command.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        Options of the command.
+    executor : coffea executor
+        Processes that read.
+
+    Returns
+    -------
+    dict of str to object
+        Arguments of :func:`hepsilon.train_ratio` and :func:`hepsilon.fit_ratio_map`.
+    """
+
+    def read(files: Any, given: Any) -> Any:
+        own = argparse.Namespace(**vars(args) | {"files": files})
+        return training_columns(own, given, executor)
+
+    return {
+        "numerator": args.numerator or args.files or None,
+        "denominator": args.denominator,
+        "folder": args.config.parent,
+        "hash_files": args.hash_files,
+        "read": read,
+    }
+
+
+def ratio_map(args: argparse.Namespace, config: Any, say_sample: Any) -> Any:
+    """Fill the binned ratio of two samples.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        Options of the command.
+    config : Config
+        Configuration with ``[task.ratio]``.
+    say_sample : callable
+        Prints what the samples are worth.
+
+    Returns
+    -------
+    object
+        Plain data with ``--json``.
+    """
+    from hepsilon.training.ratio_maps import fit_ratio_map
+
+    if args.bin_by_bin:
+        raise ConfigError("--bin-by-bin is for efficiencies of events, not for a ratio")
+    on_sample = None if args.json else say_sample
+    with executor_of(args) as executor:
+        found = fit_ratio_map(config, **samples_of(args, executor), on_sample=on_sample)
+    found.save(args.out)
+    if args.json:
+        return {"path": str(args.out)} | plain(found.card)
+    say(f"ratio: {found.found}")
+    empty = "without entries of both samples, in which it is unknown"
+    say(f"wrote {args.out}: {found.map.n_bins} bins, {found.n_empty} of them {empty}")
+    if found.card.n_outside:
+        say(f"{found.card.n_outside} objects are outside the binning and were not filled")
+    return None

@@ -154,6 +154,12 @@ def run_closure(
     return replace(output, left_out={**chosen.left_out, **output.left_out})
 
 
+def _one_training(this: Any, other: Any) -> bool:
+    """Whether two efficiencies are of one file, so that their replicas go together."""
+    known = getattr(this, "hash", None)
+    return known is not None and known == getattr(other, "hash", None)
+
+
 def closure_report(
     output: Output,
     task: Task,
@@ -215,7 +221,9 @@ def closure_report(
             entries[name] = entries[name].model_copy(update={"two_sample": found})
     for name in entries if against else ():
         if name.removesuffix(RECONSTRUCTED) not in (TRUTH, *against):
-            depends = {"dependence": dependence_of(output, name, against)}
+            own = efficiencies.get(name.removesuffix(RECONSTRUCTED))
+            paired = [other for other in against if _one_training(own, efficiencies.get(other))]
+            depends = {"dependence": dependence_of(output, name, against, paired)}
             entries[name] = entries[name].model_copy(update=depends)
     checks["efficiency"] = entries
     run = run_info(output)

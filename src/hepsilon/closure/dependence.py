@@ -2,12 +2,13 @@
 
 Both efficiencies are used for the same objects, so that what differs is what they have learned. The
 error of the difference is that of both trainings, which are independent: it does not contain the
-statistical error of the sample that they are applied to, which both share.
+statistical error of the sample that they are applied to, which both share. Two efficiencies of one
+training (those in the two samples of a ratio) have the same replicas, and what they share cancels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,12 +87,14 @@ class _Sums:
         return _Sums(self.values.sum(keepdims=True), replicas)
 
 
-def _compared(this: _Sums, other: _Sums) -> tuple[Array, Array]:
+def _compared(this: _Sums, other: _Sums, paired: bool) -> tuple[Array, Array]:
     """Relative difference of the sums, and its error."""
     ratio, error = (np.full(this.values.shape, np.nan) for _ in range(2))
     seen = this.values != 0.0
     np.divide(other.values, this.values, out=ratio, where=seen)
     variance = other.variance() + ratio**2 * this.variance()
+    if paired and this.replicas is not None and other.replicas is not None:
+        variance = np.var(other.replicas - ratio * this.replicas, axis=0, ddof=1)
     np.divide(np.sqrt(variance), np.abs(this.values), out=error, where=seen)
     return ratio - 1.0, error
 
@@ -100,14 +103,14 @@ def _number(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def _ratio(this: _Sums, other: _Sums) -> Ratio:
-    (difference,), (error,) = _compared(this, other)
+def _ratio(this: _Sums, other: _Sums, paired: bool) -> Ratio:
+    (difference,), (error,) = _compared(this, other, paired)
     pull = difference / error if error > 0.0 else np.nan
     return Ratio(relative_difference=_number(difference), error=_number(error), pull=_number(pull))
 
 
-def _bins(this: _Sums, other: _Sums) -> RatioBins:
-    difference, error = _compared(this, other)
+def _bins(this: _Sums, other: _Sums, paired: bool) -> RatioBins:
+    difference, error = _compared(this, other, paired)
     return RatioBins(
         relative_difference=[_number(x) for x in difference], error=[_number(x) for x in error]
     )
@@ -155,7 +158,9 @@ class _Filled:
         return {c: name for c in profile.axes["category"] if c != OTHER}
 
 
-def dependence_of(output: Output, method: str, others: Sequence[str]) -> dict[str, Dependence]:
+def dependence_of(
+    output: Output, method: str, others: Sequence[str], paired: Collection[str] = ()
+) -> dict[str, Dependence]:
     """Compare the sums by one efficiency with those by others.
 
     Parameters
@@ -166,6 +171,8 @@ def dependence_of(output: Output, method: str, others: Sequence[str]) -> dict[st
         Label of the method.
     others : sequence of str
         Labels of the others, which were learned from other simulations.
+    paired : collection of str, optional
+        Those of them whose replicas are those of the method: both are of one training.
 
     Returns
     -------
@@ -174,15 +181,16 @@ def dependence_of(output: Output, method: str, others: Sequence[str]) -> dict[st
     """
     filled, found = _Filled(output), {}
     for other in others:
-        totals = {ALL: _ratio(filled.total(method), filled.total(other))}
+        both = other in paired
+        totals = {ALL: _ratio(filled.total(method), filled.total(other), both)}
         for category, name in filled.categories().items():
             this, that = (
                 filled.bins(name, category, m, flow=True).whole() for m in (method, other)
             )
-            totals[category] = _ratio(this, that)
+            totals[category] = _ratio(this, that, both)
         observables = {
             name if category == ALL else f"{name}|{category}": _bins(
-                filled.bins(name, category, method), filled.bins(name, category, other)
+                filled.bins(name, category, method), filled.bins(name, category, other), both
             )
             for name, category in filled.observables()
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import reduce
@@ -22,6 +23,7 @@ from hepsilon.processors.saved_outputs import read_saved, read_saved_text
 
 __all__ = ["RESULT", "Merged", "Question", "merge_results", "result_file"]
 
+CLOSURE = "closure.json"
 RESULT = "result.npz"
 """File in the folder of a closure that holds all sums, so that others can be added."""
 
@@ -248,9 +250,28 @@ def result_file(path: str | Path) -> Path:
         If there is none.
     """
     found = Path(path) / RESULT if Path(path).is_dir() else Path(path)
+    if not found.is_file() and (found.parent / "index.html").is_file():
+        raise InputError(
+            f"{path} holds the closures of several samples; merge the folders in it, each by itself"
+        )
+    if not found.is_file() and _of_ratio(found.with_name(CLOSURE)):
+        raise InputError(
+            f"{path} is the closure of a ratio of two samples, whose bins follow from all entries "
+            "of both, so that parts cannot be added; close all files at once: 'hepsilon closure "
+            "RATIO --numerator FILES --denominator FILES'"
+        )
     if not found.is_file():
         raise InputError(f"no result {str(found)!r}; 'hepsilon closure' writes one into its folder")
     return found
+
+
+def _of_ratio(path: Path) -> bool:
+    """Whether a file is the ``closure.json`` of a ratio."""
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return False
+    return isinstance(content, dict) and {"numerator", "denominator"} <= content.keys()
 
 
 def merge_results(paths: Sequence[str | Path], models: dict[str, Path] | None = None) -> Merged:
@@ -319,4 +340,6 @@ def _efficiencies(question: Question, models: dict[str, Path]) -> dict[str, Any]
                 f"{models.get(name, path)} is not the {name!r} of these results (hash "
                 f"{expected[:12]}); say by --efficiency {name}=PATH where that is"
             )
+        if found[name].task.ratio is not None:  # the efficiency in one of its samples
+            found[name] = found[name].efficiency(name)
     return found

@@ -8,7 +8,7 @@ are divided by, and of the ratio's own replicas.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -36,7 +36,7 @@ from hepsilon.config.verdict import VerdictConfig
 from hepsilon.data.missing import is_missing
 from hepsilon.data.sources import Files, file_names
 from hepsilon.efficiencies.card import provenance
-from hepsilon.efficiencies.ratio import LearnedRatio
+from hepsilon.efficiencies.ratio_base import Ratio
 from hepsilon.efficiencies.ratio_card import check_two_samples
 from hepsilon.errors import ConfigError, InputError
 from hepsilon.uncertainty.replicas import shrunk_covariance
@@ -52,6 +52,8 @@ SMALLEST = 1e-9
 MOST_ENTRIES = 40_000
 """Entries of both samples that trees are asked about."""
 TINY = 1e-12
+ROUNDING = 1e-9
+"""Relative distance to a bound of the clip within which a ratio is at it."""
 
 
 @dataclass(frozen=True)
@@ -68,12 +70,15 @@ class Weighted:
         Factors of the weights; None for ones.
     replicas : ndarray of float64, shape (n, n_replicas), or None
         Replicas of the factors.
+    moved : ndarray of float64, shape (n, n_replicas), or None
+        Replicas of the weights, in units of these, of a sample that is weighted with a ratio.
     """
 
     values: Array
     weights: Array
     ratio: Array | None = None
     replicas: Array | None = None
+    moved: Array | None = None
 
     def shares(self, edges: Array) -> tuple[Array, Array, Array | None]:
         """Shares of the sum of weights in bins, their covariance, and that of the replicas."""
@@ -93,11 +98,29 @@ class Weighted:
         covariance = np.diag(sums((own * factor) ** 2))
         covariance = covariance - np.outer(shares, squares) - np.outer(squares, shares)
         covariance += np.outer(shares, shares) * float(np.sum(own**2))
-        model = None
-        if self.replicas is not None and self.replicas.shape[1] > 1:
-            drawn = [sums(own * column) / total for column in self.replicas.T]
-            model = shrunk_covariance(np.stack(drawn))
+        drawn = [sums(new) / whole for new, whole in self.drawn(factor)]
+        model = shrunk_covariance(np.stack(drawn)) if len(drawn) > 1 else None
         return shares, covariance / total**2, model
+
+    def drawn(self, factor: Array) -> Iterator[tuple[Array, float]]:
+        """Weights times factors, and the sum of the weights, in every replica.
+
+        Parameters
+        ----------
+        factor : ndarray of float64, shape (n,)
+            Factors where these have no replicas.
+
+        Yields
+        ------
+        weights : ndarray of float64, shape (n,)
+            Weights with the factors.
+        total : float
+            Sum of the weights without them.
+        """
+        numbers = [each.shape[1] for each in (self.replicas, self.moved) if each is not None]
+        for k in range(min(numbers, default=0)):
+            own = self.weights if self.moved is None else self.weights * self.moved[:, k]
+            yield own * (factor if self.replicas is None else self.replicas[:, k]), float(own.sum())
 
 
 def agreement(reference: Array, shares: Array, covariance: Array) -> Agreement:
@@ -155,7 +178,7 @@ def _observable(
         return None
     edges, values = bins
     reference, own, _ = numerator.shares(edges)
-    shares, before, _ = replace(denominator, ratio=None, replicas=None).shares(edges)
+    shares, before, given = replace(denominator, ratio=None, replicas=None).shares(edges)
     reweighted, after, model = denominator.shares(edges)
     error = after if model is None else after + model
     return RatioObservable(
@@ -168,7 +191,7 @@ def _observable(
         numerator_variance=np.diag(own).tolist(),
         reweighted_variance=np.diag(after).tolist(),
         model_variance=None if model is None else np.diag(model).tolist(),
-        before=agreement(reference, shares, own + before),
+        before=agreement(reference, shares, own + (before if given is None else before + given)),
         after=agreement(reference, reweighted, own + error),
     )
 
@@ -180,19 +203,24 @@ class _Sample:
     entries: Entries
     ratio: Array
     replicas: Array | None
+    moved: Array | None
     clipped: Array
     inside: Array
 
     @classmethod
-    def of(cls, entries: Entries, ratio: LearnedRatio) -> _Sample:
-        clip = ratio.ratio.clip
-        values = ratio.of_probability(entries.eps[NAME][:, 0])
-        drawn = entries.replicas.get(NAME)
+    def of(cls, entries: Entries, ratio: Ratio) -> _Sample:
+        low, high = ratio.ratio.clip
+        values, drawn = _odds(entries.eps[NAME][:, 0]), entries.replicas.get(NAME)
+        moved = entries.replicas.get(GIVEN)
+        if moved is not None:
+            # a training of its own: its draws are independent, and go with others of the ratio
+            moved = np.roll(_odds(moved[:, 0]), 1, axis=1) / _odds(entries.eps[GIVEN])
         return cls(
             entries,
             values,
-            None if drawn is None else ratio.of_probability(drawn[:, 0]),
-            (values <= clip[0]) | (values >= clip[1]),
+            None if drawn is None else _odds(drawn[:, 0]),
+            moved,
+            (values <= low * (1.0 + ROUNDING)) | (values >= high * (1.0 - ROUNDING)),
             entries.inside[NAME],
         )
 
@@ -214,15 +242,22 @@ class _Sample:
         weights = self.entries.weights
         if not weighted:
             return Weighted(values, weights)
-        return Weighted(values, weights, self.ratio, self.replicas)
+        return Weighted(values, weights, self.ratio, self.replicas, self.moved)
+
+    @property
+    def model_error(self) -> float | None:
+        """Error of the mean of the ratio by the ratio's own error; None where it is not known."""
+        drawn = Weighted(self.ratio, self.entries.weights, None, self.replicas, self.moved)
+        means = [float(new.sum() / total) for new, total in drawn.drawn(self.ratio)]
+        return float(np.std(means, ddof=1)) if len(means) > 1 else None
 
 
 def ratio_closure(
-    ratio: LearnedRatio,
+    ratio: Ratio,
     numerator: Files,
     denominator: Files | None = None,
     *,
-    given: LearnedRatio | None = None,
+    given: Ratio | None = None,
     config: InputConfig | None = None,
     thresholds: VerdictConfig | None = None,
     two_sample: bool = False,
@@ -234,14 +269,15 @@ def ratio_closure(
 
     Parameters
     ----------
-    ratio : LearnedRatio
-        Ratio of densities.
+    ratio : Ratio
+        Ratio of densities, learned or binned.
     numerator, denominator : str, Path, Source or iterable of these
         Files of the samples, which are to be others than those of the training. Where a field tells
         the samples apart, the files of both are ``numerator``.
-    given : LearnedRatio, optional
+    given : Ratio, optional
         Ratio of the features that this one is conditional on, with which the denominator is
-        weighted before and after: what is compared is the rest.
+        weighted before and after: what is compared is the rest. Its error is part of the chi2;
+        its replicas are taken as independent of those of the ratio.
     config : InputConfig, optional
         Places of the columns; by default those of the training.
     thresholds : VerdictConfig, optional
@@ -299,7 +335,7 @@ def ratio_closure(
             drawn = two_sample or side == "denominator"  # only what is reweighted needs an error
             samples[side] = _read(ratio, given, files, own, max_events, replicas=drawn)
     if given is not None:
-        samples["denominator"] = _weighted_by(samples["denominator"], given)
+        samples["denominator"] = _weighted_by_given(samples["denominator"])
     seen = [
         name for files in named.values() for name in trained_on({NAME: ratio}, files).get(NAME, [])
     ]
@@ -317,16 +353,14 @@ def ratio_closure(
     )
 
 
-def _weighted_by(entries: Entries, given: LearnedRatio) -> Entries:
+def _weighted_by_given(entries: Entries) -> Entries:
     """Entries with the weights that make the features of a ratio those of the numerator."""
-    return replace(
-        entries, weights=entries.weights * given.of_probability(entries.eps[GIVEN][:, 0])
-    )
+    return replace(entries, weights=entries.weights * _odds(entries.eps[GIVEN][:, 0]))
 
 
 def _read(
-    ratio: LearnedRatio,
-    given: LearnedRatio | None,
+    ratio: Ratio,
+    given: Ratio | None,
     files: Files,
     config: InputConfig,
     max_events: int | None,
@@ -344,20 +378,27 @@ def _read(
 
 
 class _Probability:
-    """The network of a ratio with the domain of the ratio, as an efficiency."""
+    """A ratio r with its domain as the probability r / (1 + r), as an efficiency."""
 
-    def __init__(self, ratio: LearnedRatio) -> None:
+    def __init__(self, ratio: Ratio) -> None:
         self._ratio = ratio
         self.task, self.working_points = ratio.task, ratio.working_points
 
     def __call__(self, records: Any, /) -> Any:
-        return self._ratio.network(records, out_of_domain="ignore")
+        return self.evaluate(records, out_of_domain="ignore", replicas=False).eps
 
     def in_domain(self, records: Any, /) -> Any:
         return self._ratio.in_domain(records)
 
     def evaluate(self, records: Any, /, **options: Any) -> Any:
-        return self._ratio.network.evaluate(records, **options)
+        found = self._ratio.evaluate(records, **options)
+        drawn = None if found.replicas is None else found.replicas / (1.0 + found.replicas)
+        return replace(found, eps=found.eps / (1.0 + found.eps), replicas=drawn)
+
+
+def _odds(probability: Array) -> Array:
+    """Ratio of a probability of :class:`_Probability`."""
+    return np.asarray(probability / (1.0 - probability))
 
 
 def _only(entries: Entries, rows: Array) -> Entries:
@@ -373,7 +414,7 @@ def _only(entries: Entries, rows: Array) -> Entries:
 
 
 def close_ratio(
-    ratio: LearnedRatio,
+    ratio: Ratio,
     numerator: Entries,
     denominator: Entries,
     *,
@@ -386,10 +427,11 @@ def close_ratio(
 
     Parameters
     ----------
-    ratio : LearnedRatio
+    ratio : Ratio
         Ratio of densities.
     numerator, denominator : Entries
-        Entries with the probability of the network by the name ``"ratio"``.
+        Entries with r / (1 + r) of the ratio r by the name ``"ratio"``; a denominator that was
+        weighted with another ratio has that one as ``"given"``.
     files : mapping of str to list of str, optional
         Names of the files of each sample.
     seen : list of str, optional
@@ -415,9 +457,6 @@ def close_ratio(
     weights = denominator.weights
     total, new = float(weights.sum()), weights * below.ratio
     mean = float(new.sum() / total)
-    own = None
-    if below.replicas is not None and below.replicas.shape[1] > 1:
-        own = float(np.std(weights @ below.replicas / total, ddof=1))
     sizes = np.abs(new)
     names, features = names_of(ratio.task), set(ratio.task.features)
     observables = {}
@@ -436,7 +475,7 @@ def close_ratio(
         denominator=below.sums(named.get("denominator", [])),
         mean=mean,
         mean_error=float(np.sqrt(np.sum((weights * (below.ratio - mean)) ** 2)) / total),
-        mean_model_error=own,
+        mean_model_error=below.model_error,
         n_effective=float(effective_sample_size(new.sum(), np.sum(new**2))),
         n_clipped=int(np.count_nonzero(below.clipped)),
         clipped_share=float(sizes[below.clipped].sum() / max(float(sizes.sum()), TINY)),
@@ -453,7 +492,7 @@ def close_ratio(
 
 
 def _trees(
-    ratio: LearnedRatio, above: _Sample, below: _Sample, draws: int
+    ratio: Ratio, above: _Sample, below: _Sample, draws: int
 ) -> tuple[float | None, float | None, float | None, TwoSample | None]:
     """Areas of trees before and after reweighting, their error, and the test against chance."""
     if find_spec("lightgbm") is None:
@@ -480,7 +519,7 @@ def _trees(
 
 
 def _for_trees(
-    ratio: LearnedRatio, above: _Sample, below: _Sample, scale: float, some: list[Array]
+    ratio: Ratio, above: _Sample, below: _Sample, scale: float, some: list[Array]
 ) -> Entries:
     """Some entries of both samples, of equal sums of weights, as one question of an efficiency."""
     parts = []

@@ -297,12 +297,17 @@ def recalibrate(
     Raises
     ------
     ConfigError
-        For an efficiency that is recalibrated already, or an output that is an input.
+        For a ratio, an efficiency that is recalibrated already, or an output that is an input.
     InputError
         For files of the training, another question, or too few entries.
     """
     check_outputs({Path(out): "artifact"}, [path, *file_names(files)])
     efficiency: Any = load(path)
+    if efficiency.task.ratio is not None:
+        raise ConfigError(
+            f"{path} is a ratio of two samples, which has no response to be recalibrated on: learn "
+            "it again from the new samples ('hepsilon train', or 'hepsilon map')"
+        )
     if not isinstance(efficiency, NetworkEfficiency | SavedArrays):
         raise ConfigError(f"{path} is a {type(efficiency).__name__}, which cannot be written again")
     if efficiency.card.recalibration is not None:

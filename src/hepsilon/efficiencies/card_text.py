@@ -145,7 +145,8 @@ def _ratio_rows(card: Any) -> list[list[str]]:
         negative = f"; no positive sum of weights in {', '.join(side.negative)}"
         rows.append([name, text + negative * bool(side.negative)])
     low, high = card.task.ratio.clip
-    return [*rows, ["held-out entries", str(found)], ["clip", f"{low:g} to {high:g}"]]
+    of = "entries" if found.events == "training" else "held-out entries"
+    return [*rows, [of, str(found)], ["clip", f"{low:g} to {high:g}"]]
 
 
 def _held_out_rows(card: Any) -> list[list[str]]:

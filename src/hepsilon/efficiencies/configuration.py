@@ -12,7 +12,7 @@ from hepsilon.errors import ConfigError
 
 __all__ = ["config_of_card"]
 
-BINNED = ("map", "factorised-map")
+BINNED = ("map", "factorised-map", "ratio-map")
 """Kinds whose edges are those of the section [map]."""
 
 

@@ -143,6 +143,9 @@ class BiasCard(Record):
         Whether the inputs look at the other objects of an event.
     regions, directions : int
         Numbers of regions, and of directions in which their shifts vary.
+    variance_of_ratio : float
+        Mean variance of the logarithm of a ratio by the shifts, over the reweighted denominator;
+        zero of efficiencies.
     """
 
     spread: dict[str, float]
@@ -151,6 +154,7 @@ class BiasCard(Record):
     partners: bool
     regions: int
     directions: int
+    variance_of_ratio: float = 0.0
 
     def __str__(self) -> str:
         """Error of the total, and the inputs with the largest shifts."""

@@ -36,6 +36,7 @@ _KINDS: dict[str, str | type[Any]] = {
     "map": "hepsilon.efficiencies.map:EfficiencyMap",
     "network": "hepsilon.efficiencies.network:NetworkEfficiency",
     "ratio": "hepsilon.efficiencies.ratio:LearnedRatio",
+    "ratio-map": "hepsilon.efficiencies.ratio_map:RatioMap",
 }
 ClassT = TypeVar("ClassT", bound=type[Any])
 

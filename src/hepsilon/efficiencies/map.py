@@ -23,10 +23,11 @@ from hepsilon.data.units import edges_in_gev
 from hepsilon.efficiencies.base import N_REPLICAS, Efficiency
 from hepsilon.efficiencies.card import ArtifactCard, BinEdges, SourceFile, versions
 from hepsilon.efficiencies.profiles import WORKING_POINT, Curve, feature_label
+from hepsilon.efficiencies.ratio_card import RatioCard
 from hepsilon.efficiencies.saved import SavedArrays
 from hepsilon.errors import ArtifactError, ConfigError, InputError, TrainingError
 
-__all__ = ["EfficiencyMap", "MapCard"]
+__all__ = ["EfficiencyMap", "MapCard", "bin_numbers"]
 
 SEED = 1
 Edges = dict[str, tuple[float, ...]]
@@ -44,12 +45,15 @@ class MapCard(ArtifactCard):
         value was above that of the looser working point (negative weights).
     n_outside : int
         Number of objects of the sample outside the binning, which were not filled.
+    ratio : RatioCard or None
+        Samples and normalisation of a binned ratio; None for an efficiency.
     """
 
-    kind: Literal["map"] = "map"
+    kind: Literal["map", "ratio-map"] = "map"
     edges: dict[str, BinEdges]
     unphysical: int
     n_outside: int
+    ratio: RatioCard | None = None
 
 
 def _shape(features: FeatureSpec, edges: Edges) -> tuple[int, ...]:
@@ -58,10 +62,24 @@ def _shape(features: FeatureSpec, edges: Edges) -> tuple[int, ...]:
     return (*categories, *(len(e) - 1 for e in edges.values()))
 
 
-def _bin_numbers(features: FeatureSpec, edges: Edges, nodes: Nodes) -> Array:
+def bin_numbers(features: FeatureSpec, edges: Edges, nodes: Nodes) -> Array:
     """Flat bin number of each object; the nearest bin outside the binning.
 
     The last bin of a feature includes its upper edge. An unknown category takes the first one.
+
+    Parameters
+    ----------
+    features : FeatureSpec
+        Categories, and behind them the binned features.
+    edges : dict of str to tuple of float
+        Bin edges of each binned feature.
+    nodes : ndarray of float32, shape (n_objects, n_features)
+        Values of these features.
+
+    Returns
+    -------
+    ndarray of int64, shape (n_objects,)
+        Numbers from zero.
     """
     index = []
     for column, feature in zip(nodes.T, features.features, strict=True):
@@ -165,7 +183,7 @@ class EfficiencyMap(SavedArrays[MapCard], Efficiency):
         if partners_of(spec.names):
             spec = spec.model_copy(update={"multiplicity": Multiplicity.of(columns.offsets)})
         inside = spec.in_domain(nodes)
-        numbers = _bin_numbers(spec, edges, nodes[inside])
+        numbers = bin_numbers(spec, edges, nodes[inside])
         weights = columns.object_weights
         arrays, unphysical = _posteriors(
             len(task.passed.working_points),
@@ -195,7 +213,7 @@ class EfficiencyMap(SavedArrays[MapCard], Efficiency):
         return bool(partners_of(self.features.names))
 
     def _bins(self, nodes: Nodes) -> Array:
-        return _bin_numbers(self.features, self.card.edges, nodes)
+        return bin_numbers(self.features, self.card.edges, nodes)
 
     def _covered(self, nodes: Nodes) -> Array:
         filled = self._arrays["n_effective"].ravel()[self._bins(nodes)] > 0.0

@@ -152,6 +152,11 @@ class NetworkEfficiency(Saved[NetworkCard], Efficiency):
         """
         check(backend, precision)
         data, file_hash = identified_card(path)
+        if data.get("kind") not in ("network", "ratio"):
+            raise ArtifactError(
+                f"{path} is a {data.get('kind')}, and holds no networks; expected a model of "
+                "'hepsilon train'"
+            )
         card = validate(NetworkCard, data, str(path), ArtifactError)
         _check_replicas(path, card, replicas_from)
         options = backend, device, precision, replicas_from, bias_term

@@ -10,33 +10,29 @@ which what the two efficiencies share cancels.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import awkward as ak
 import numpy as np
 from scipy.special import logit
 
-from hepsilon._system.warned import warn_caller
-from hepsilon.arrays.columns import flat_rows, unflatten
-from hepsilon.arrays.lazy import is_lazy, is_traced
 from hepsilon.arrays.types import Array, Nodes, Offsets
 from hepsilon.config.file import InputConfig
 from hepsilon.config.ratio import RatioConfig
 from hepsilon.config.task import Task
 from hepsilon.data.features import FeatureSpec
-from hepsilon.efficiencies.base import N_REPLICAS, Efficiency
+from hepsilon.efficiencies.base import Efficiency
 from hepsilon.efficiencies.cards import NetworkCard
 from hepsilon.efficiencies.kinds import Options
 from hepsilon.efficiencies.network import NetworkEfficiency
 from hepsilon.efficiencies.notebook import card_html, card_line
-from hepsilon.efficiencies.protocol import Evaluation, OutOfDomain
+from hepsilon.efficiencies.ratio_base import Ratio, RatioEvaluation, ratio_of
 from hepsilon.efficiencies.ratio_card import RatioCard
-from hepsilon.efficiencies.reweighting import Reweighting, clipped_ratio, shifted_ratios
-from hepsilon.errors import ArtifactError, ConfigError, InputError, RatioWarning
-from hepsilon.weights.bins import ScaleFactors
+from hepsilon.efficiencies.ratio_map import with_side
+from hepsilon.efficiencies.ratio_product import ProductRatio
+from hepsilon.efficiencies.reweighting import clipped_ratio
+from hepsilon.errors import ArtifactError, ConfigError
 
 __all__ = [
     "LearnedRatio",
@@ -63,39 +59,9 @@ def given_path(out: str | Path) -> Path:
     return path.with_name(f"{path.stem}.given{path.suffix}")
 
 
-def ratio_of(task: Task) -> RatioConfig:
-    """The part of a task that asks for a ratio."""
-    if task.ratio is None:
-        raise ArtifactError("expected a task with [task.ratio], received one of an efficiency")
-    return task.ratio
-
-
-@dataclass(frozen=True)
-class RatioEvaluation(Evaluation):
-    """Ratios, their replicas and the domain, jagged like the records or one per event.
-
-    Attributes
-    ----------
-    clipped : ak.Array of bool
-        True where the ratio is at one of the bounds of its clip.
-    """
-
-    clipped: Any = None
-
-    @property
-    def ratio(self) -> Any:
-        """Ratio of every object, or event; another name of ``eps``."""
-        return self.eps
-
-
 @dataclass(frozen=True, repr=False)
-class LearnedRatio(Efficiency):
-    """Ratio of the densities of two samples, or of the efficiencies in them.
-
-    It is called and evaluated like an efficiency, and its values are in (0, inf): the weight that
-    makes the features of the denominator look like those of the numerator, or that turns the
-    efficiency in the denominator into that in the numerator. Outside of the region that *both*
-    samples covered the ratio is not known, and such entries are counted as out of domain.
+class LearnedRatio(Ratio):
+    """Ratio of two samples that a network has learned.
 
     Attributes
     ----------
@@ -217,7 +183,8 @@ class LearnedRatio(Efficiency):
         clip = self.ratio.clip
         if self.ratio.kind == "density":
             eps, drawn = self.network._predict(offsets, nodes, replicas)
-            return self.of_probability(eps), None if drawn is None else self.of_probability(drawn)
+            ratio = self.of_probability(eps)
+            return ratio, None if drawn is None else self.of_probability(drawn, self._of_replicas)
         above, drawn_above = self._of_sample(offsets, nodes, replicas, "numerator")
         below, drawn_below = self._of_sample(offsets, nodes, replicas, "denominator")
         ratio = np.clip(above / below, *clip)
@@ -225,210 +192,46 @@ class LearnedRatio(Efficiency):
             return ratio, None
         return ratio, np.clip(drawn_above / drawn_below, *clip)
 
-    def of_probability(self, eps: Array) -> Array:
+    @property
+    def _of_replicas(self) -> Array:
+        """Factors of all replicas, or of each.
+
+        A logarithm that varies by v raises the mean by v / 2; networks have constants of their own.
+        """
+        network, variance, factors = self.network, 0.0, np.ones(1)
+        if network.draws_last_layer:
+            variance += self.found.variance
+        elif self.found.network_constants:
+            constants = np.array(self.found.network_constants[network.card.replicas])
+            factors = constants / self.found.constant
+        if network.card.bias is not None and network.bias() is not None:
+            variance += network.card.bias.variance_of_ratio
+        return np.asarray(factors * np.exp(-0.5 * variance))
+
+    def of_probability(self, eps: Array, factor: float | Array = 1.0) -> Array:
         """Ratios of densities from the probabilities of the network.
 
         Parameters
         ----------
         eps : ndarray of float64
             Probability to come from the numerator.
+        factor : float or ndarray of float64, default 1.0
+            What the ratios are multiplied with before they are clipped; of each replica.
 
         Returns
         -------
         ndarray of float64, shape of eps
             Odds times the constant that normalises them, within the clip.
         """
-        return clipped_ratio(logit(eps), self.found.constant, self.ratio.clip)
+        return clipped_ratio(logit(eps), factor * self.found.constant, self.ratio.clip)
 
     def _of_sample(
         self, offsets: Offsets, nodes: Nodes, replicas: int, side: str
     ) -> tuple[Array, Array | None]:
         """Efficiencies as if all entries were of one sample, whose feature the network takes."""
-        place = self.card.features.names.index(self.ratio.side)
-        value = np.float32(side == "numerator")
-        return self.network._predict(offsets, np.insert(nodes, place, value, axis=1), replicas)
-
-    def evaluate(
-        self, records: Any, /, *, out_of_domain: OutOfDomain = "warn", replicas: bool | int = True
-    ) -> Any:
-        """Ratio, replicas and domain in one pass.
-
-        Parameters
-        ----------
-        records : ak.Array, jagged
-            Events, objects such as ``events.Jet``, or a table, as for an efficiency.
-        out_of_domain : {"warn", "raise", "ignore"}, default "warn"
-            Policy for objects (events) outside of the region that both samples covered. With
-            ``"warn"`` ratios that were clipped are told, too, with their number.
-        replicas : bool or int, default True
-            Number of replicas, as for an efficiency.
-
-        Returns
-        -------
-        RatioEvaluation
-            ``ratio`` (also called ``eps``), ``replicas``, ``in_domain``, ``clipped``, and the
-            ``records`` that they are aligned with. Of lazy arrays an Evaluation, whose ``eps`` is
-            the ratio.
-
-        Raises
-        ------
-        InputError, DomainError
-            As for an efficiency.
-        """
-        if callable(out_of_domain):
-            raise InputError(
-                "out_of_domain: an efficiency cannot stand in for a ratio; expected 'warn', "
-                "'raise' or 'ignore'"
-            )
-        found = super().evaluate(records, out_of_domain=out_of_domain, replicas=replicas)
-        low, high = self.ratio.clip
-        if is_lazy(found.eps) or is_traced(found.eps):
-            return found
-        clipped = (found.eps <= low) | (found.eps >= high)
-        flags = ak.flatten(clipped, axis=None) if isinstance(clipped, ak.Array) else clipped
-        number, size = int(np.count_nonzero(np.asarray(flags))), int(np.size(np.asarray(flags)))
-        if number and out_of_domain == "warn":
-            warn_caller(
-                f"{number} of {size} ratios are beyond the clip [{low:g}, {high:g}] and were set "
-                "to it; reweight(...) tells their share of the weight",
-                RatioWarning,
-            )
-        return RatioEvaluation(
-            found.eps, found.replicas, found.in_domain, found.records, found.kept, clipped
-        )
-
-    def plot(
-        self, feature: str, records: Any = None, *, bins: int | Sequence[float] = 30, ax: Any = None
-    ) -> Any:
-        """Draw the ratio along one feature, with its own error as a band.
-
-        Parameters
-        ----------
-        feature : str
-            Feature on the horizontal axis, such as ``"pt"``.
-        records : ak.Array, jagged, optional
-            Sample whose mean ratio is drawn in bins; without one an object with the other features
-            at their means, as for an efficiency.
-        bins : int or sequence of float, default 30
-            Bins, where records are given.
-        ax : matplotlib.axes.Axes, optional
-            Where to draw; by default a new figure.
-
-        Returns
-        -------
-        matplotlib.axes.Axes
-            The axes.
-
-        Raises
-        ------
-        InputError
-            For a feature that there is not, or a ratio of events without records.
-        """
-        axes = super().plot(feature, records, bins=bins, ax=ax)
-        axes.set(ylabel="ratio")
-        return axes
-
-    def reweight(
-        self, records: Any, weights: Any = None, *, out_of_domain: OutOfDomain = "warn"
-    ) -> Reweighting:
-        """Weights of a sample times the ratio, with what is left of the sample.
-
-        Parameters
-        ----------
-        records : ak.Array, jagged
-            Events, or objects such as ``events.Jet``.
-        weights : ak.Array or ndarray of float64, optional
-            Weight of every event, or jagged of every object; by default 1.
-        out_of_domain : {"warn", "raise", "ignore"}, default "warn"
-            Policy for entries outside of the region that both samples covered.
-
-        Returns
-        -------
-        Reweighting
-            New weights, effective numbers before and after, and what was clipped.
-
-        Raises
-        ------
-        InputError
-            For weights of other entries, or several working points.
-        """
-        found = self.evaluate(records, out_of_domain=out_of_domain, replicas=False)
-        if len(self.working_points) > 1:
-            raise InputError("reweight: expected a ratio of one working point, received several")
-        if not isinstance(found, RatioEvaluation) or not isinstance(found.eps, ak.Array):
-            raise InputError("reweight: expected awkward arrays in memory; of others use evaluate")
-        given = np.ones(len(found.ratio)) if weights is None else weights
-        if len(given) != len(found.ratio):
-            raise InputError(
-                f"weights: expected one for each of {len(found.ratio)} events, received "
-                f"{len(given)}"
-            )
-        try:
-            own, ratio = ak.broadcast_arrays(ak.Array(given), found.ratio)
-        except ValueError as error:
-            raise InputError(f"weights: not those of the records: {error}") from None
-
-        def flat(values: Any) -> Array:
-            return np.asarray(ak.to_numpy(ak.flatten(values, axis=None)))
-
-        return Reweighting.of(
-            own * ratio,
-            flat(ratio),
-            flat(own).astype(np.float64),
-            flat(found.clipped),
-            flat(found.in_domain),
-        )
-
-    def scale_factors(
-        self,
-        jets: ak.Array,
-        *,
-        name: str = "ratio",
-        replicas: int = N_REPLICAS,
-        out_of_domain: OutOfDomain = "warn",
-    ) -> ScaleFactors:
-        """Ratio of every jet as scale factors, with its own error as a variation.
-
-        A ratio of efficiencies multiplies the efficiency of each working point, as a file of
-        b-tagging does; one of densities multiplies the jet.
-
-        Parameters
-        ----------
-        jets : ak.Array of records, jagged
-            Objects with the features of the ratio.
-        name : str, default "ratio"
-            Name of the variation.
-        replicas : int, default 20
-            Number of replicas whose spread is the variation; 0 for no variation.
-        out_of_domain : {"warn", "raise", "ignore"}, default "warn"
-            Policy for jets outside of the region that both samples covered.
-
-        Returns
-        -------
-        ScaleFactors
-            Factors for :func:`hepsilon.truth_tag_weight` and
-            :func:`hepsilon.analysis_tools.add_truth_tag`; times those of a correctionlib file with
-            ``*``.
-
-        Raises
-        ------
-        InputError
-            For a ratio of events, or jets that were not selected as in the training.
-        """
-        if self.task.of_events:
-            raise InputError("scale factors are of jets, and this is a ratio of whole events")
-        found = self.evaluate(jets, out_of_domain=out_of_domain, replicas=replicas)
-        kind: Literal["jet", "working_point"] = "working_point"
-        if self.ratio.kind == "density":
-            kind = "jet"
-        if found.replicas is None:
-            return ScaleFactors(found.eps, {}, kind)
-        offsets, values = flat_rows(found.eps, name="ratio")
-        drawn = np.asarray(ak.to_numpy(ak.flatten(found.replicas, axis=1)))
-        shifted = shifted_ratios(values, drawn.reshape(*values.shape, drawn.shape[-1]))
-        single = found.eps.ndim == 2
-        up, down = (unflatten(v[:, 0] if single else v, offsets) for v in shifted)
-        return ScaleFactors(found.eps, {name: (up, down)}, kind)
+        value = float(side == "numerator")
+        own = with_side(nodes, self.card.features.names, self.ratio.side, value)
+        return self.network._predict(offsets, own, replicas)
 
     def efficiency(self, side: Literal["numerator", "denominator"]) -> SideEfficiency:
         """Efficiency in one of the two samples, of a ratio of efficiencies.
@@ -454,6 +257,25 @@ class LearnedRatio(Efficiency):
                 f"{side!r} of a ratio with kind = {self.ratio.kind!r}"
             )
         return SideEfficiency(self, side)
+
+    def whole(self) -> ProductRatio:
+        """The whole ratio, of one that is conditional: times that of the given features.
+
+        Returns
+        -------
+        ProductRatio
+            Product with the ratio that the training has written beside this one.
+
+        Raises
+        ------
+        ConfigError
+            For a ratio that is not conditional.
+        ArtifactError
+            If the other file is not there.
+        """
+        if not self.ratio.given:
+            raise ConfigError(f"{self.path} is conditional on nothing, and is the whole ratio")
+        return ProductRatio(self, LearnedRatio.load(given_path(self.path)))
 
     def with_network(self, **options: Any) -> LearnedRatio:
         """The same ratio with other options of its network.

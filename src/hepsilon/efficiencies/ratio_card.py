@@ -46,14 +46,18 @@ class RatioCard(Record):
     numerator, denominator : SideCard
         The two samples.
     constant : float
-        Factor of the odds that normalises the ratio: with it the mean of the clipped ratio over the
-        held-out entries of the denominator is one. One for a ratio of efficiencies, which has a
-        scale of its own.
+        Factor of the odds that normalises the ratio: with it the mean of the clipped ratio over all
+        entries of the denominator is one; near one, if the training has converged. One for a ratio
+        of efficiencies, which has a scale of its own.
+    constant_error : float or None
+        Its relative statistical error. None for a ratio of efficiencies, as all that follows.
+    n_normalised : int
+        Number of entries that it was fixed with.
     mean, mean_error : float or None
-        Mean of the odds without the factor, and its statistical error: one within the error, if
-        the training has converged. None for a ratio of efficiencies, as all that follows.
-    events : {"validation", "out of fold"} or None
-        Events that this was measured on, which no network was trained on.
+        Mean of the ratio over held-out entries of the denominator, and its statistical error: one
+        within the error.
+    events : {"validation", "out of fold", "training"} or None
+        Events that this was measured on: no network was trained on them, but for a map.
     n_entries : int
         Number of entries of the denominator among them.
     auc : float or None
@@ -65,30 +69,46 @@ class RatioCard(Record):
         Number of these entries whose ratio was clipped.
     clipped_share : float
         Share of the sum of the absolute weights, after reweighting, that they have.
+    variance : float
+        Mean variance of the logarithm of the ratio in replicas of the last layer, over the
+        reweighted denominator: with it replicas are normalised to second order.
+    network_constants : tuple of float
+        Constants of the networks of an ensemble, each by itself, where they are replicas.
     """
 
     numerator: SideCard
     denominator: SideCard
     constant: Positive = 1.0
+    constant_error: float | None = None
+    n_normalised: int = 0
     mean: float | None = None
     mean_error: float | None = None
-    events: Literal["validation", "out of fold"] | None = None
+    events: Literal["validation", "out of fold", "training"] | None = None
     n_entries: int = 0
     auc: float | None = None
     n_effective_before: float | None = None
     n_effective: float | None = None
     n_clipped: int = 0
     clipped_share: float = 0.0
+    variance: float = 0.0
+    network_constants: tuple[Positive, ...] = ()
 
     def __str__(self) -> str:
         """One sentence for people."""
-        if self.mean is None or self.n_effective_before is None or self.n_effective is None:
+        if (
+            self.constant_error is None
+            or self.mean is None
+            or self.n_effective_before is None
+            or self.n_effective is None
+        ):
             return "ratio of efficiencies, which needs no normalisation"
         share = self.n_effective / max(self.n_effective_before, 1e-300)
         clipped = f"; {self.n_clipped} entries clipped ({self.clipped_share:.2%} of the weight)"
         return (
-            f"normalisation {self.mean:.4f} +- {self.mean_error:.4f} before it was imposed, on "
-            f"{self.n_entries:,} {self.events} entries of the denominator; AUC {self.auc:.3f}; "
+            f"normalisation: odds times {self.constant:.4f} +- "
+            f"{self.constant * self.constant_error:.4f}; the mean over {self.n_entries:,} "
+            f"{self.events} entries of the denominator is {self.mean:.4f} +- "
+            f"{self.mean_error:.4f}; AUC {self.auc:.3f}; "
             f"after reweighting they are worth {self.n_effective:,.0f} of "
             f"{self.n_effective_before:,.0f} entries ({share:.1%})" + clipped * (self.n_clipped > 0)
         )

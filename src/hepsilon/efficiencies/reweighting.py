@@ -16,15 +16,15 @@ __all__ = ["Reweighting", "clipped_ratio", "shifted_ratios"]
 LARGEST_LOG_ODDS = 600.0
 
 
-def clipped_ratio(log_odds: Array, constant: float, clip: tuple[float, float]) -> Array:
+def clipped_ratio(log_odds: Array, constant: float | Array, clip: tuple[float, float]) -> Array:
     """Ratio from the logarithms of the odds to come from the numerator.
 
     Parameters
     ----------
     log_odds : ndarray of float64
         Logits.
-    constant : float
-        Factor that normalises the ratio.
+    constant : float or ndarray of float64
+        Factor that normalises the ratio; one for each of the last axis.
     clip : tuple of (float, float)
         Smallest and largest ratio.
 

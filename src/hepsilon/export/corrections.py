@@ -27,8 +27,10 @@ from hepsilon.efficiencies.correction import MARK
 from hepsilon.efficiencies.map import EfficiencyMap
 from hepsilon.efficiencies.network import NetworkEfficiency
 from hepsilon.efficiencies.ratio import LearnedRatio
+from hepsilon.efficiencies.ratio_map import RatioMap
+from hepsilon.efficiencies.reweighting import shifted_ratios
 from hepsilon.errors import ConfigError
-from hepsilon.export.correction_networks import network_correction, ratio_correction
+from hepsilon.export.correction_networks import RATIO_MARK, network_correction, ratio_correction
 
 __all__ = [
     "NAME",
@@ -40,6 +42,8 @@ __all__ = [
 NAME = "efficiency"
 """Name of the correction in the file."""
 VARIATIONS = "nominal", "up", "down"
+N_DRAWS = 200
+"""Replicas of a binned ratio whose spread is its variation."""
 ONE_SIGMA = 0.6826894921370859
 
 
@@ -60,13 +64,12 @@ def _variations(efficiency: EfficiencyMap) -> dict[str, Array]:
     return {"nominal": value, "up": np.maximum(high, value), "down": np.minimum(low, value)}
 
 
-def _inputs(efficiency: EfficiencyMap) -> Iterator[cs.Variable]:
+def _inputs(efficiency: EfficiencyMap | RatioMap) -> Iterator[cs.Variable]:
     """Variables of the correction, in their order."""
-    yield cs.Variable(
-        name="systematic",
-        type="string",
-        description="nominal, up or down: ends of the central 68 % of each bin's posterior",
-    )
+    ends = "ends of the central 68 % of each bin's posterior"
+    if isinstance(efficiency, RatioMap):
+        ends = "times or divided by one standard deviation of each bin"
+    yield cs.Variable(name="systematic", type="string", description=f"nominal, up or down: {ends}")
     points = efficiency.task.passed.working_points
     if len(points) > 1:
         names = ", ".join(map(str, points))
@@ -81,7 +84,9 @@ def _inputs(efficiency: EfficiencyMap) -> Iterator[cs.Variable]:
             yield cs.Variable(name=feature.name, type="real", description=text)
 
 
-def _tree(efficiency: EfficiencyMap, keys: Sequence[tuple[str, Sequence[Any]]], values: Any) -> Any:
+def _tree(
+    efficiency: EfficiencyMap | RatioMap, keys: Sequence[tuple[str, Sequence[Any]]], values: Any
+) -> Any:
     """Categories, one inside the other, and below them the bins."""
     if keys:
         (name, choices), others = keys[0], keys[1:]
@@ -115,9 +120,15 @@ def correction_set(efficiency: EfficiencyMap, name: str = NAME) -> cs.Correction
     correctionlib.schemav2.CorrectionSet
         One correction; its values are those of the map.
     """
+    return _binned(efficiency, np.stack(list(_variations(efficiency).values())), name, NAME)
+
+
+def _binned(
+    efficiency: EfficiencyMap | RatioMap, values: Array, name: str, output: str
+) -> cs.CorrectionSet:
+    """Correction of the values of all bins in all variations."""
     points = efficiency.task.passed.working_points
     keys: list[tuple[str, Sequence[Any]]] = [("systematic", VARIATIONS)]
-    values = np.stack(list(_variations(efficiency).values()))
     if len(points) > 1:
         keys.append(("working_point", [str(point) for point in points]))
         values = np.moveaxis(values, -1, 1)
@@ -126,20 +137,42 @@ def correction_set(efficiency: EfficiencyMap, name: str = NAME) -> cs.Correction
     task = json.dumps(efficiency.task.model_dump(mode="json", exclude_none=True))
     content = {
         "name": name,
-        "description": f"Efficiency of {efficiency.task.collection} objects in bins",
+        "description": f"{output.capitalize()} of {efficiency.task.collection} objects in bins",
         "version": 1,
         "inputs": list(_inputs(efficiency)),
-        "output": {"name": "efficiency", "type": "real"},
+        "output": {"name": output, "type": "real"},
         "data": _tree(efficiency, keys, values),
     }
-    description = f"Written by hepsilon {__version__}\n{MARK}{task}"
+    mark = MARK if output == NAME else RATIO_MARK  # a ratio is not to be read as an efficiency
+    description = f"Written by hepsilon {__version__}\n{mark}{task}"
     return cs.CorrectionSet.model_validate(
         {"schema_version": 2, "description": description, "corrections": [content]}
     )
 
 
+def ratio_map_correction(ratio: RatioMap, name: str = "ratio") -> cs.CorrectionSet:
+    """Make the correction of a binned ratio.
+
+    Parameters
+    ----------
+    ratio : RatioMap
+        Ratio of densities, or of efficiencies.
+    name : str, default "ratio"
+        Name of the correction.
+
+    Returns
+    -------
+    correctionlib.schemav2.CorrectionSet
+        One correction, with the ratio up and down by the spread of its replicas; it is no
+        efficiency for those who read it.
+    """
+    values = ratio.values()
+    up, down = shifted_ratios(values, ratio.draws(N_DRAWS))
+    return _binned(ratio, np.stack([values, up, down]), name, "ratio")
+
+
 def write_correction_file(
-    efficiency: EfficiencyMap | NetworkEfficiency | LearnedRatio,
+    efficiency: EfficiencyMap | NetworkEfficiency | LearnedRatio | RatioMap,
     out: str | Path,
     name: str | None = None,
 ) -> Path:
@@ -147,7 +180,7 @@ def write_correction_file(
 
     Parameters
     ----------
-    efficiency : EfficiencyMap, NetworkEfficiency or LearnedRatio
+    efficiency : EfficiencyMap, NetworkEfficiency, LearnedRatio or RatioMap
         The map, network or ratio.
     out : str or Path
         File to write, ending in ``.json`` or ``.json.gz``.
@@ -167,7 +200,9 @@ def write_correction_file(
     out = Path(out)
     if not out.name.endswith((".json", ".json.gz")):
         raise ConfigError(f"{out}: expected a file ending in .json or .json.gz")
-    if isinstance(efficiency, LearnedRatio):
+    if isinstance(efficiency, RatioMap):
+        made = ratio_map_correction(efficiency, name or "ratio")
+    elif isinstance(efficiency, LearnedRatio):
         made = ratio_correction(efficiency, name or "ratio")
     elif isinstance(efficiency, NetworkEfficiency):
         made = network_correction(efficiency, name or NAME)

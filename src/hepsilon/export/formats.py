@@ -17,6 +17,7 @@ from hepsilon.efficiencies.loading import load_correction
 from hepsilon.efficiencies.map import EfficiencyMap
 from hepsilon.efficiencies.network import NetworkEfficiency
 from hepsilon.efficiencies.ratio import LearnedRatio
+from hepsilon.efficiencies.ratio_map import RatioMap
 from hepsilon.errors import ConfigError
 from hepsilon.export.corrections import write_correction_file
 from hepsilon.export.onnx import add_graph
@@ -176,6 +177,7 @@ WRITERS: dict[type[Any], dict[str, Writer]] = {
     },
     EfficiencyMap: {"correctionlib": _write_correction},
     LearnedRatio: {"correctionlib": _write_correction},
+    RatioMap: {"correctionlib": _write_correction},
 }
 """Writer of each format, by the kind of the artifact."""
 WITHOUT_RECALIBRATION = ("onnx", "correctionlib", "savedmodel")

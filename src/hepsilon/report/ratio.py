@@ -10,7 +10,7 @@ from pathlib import Path
 from hepsilon._system.files import atomic_folder, write_text
 from hepsilon.closure.ratio_record import Agreement, RatioClosure
 from hepsilon.efficiencies.card_text import card_rows
-from hepsilon.efficiencies.ratio import LearnedRatio
+from hepsilon.efficiencies.ratio_base import Ratio
 from hepsilon.plotting.ratio import plot_reweighted
 from hepsilon.plotting.style import png, save_figure
 from hepsilon.report.content import Picture, Section, Table
@@ -91,7 +91,8 @@ def observable_table(closure: RatioClosure) -> Table:
 
 def ratio_page(
     closure: RatioClosure,
-    ratio: LearnedRatio,
+    ratio: Ratio,
+    name: str,
     pictures: Sequence[Picture],
     origin: Origin | None = None,
 ) -> str:
@@ -101,8 +102,10 @@ def ratio_page(
     ----------
     closure : RatioClosure
         Content of ``closure.json``.
-    ratio : LearnedRatio
+    ratio : Ratio
         The ratio, for its card.
+    name : str
+        Name of the ratio, such as that of its file.
     pictures : sequence of Picture
         Pictures of the observables.
     origin : Origin, optional
@@ -113,22 +116,22 @@ def ratio_page(
     str
         HTML that refers to no other file.
     """
-    made = origin or Origin()
+    made, card = origin or Origin(), getattr(ratio, "card", None)
     rows = [["date", f"{made.date:%Y-%m-%d %H:%M} UTC"], ["files", ", ".join(closure.files)]]
     rows += [["command", made.command]] if made.command else []
-    rows += [[f"version of {name}", text] for name, text in closure.versions.items()]
+    rows += [[f"version of {package}", text] for package, text in closure.versions.items()]
     verdict = closure.verdict
     return render(
         "ratio.html",
         title="Closure of a ratio of two samples",
         status=verdict.status,
-        items=[Sentence(verdict.status, Path(ratio.path).name, verdict.reasons)],
+        items=[Sentence(verdict.status, name, verdict.reasons)],
         sections=[
             Section("Samples", table=sample_table(closure)),
             Section("Observables", [MEANING], observable_table(closure)),
         ],
         pictures=pictures,
-        card=Table(["", "value"], card_rows(ratio.card)),
+        card=Table(["", "value"], [] if card is None else card_rows(card)),
         provenance=Section("Provenance", table=Table(["", "value"], rows)),
     )
 
@@ -136,7 +139,8 @@ def ratio_page(
 def write_ratio(
     out: str | Path,
     closure: RatioClosure,
-    ratio: LearnedRatio,
+    ratio: Ratio,
+    name: str,
     *,
     formats: Sequence[str] = ("png",),
     origin: Origin | None = None,
@@ -149,8 +153,10 @@ def write_ratio(
         Folder to write.
     closure : RatioClosure
         The closure.
-    ratio : LearnedRatio
+    ratio : Ratio
         The ratio.
+    name : str
+        Name of the ratio, such as that of its file.
     formats : sequence of {"png", "pdf", "svg"}, default ("png",)
         Formats of the pictures.
     origin : Origin, optional
@@ -159,15 +165,15 @@ def write_ratio(
     content = json.dumps(closure.as_dict(), indent=1, allow_nan=False)
     pictures = []
     with atomic_folder(out) as folder:
-        for name, found in closure.observables.items():
-            figure = plot_reweighted(name, found)
-            stem = re.sub(r"\W+", "_", name).strip("_")
+        for observable, found in closure.observables.items():
+            figure = plot_reweighted(observable, found)
+            stem = re.sub(r"\W+", "_", observable).strip("_")
             written = {f: save_figure(figure, folder / f"{stem}.{f}") for f in formats}
             caption = (
                 f"chi2/ndf {found.before.chi2:.1f}/{found.before.ndf} before, "
                 f"{found.after.chi2:.1f}/{found.after.ndf} after reweighting"
             )
             data = png_url(written.get("png") or png(figure))
-            pictures.append(Picture(stem, name, caption, data, name))
+            pictures.append(Picture(stem, observable, caption, data, observable))
         write_text(folder / "closure.json", content + "\n")
-        write_text(folder / "report.html", ratio_page(closure, ratio, pictures, origin))
+        write_text(folder / "report.html", ratio_page(closure, ratio, name, pictures, origin))

@@ -10,11 +10,12 @@ have taken makes the residuals smaller still, so that a bias is rather missed th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
+from scipy.special import expit, logit
 from scipy.stats import chi2
 
 from hepsilon.arrays.fields import partners_of
@@ -112,6 +113,11 @@ class HeldOut:
         return self.kept.prepared.resampling.folds
 
     @property
+    def events(self) -> Literal["validation", "out of fold"]:
+        """Events that are held out."""
+        return "out of fold" if self._folds else "validation"
+
+    @property
     def partners(self) -> bool:
         """Whether the efficiency of an object depends on the other objects of its event."""
         own = self.kept.prepared
@@ -148,11 +154,18 @@ class HeldOut:
             for point, name in enumerate(points)
             for family in (families[-1], *families[:-1])  # the totals come first
         ]
-        kind: Literal["validation", "out of fold"] = "out of fold" if self._folds else "validation"
-        return HeldOutCard(events=kind, n_events=part.columns.n_events, inputs=tuple(bins))
+        return HeldOutCard(events=self.events, n_events=part.columns.n_events, inputs=tuple(bins))
 
-    def bias(self) -> tuple[BiasCard, dict[str, Array]]:
+    def bias(
+        self, ratio: Callable[[Array], Array] | None = None
+    ) -> tuple[BiasCard, dict[str, Array]]:
         """Estimate by how much the logits are wrong in regions of the inputs.
+
+        Parameters
+        ----------
+        ratio : callable, optional
+            Ratio of two samples from logits (n,). Its mean over the entries that did not pass is
+            imposed, and the shifts do not move it.
 
         Returns
         -------
@@ -164,12 +177,15 @@ class HeldOut:
         """
         parts = self._parts()
         regions = self._regions(parts)
-        sums = self._sums(parts, regions)
+        sums = self._sums(parts, regions, ratio)
         points = self.kept.prepared.architecture.working_points
         groups = regions.families * regions.n_categories + regions.categories
         components = (groups[:, None] * points + np.arange(points)).ravel()
         n_events = sum(part.columns.n_events for part in parts)
-        return self._card_of_bias(regions, bias_moments(sums.residuals(components)), sums, n_events)
+        found = bias_moments(sums.residuals(components), common_scale=ratio is not None)
+        if ratio is not None:
+            found = replace(found, factor=_balanced(found.factor, regions, sums.reweighted))
+        return self._card_of_bias(regions, found, sums, n_events)
 
     def _card_of_bias(
         self, regions: Regions, found: BiasMoments, sums: RegionSums, n_events: int
@@ -192,6 +208,7 @@ class HeldOut:
             partners=self.partners,
             regions=regions.size,
             directions=factor.shape[2],
+            variance_of_ratio=_variance(found.factor, sums.reweighted, rows),
         )
         arrays = {
             "columns": regions.columns,
@@ -243,10 +260,15 @@ class HeldOut:
         whole = [int(np.clip(number, 1, max(most, 1))) for number in n_bins]
         return Regions.of(inputs, columns, categories, whole)
 
-    def _sums(self, parts: Sequence[_Part], regions: Regions) -> RegionSums:
+    def _sums(
+        self,
+        parts: Sequence[_Part],
+        regions: Regions,
+        ratio: Callable[[Array], Array] | None = None,
+    ) -> RegionSums:
         """Sums over all entries of some parts."""
         points = self.kept.prepared.architecture.working_points
-        sums = RegionSums(regions.size, points, self.covariance)
+        sums = RegionSums(regions.size, points, self.covariance, ratio)
         for part in parts:
             done = 0
             for start in range(0, part.columns.n_events, EVENTS):
@@ -297,15 +319,17 @@ class HeldOut:
             logits = mean_logits(networks, mu)
         return np.asarray(logits + np.log(mu))
 
-    def answers(self) -> Answers:
-        """Logits of held-out entries, with what they are compared with.
+    def answers(self) -> tuple[Answers, ...]:
+        """Logits of entries, with what they are compared with.
 
         Returns
         -------
-        Answers
-            One row for each entry.
+        tuple of Answers
+            One row for each entry: of the training, and held out; with folds all are held out.
         """
-        part = self._parts()[-1]
+        return tuple(self._answers(part) for part in self._parts())
+
+    def _answers(self, part: _Part) -> Answers:
         found: list[Any] = []
         for start in range(0, part.columns.n_events, EVENTS):
             some = part.columns.between(start, min(start + EVENTS, part.columns.n_events))
@@ -320,6 +344,45 @@ class HeldOut:
         if part.added is None:
             return answers
         return replace(answers, logits=answers.logits + part.added[: len(answers.logits)])
+
+    def averaged(self) -> tuple[Answers, ...]:
+        """All entries with the logits of the mean of the networks, as the efficiency is asked.
+
+        Returns
+        -------
+        tuple of Answers
+            With folds each entry has been in the training of all networks but one.
+        """
+        if not self._folds:
+            return self.answers()
+        found = []
+        for logits, passed, weights in self.of_networks():
+            mean = logit(expit(logits).mean(axis=1))[:, None]
+            shares = np.full(logits.shape, 1.0 / logits.shape[1])
+            found.append(Answers(mean, passed, weights, None, shares))
+        return tuple(found)
+
+    def of_networks(self) -> list[tuple[Array, Array, Array]]:
+        """Logits of every network, of one working point, as they were trained.
+
+        Returns
+        -------
+        list of tuple of ndarray
+            Logits (n, n_networks), numbers of working points that are passed, and weights.
+        """
+        own, found = self.kept.prepared, []
+        own.engine.set_members([fit.weights for fit in self.kept.fits])
+        for part in self._parts():
+            for start in range(0, part.columns.n_events, EVENTS):
+                some = part.columns.between(start, min(start + EVENTS, part.columns.n_events))
+                of_events, objects = own.config.task.of_events, own.architecture.objects
+                rows = some if objects is None else some.joined(objects)
+                logits = own.engine.logits(rows.offsets, rows.nodes)
+                if of_events and objects is None:
+                    logits = logits[some.offsets[:-1]]
+                passed, weights, _ = _of_entries(some, of_events)
+                found.append((by_network(logits, 1)[:, 0] + np.log(own.recipe.mu), passed, weights))
+        return found
 
     def _networks(self, some: TrainingColumns) -> tuple[Array, Array | None, Array]:
         """Logits and hidden features of all networks, and the share of each in the efficiency.
@@ -350,6 +413,23 @@ class HeldOut:
             shares = np.stack(mine, axis=1).astype(np.float64)
         shaped = None if features is None else features.reshape(len(logits), networks, -1)
         return by_network(logits, points), shaped, shares
+
+
+def _balanced(factor: Array, regions: Regions, reweighted: Array) -> Array:
+    """Shifts that do not move the mean of a ratio: a constant of all entries goes against them."""
+    everywhere = regions.families == len(regions.columns) - 1
+    sums = np.diag(reweighted)
+    centred = factor.copy()
+    centred[everywhere] -= sums @ factor / sums[everywhere].sum()
+    return np.asarray(centred)
+
+
+def _variance(factor: Array, reweighted: Array, everywhere: Array) -> float:
+    """Mean variance of the shifts of a ratio over the reweighted entries; zero without one."""
+    if not reweighted.size:
+        return 0.0
+    total = float(np.diag(reweighted)[everywhere].sum())
+    return max(float(np.einsum("rd,rs,sd->", factor, reweighted, factor) / total), 0.0)
 
 
 class _Table:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 
@@ -20,15 +22,24 @@ from hepsilon.efficiencies.ratio_card import RatioCard, SideCard
 from hepsilon.efficiencies.reweighting import clipped_ratio
 from hepsilon.errors import InputError, TrainingError
 from hepsilon.training.held_out import Answers
-from hepsilon.training.resampling import Resampling
 
-__all__ = ["balanced", "both_cover", "centred", "check_sides", "ratio_card"]
+__all__ = [
+    "balanced",
+    "both_cover",
+    "centred",
+    "check_sides",
+    "network_constants",
+    "ratio_card",
+    "ratio_of_logits",
+]
 
 logger = logging.getLogger("hepsilon")
 LARGEST_AUC = 0.999
 """Area under the curve above which two samples have no overlap that a ratio could be learned in."""
 FEWEST_EFFECTIVE = 20.0
 """Effective number of held-out entries, after reweighting, below which a ratio is refused."""
+FEWEST_OF_SIDE = 10.0
+"""Effective number of entries of a sample below which its density is unknown."""
 SMALL_SHARE = 0.05
 """Share of the effective entries that is left by reweighting below which it is warned."""
 BINS = 10
@@ -90,9 +101,10 @@ def check_sides(columns: TrainingColumns, task: Task) -> tuple[SideCard, SideCar
     Raises
     ------
     InputError
-        If a sample is empty.
+        If a sample is empty, or all of its responses are equal.
     TrainingError
-        If the weights of a sample have a sum that is not positive, or in a bin of a feature one
+        If the weights of a sample have a sum that is not positive, or cancel so far that it is
+        worth fewer than ten entries, or in a bin of a feature one
         that is negative by more than three standard deviations.
     """
     of_numerator = _events_of_numerator(columns, task)
@@ -100,22 +112,39 @@ def check_sides(columns: TrainingColumns, task: Task) -> tuple[SideCard, SideCar
     for side, mine in (("numerator", of_numerator), ("denominator", ~of_numerator)):
         own = columns.take(np.flatnonzero(mine))
         if not own.n_events:
+            field = None if task.ratio is None else task.ratio.field
+            of = "" if field is None else f" with {field} = {int(side == 'numerator')}"
             raise InputError(
-                f"the {side} of the ratio is empty: no event has {task.collection} objects that "
-                "pass the selection"
+                f"the {side} of the ratio is empty: no event{of} has {task.collection} objects "
+                "that pass the selection"
             )
         total, squares = float(np.sum(own.weights)), float(np.sum(own.weights**2))
         if not total > 0.0:
+            why = "negative weights outweigh the positive ones"
+            why = why if np.any(own.weights) else "all weights are zero"
             raise TrainingError(
                 f"the {side} of the ratio: expected a positive sum of weights of its "
-                f"{own.n_events} events, received {total:g}; negative weights outweigh the "
-                "positive ones: use more events, or another weight"
+                f"{own.n_events} events, received {total:g}; {why}: use more events, or another "
+                "weight"
+            )
+        worth = float(effective_sample_size(total, squares))
+        if worth < FEWEST_OF_SIDE:
+            raise TrainingError(
+                f"the {side} of the ratio: its {own.n_events} entries have a sum of weights of "
+                f"{total:.4g} +- {np.sqrt(squares):.2g}, worth {worth:.1f} of equal weight; "
+                f"expected {FEWEST_OF_SIDE:.0f} or more: use more events, or another weight"
+            )
+        if not task.of_densities and np.ptp(own.passed) == 0.0:
+            raise InputError(
+                f"the {side} of the ratio: all of its {len(own.nodes)} {task.collection} objects "
+                f"have the same response {task.passed.field} ({own.passed[0]:g}); expected some "
+                "that pass and some that do not"
             )
         cards.append(
             SideCard(
                 n=own.n_events if task.of_events or task.alone else len(own.nodes),
                 sum_of_weights=total,
-                n_effective=float(effective_sample_size(total, squares)),
+                n_effective=worth,
                 negative=tuple(_negative(own, columns, task, side)),
             )
         )
@@ -228,17 +257,31 @@ def _no_overlap(name: str, what: str) -> str:
     )
 
 
-def ratio_card(sides: tuple[SideCard, SideCard], answers: Answers, config: Config) -> RatioCard:
-    """Normalise a ratio on held-out entries, and measure what reweighting leaves of them.
+Events = Literal["validation", "out of fold", "training"]
+
+
+def ratio_card(
+    sides: tuple[SideCard, SideCard],
+    answers: Sequence[Answers],
+    config: Config,
+    events: Events = "validation",
+    normalised: Sequence[Answers] | None = None,
+) -> RatioCard:
+    """Normalise a ratio on all entries, and measure on held-out ones what reweighting leaves.
 
     Parameters
     ----------
     sides : tuple of SideCard
         Numerator and denominator.
-    answers : Answers
-        Held-out entries of both.
+    answers : sequence of Answers
+        Entries of both: of the training, and the last ones held out.
     config : Config
         Configuration of the training.
+    events : {"validation", "out of fold", "training"}, default "validation"
+        Events of these entries.
+    normalised : sequence of Answers, optional
+        Entries that it is normalised with, by default those; of an ensemble with folds all entries
+        with the mean of its networks, whose odds vary less than those of one.
 
     Returns
     -------
@@ -255,7 +298,8 @@ def ratio_card(sides: tuple[SideCard, SideCard], answers: Answers, config: Confi
     assert ratio is not None
     if not config.task.of_densities:
         return RatioCard(numerator=numerator, denominator=denominator)
-    logits, passed, weights = answers.logits[:, 0], answers.passed > 0, answers.weights
+    held_out = answers[-1]
+    logits, passed, weights = held_out.logits[:, 0], held_out.passed > 0, held_out.weights
     auc = area_under_curve(logits, weights * passed, weights * ~passed)
     own, below = weights[~passed], logits[~passed]
     total = float(own.sum())
@@ -264,10 +308,18 @@ def ratio_card(sides: tuple[SideCard, SideCard], answers: Answers, config: Confi
             f"expected a positive sum of weights of the {len(own)} held-out entries of the "
             f"denominator, received {total:g}; use more events, or a larger training.validation"
         )
-    odds = clipped_ratio(below, 1.0, (0.0, np.inf))
-    mean = float(np.sum(own * odds) / total)
-    constant = _constant(below, own, ratio.clip)
+    constant, constant_error, n_normalised = _normalisation(
+        answers if normalised is None else normalised, ratio.clip
+    )
     values = clipped_ratio(below, constant, ratio.clip)
+    mean = float(np.sum(own * values) / total)
+    mean_error = float(np.sqrt(np.sum((own * (values - mean)) ** 2)) / total)
+    if abs(mean - 1.0) > SIGNIFICANT * np.hypot(mean_error, constant_error):
+        logger.warning(
+            "the mean of the ratio over held-out entries of the denominator is %.3f +- %.3f: the "
+            "network has learned its events by heart; train it for less long, or with more events",
+            *(mean, mean_error),
+        )
     new = own * values
     clipped = (values <= ratio.clip[0]) | (values >= ratio.clip[1])
     before = float(effective_sample_size(total, np.sum(own**2)))
@@ -285,15 +337,16 @@ def ratio_card(sides: tuple[SideCard, SideCard], answers: Answers, config: Confi
             "denominator are worth %.1f (%.2g %%)",
             *(before, after, 100.0 * after / before),
         )
-    folds = Resampling.of(config.model, config.training.seed).folds
     sizes = np.abs(new)
     return RatioCard(
         numerator=numerator,
         denominator=denominator,
         constant=constant,
+        constant_error=constant_error,
+        n_normalised=n_normalised,
         mean=mean,
-        mean_error=float(np.sqrt(np.sum((own * (odds - mean)) ** 2)) / total),
-        events="out of fold" if folds else "validation",
+        mean_error=mean_error,
+        events=events,
         n_entries=len(own),
         auc=auc,
         n_effective_before=before,
@@ -303,7 +356,73 @@ def ratio_card(sides: tuple[SideCard, SideCard], answers: Answers, config: Confi
     )
 
 
-def centred(factor: Array, answers: Answers, card: RatioCard, config: Config) -> Array:
+def _normalisation(
+    answers: Sequence[Answers], clip: tuple[float, float]
+) -> tuple[float, float, int]:
+    """Constant with which the mean of the ratio is one, its relative error, and its entries.
+
+    Entries of the training count as well: what the network has learned of them by heart moves their
+    mean by less than the error of a tenth of them.
+    """
+    below, weights = _denominator(answers)
+    constant = _constant(below, weights, clip)
+    spread = weights * (clipped_ratio(below, constant, clip) - 1.0)
+    error = float(np.sqrt(np.sum(spread**2)) / weights.sum())
+    return constant, error, len(below)
+
+
+def _denominator(answers: Sequence[Answers]) -> tuple[Array, Array]:
+    """Logits and weights of all entries of the denominator."""
+    parts = [(each.logits[each.passed == 0, 0], each.weights[each.passed == 0]) for each in answers]
+    logits, weights = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    return logits, weights
+
+
+def network_constants(
+    parts: Sequence[tuple[Array, Array, Array]], clip: tuple[float, float]
+) -> tuple[float, ...]:
+    """Constant that normalises each network of an ensemble by itself.
+
+    Parameters
+    ----------
+    parts : sequence of tuple of ndarray
+        Logits (n, n_networks), response (n,) and weights (n,) of some entries.
+    clip : tuple of (float, float)
+        Smallest and largest ratio.
+
+    Returns
+    -------
+    tuple of float
+        One for each network.
+    """
+    below = [(logits[passed == 0], weights[passed == 0]) for logits, passed, weights in parts]
+    logits, weights = (np.concatenate(columns) for columns in zip(*below, strict=True))
+    return tuple(_constant(column, weights, clip) for column in logits.T)
+
+
+def ratio_of_logits(card: RatioCard, config: Config) -> Callable[[Array], Array]:
+    """The ratio as a function of the logits of the network.
+
+    Parameters
+    ----------
+    card : RatioCard
+        Normalisation of the ratio.
+    config : Config
+        Configuration of the training.
+
+    Returns
+    -------
+    callable
+        Function of logits (n,).
+    """
+    assert config.task.ratio is not None
+    clip = config.task.ratio.clip
+    return lambda logits: clipped_ratio(logits, card.constant, clip)
+
+
+def centred(
+    factor: Array, answers: Sequence[Answers], card: RatioCard, config: Config
+) -> tuple[Array, float]:
     """Last layers that do not move the mean of the ratio, but for the error of its constant.
 
     The normalisation is imposed, and no draw of the last layer may change it: in every direction of
@@ -314,8 +433,8 @@ def centred(factor: Array, answers: Answers, card: RatioCard, config: Config) ->
     ----------
     factor : ndarray of float32, shape (n_networks, 1, n_inputs + 1, n_directions)
         Factor of the covariance (see :class:`hepsilon.uncertainty.last_layer.Covariance`).
-    answers : Answers
-        Held-out entries of both samples.
+    answers : sequence of Answers
+        Entries of both samples.
     card : RatioCard
         Normalisation of the ratio.
     config : Config
@@ -323,21 +442,29 @@ def centred(factor: Array, answers: Answers, card: RatioCard, config: Config) ->
 
     Returns
     -------
-    ndarray of float32, shape (n_networks, 1, n_inputs + 1, n_directions + 1)
+    factor : ndarray of float32, shape (n_networks, 1, n_inputs + 1, n_directions + 1)
         The factor with one more direction.
+    variance : float
+        Mean variance of the logarithm of the ratio by them, over the reweighted denominator.
     """
-    if answers.features is None or card.mean is None or card.mean_error is None:
-        return factor
-    assert config.task.ratio is not None
-    below = answers.passed == 0
-    ratio = clipped_ratio(answers.logits[below, 0], card.constant, config.task.ratio.clip)
-    weights = answers.weights[below] * ratio
-    seen = np.einsum("n,nki->ki", weights, answers.features[below].astype(np.float64))
-    seen = np.concatenate([seen / weights.sum(), np.ones((len(seen), 1))], axis=1)
-    moved = np.einsum("kid,ki->d", factor[:, 0].astype(np.float64), seen) / len(factor)
+    if card.constant_error is None or any(each.features is None for each in answers):
+        return factor, 0.0
+    ratio, total, size = ratio_of_logits(card, config), 0.0, factor.shape[0] * factor.shape[2]
+    mean, moment = np.zeros(size), np.zeros((size, size))
+    for each in answers:
+        assert each.features is not None
+        below = each.passed == 0
+        seen = each.features[below].astype(np.float64)
+        seen = np.concatenate([seen, np.ones((*seen.shape[:2], 1))], axis=2).reshape(-1, size)
+        weights = each.weights[below] * ratio(each.logits[below, 0])
+        mean, total = mean + weights @ seen, total + float(weights.sum())
+        moment += (weights[:, None] * seen).T @ seen
+    directions = factor[:, 0].reshape(size, -1).astype(np.float64) / len(factor)
+    moved = mean / total @ directions
+    variance = np.sum((moment / total @ directions) * directions) - moved @ moved
     whole = np.concatenate([factor, np.zeros((*factor.shape[:3], 1), factor.dtype)], axis=3)
-    whole[:, :, -1] -= np.append(moved, -card.mean_error / card.mean).astype(factor.dtype)
-    return np.asarray(whole)
+    whole[:, :, -1] -= np.append(moved, -card.constant_error).astype(factor.dtype)
+    return np.asarray(whole), max(float(variance), 0.0) + card.constant_error**2
 
 
 def _constant(log_odds: Array, weights: Array, clip: tuple[float, float]) -> float:
@@ -347,7 +474,7 @@ def _constant(log_odds: Array, weights: Array, clip: tuple[float, float]) -> flo
         mean = float(np.sum(weights * clipped_ratio(log_odds, constant, clip)) / total)
         if not mean > 0.0:  # negative weights outweigh where the ratio is large
             raise TrainingError(
-                f"the mean of the ratio over the held-out denominator is {mean:.3g}: its negative "
+                f"the mean of the ratio over the denominator is {mean:.3g}: its negative "
                 "weights outweigh the positive ones where the ratio is large; use more events"
             )
         constant /= mean

@@ -29,7 +29,16 @@ from hepsilon.errors import ConfigError, InputError
 from hepsilon.training.results import TrainingResult
 from hepsilon.training.run import train
 
-__all__ = ["RatioResult", "SidesOfRatio", "join", "learned_config", "train_ratio"]
+__all__ = [
+    "Names",
+    "RatioResult",
+    "Samples",
+    "SidesOfRatio",
+    "join",
+    "learned_config",
+    "read_samples",
+    "train_ratio",
+]
 
 Names = Files | TrainingColumns | None
 
@@ -167,6 +176,22 @@ def _read(
     return found
 
 
+def _of_field(
+    sample: Files, config: Config, field: str, read: Callable[[Files, Config], TrainingColumns]
+) -> TrainingColumns:
+    """Columns of both samples, which a number of the event tells apart."""
+    try:
+        return read(sample, config)
+    except InputError as error:
+        if not str(error).startswith(f"{field}: expected"):
+            raise
+        received = str(error).partition("; ")[0].partition(": ")[2]
+        raise InputError(
+            f"{field} tells the samples of the ratio apart: expected 1 in the numerator and 0 in "
+            f"the denominator; {received}"
+        ) from None
+
+
 def join(numerator: TrainingColumns, denominator: TrainingColumns) -> TrainingColumns:
     """Both samples as one, in the order of their keys.
 
@@ -193,6 +218,94 @@ def join(numerator: TrainingColumns, denominator: TrainingColumns) -> TrainingCo
         ),
     )
     return both.take(np.argsort(both.keys, kind="stable"))
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Both samples, as they were read.
+
+    Attributes
+    ----------
+    config : Config
+        Configuration of what is learned, which names the files.
+    columns : TrainingColumns
+        Both samples as one.
+    files : tuple of SourceFile
+        Files of both.
+    """
+
+    config: Config
+    columns: TrainingColumns
+    files: tuple[SourceFile, ...]
+
+
+def read_samples(
+    config: Config,
+    numerator: Names,
+    denominator: Names,
+    *,
+    out: str | Path | None = None,
+    folder: str | Path = ".",
+    hash_files: bool = False,
+    max_events: int | None = None,
+    progress: bool = True,
+    read: Callable[[Files, Config], TrainingColumns] | None = None,
+) -> Samples:
+    """Read the two samples of a ratio.
+
+    Parameters
+    ----------
+    config : Config
+        Configuration with ``[task.ratio]``.
+    numerator, denominator : str, Path, Source, iterable of these, TrainingColumns, or None
+        Samples, as for :func:`train_ratio`.
+    out : str or Path, optional
+        Artifact that is written, which must be none of the files.
+    folder : str or Path, default "."
+        Folder that the names in the configuration are relative to.
+    hash_files : bool, default False
+        Note the hash of the content of every file.
+    max_events : int, optional
+        Number of events of each sample after which no more are read.
+    progress : bool, default True
+        Show progress bars on standard error.
+    read : callable, optional
+        Function of files and a configuration that reads their columns, in place of this process.
+
+    Returns
+    -------
+    Samples
+        Columns of both, and what they were read from.
+    """
+    sides = SidesOfRatio(config, numerator, denominator, folder)
+    paths = {side: sides.files(side) for side in ("numerator", "denominator")}
+    if out is not None:
+        outputs: dict[str | Path, str] = {out: "artifact"}
+        outputs |= {given_path(out): "artifact"} if sides.ratio.given else {}
+        check_outputs(outputs, [path for own in paths.values() for path in own])
+    own, room = learned_config(config), Path(out or "map").absolute().parent
+
+    def read_here(files: Files, given: Config) -> TrainingColumns:
+        return read_columns(files, given, folder=room, max_events=max_events, progress=progress)
+
+    assert sides.numerator is not None
+    if sides.ratio.field is None:
+        assert sides.denominator is not None
+        columns = join(
+            _read(sides.numerator, own, "numerator", read or read_here),
+            _read(sides.denominator, own, "denominator", read or read_here),
+        )
+    elif isinstance(sides.numerator, TrainingColumns):
+        columns = sides.numerator
+    else:
+        columns = _of_field(sides.numerator, own, sides.ratio.field, read or read_here)
+    files = tuple(
+        file
+        for names in paths.values()
+        if names
+        for file in SourceFile.of_all(names, content_hash=hash_files)
+    )
+    return Samples(_noted(own, paths), columns, files)
 
 
 def train_ratio(
@@ -258,51 +371,34 @@ def train_ratio(
         found = result.ratio.evaluate(events)
         found.ratio, found.replicas, found.in_domain
     """
-    sides = SidesOfRatio(config, numerator, denominator, folder)
-    paths = {side: sides.files(side) for side in ("numerator", "denominator")}
-    outputs: dict[str | Path, str] = {out: "artifact"}
-    outputs |= {given_path(out): "artifact"} if sides.ratio.given else {}
-    check_outputs(outputs, [path for own in paths.values() for path in own])
-    own = learned_config(config)
-
-    def read_here(files: Files, given: Config) -> TrainingColumns:
-        room = Path(out).absolute().parent
-        return read_columns(files, given, folder=room, max_events=max_events, progress=progress)
-
-    assert sides.numerator is not None
-    if sides.ratio.field is None:
-        assert sides.denominator is not None
-        columns = join(
-            _read(sides.numerator, own, "numerator", read or read_here),
-            _read(sides.denominator, own, "denominator", read or read_here),
-        )
-    elif isinstance(sides.numerator, TrainingColumns):
-        columns = sides.numerator
-    else:
-        columns = (read or read_here)(sides.numerator, own)
-    files = [
-        file
-        for names in paths.values()
-        if names
-        for file in SourceFile.of_all(names, content_hash=hash_files)
-    ]
-    noted = _noted(own, paths)
-    if sides.ratio.given:
+    samples = read_samples(
+        config,
+        numerator,
+        denominator,
+        out=out,
+        folder=folder,
+        hash_files=hash_files,
+        max_events=max_events,
+        progress=progress,
+        read=read,
+    )
+    noted, columns, files = samples.config, samples.columns, samples.files
+    assert noted.task.ratio is not None
+    if noted.task.ratio.given:
         first = train(
             _of_given(noted),
-            _columns_of(columns, own.task, sides.ratio.given),
+            _columns_of(columns, noted.task, noted.task.ratio.given),
             given_path(out),
-            files=tuple(files),
+            files=files,
             progress=progress,
             workers=workers,
         )
-        ratio = LearnedRatio(first.efficiency)
-        columns = _reweighted(columns, own.task, ratio)
+        columns = _reweighted(columns, noted.task, LearnedRatio(first.efficiency))
     result = train(
         noted,
         columns,
         out,
-        files=tuple(files),
+        files=files,
         progress=progress,
         on_sample=on_sample,
         workers=workers,

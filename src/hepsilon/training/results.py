@@ -39,7 +39,12 @@ from hepsilon.training.importance import feature_importance
 from hepsilon.training.kept import Kept
 from hepsilon.training.last_layer import last_layers
 from hepsilon.training.preparation import Prepared
-from hepsilon.training.ratio_sample import centred, ratio_card
+from hepsilon.training.ratio_sample import (
+    centred,
+    network_constants,
+    ratio_card,
+    ratio_of_logits,
+)
 from hepsilon.training.readiness import Ready
 from hepsilon.training.refinement import Findings, find
 from hepsilon.training.state import Epoch, Fit
@@ -112,12 +117,19 @@ def write_result(
     findings = find(kept, sides, config.training.refine, seed)
     layers = last_layers(kept)
     held_out = HeldOut(kept, sides, None if layers is None else layers[1], findings.added)
-    ratio = None
+    ratio, of_logits = None, None
     if ready.ratio is not None:
         answers = held_out.answers()
-        ratio = ratio_card(ready.ratio, answers, config)
+        averaged = held_out.averaged() if config.task.of_densities else answers
+        ratio = ratio_card(ready.ratio, answers, config, held_out.events, averaged)
+        of_logits = ratio_of_logits(ratio, config) if config.task.of_densities else None
+        if of_logits is not None and len(kept.fits) > 1 and config.task.ratio is not None:
+            constants = network_constants(held_out.of_networks(), config.task.ratio.clip)
+            ratio = ratio.model_copy(update={"network_constants": constants})
         if layers is not None:
-            layers = _normalised(*layers, centred(layers[1].factor, answers, ratio, config))
+            factor, variance = centred(layers[1].factor, answers, ratio, config)
+            ratio = ratio.model_copy(update={"variance": variance})
+            layers = _normalised(*layers, factor)
     card = _card(
         *(kept, ready.columns, files, ready.summary, selection, importance, unused, findings, ratio)
     )
@@ -131,7 +143,7 @@ def write_result(
         arrays.append({"factor": covariance.factor})
     card = card.model_copy(update={"held_out": held_out.closure()})
     if config.training.bias_term:
-        bias, shifts = held_out.bias()
+        bias, shifts = held_out.bias(of_logits)
         card = card.model_copy(update={"bias": bias})
         if shifts:
             card = card.model_copy(update={"arrays": (*card.arrays, BIAS)})

@@ -14,6 +14,9 @@ Behav. Genet. 2 (1972) 3). It may be negative, a variance may not: what is taken
 Gaussian of the estimate where all variances are between zero and one. It is close to the estimate
 where that is significant, and where nothing is seen it is what could not have been seen, which
 falls with the number of events. An excess is not counted twice where inputs depend on each other.
+That each variance may be anything makes their sum large where there are many and nothing is seen.
+Those that are not seen may therefore have a common scale, which is fitted with them: each is then
+taken to be exponential with that mean, which is anything between zero and one itself.
 
 *What is known of each of them?* Given the residuals, shifts are Gaussian with mean m and covariance
 P. The efficiency is not corrected by m; what it is wrong by has the second moment
@@ -40,6 +43,11 @@ REWEIGHTED = 3
 """Number of fits of the variances, each with the weights that the one before it gives."""
 SEED, BURN_IN, SWEEPS = 1, 50, 600
 """Of the Gibbs sampler for the mean of the variances: they are then known to a few per cent."""
+SWEEPS_OF_SCALE = 1500
+"""The same with a common scale, which moves slowly where it is small."""
+SMALLEST_SCALE = 1e-9
+SEEN = 3.0
+"""Errors, as they are without any shifts, above which a variance is seen."""
 SHARE = 1e-4
 """Directions with a smaller share of the variance are left out."""
 FLOOR = 0.02
@@ -87,13 +95,16 @@ class BiasMoments:
     factor: Array
 
 
-def bias_moments(residuals: Residuals) -> BiasMoments:
+def bias_moments(residuals: Residuals, *, common_scale: bool = False) -> BiasMoments:
     """Estimate the variances of the shifts, and their second moment given the residuals.
 
     Parameters
     ----------
     residuals : Residuals
         Sums in all regions.
+    common_scale : bool, default False
+        Whether the variances that are not seen have a common scale, instead of being anything each
+        for itself.
 
     Returns
     -------
@@ -102,7 +113,7 @@ def bias_moments(residuals: Residuals) -> BiasMoments:
     """
     slopes, values = residuals.slopes, residuals.values
     noise = _possible(residuals.noise, np.diag(residuals.binomial))
-    variances = _variances(residuals, noise)
+    variances = _variances(residuals, noise, common_scale)
     prior = variances[residuals.components]
     active = np.flatnonzero(prior > 0.0)
     if not len(active):
@@ -130,7 +141,7 @@ def _possible(noise: Array, binomial: Array) -> Array:
     return np.asarray(floored * np.outer(scale, scale))
 
 
-def _variances(residuals: Residuals, noise: Array) -> Array:
+def _variances(residuals: Residuals, noise: Array, common_scale: bool) -> Array:
     """Variances of the components, from the squares of the residuals."""
     components = residuals.components
     size = int(components.max()) + 1
@@ -156,11 +167,19 @@ def _variances(residuals: Residuals, noise: Array) -> Array:
     precision = normal @ inverse @ normal
     projected = normal @ inverse @ (rows.T @ (excess * weights))
     start = np.minimum(variances, LARGEST) * scale
-    found: Array = _mean_inside(precision, projected, start, LARGEST * scale) / scale
+    upper, alike = LARGEST * scale, np.zeros(size, bool)
+    if common_scale:
+        weighted = noise * np.sqrt(np.outer(weights, weights))
+        solved = np.linalg.pinv(normal, rcond=1e-8, hermitian=True) @ rows.T
+        chance = np.sqrt(np.maximum(np.diag(solved @ (2.0 * weighted**2) @ solved.T), 0.0))
+        alike = variances * scale < SEEN * chance
+    found: Array = _mean_inside(precision, projected, start, upper, alike) / scale
     return found
 
 
-def _mean_inside(precision: Array, projected: Array, start: Array, upper: Array) -> Array:
+def _mean_inside(
+    precision: Array, projected: Array, start: Array, upper: Array, alike: Array
+) -> Array:
     """Mean of a Gaussian where all its numbers are between zero and limits, by Gibbs sampling.
 
     Parameters
@@ -173,16 +192,25 @@ def _mean_inside(precision: Array, projected: Array, start: Array, upper: Array)
         First point, inside the limits.
     upper : ndarray of float64, shape (n,)
         Upper limits.
+    alike : ndarray of bool, shape (n,)
+        Numbers that, in units of their limits, are exponential with one mean, which is uniform
+        between zero and one itself.
     """
     known = np.flatnonzero(np.diag(precision) > 0.0)
     precision = precision[np.ix_(known, known)]
     spread = 1.0 / np.sqrt(np.diag(precision))
     point, total = start[known].copy(), np.zeros(len(known))
     rng = np.random.default_rng(SEED)
-    for sweep in range(SWEEPS):
+    some, unit = np.flatnonzero(alike[known]), upper[known]
+    sweeps = SWEEPS_OF_SCALE if len(some) > 1 else SWEEPS
+    pull = np.zeros(len(known))  # towards zero, by the scale
+    for sweep in range(sweeps):
+        if len(some) > 1:  # the scale is inverse gamma, given the numbers
+            mean_of_some = np.sum(point[some] / unit[some]) / rng.standard_gamma(len(some) - 1.0)
+            pull[some] = 1.0 / (np.clip(mean_of_some, SMALLEST_SCALE, 1.0) * unit[some])
         uniform = rng.random(len(known))
         for i, s in enumerate(spread):
-            mean = point[i] + (projected[known[i]] - precision[i] @ point) * s**2
+            mean = point[i] + (projected[known[i]] - pull[i] - precision[i] @ point) * s**2
             below, inside = ndtr(-mean / s), ndtr((upper[known[i]] - mean) / s)
             if inside - below > 1e-9:
                 drawn = mean + s * ndtri(below + (inside - below) * uniform[i])
@@ -194,5 +222,5 @@ def _mean_inside(precision: Array, projected: Array, start: Array, upper: Array)
         if sweep >= BURN_IN:
             total += point
     found = np.zeros(len(start))
-    found[known] = total / (SWEEPS - BURN_IN)
+    found[known] = total / (sweeps - BURN_IN)
     return found

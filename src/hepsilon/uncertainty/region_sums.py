@@ -12,7 +12,7 @@ nothing is left: its residuals vanish.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,10 +76,21 @@ class RegionSums:
         Number of working points.
     covariance : Covariance or None
         That of the last layers; None where it is not known.
+    ratio : callable, optional
+        Ratio of two samples from logits (n,), with which entries that did not pass are weighted.
     """
 
-    def __init__(self, n_regions: int, points: int, covariance: Covariance | None) -> None:
+    def __init__(
+        self,
+        n_regions: int,
+        points: int,
+        covariance: Covariance | None,
+        ratio: Callable[[Array], Array] | None = None,
+    ) -> None:
         size = n_regions * points
+        self._ratio = ratio
+        self.reweighted = np.zeros((n_regions, n_regions) if ratio else (0, 0))
+        """Weights times ratios of the entries that two regions share and that did not pass."""
         self.points, self._covariance = points, covariance
         self.values = np.zeros(size)
         self.slopes, self.binomial = np.zeros((size, size)), np.zeros((size, size))
@@ -112,9 +123,16 @@ class RegionSums:
         self.weights += to_regions @ weights
         self.squares += to_regions @ weights**2
         for p, q, curvature in _curvatures(bins):
-            for matrix, weight in ((self.slopes, weights), (self.binomial, weights**2)):
-                scaled = rows.multiply((weight * curvature)[:, None])
+            noise = self._noise_of(curvature, entries.passed, bins)
+            for matrix, each in (
+                (self.slopes, weights * curvature),
+                (self.binomial, weights**2 * noise),
+            ):
+                scaled = rows.multiply(each[:, None])
                 matrix[p::points, q::points] += (to_regions @ scaled.tocsr()).toarray()
+        if self._ratio is not None:
+            new = weights * (entries.passed == 0) * self._ratio(entries.logits[:, 0])
+            self.reweighted += (to_regions @ rows.multiply(new[:, None]).tocsr()).toarray()
         if self._covariance is not None and entries.features is not None:
             self._add_own(entries, entries.features, bins, to_regions)
 
@@ -133,10 +151,19 @@ class RegionSums:
                 self._gradient[k, p::points, columns] += to_regions @ (scale[:, None] * inputs)
             if not entries.seen[:, k].any():
                 continue
-            for p, q, curvature in _curvatures(_shares(entries.networks[:, :, k])):
+            own = _shares(entries.networks[:, :, k])
+            for p, q, curvature in _curvatures(own):
                 columns = slice(q * width, (q + 1) * width)
-                scale = weights * entries.seen[:, k] * norm * curvature
+                noise = self._noise_of(curvature, entries.passed, own)
+                scale = weights * entries.seen[:, k] * norm * noise
                 self._cross[k, p::points, columns] += to_regions @ (scale[:, None] * inputs)
+
+    def _noise_of(self, curvature: Array, passed: Array, bins: Array) -> Array:
+        """Variance of the response of every entry: that of the efficiency or, of a ratio, as seen.
+
+        Weights of the two samples of a ratio differ, so that they depend on the response.
+        """
+        return curvature if self._ratio is None else (passed - bins[:, 0]) ** 2
 
     @property
     def own(self) -> Array | None:
