@@ -18,10 +18,19 @@ from typing import Any
 import awkward as ak
 import numpy as np
 import pytest
+import uproot
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hepsilon import ArtifactError, EfficiencyMap, HepsilonError, InputError, load
+from hepsilon import (
+    ArtifactError,
+    EfficiencyMap,
+    HepsilonError,
+    InputError,
+    fit_ratio_map,
+    load,
+    load_config,
+)
 from hepsilon.config import MapConfig
 from hepsilon.data.dataset import load_columns
 from hepsilon.data.events import EventChunk
@@ -30,6 +39,7 @@ from hepsilon.efficiencies.factorised import FactorisedMap
 from hepsilon.efficiencies.loading import load_correction
 from hepsilon.efficiencies.network import NetworkEfficiency
 from hepsilon.export.onnx import OPSET
+from hepsilon.simulation import write_ratio_jets
 from tests.helpers.network_toys import write_untrained
 from tests.helpers.toys import TASK, random_jets, tagged_jets
 from tests.helpers.track_toys import columns_of, draw, random_tracks, task_with
@@ -87,15 +97,29 @@ def known_factorised(folder: Path) -> dict[str, bytes]:
     return content_of(efficiency.save(folder / "factorised"))
 
 
-def used(path: Path, records: Any = JETS) -> None:
-    """Load a map and ask it: an error of ours, or efficiencies that are some."""
+@pytest.fixture(scope="module")
+def sides(folder: Path) -> dict[str, Path]:
+    return {
+        side: write_ratio_jets(folder / f"{side}.root", 300, side=side, seed=1)
+        for side in ("numerator", "denominator")
+    }
+
+
+@pytest.fixture(scope="module")
+def known_ratio(folder: Path, sides: dict[str, Path]) -> dict[str, bytes]:
+    config = load_config(Path(__file__).parents[2] / "training" / "ratio.toml")
+    return content_of(fit_ratio_map(config, **sides).save(folder / "ratio"))
+
+
+def used(path: Path, records: Any = JETS, most: float = 1.0) -> None:
+    """Load a map and ask it: an error of ours, or efficiencies (ratios) that are some."""
     try:
         efficiency = load(path)
         eps = efficiency(records, out_of_domain="ignore")
     except HepsilonError:
         return
     flat = ak.to_numpy(ak.flatten(eps, axis=None))
-    assert ((flat > 0.0) & (flat < 1.0)).all()
+    assert ((flat > 0.0) & (flat < most)).all()
 
 
 JSON = st.recursive(
@@ -164,6 +188,16 @@ def test_changed_cards_of_factorised_maps(
 ) -> None:
     card = changed(json.loads(known_factorised["card.json"]), data)
     used(write(folder / "changed", known_factorised, card), TRACKS)
+
+
+@SLOW
+@given(data=st.data())
+def test_changed_cards_of_ratios(
+    known_ratio: dict[str, bytes], sides: dict[str, Path], folder: Path, data: st.DataObject
+) -> None:
+    records = uproot.open(sides["denominator"])["Events"].arrays(entry_stop=20)
+    card = changed(json.loads(known_ratio["card.json"]), data)
+    used(write(folder / "changed", known_ratio, card), records, most=np.inf)
 
 
 @SLOW
