@@ -6,11 +6,13 @@ LIGHT := $(VENV)-light
 LOWEST := $(VENV)-lowest
 DASK := $(VENV)-dask
 NEIGHBOURS := $(VENV)-neighbours
+BACKENDS := $(VENV)-backends
 AUDIT := $(VENV)-audit
+TORCH ?= torch
 PYTEST := -m pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow lint light lowest dask neighbours audit docs notebooks fidelity speed clean
+.PHONY: help demo test slow lint light lowest dask neighbours backends audit docs notebooks fidelity speed clean
 .PRECIOUS: %/bin/python
 
 help: ## show this list
@@ -73,6 +75,12 @@ neighbours: $(VENV)/.with-test | $(NEIGHBOURS)-2025/bin/python $(NEIGHBOURS)-0.7
 		HEPSILON_COFFEA_07=$(abspath $(NEIGHBOURS))-0.7/bin/python \
 		$(BIN)/python -m pytest tests/test_frameworks.py tests/neighbours
 
+# TORCH="FILE.whl" takes torch from a file, such as the package without CUDA (900 MB installed).
+backends: | $(BACKENDS)/bin/python ## the backends of Keras, torch among them: all that they do, and their agreement
+	$(BACKENDS)/bin/python -m pip install --quiet --editable ".[test]"
+	$(BACKENDS)/bin/python -m pip install --quiet $(TORCH)
+	$(BACKENDS)/bin/python -m pytest tests/backends tests/efficiencies/engines/test_devices.py
+
 # Asks the advisory database of the index that packages are installed from.
 audit: $(VENV)/.with-test | $(AUDIT)/bin/python ## look for known holes in what is installed for the tests
 	$(AUDIT)/bin/python -m pip install --quiet pip-audit
@@ -93,4 +101,4 @@ speed: $(VENV)/.with-test ## inference, training and whole analyses (about half 
 	$(BIN)/python benchmarks/tagging.py --out benchmarks/results/tagging.json
 
 clean: ## remove the environments, the documentation and the demo's output
-	rm -rf $(VENV) $(LIGHT) $(LOWEST) $(DASK) $(NEIGHBOURS)-* $(AUDIT) build hepsilon-demo
+	rm -rf $(VENV) $(LIGHT) $(LOWEST) $(DASK) $(NEIGHBOURS)-* $(BACKENDS) $(AUDIT) build hepsilon-demo

@@ -2,14 +2,14 @@
 
     KERAS_BACKEND=jax python benchmarks/gpu.py --seconds 120 --out benchmarks/results/gpu.json
 
-Needs Keras with JAX (the default here) or TensorFlow, and hepsilon on the path; ONNX Runtime and
-its package for GPUs take part where they are installed. Parts run one after the other (but for two
-workers that share a GPU), the most important ones first, each in a process of its own, so that none
-inherits memory, settings or compiled code of another. A part may take --seconds, of which the start
-of the backend and compiling take the first half minute or more on a GPU; all parts together take up
-to ten times that. Every number is written to --out when it is known: a part that fails or takes
-too long, or a run that ends early, leaves those that it had. Networks have random weights: neither
-speed nor rounding knows whether they were trained.
+Needs Keras with JAX (the default here), TensorFlow or torch, and hepsilon on the path; ONNX Runtime
+and its package for GPUs take part where they are installed. Parts run one after the other (but for
+two workers that share a GPU), the most important ones first, each in a process of its own, so that
+none inherits memory, settings or compiled code of another. A part may take --seconds, of which the
+start of the backend and compiling take the first half minute or more on a GPU; all parts together
+take up to ten times that. Every number is written to --out when it is known: a part that fails or
+takes too long, or a run that ends early, leaves those that it had. Networks have random weights:
+neither speed nor rounding knows whether they were trained.
 """
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ TASK = Task(
 )
 NETWORKS = {"mlp": ModelConfig(architecture="mlp"), "gnn": ModelConfig(architecture="gnn")}
 EVENTS = 300, 3_000, 30_000, 300_000
-PACKAGES = ("jax", "jaxlib", "keras", "numpy", "onnxruntime", "onnxruntime-gpu", "tensorflow")
+PACKAGES = (
+    *("jax", "jaxlib", "keras", "numpy", "onnxruntime", "onnxruntime-gpu", "tensorflow", "torch"),
+)
 
 
 def columns(n_events: int, seed: int = 1) -> TrainingColumns:
@@ -110,7 +112,8 @@ def parity(gpu: str) -> Numbers:
     data = columns(20_000)
     for name in NETWORKS:
         exact = probabilities(engine(name, "cpu"), data)
-        for precision in ("float32", "tf32") if gpu != "cpu" else ("float32",):
+        lower = ["tf32"] * (gpu != "cpu" and os.environ["KERAS_BACKEND"] == "jax")
+        for precision in ("float32", *lower):
             change = probabilities(engine(name, gpu, precision), data) - exact
             differences = {
                 "jets": len(exact),
@@ -195,6 +198,10 @@ def _resident() -> float:
 
 
 def _on_device() -> float | None:
+    if os.environ["KERAS_BACKEND"] == "torch":
+        import torch
+
+        return torch.cuda.memory_reserved() / 2**20
     if os.environ["KERAS_BACKEND"] != "jax":
         return None
     import jax

@@ -486,42 +486,40 @@ def tagging_gain() -> str:
 # Uncertainty
 
 
-MEAN = "map, its own mean"
-"""Differences of maps to the mean of all other maps, which no bias is in."""
-
-
 @table
 def coverage() -> str:
     """Shares of differences to the truth within the 68 and 95 % bands.
 
     The bias by region was chosen on experiments 1 to 16, so that those behind them are shown; of
-    folds, which have few, all. Bootstrap samples have a file of their own, of later experiments.
+    folds, which have few, all. Bootstrap samples and draws that keep the mean have files of their
+    own, of later experiments. In differences of maps to the mean of all other maps is no bias.
     """
-    every, fair, bootstrap = (read(f"band_coverage{name}") for name in ("", "_fair", "_bootstrap"))
+    every, fair, bootstrap, draws = (
+        read(f"band_coverage{name}") for name in ("", "_fair", "_bootstrap", "_draws")
+    )
     without = "without bias term"
     columns = {
-        "map": fair,
-        MEAN: fair,
-        f"network, {without}": fair,
-        "network": fair,
-        f"folds, {without}": every,
-        "folds": every,
-        f"bootstrap, {without}": bootstrap,
-        "bootstrap": bootstrap,
+        "map": (fair, "map", "truth"),
+        "map, its own mean": (fair, "map", "mean"),
+        f"network, {without}": (fair, f"network, {without}", "truth"),
+        "network, Gaussian logits": (fair, "network", "truth"),
+        "network": (draws, "network", "truth"),
+        f"folds, {without}": (every, f"folds, {without}", "truth"),
+        "folds": (every, "folds", "truth"),
+        f"bootstrap, {without}": (bootstrap, f"bootstrap, {without}", "truth"),
+        "bootstrap": (bootstrap, "bootstrap", "truth"),
     }
     rows = []
     for sample in ("test", "alternative"):
         for quantity in ("efficiencies", "pt bins", "delta R bins", "totals"):
             cells = []
-            for kind, found in columns.items():
-                method, centre = ("map", "mean") if kind == MEAN else (kind, "truth")
+            for found, method, centre in columns.values():
                 bands = found["summary"][f"{method} | {sample} | {quantity}"]
                 shares = (percent(bands[band][centre][0], 0) for band in ("68 %", "95 %"))
                 cells.append(", ".join(shares))
             rows.append([f"{sample}, {quantity}", *cells])
-    numbers = ["experiments"]
-    numbers += [str(len(f["experiments"][k.split(",")[0]])) for k, f in columns.items()]
-    return markdown(["", *columns], [*rows, numbers])
+    numbers = [str(len(f["experiments"][name.split(",")[0]])) for f, name, _ in columns.values()]
+    return markdown(["", *columns], [*rows, ["experiments", *numbers]])
 
 
 @table
@@ -707,6 +705,43 @@ def ratios() -> str:
 def ratio_coverage() -> str:
     """Coverage of the bands of ratios."""
     return markdown(*coverage_lines(read("ratios")))
+
+
+@table
+def backends() -> str:
+    """Largest differences to ONNX Runtime by the backend that trained and that evaluates."""
+    results = read("backends")
+    lines = [
+        (name, backend, found)
+        for name, trained in results.items()
+        if name != "versions"
+        for backend, found in trained.items()
+    ]
+    ways = list(dict.fromkeys(way for *_, found in lines for way in found["largest difference"]))
+    rows = []
+    for name, backend, found in lines:
+        numbers = found["largest difference"]
+        own = found.get("training")
+        at_its_end = f"{own['largest difference']:.1e} ({own['entries']:,})" if own else ""
+        cells = [f"{numbers[way]:.1e}" if way in numbers else "" for way in ways]
+        rows.append([name, backend, f"{found['entries']:,}", *cells, at_its_end])
+    head = ["network", "trained with", "entries", *ways, "backend of the training (entries)"]
+    return markdown(head, rows)
+
+
+@table
+def worker_start() -> str:
+    """Seconds and sizes of a worker by backend."""
+    results = read("worker_start")
+    rows = []
+    for name, found in results.items():
+        if name in {"versions", "rounds", "load"}:
+            continue
+        seconds = [f"{found[key]:.2f}" for key in ("import", "first", "second", "start")]
+        sizes = [f"{found[key]:,.0f}" for key in ("memory", "peak", "packages")]
+        rows.append([name, *seconds, *sizes])
+    head = ["backend", "import [s]", "load, first call [s]", "second call [s]", "all [s]"]
+    return markdown([*head, "memory [MB]", "largest [MB]", "packages [MB]"], rows)
 
 
 def renewed(page: str) -> str:

@@ -164,6 +164,41 @@ def test_commands_are_accepted(command: str) -> None:
     assert build_parser().parse_args(shlex.split(command, comments=True)[1:])
 
 
+def mentioned(text: str) -> list[str]:
+    """Commands inside of sentences, which may leave out what stands elsewhere."""
+    found = re.findall(r"`(hepsilon\s[a-z][^`]+)`", prose(text))
+    lines = "".join(blocks(text, "console")).splitlines()
+    found += [line for line in lines if line.startswith("hepsilon ")]
+    return [" ".join(command.split()) for command in found if "{" not in command]  # choices
+
+
+def unknown(command: str, capsys: pytest.CaptureFixture[str]) -> str:
+    """What is wrong with a command but for what it leaves out."""
+    try:
+        build_parser().parse_args(shlex.split(command, comments=True)[1:])
+    except SystemExit as ended:
+        said = capsys.readouterr().err.strip().rpartition("\n")[2] if ended.code else ""
+        left_out = r"the following arguments are required|expected (one|at least one) argument"
+        return "" if re.search(left_out, said) else said
+    return ""
+
+
+@each_page
+def test_commands_in_sentences_have_names_that_exist(
+    page: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = {command: unknown(command, capsys) for command in mentioned(page.read_text())}
+    assert not any(found.values()), found
+
+
+def test_commands_that_do_not_exist_are_found(capsys: pytest.CaptureFixture[str]) -> None:
+    page = "Ask `hepsilon\ninfo --nonsense FILE`, or `hepsilon inform`."
+    found = [unknown(command, capsys) for command in mentioned(page)]
+    assert len(found) == 2
+    assert "--nonsense" in found[0]
+    assert "invalid choice: 'inform'" in found[1]
+
+
 def test_every_room_is_described() -> None:
     named = {name for line in table_of(ARCHITECTURE, "The house") for name in code(line[:40])}
     rooms = {path.stem for path in SOURCE.iterdir() if path.name != "__init__.py"}

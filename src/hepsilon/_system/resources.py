@@ -18,8 +18,8 @@ __all__ = ["has_nvidia_gpu", "threaded", "usable_cpus", "usable_memory"]
 CGROUPS = Path("/sys/fs/cgroup")
 PROCESS_CGROUPS = Path("/proc/self/cgroup")
 V1_LIMIT, V2_LIMIT = "memory.limit_in_bytes", "memory.max"
-DRIVERS = Path("/proc/driver/nvidia"), Path("/dev/dxg")
-"""The driver of an NVIDIA GPU, and that of WSL."""
+DRIVERS = Path("/proc/driver/nvidia"), Path("/dev/nvidiactl"), Path("/dev/dxg")
+"""The driver of an NVIDIA GPU, what sandboxes show of it, and that of WSL."""
 T = TypeVar("T")
 R = TypeVar("R")
 

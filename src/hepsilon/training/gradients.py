@@ -85,10 +85,12 @@ def _jax(loss: Loss, jit: bool) -> ValueAndGradient:
 
 def _torch(loss: Loss, jit: bool) -> ValueAndGradient:
     import torch
+    from keras.ops import convert_to_tensor  # on the device of Keras, which torch does not know
 
     def call(weights: Weights, inputs: dict[str, Array], *others: Any) -> Any:
         leaves = [w.detach().requires_grad_() for w in weights]
-        value = loss(leaves, inputs, *map(torch.as_tensor, others))
+        tensors = {name: convert_to_tensor(array) for name, array in inputs.items()}
+        value = loss(leaves, tensors, *map(convert_to_tensor, others))
         return value.detach(), torch.autograd.grad(value, leaves, materialize_grads=True)
 
     return call

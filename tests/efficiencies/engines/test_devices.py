@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,9 +14,11 @@ from hepsilon import ConfigError, load
 from hepsilon.efficiencies import network as inference
 from hepsilon.efficiencies.artifact import read_blob
 from hepsilon.efficiencies.engines import choice, devices
+from hepsilon.efficiencies.engines import keras as engines
 from hepsilon.efficiencies.engines import onnx as runtimes
 from hepsilon.efficiencies.engines.choice import ONNX
-from hepsilon.efficiencies.engines.devices import gpu_number, gpus, on_gpu
+from hepsilon.efficiencies.engines.devices import device_of_keras, gpu_number, gpus, on_gpu
+from hepsilon.networks import build_model
 from tests.helpers.processes import python
 from tests.helpers.toys import random_jets
 
@@ -32,6 +35,28 @@ def test_devices_name_a_gpu(device: str | None, number: int | None) -> None:
 def test_other_names_are_refused(device: str) -> None:
     with pytest.raises(ConfigError, match=r"expected a device such as 'cpu', 'gpu' or 'gpu:1'"):
         gpu_number(device)
+
+
+@pytest.mark.parametrize(
+    ("device", "name"),
+    [(None, None), ("cpu", "cpu:0"), ("gpu", "gpu:0"), ("gpu:2", "gpu:2"), ("cuda:1", "gpu:1")],
+)
+def test_every_backend_of_keras_knows_the_name_of_a_device(
+    device: str | None, name: str | None
+) -> None:
+    assert device_of_keras(device) == name
+
+
+def test_an_engine_gives_keras_that_name(exported: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """TensorFlow knows no device ``cuda:1``."""
+    import keras
+
+    network, asked = exported("mlp"), []
+    monkeypatch.setattr(engines, "on_gpu", lambda device, runtime: True)
+    monkeypatch.setattr(keras, "device", lambda name: asked.append(name) or nullcontext())
+    model = build_model(network.card.architecture, network.card.features, seed=1)
+    engines.Engine(model, [model.get_weights()], "cuda:1")
+    assert asked == ["gpu:1"]
 
 
 def fake_tensorflow(number: int) -> Any:
@@ -204,3 +229,41 @@ def test_tensorflow_computes_without_tf32() -> None:
     tf.config.experimental.enable_tensor_float_32_execution(True)
     start_backend()
     assert not tf.config.experimental.tensor_float_32_execution_enabled()
+
+
+def test_torch_computes_without_tf32_and_in_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a fake one: ``make backends`` has the real one."""
+    said: list[Any] = []
+    cudnn = SimpleNamespace(allow_tf32=True)
+    fake = SimpleNamespace(
+        set_float32_matmul_precision=said.append,
+        set_num_threads=said.append,
+        backends=SimpleNamespace(cudnn=cudnn),
+    )
+    monkeypatch.setitem(sys.modules, "torch", fake)
+    engines._SETTINGS["torch"]()
+    assert said == ["highest", 1]
+    assert not cudnn.allow_tf32
+
+
+@pytest.mark.parametrize("runtime", ["tensorflow", "jax", "torch"])
+def test_keras_falls_back_to_the_cpu_with_one_warning(
+    runtime: str, exported: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """On a GPU node whose packages are those for CPUs, whichever backend Keras has."""
+    card = exported("mlp").card
+    monkeypatch.setitem(sys.modules, runtime, FAKES[runtime](0))
+    monkeypatch.setattr(devices, "_TOLD", set())
+    for module in (choice, devices):
+        monkeypatch.setattr(module, "has_nvidia_gpu", lambda: True)
+        monkeypatch.setattr(module, "is_installed", lambda name: name == runtime)
+    monkeypatch.setattr(choice, "keras_backend", lambda: runtime)
+    for _ in range(2):
+        assert choice.chosen(card, "auto", None, "float32") == runtime
+    (record,) = caplog.records
+    assert f"{runtime} cannot use one: computing on the CPU" in record.getMessage()
+    with pytest.raises(ConfigError, match=r"nor .*can use a GPU in this process"):
+        choice.chosen(card, "auto", "gpu:0", "float32")
+    monkeypatch.setitem(sys.modules, runtime, FAKES[runtime](1))
+    assert choice.chosen(card, "auto", "gpu:0", "float32") == runtime
+    assert len(caplog.records) == 1

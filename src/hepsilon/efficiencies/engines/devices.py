@@ -10,7 +10,7 @@ from hepsilon._system.extras import is_installed
 from hepsilon._system.resources import has_nvidia_gpu
 from hepsilon.errors import ConfigError
 
-__all__ = ["gpu_number", "gpus", "on_gpu", "tell_no_gpu"]
+__all__ = ["device_of_keras", "gpu_number", "gpus", "on_gpu", "tell_no_gpu"]
 
 logger = logging.getLogger("hepsilon")
 
@@ -42,6 +42,26 @@ def gpu_number(device: str | None) -> int | None:
     if match is None:
         raise ConfigError(f"expected a device such as 'cpu', 'gpu' or 'gpu:1', received {device!r}")
     return None if match[1] == "cpu" else int(match[2] or 0)
+
+
+def device_of_keras(device: str | None) -> str | None:
+    """Name that Keras gives to a device, on any of its backends.
+
+    Parameters
+    ----------
+    device : str or None
+        Device such as ``"cpu"``, ``"gpu"`` or ``"cuda:1"``.
+
+    Returns
+    -------
+    str or None
+        ``"cpu:0"`` or ``"gpu:NUMBER"``: TensorFlow and JAX do not know CUDA by that name. None
+        where none is named.
+    """
+    if device is None:
+        return None
+    number = gpu_number(device)
+    return "cpu:0" if number is None else f"gpu:{number}"
 
 
 def gpus(runtime: str) -> int:

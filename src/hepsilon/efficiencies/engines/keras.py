@@ -18,7 +18,7 @@ from hepsilon._system.forks import note_threads
 from hepsilon._system.quiet import quiet_start
 from hepsilon._system.resources import has_nvidia_gpu, threaded, usable_cpus
 from hepsilon.arrays.types import Array, Nodes, Offsets
-from hepsilon.efficiencies.engines.devices import on_gpu
+from hepsilon.efficiencies.engines.devices import device_of_keras, on_gpu
 from hepsilon.efficiencies.engines.products import multiplied
 from hepsilon.efficiencies.engines.slopes import Slopes, slopes_of
 from hepsilon.networks.graphs import MAX_NODES, MAX_ROWS, Graph, packed_graphs, packed_rows
@@ -92,7 +92,20 @@ def _set_jax() -> None:
         config.update("jax_default_matmul_precision", "highest")
 
 
-_SETTINGS: dict[str, Callable[[], None]] = {"tensorflow": _set_tensorflow, "jax": _set_jax}
+def _set_torch() -> None:
+    import torch
+
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False
+    # batches have threads of their own, of which each would start as many as there are CPUs
+    torch.set_num_threads(1)
+
+
+_SETTINGS: dict[str, Callable[[], None]] = {
+    "tensorflow": _set_tensorflow,
+    "jax": _set_jax,
+    "torch": _set_torch,
+}
 
 
 def _products(precision: str) -> Any:
@@ -185,8 +198,9 @@ class Engine:
 
         from hepsilon.networks.layers import GNBlock
 
-        self._model, self._device, self._precision = model, device, precision
+        self._model, self._precision = model, precision
         self._gpu = on_gpu(device, keras.backend.backend())
+        self._device = device_of_keras(device)
         # on a CPU, products in bfloat16 reach the units for them outside of XLA only
         self._jit = self._gpu or precision != "bfloat16"
         self._call = _COMPILERS[keras.backend.backend()](model, self._jit)

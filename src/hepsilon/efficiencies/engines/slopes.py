@@ -59,12 +59,13 @@ def _jax(model: keras.Model) -> Slopes:
 
 def _torch(model: keras.Model) -> Slopes:
     import torch
+    from keras.ops import convert_to_tensor  # on the device of Keras, which torch does not know
 
     def call(weights: Sequence[Any], inputs: dict[str, Array], factors: Array) -> Any:
-        tensors = {name: torch.as_tensor(value) for name, value in inputs.items()}
+        tensors = {name: convert_to_tensor(value) for name, value in inputs.items()}
         x = tensors["x"].requires_grad_()
         logits = _logits(model, weights, tensors)
-        sums = (logits * torch.as_tensor(factors)[:, None]).sum(dim=0)
+        sums = (logits * convert_to_tensor(factors)[:, None]).sum(dim=0)
         return [torch.autograd.grad(each, x, retain_graph=True)[0] for each in sums]
 
     return call
