@@ -1,4 +1,4 @@
-"""The recipes for triggers and leptons, on real input and on a sample with a known truth."""
+"""The recipes for triggers, leptons and ratios, on real input and on samples with a known truth."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import pytest
 import hepsilon
 from hepsilon.cli.parser import main
 from hepsilon.data.reading import read_chunks
+from hepsilon.simulation import write_ratio_jets
 from tests.helpers.field import numbers, write_tree
 
 pytestmark = pytest.mark.slow
@@ -22,6 +23,7 @@ FOLDER = Path(__file__).parents[1] / "training"
 SMALL = {
     "trigger": {"members = 5": "members = 1\nwidth = 8\nblocks = 1", "seed = 1": "epochs = 1"},
     "lepton_id": {"members = 5": "members = 2\nwidth = 8", "seed = 1": "epochs = 1"},
+    "ratio": {"seed = 1": "epochs = 2"},
 }
 IN_2015 = {
     "trigger": {
@@ -102,6 +104,26 @@ def test_the_recipes_are_valid(name: str) -> None:
     config = hepsilon.load_config(FOLDER / f"{name}.toml")
     assert config.model.members == 5
     assert any("[0]" in feature for feature in config.task.features)
+
+
+def test_the_recipe_of_a_ratio(tmp_path: Path) -> None:
+    config, sides = recipe("ratio", tmp_path, {}), ("numerator", "denominator")
+    files = {side: write_ratio_jets(tmp_path / side, 800, side=side, seed=1) for side in sides}
+    others = {
+        side: write_ratio_jets(tmp_path / f"x{side}", 400, side=side, seed=2) for side in sides
+    }
+    given, tested = (
+        ["--numerator", these["numerator"], "--denominator", these["denominator"]]
+        for these in (files, others)
+    )
+    for name, command in {"learned": "train", "binned": "map"}.items():
+        path = tmp_path / f"{name}.hepsilon"
+        for call in (
+            [command, config, *given, "--out", path],
+            ["closure", path, *tested, "--out", tmp_path / name],
+        ):
+            assert main(list(map(str, call))) == 0, call
+        assert json.loads((tmp_path / name / "closure.json").read_text())["verdict"]
 
 
 def sample(n: int, seed: int) -> tuple[dict[str, Any], Any]:

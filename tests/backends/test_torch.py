@@ -9,51 +9,6 @@ from tests.helpers.processes import python
 pytestmark = pytest.mark.slow
 pytest.importorskip("torch", reason="'make backends' has an environment with torch")
 
-MADE = """
-import sys
-from pathlib import Path
-import numpy as np
-import hepsilon
-from hepsilon.efficiencies.engines.keras import Engine, start_backend
-start_backend()
-import keras
-from tests.helpers.network_toys import NETWORKS, write_untrained
-assert keras.backend.backend() == "torch"
-folder = Path(sys.argv[1])
-"""
-
-ELSEWHERE = (
-    MADE
-    + """
-from hepsilon.config import TrainingConfig
-from hepsilon.efficiencies.engines.slopes import slopes_of
-from hepsilon.networks.build import build_model
-from hepsilon.networks.graphs import packed_rows
-from hepsilon.training import recipe
-from hepsilon.training.gradients import Gradients
-from hepsilon.training.vectors import Vectors
-from tests.helpers.toys import random_nodes
-
-for name in ("mlp", "points mlp"):  # sums over partners need data
-    task, options = NETWORKS[name]
-    card = write_untrained(folder / f"{name}.hepsilon", task, **options).card
-    (graph,) = packed_rows(random_nodes([2, 3, 1])[1])
-    rows = len(graph.inputs["x"])
-    with keras.device("meta"):
-        model = build_model(card.architecture, card.features, seed=1)
-        weights = [keras.ops.convert_to_tensor(w) for w in Vectors(model).join(
-            [np.zeros(w.shape, np.float32) for w in model.trainable_variables])]
-        settings = recipe(card.model, TrainingConfig(l2=0.1), 30)
-        call = Gradients(model, settings)._call
-        ones = np.ones((rows, 1), np.float32)
-        value, gradients = call(weights, graph.inputs, ones, ones[:, 0], np.float32(1.0))
-        assert {t.device.type for t in (value, *gradients)} == {"meta"}
-        slopes = slopes_of(model)(list(model.trainable_variables), graph.inputs, ones[:, 0])
-        assert {t.device.type for t in slopes} == {"meta"}
-        assert slopes[0].shape == graph.inputs["x"].shape
-"""
-)
-
 ON_THE_CPU = """
 import sys
 import awkward as ak, numpy as np
@@ -81,10 +36,6 @@ assert not torch.backends.cuda.matmul.allow_tf32
 assert not torch.backends.cudnn.allow_tf32
 assert torch.get_num_threads() == 1
 """
-
-
-def test_losses_and_gradients_stay_on_the_device_of_keras(tmp_path) -> None:
-    python(ELSEWHERE, str(tmp_path), KERAS_BACKEND="torch")
 
 
 def test_the_cpu_is_used_where_it_is_asked_for(gnn) -> None:
