@@ -41,6 +41,8 @@ def refused(path: Path, text: str | bytes) -> str:
         ("a = " + "9" * 5000, "is not valid TOML: .*4300 digits"),
         (b'a = "\xff"', "is not valid TOML: .*utf-8"),
         ("a = ", "is not valid TOML"),
+        (b"PK\x03\x04" + bytes(5 << 20), "an artifact or archive"),
+        (b"root\x00\x00\xf6", "received .* a ROOT file"),
         ("#" * (LARGEST + 1), "is longer than"),
     ],
     ids=["deep", "dotted", "digits", "bytes", "cut", "long"],

@@ -120,6 +120,14 @@ class Config(Record):
         return self
 
 
+NO_TOML = {
+    b"PK\x03\x04": "an artifact or archive ('hepsilon info --toml' writes an artifact's configuration)",
+    b"root": "a ROOT file; files of events stand behind the configuration",
+    b"PAR1": "a parquet file; files of events stand behind the configuration",
+}
+"""Beginnings of files that are easily given in place of a configuration."""
+
+
 def load_config(path: str | Path) -> Config:
     """Read a TOML configuration.
 
@@ -131,6 +139,9 @@ def load_config(path: str | Path) -> Config:
     try:
         with Path(path).open("rb") as file:
             content = file.read(LARGEST + 1)
+        for start, kind in NO_TOML.items():
+            if content.startswith(start):
+                raise ConfigError(f"expected a configuration in TOML, received {path}, {kind}")
         if len(content) > LARGEST:
             raise ConfigError(f"{path} is longer than {LARGEST} bytes, and no configuration")
         data = tomllib.loads(content.decode("utf-8").replace("\r\n", "\n"))
