@@ -45,7 +45,7 @@ def refused(path: Path, text: str | bytes) -> str:
         (b"root\x00\x00\xf6", "received .* a ROOT file"),
         ("#" * (LARGEST + 1), "is longer than"),
     ],
-    ids=["deep", "dotted", "digits", "bytes", "cut", "long"],
+    ids=["deep", "dotted", "digits", "bytes", "cut", "artifact", "events", "long"],
 )
 def test_files_that_cannot_be_read_are_refused(
     tmp_path: Path, text: str | bytes, message: str
