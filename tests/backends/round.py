@@ -172,8 +172,8 @@ def goes_on(folder: Path) -> None:
             raise KeyboardInterrupt
 
     config, data = mlp_config(epochs=3), folder / "jets.root"
-    hepsilon.train(config, data, folder / "straight.hepsilon", progress=False)
-    out = folder / "goes_on.hepsilon"
+    hepsilon.train(config, data, folder / f"{BACKEND}-straight.hepsilon", progress=False)
+    out = folder / f"{BACKEND}-goes_on.hepsilon"
     try:
         hepsilon.train(config, data, out, progress=False, callbacks=[Interrupt()])
     except KeyboardInterrupt:
@@ -183,7 +183,7 @@ def goes_on(folder: Path) -> None:
     with messages() as said:
         hepsilon.train(config, data, out, progress=False)
     assert "going on after epoch 1 of 3" in said
-    same(weights_of(out), weights_of(folder / "straight.hepsilon"))
+    same(weights_of(out), weights_of(folder / f"{BACKEND}-straight.hepsilon"))
 
 
 class messages(logging.Handler):  # noqa: N801
@@ -212,7 +212,7 @@ def in_processes(folder: Path) -> None:
     from hepsilon.processors.executors import local_executor
 
     config = sized(mlp_config(epochs=1), members=2, resampling="folds")
-    out, data = folder / "processes.hepsilon", folder / "jets.root"
+    out, data = folder / f"{BACKEND}-processes.hepsilon", folder / "jets.root"
     hepsilon.train(config, data, out, progress=False, workers=local_executor(2))
     same(weights_of(out), weights_of(folder / f"{BACKEND}-folds.hepsilon"))
 
@@ -220,13 +220,15 @@ def in_processes(folder: Path) -> None:
 def chooses(folder: Path) -> None:
     """``architecture = "auto"``, with trees for what it leaves, and a recalibration after it."""
     config = sized(mlp_config(TASK, epochs=1, refine=True), architecture="auto")
-    out = folder / "auto.hepsilon"
+    out = folder / f"{BACKEND}-auto.hepsilon"
     efficiency = hepsilon.train(config, folder / "jets.root", out, progress=False).efficiency
     assert efficiency.card.model.architecture in {"mlp", "gnn"}
     assert efficiency.card.refinement is not None
     from hepsilon.closure import recalibrate
 
-    recalibrated = recalibrate(out, folder / "more.root", folder / "recalibrated.hepsilon")
+    recalibrated = recalibrate(
+        out, folder / "more.root", folder / f"{BACKEND}-recalibrated.hepsilon"
+    )
     assert recalibrated.card.recalibration is not None
     eps = ak.ravel(recalibrated(random_jets(COUNTS), out_of_domain="ignore"))
     assert ak.all((eps > 0.0) & (eps < 1.0))
@@ -235,7 +237,7 @@ def chooses(folder: Path) -> None:
 def in_bfloat16(folder: Path) -> None:
     """A training in bfloat16, and what loading in it changes."""
     config, data = mlp_config(epochs=1, precision="bfloat16"), folder / "jets.root"
-    out = folder / "bfloat16.hepsilon"
+    out = folder / f"{BACKEND}-bfloat16.hepsilon"
     hepsilon.train(config, data, out, progress=False)
     jets = random_jets(COUNTS)
     exact, rounded = (
