@@ -53,7 +53,7 @@ def with_card(source, target, **changes):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"kind": "forest"}, r"'map', 'network', 'ratio'\], received 'forest'"),
+        ({"kind": "forest"}, r"'map', 'network', 'ratio', 'ratio-map'\], received 'forest'"),
         ({"kind": ["map"]}, r"received \['map'\]"),
         ({"format": "other"}, "not a hepsilon file"),
         ({"version": 99}, "version 1, received 99"),
@@ -67,7 +67,7 @@ def test_card_that_is_not_understood_is_refused(map_path, tmp_path, changes, mes
 
 
 def test_map_is_not_taken_for_a_network(map_path):
-    with pytest.raises(ArtifactError, match="kind"):
+    with pytest.raises(ArtifactError, match="is a map, and holds no networks"):
         NetworkEfficiency.load(map_path)
     with pytest.raises(ArtifactError, match="no model or map file"):
         EfficiencyMap.load(map_path.with_name("missing"))

@@ -191,7 +191,7 @@ def test_only_a_lower_precision_is_noted(fresh, source, options, message):
 
 
 def test_maps_have_no_precision(toy_map, tmp_path):
-    with pytest.raises(ArtifactError, match="kind"):
+    with pytest.raises(ArtifactError, match="is a map, and holds no networks"):
         note_precision(toy_map.save(tmp_path / "map.hepsilon"))
 
 
