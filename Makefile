@@ -34,7 +34,7 @@ demo: $(VENV)/.with-demo ## simulate, train, compare and apply: writes hepsilon-
 test: $(VENV)/.with-test ## run the tests, about ten minutes
 	$(BIN)/python $(PYTEST) -m "not slow"
 
-slow: $(VENV)/.with-test ## run the tests of whole programs: examples, recipes, the demo, other processes
+slow: $(VENV)/.with-test ## run the tests of whole programs and trainings: examples, recipes, the demo, other processes
 	$(BIN)/python $(PYTEST) -m slow
 
 lint: $(VENV)/.with-lint ## style, spelling, docstrings, types and the order of the layers

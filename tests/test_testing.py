@@ -106,6 +106,7 @@ def _of_pt(records: ak.Array) -> ak.Array:
     return 1.0 / (1.0 + ak.values_astype(records.pt, np.float64) / 50.0)
 
 
+@pytest.mark.slow
 def test_virtual_columns_of_coffea_are_checked_on(
     nanoaod_path: Path, open_nanoaod: Callable[[Path], ak.Array]
 ) -> None:

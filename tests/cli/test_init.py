@@ -26,6 +26,7 @@ def test_standard_output_is_the_configuration(run, sample, tmp_path):
     assert "task.toml" in err
 
 
+@pytest.mark.slow
 def test_it_leads_to_a_map_a_closure_and_an_application(run, sample, tmp_path):
     config, out = tmp_path / "task.toml", tmp_path / "map.hepsilon"
     assert run("init", sample, "--out", config)[0] == 0

@@ -86,6 +86,7 @@ def close_to(found, expected, place: str = "") -> None:
         assert found == expected, place
 
 
+@pytest.mark.slow
 def test_jobs_give_the_closure_of_all_files(run, place, jobs, tmp_path: Path) -> None:
     whole = close(place, "whole", "1.root", "2.root")
     code, out, err = run("merge", tmp_path / "merged", *jobs)

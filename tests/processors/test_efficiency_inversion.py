@@ -316,6 +316,7 @@ def invert_zmumu(path: Path, chosen):
     )
 
 
+@pytest.mark.slow
 def test_dimuons_give_the_same_sums_with_every_executor(zmumu_path):
     iterative = invert_zmumu(zmumu_path, processor.IterativeExecutor(status=False))
     assert iterative["n_events"] == 2304

@@ -142,6 +142,7 @@ def assert_same_sums(found, expected):
             )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("executor", "share"),
     [(iterative, 0.3), (futures, 0.5), (dask, 0.5)],

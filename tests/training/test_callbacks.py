@@ -17,6 +17,8 @@ from hepsilon.data.training_columns import TrainingColumns
 from hepsilon.training.callbacks import Callbacks
 from tests.helpers.toys import TASK
 
+pytestmark = pytest.mark.slow
+
 
 class Noting:
     """Notes every call."""

@@ -17,6 +17,8 @@ from hepsilon.config import Cut, Fiducial, Passed, Task
 from hepsilon.training.candidates import ANSWERS, FALSE_ALARM, score_test, unused_fields
 from tests.helpers.field import config, numbers, write_tree
 
+pytestmark = pytest.mark.slow
+
 
 def pseudo(seed: int, n: int = 3000, effect: float = 0.0) -> dict[str, Any]:
     """Responses of known efficiencies, a field that goes with a feature, and weights."""

@@ -23,6 +23,8 @@ from hepsilon.training.member import Member
 from hepsilon.training.resampling import Resampling
 from tests.helpers.toys import POINTS, SPEC, TASK, mlp_config
 
+pytestmark = pytest.mark.slow
+
 MLP = mlp_config().model
 DRAWN = Resampling("bootstrap", 2, seed=3)
 GNN = ModelConfig(architecture="gnn", width=4, blocks=1)

@@ -272,6 +272,7 @@ def penalty(weights: dict, l1: float, l2: float) -> float:
     return sum(l1 * np.abs(w).sum() + l2 * (w**2).sum() for w in kernels)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["mlp", "gnn", "product"])
 def test_penalties_act_on_kernels_and_nothing_else(architecture):
     """Neither on biases nor on the bending of tracks, which is a momentum, nor on plain factors."""

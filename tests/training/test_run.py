@@ -138,6 +138,7 @@ def test_weights_whose_sum_is_negative_are_refused(files, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", [1e-4, 225892.0])
 def test_unit_of_the_weights_does_not_matter(files, tmp_path, unit):
     """Losses, kept epoch and efficiencies, up to the rounding of float32."""
@@ -254,6 +255,7 @@ def partial(folder):
     return [path.name for path in folder.iterdir()]
 
 
+@pytest.mark.slow
 def test_interrupted_training_goes_on_and_leaves_only_the_artifact(
     files, result, monkeypatch, tmp_path, caplog
 ):
@@ -413,6 +415,7 @@ def test_loss_out_of_fold_is_that_of_every_event_by_a_network_that_never_saw_it(
     np.testing.assert_allclose(ak.to_numpy(ak.flatten(found.eps)), replicas.mean(axis=1))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("interpreted")
 def test_network_of_all_events_is_trained_beside_bootstrap_samples(files, tmp_path):
     """The efficiency is that of a training without them."""

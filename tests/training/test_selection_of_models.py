@@ -23,6 +23,8 @@ from hepsilon.training.validation import EventLosses
 from tests.helpers.toys import TASK, mlp_config
 from tests.helpers.track_toys import PAIRS, TRACKS, task_with
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def _interpreted(monkeypatch):
