@@ -284,25 +284,6 @@ def scale() -> str:
     return markdown(head, rows)
 
 
-@table
-def scale_training() -> str:
-    """Networks of an ensemble that are trained on workers."""
-    runs = [found for found in read("scale").values() if "members" in found]
-    keys = ("seconds", "epoch_seconds")
-    rows = [
-        [str(f["members"]), str(f["workers"]), *(digits(f[key]) for key in keys), f["weights"][:12]]
-        for f in runs
-    ]
-    head = [
-        "networks",
-        "workers",
-        "seconds",
-        "of all epochs, on the workers",
-        "hash of the weights",
-    ]
-    return markdown(head, rows)
-
-
 # Speed
 
 

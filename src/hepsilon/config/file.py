@@ -121,7 +121,7 @@ class Config(Record):
 
 
 NO_TOML = {
-    b"PK\x03\x04": "an artifact or archive ('hepsilon info --toml' writes an artifact's configuration)",
+    b"PK\x03\x04": "an artifact or archive ('hepsilon info --toml' writes what an artifact holds)",
     b"root": "a ROOT file; files of events stand behind the configuration",
     b"PAR1": "a parquet file; files of events stand behind the configuration",
 }
