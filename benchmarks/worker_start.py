@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import tomllib
@@ -26,6 +25,8 @@ from statistics import median
 from typing import Any
 
 from packaging.requirements import Requirement
+
+from hepsilon.efficiencies.card import versions
 
 ROOT = Path(__file__).parents[1]
 KERAS = "tensorflow", "jax", "torch"
@@ -125,17 +126,6 @@ def packages(backend: str) -> dict[str, float]:
     return {"number": len(names) + 1, "packages": total / 2**20}
 
 
-def versions() -> dict[str, str]:
-    """Packages that take part."""
-    found = {"python": platform.python_version()}
-    for name in ("keras", *BACKENDS):
-        try:
-            found[name] = distribution(name).version
-        except PackageNotFoundError:
-            continue
-    return found
-
-
 def main() -> None:
     """Start workers in turn, and write medians."""
     parser = argparse.ArgumentParser(
@@ -152,7 +142,11 @@ def main() -> None:
         for name in backends:
             runs[name].append(started(arguments.path, name))
         loads.append(round(os.getloadavg()[0], 1))
-    result: dict[str, Any] = {"versions": versions(), "rounds": arguments.rounds, "load": loads}
+    result: dict[str, Any] = {
+        "versions": versions(("keras", *BACKENDS)),
+        "rounds": arguments.rounds,
+        "load": loads,
+    }
     for name, each in runs.items():
         result[name] = {key: median(run[key] for run in each) for key in NUMBERS} | packages(name)
     text = json.dumps(result, indent=1) + "\n"

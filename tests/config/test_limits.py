@@ -43,9 +43,10 @@ def refused(path: Path, text: str | bytes) -> str:
         ("a = ", "is not valid TOML"),
         (b"PK\x03\x04" + bytes(5 << 20), "an artifact or archive"),
         (b"root\x00\x00\xf6", "received .* a ROOT file"),
+        ("root = 1", "unknown key"),
         ("#" * (LARGEST + 1), "is longer than"),
     ],
-    ids=["deep", "dotted", "digits", "bytes", "cut", "artifact", "events", "long"],
+    ids=["deep", "dotted", "digits", "bytes", "cut", "artifact", "events", "a key", "long"],
 )
 def test_files_that_cannot_be_read_are_refused(
     tmp_path: Path, text: str | bytes, message: str

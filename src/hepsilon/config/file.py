@@ -122,7 +122,7 @@ class Config(Record):
 
 NO_TOML = {
     b"PK\x03\x04": "an artifact or archive ('hepsilon info --toml' writes what an artifact holds)",
-    b"root": "a ROOT file; files of events stand behind the configuration",
+    b"root\x00": "a ROOT file; files of events stand behind the configuration",
     b"PAR1": "a parquet file; files of events stand behind the configuration",
 }
 """Beginnings of files that are easily given in place of a configuration."""
