@@ -17,7 +17,8 @@ from tests.helpers.processes import ROOT
 pytestmark = pytest.mark.slow
 
 SCRIPT = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 from tests.helpers.slow_process import use
 from hepsilon.cli.parser import main
 use()
