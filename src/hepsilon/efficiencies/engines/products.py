@@ -1,21 +1,23 @@
-"""Products of what last layers see with a kernel, such as that of replicas."""
+"""Products of what last layers see with a kernel, such as that of replicas.
+
+A library of linear algebra adds up in an order that depends on the CPU, on the number of rows and
+on where a row stands: in another chunk of its file a jet would get another replica, by 1e-7 of it.
+The loop here adds up every row alike. It takes two to three times as long, which is little beside
+the network that gives the features.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
-from hepsilon.arrays.batches import ROWS_AT_ONCE, filled
+from hepsilon.arrays.kernels import njit
 from hepsilon.arrays.types import Array
 
 __all__ = ["multiplied"]
 
-ONE_THREAD = 1 << 18
-"""Multiplications up to which BLAS uses the thread that it is called from: more of them would wait
-for each other, since the batches are shared among threads already."""
-
 
 def multiplied(features: Array, kernel: Array | None) -> Array:
-    """Multiply features with a kernel, in parts that one thread multiplies.
+    """Multiply features with a kernel, each row alike whatever rows stand beside it.
 
     Parameters
     ----------
@@ -31,10 +33,24 @@ def multiplied(features: Array, kernel: Array | None) -> Array:
     """
     if kernel is None:
         return features
-    given = filled(features)
-    out = np.empty((len(given), kernel.shape[1]), np.float32)
-    rows = max(1, ONE_THREAD // max(1, kernel.size * ROWS_AT_ONCE)) * ROWS_AT_ONCE
-    for first in range(0, len(given), rows):
-        part = slice(first, first + rows)
-        np.matmul(given[part], kernel, out=out[part])
-    return out[: len(features)]
+    out = np.zeros((len(features), kernel.shape[1]), np.float32)
+    _add_products(np.ascontiguousarray(features), kernel, out)
+    return out
+
+
+@njit
+def _add_products(features: Array, kernel: Array, out: Array) -> None:
+    """Add the product of two matrices, four inputs at a time: a quarter of the passes."""
+    inputs, columns = kernel.shape
+    by_four = inputs - inputs % 4
+    for i in range(len(features)):
+        row, seen = out[i], features[i]
+        for k in range(0, by_four, 4):
+            a, b, c, d = seen[k], seen[k + 1], seen[k + 2], seen[k + 3]
+            first, second, third, fourth = kernel[k], kernel[k + 1], kernel[k + 2], kernel[k + 3]
+            for j in range(columns):
+                row[j] += (a * first[j] + b * second[j]) + (c * third[j] + d * fourth[j])
+        for k in range(by_four, inputs):
+            last, own = seen[k], kernel[k]
+            for j in range(columns):
+                row[j] += last * own[j]
