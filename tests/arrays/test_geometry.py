@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import uproot
 import vector
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 
 from hepsilon import InputError
 from hepsilon.arrays import geometry
@@ -27,6 +27,11 @@ ALL: dict[str, Callable[[ak.Array], Any]] = PER_OBJECT | {
     "leading_pair_mass": geometry.leading_pair_mass,
     "leading_pair_delta_r": geometry.leading_pair_delta_r,
 }
+
+OPPOSITE = ak.Array(
+    [[{"eta": 0.0, "phi": phi} for phi in (-2.3400688376806325, 0.8015238159091601)]]
+)
+"""Two jets whose difference of angles and its negative were once wrapped to other last digits."""
 
 
 def with_vector(jets: ak.Array) -> ak.Array:
@@ -76,6 +81,7 @@ def test_lone_object_has_no_distances() -> None:
 
 
 @given(jets=sts.jet_records())
+@example(jets=OPPOSITE)
 def test_nearest_distance_is_the_smallest_of_all(jets: ak.Array) -> None:
     smallest = ak.fill_none(ak.min(geometry.delta_r_to_all(jets), axis=2), np.inf)
     assert geometry.delta_r_to_nearest(jets).to_list() == smallest.to_list()

@@ -58,9 +58,9 @@ def delta_phi(phi1: Array, phi2: Array) -> Array:
 
 @njit
 def _delta_r(eta: Array, phi: Array, i: int, j: int) -> float:
-    return math.hypot(
-        np.float64(eta[i]) - np.float64(eta[j]), _wrap(np.float64(phi[i]) - np.float64(phi[j]))
-    )
+    # the magnitude is wrapped: a distance is that of i to j and of j to i in its last digit, too
+    d_phi = abs(np.float64(phi[i]) - np.float64(phi[j]))
+    return math.hypot(np.float64(eta[i]) - np.float64(eta[j]), _wrap(d_phi))
 
 
 @njit
