@@ -145,6 +145,11 @@ def experiment(seed: int, args: argparse.Namespace, samples: dict[str, Any]) -> 
                 entry[method] = measured(trained, samples)
                 without = hepsilon.load(out, bias_term=False)
                 entry[f"{method}, {WITHOUT}"] = measured(without, samples)
+                if method == "bootstrap":  # its nominal network is the single one of this seed
+                    own = {"replicas_from": "last-layer"}
+                    for term, called in ((True, "network"), (False, f"network, {WITHOUT}")):
+                        nominal = hepsilon.load(out, bias_term=term, **own)
+                        entry.setdefault(called, measured(nominal, samples))
                 entry["bias"] = entry.get("bias", {}) | {method: trained.card.bias.spread}
             entry["seconds"][method] = time.perf_counter() - start
     return entry

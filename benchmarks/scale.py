@@ -3,12 +3,15 @@
     python -m benchmarks.scale --events 10000 100000 1000000 --workers 1 2
     python -m benchmarks.scale --use-case inversion --events 200000 --workers 1 2
     python -m benchmarks.scale --training 6 --workers 1 2
+    python -m benchmarks.scale --columns 290 --memory-limit 500
 
 Wall times are of use on a quiet machine only; processor times of the workers are noted beside them,
 also by tenths of the run, with the largest memory: a run that slows down or grows shows there. Each
 measurement is kept in benchmarks/results/scale.json as soon as it is there: the same command
-goes on where it was interrupted. Events are those of a few simulated files, read again and again
-under other names, so that 10^8 of them need no disk.
+goes on where it was interrupted. Events of closures are those of a few simulated files, read again
+and again under other names, so that 10^8 of them need no disk. Columns of a training are those of
+as many different files (26 MB each), sorted on disk beyond the limit of memory, and one epoch of a
+network is trained on them.
 """
 
 from __future__ import annotations
@@ -22,9 +25,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import count, pairwise
 from pathlib import Path
+from threading import Event, Thread
 from time import perf_counter, process_time, time
 from typing import Any
 
+import numpy as np
 from coffea import processor
 from dask import config as dask_config
 from dask.distributed import Client, LocalCluster, get_task_stream
@@ -99,9 +104,9 @@ def dask(workers: int) -> Iterator[Client]:
         yield client
 
 
-def sample(folder: Path, name: str = "tagging") -> list[Path]:
+def sample(folder: Path, name: str = "tagging", files: int = FILES) -> list[Path]:
     """Simulated files, made once."""
-    paths = [folder / f"{name}-{seed}.root" for seed in range(1, FILES + 1)]
+    paths = [folder / f"{name}-{seed}.root" for seed in range(1, files + 1)]
     for seed, path in enumerate(paths, 1):
         if not path.exists():
             USE_CASES[name].write(path, FILE_EVENTS, seed=seed)
@@ -223,6 +228,52 @@ def training(paths: list[Path], members: int, workers: int, folder: Path) -> dic
     }
 
 
+@contextmanager
+def watched(every: float = 0.2) -> Iterator[dict[str, float]]:
+    """Time, and the largest memory that belongs to this process alone, without maps of files."""
+    found: dict[str, float] = {"seconds": perf_counter(), "own_memory_mb": 0.0}
+    over = Event()
+
+    def watch() -> None:
+        while not over.wait(every):
+            lines = Path("/proc/self/status").read_text().splitlines()
+            now = next(int(line.split()[1]) / 1e3 for line in lines if line.startswith("RssAnon"))
+            found["own_memory_mb"] = max(found["own_memory_mb"], now)
+
+    thread = Thread(target=watch)
+    thread.start()
+    try:
+        yield found
+    finally:
+        over.set()
+        thread.join()
+        found["seconds"] = perf_counter() - found["seconds"]
+
+
+def columns_from_disk(paths: list[Path], folder: Path, limit_mb: int) -> dict[str, Any]:
+    """Columns of many files, sorted on disk, and an epoch of a training on them."""
+    config = load_config(USE_CASES["tagging"].config)
+    with watched() as reading:
+        columns = read_columns(paths, config, folder=folder, memory_limit=limit_mb * 1_000_000)
+    arrays = (columns.offsets, columns.nodes, columns.passed, columns.weights, columns.keys)
+    recipe = config.training.model_copy(update={"epochs": 1})
+    config = config.model_copy(update={"training": recipe})
+    with watched() as learning:
+        result = train(config, columns, folder / "columns.hepsilon")
+    return {
+        "files": len(paths),
+        "events": columns.n_events,
+        "objects": len(columns.nodes),
+        "on_disk": all(isinstance(array, np.memmap) for array in arrays),
+        "column_bytes": sum(array.nbytes for array in arrays),
+        "memory_limit_mb": limit_mb,
+        "reading": reading,
+        "training": learning,
+        "epoch_seconds": result.history[0][0].seconds,
+        "loss": result.history[0][0].validation_loss,
+    }
+
+
 def kept() -> dict[str, Any]:
     """Measurements so far."""
     return json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
@@ -244,11 +295,19 @@ def main() -> None:
     parser.add_argument("--chunk", type=int, default=50_000)
     parser.add_argument("--picture", type=Path, help="of the tasks of the last closure")
     parser.add_argument("--training", type=int, metavar="MEMBERS")
+    parser.add_argument("--columns", type=int, metavar="FILES")
+    parser.add_argument("--memory-limit", type=int, default=500, metavar="MB", help="of --columns")
     parser.add_argument(
         "--folder", type=Path, default=Path(tempfile.gettempdir()) / "hepsilon-scale"
     )
     args = parser.parse_args()
     args.folder.mkdir(exist_ok=True)
+    if args.columns:
+        name = f"columns of {args.columns} files, at most {args.memory_limit} MB in memory"
+        if name not in kept():
+            many = sample(args.folder, files=args.columns)
+            keep(name, columns_from_disk(many, args.folder, args.memory_limit))
+        return
     use_case = USE_CASES[args.use_case]
     paths = sample(args.folder, args.use_case)
     config = load_config(use_case.config)

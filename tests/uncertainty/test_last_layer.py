@@ -79,6 +79,15 @@ def test_parts_of_the_events_add_up() -> None:
     )
 
 
+def test_a_share_of_the_events_gives_the_covariance_of_all() -> None:
+    scores = scores_of(np.random.default_rng(2), 60, networks=2)
+    part, whole = sandwich([scores], share=0.25), sandwich([scores])
+    assert part.n_events == whole.n_events == 60
+    np.testing.assert_allclose(part.factor, 0.5 * whole.factor, rtol=1e-6)
+    np.testing.assert_allclose(part.inverse, 0.25 * whole.inverse)
+    assert part.total_error == pytest.approx(0.5 * whole.total_error)
+
+
 def test_inputs_that_are_always_zero_get_no_error() -> None:
     scores = scores_of(np.random.default_rng(2), 60)
     scores.features[:, :, 1] = 0.0

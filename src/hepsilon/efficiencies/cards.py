@@ -316,7 +316,7 @@ class LastLayerCard(Record):
     Attributes
     ----------
     n_events : int
-        Number of these events.
+        Number of the events that it was found from; of large samples a part, chosen by chance.
     inputs : int
         Number of inputs of the last layer of a network, without the constant.
     directions : int

@@ -12,12 +12,15 @@ from hepsilon.efficiencies.cards import LastLayerCard
 from hepsilon.efficiencies.logits import by_network
 from hepsilon.training.kept import Kept
 from hepsilon.training.loss import object_loss_weights, step_weights
+from hepsilon.training.refinement_entries import leading
 from hepsilon.uncertainty.last_layer import Covariance, Scores, sandwich
 
 __all__ = ["last_layers"]
 
 EVENTS = 20_000
 """Events that are evaluated at a time."""
+MOST_OBJECTS = 1_000_000
+"""Objects that tell a covariance to a few per mille, so that more of them would say nothing new."""
 
 
 def last_layers(kept: Kept) -> tuple[LastLayerCard, Covariance] | None:
@@ -39,11 +42,12 @@ def last_layers(kept: Kept) -> tuple[LastLayerCard, Covariance] | None:
     averaged = 1 if resampling.kind == "bootstrap" else len(kept.fits)
     engine = kept.prepared.engine
     engine.set_members([fit.weights for fit in kept.fits[:averaged]])
-    events = kept.prepared.sides[0]
+    events = leading(kept.prepared.sides[0], MOST_OBJECTS)  # in the order of random keys
     few = events.between(0, 1)
     if engine.with_features(few.offsets, few.nodes, averaged) is None:
         return None
-    found = sandwich(_scores(kept, events, averaged))
+    share = events.n_events / kept.prepared.sides[0].n_events
+    found = sandwich(_scores(kept, events, averaged), share)
     card = LastLayerCard(
         n_events=found.n_events,
         inputs=found.factor.shape[2] - 1,
@@ -55,7 +59,7 @@ def last_layers(kept: Kept) -> tuple[LastLayerCard, Covariance] | None:
 
 
 def _scores(kept: Kept, events: TrainingColumns, networks: int) -> Iterator[Scores]:
-    """All events of the training, some at a time."""
+    """Events of the training, some at a time."""
     prepared = kept.prepared
     points, mu = prepared.architecture.working_points, prepared.recipe.mu
     for start in range(0, events.n_events, EVENTS):

@@ -16,10 +16,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from scipy.special import softmax
 
+from hepsilon._system.resources import threaded, usable_cpus
 from hepsilon.arrays.types import Array
 
 __all__ = ["MOST_DIRECTIONS", "Covariance", "Scores", "sandwich"]
@@ -66,7 +68,7 @@ class Covariance:
     share : float
         Share of the variance of all logits that these directions hold.
     n_events : int
-        Number of events.
+        Number of events that it was found from.
     total_error : float
         Relative standard deviation of the number of objects that are expected to pass the first
         working point.
@@ -81,13 +83,16 @@ class Covariance:
     inverse: Array
 
 
-def sandwich(parts: Iterable[Scores]) -> Covariance:
+def sandwich(parts: Iterable[Scores], share: float = 1.0) -> Covariance:
     """Covariance of the last layers of networks, whose mean is an efficiency.
 
     Parameters
     ----------
     parts : iterable of Scores
-        All events, some at a time, of the same networks.
+        Events, some at a time, of the same networks.
+    share : float, default 1.0
+        Share of the events of the training that these are, chosen by chance. H and J of all events
+        are larger by its inverse.
 
     Returns
     -------
@@ -102,7 +107,8 @@ def sandwich(parts: Iterable[Scores]) -> Covariance:
     information: Array | None = None
     for part in parts:
         networks = part.features.shape[1]
-        columns = [_of_network(part, network) for network in range(networks)]
+        own_part = partial(_of_network, part)
+        columns = list(threaded(own_part, range(networks), usable_cpus()))
         if information is None:
             points, width = part.logits.shape[1], part.features.shape[2] + 1
             size = points * width
@@ -126,14 +132,14 @@ def sandwich(parts: Iterable[Scores]) -> Covariance:
     values, vectors = np.linalg.eigh(whitening @ scores @ whitening)
     values, vectors = np.maximum(values[::-1], 0.0), vectors[:, ::-1]
     kept = min(MOST_DIRECTIONS, int(np.count_nonzero(values > 1e-12 * values[:1])))
-    factor = whitening @ vectors[:, :kept] * np.sqrt(values[:kept])
+    factor = whitening @ vectors[:, :kept] * np.sqrt(share * values[:kept])
     error = float(np.linalg.norm(gradient.ravel() @ factor))
     return Covariance(
         factor.reshape(networks, points, width, kept).astype(np.float32),
         float(values[:kept].sum() / values.sum()) if kept else 1.0,
         n_events,
         error / abs(float(expected)) if expected else float("nan"),
-        np.stack([root @ root for root in roots]),
+        np.stack([share * root @ root for root in roots]),
     )
 
 
