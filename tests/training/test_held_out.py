@@ -73,7 +73,8 @@ def test_a_covariance_from_the_first_events_is_that_of_all(
     held = held_out_of(jets(6_000))
     monkeypatch.setattr("hepsilon.training.last_layer.MOST_OBJECTS", len(held.sides[0].nodes) // 4)
     layers = last_layers(held.kept)
-    assert layers is not None and held.covariance is not None
+    assert layers is not None
+    assert held.covariance is not None
     card, found = layers
     assert card.n_events == pytest.approx(held.covariance.n_events / 4, rel=0.05)
     assert found.total_error == pytest.approx(held.covariance.total_error, rel=0.1)
