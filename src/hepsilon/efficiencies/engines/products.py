@@ -2,8 +2,8 @@
 
 A library of linear algebra adds up in an order that depends on the CPU, on the number of rows and
 on where a row stands: in another chunk of its file a jet would get another replica, by 1e-7 of it.
-The loop here adds up every row alike. It takes two to three times as long, which is little beside
-the network that gives the features.
+The loop here adds up every row alike. It takes twice as long, which is little beside the network
+that gives the features.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ from hepsilon.arrays.kernels import njit
 from hepsilon.arrays.types import Array
 
 __all__ = ["multiplied"]
+
+LANES = 8
+"""Columns that a CPU treats at once; there are as many as make their number a multiple."""
 
 
 def multiplied(features: Array, kernel: Array | None) -> Array:
@@ -33,24 +36,43 @@ def multiplied(features: Array, kernel: Array | None) -> Array:
     """
     if kernel is None:
         return features
-    out = np.zeros((len(features), kernel.shape[1]), np.float32)
-    _add_products(np.ascontiguousarray(features), kernel, out)
-    return out
+    (n, inputs), columns = features.shape, kernel.shape[1]
+    wide = np.zeros((inputs, columns + -columns % LANES), np.float32)
+    wide[:, :columns] = kernel
+    out = np.zeros((n + n % 2, wide.shape[1]), np.float32)
+    _add_products(np.ascontiguousarray(features), wide, out)
+    return np.ascontiguousarray(out[:n, :columns])
 
 
 @njit
 def _add_products(features: Array, kernel: Array, out: Array) -> None:
-    """Add the product of two matrices, four inputs at a time: a quarter of the passes."""
-    inputs, columns = kernel.shape
-    by_four = inputs - inputs % 4
-    for i in range(len(features)):
-        row, seen = out[i], features[i]
+    """Add the product of two matrices, for two rows and four inputs at a time.
+
+    Parameters
+    ----------
+    features : ndarray of float32, shape (n, n_inputs)
+        What the last layers see.
+    kernel : ndarray of float32, shape (n_inputs, n_columns)
+        The kernel.
+    out : ndarray of float32, shape (n rounded up to an even number, n_columns)
+        What the product is added to.
+    """
+    n, inputs = features.shape
+    columns, by_four = kernel.shape[1], inputs - inputs % 4
+    for i in range(0, n, 2):
+        other = i + 1 if i + 1 < n else i
+        row, next_row = out[i], out[i + 1]
         for k in range(0, by_four, 4):
-            a, b, c, d = seen[k], seen[k + 1], seen[k + 2], seen[k + 3]
-            first, second, third, fourth = kernel[k], kernel[k + 1], kernel[k + 2], kernel[k + 3]
+            a, b = features[i, k], features[i, k + 1]
+            c, d = features[i, k + 2], features[i, k + 3]
+            e, f = features[other, k], features[other, k + 1]
+            g, h = features[other, k + 2], features[other, k + 3]
+            one, two, three, four = kernel[k], kernel[k + 1], kernel[k + 2], kernel[k + 3]
             for j in range(columns):
-                row[j] += (a * first[j] + b * second[j]) + (c * third[j] + d * fourth[j])
+                row[j] += (a * one[j] + b * two[j]) + (c * three[j] + d * four[j])
+                next_row[j] += (e * one[j] + f * two[j]) + (g * three[j] + h * four[j])
         for k in range(by_four, inputs):
-            last, own = seen[k], kernel[k]
+            a, e, one = features[i, k], features[other, k], kernel[k]
             for j in range(columns):
-                row[j] += last * own[j]
+                row[j] += a * one[j]
+                next_row[j] += e * one[j]
