@@ -29,7 +29,7 @@ def test_without_a_kernel_the_features_are_themselves() -> None:
     assert multiplied(features, None) is features
 
 
-@given(st.integers(1, 200), st.integers(1, 40), st.integers(1, 120), st.data())
+@given(st.integers(1, 600), st.integers(1, 40), st.integers(1, 120), st.data())
 def test_a_row_does_not_depend_on_the_rows_beside_it(
     n: int, inputs: int, columns: int, data: st.DataObject
 ) -> None:
