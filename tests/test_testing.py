@@ -66,7 +66,16 @@ class Own:
 # what keeps to the contracts
 
 
-@pytest.mark.parametrize("name", ["gnn", "ensemble", "points_network", "toy_map", "points_map"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "gnn",
+        "ensemble",
+        pytest.param("points_network", marks=pytest.mark.slow),
+        "toy_map",
+        "points_map",
+    ],
+)
 def test_what_is_learned_of_objects_keeps_the_contracts(
     name: str, jets: ak.Array, request: pytest.FixtureRequest
 ) -> None:
@@ -75,7 +84,9 @@ def test_what_is_learned_of_objects_keeps_the_contracts(
     check_efficiency(efficiency, jets)
 
 
-@pytest.mark.parametrize("name", ["track_product", "track_mlp", "track_gnn"])
+@pytest.mark.parametrize(
+    "name", [pytest.param("track_product", marks=pytest.mark.slow), "track_mlp", "track_gnn"]
+)
 def test_networks_of_events_keep_the_contracts(name: str, request: pytest.FixtureRequest) -> None:
     check_efficiency(request.getfixturevalue(name), random_tracks([2] * 12, seed=7))
 

@@ -33,6 +33,7 @@ def test_answers_are_found_once_in_a_run(tmp_path: Path) -> None:
     assert len(asked) == 3
 
 
+@pytest.mark.slow
 def test_a_closure_opens_a_file_once_before_it_reads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

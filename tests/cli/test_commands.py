@@ -135,6 +135,7 @@ def test_map_as_json(run, folder, tmp_path):
     assert json.loads(out)["kind"] == "map"
 
 
+@pytest.mark.slow
 def test_train_as_json(run, folder, tmp_path):
     arguments = folder / "config.toml", folder / "toy.root", "--out", tmp_path / "m"
     code, out, err = run("train", *arguments, "--json")
@@ -489,6 +490,7 @@ sys.exit(cli.main(sys.argv[1:]))
 """
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_a_training_with_one_line_and_keeps_its_state(folder, tmp_path):
     """A real signal after the first epoch; TensorFlow starts without its own lines."""
     out = tmp_path / "mlp.hepsilon"

@@ -123,6 +123,7 @@ def test_map_says_what_the_sample_is_worth(run, folder, tmp_path):
         assert (everything["n"], everything["n_effective"]) == (1000, 1000.0)
 
 
+@pytest.mark.slow
 def test_closure_of_tracks(run, folder, tmp_path):
     code, out, _ = run(
         "closure",

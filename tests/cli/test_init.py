@@ -36,7 +36,9 @@ def test_it_leads_to_a_map_a_closure_and_an_application(run, sample, tmp_path):
     assert run("apply", out, sample, "--out", tmp_path / "friend.root")[0] == 0
 
 
-@pytest.mark.parametrize("name", ["nanoaod_path", "rntuple_path"])
+@pytest.mark.parametrize(
+    "name", ["nanoaod_path", pytest.param("rntuple_path", marks=pytest.mark.slow)]
+)
 def test_nanoaod_leads_to_a_map(run, request, tmp_path, name):
     file, config = request.getfixturevalue(name), tmp_path / "task.toml"
     assert run("init", file, "--out", config)[0] == 0
@@ -48,6 +50,7 @@ def test_nanoaod_leads_to_a_map(run, request, tmp_path, name):
     assert code == 0, err
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(V12 is None, reason="needs HEPSILON_NANOAOD_V12")
 def test_other_collections_of_nanoaod(run, tmp_path):
     config = tmp_path / "muons.toml"

@@ -110,6 +110,7 @@ def test_closure_of_a_ratio_of_efficiencies_is_that_of_both_samples(
         assert trained_on(efficiencies, [ratio_samples[0]])[side] == [ratio_samples[0].name]
 
 
+@pytest.mark.slow
 def test_table_of_a_ratio_of_efficiencies_has_the_other_one_with_the_error_of_the_ratio(
     ratio_of_efficiencies: LearnedRatio, tmp_path: Path
 ) -> None:

@@ -89,7 +89,7 @@ def pair(kind: str, folder: Path) -> dict[str, tuple[Config, Path]]:
     return found
 
 
-@pytest.fixture(params=["jets", "tracks"], scope="module")
+@pytest.fixture(params=["jets", pytest.param("tracks", marks=pytest.mark.slow)], scope="module")
 def learned(request: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """A map, a network, and the closure of both, in both units."""
     folder, found = tmp_path_factory.mktemp(request.param), {}

@@ -44,6 +44,7 @@ def test_this_process_is_prepared_as_well(gnn):
     assert counts(loads, gnn.hash) == [1]
 
 
+@pytest.mark.slow
 def test_dask_workers_that_do_not_see_the_file_get_it(ensemble, tmp_path: Path, monkeypatch):
     """One that joins later, too; the scheduler and the chunks never carry the file."""
     handle = load(shutil.copy(ensemble.path, tmp_path / "elsewhere.hepsilon"))

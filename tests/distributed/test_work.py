@@ -67,11 +67,13 @@ def test_what_a_lost_process_did_is_begun_again(
     assert sorted(work(again, squared, [1, 2])) == [(0, 1), (1, 4)]
 
 
+@pytest.mark.slow
 def test_work_that_kills_its_process_ends_with_one_error(pool: LocalPool) -> None:
     with pytest.raises(WorkerError, match="again and again"):
         list(work(pool, dies, [1]))
 
 
+@pytest.mark.slow
 def test_errors_have_their_own_type(pool: LocalPool) -> None:
     with pytest.raises(InputError, match="two"):
         list(work(pool, refuses, [1, 2, 3]))

@@ -48,7 +48,8 @@ ROUND_OFF = 2e-6
 """Largest difference of an efficiency between ways to give the same events."""
 SINGLE = task_with(level="object", objects=None, order_by=None, fiducial=None)
 """The same features, of each track on its own."""
-NAMES = ["track_product", "track_mlp", "track_paper_mlp", "track_gnn"]
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("track_product", "track_paper_mlp")]
+NAMES = [*SLOW, "track_mlp", "track_gnn"]
 
 
 @pytest.fixture(scope="module", params=NAMES)
@@ -114,7 +115,7 @@ def test_order_of_the_tracks_in_an_event_does_not_matter(
     assert_close(network(other), network(tracks))
 
 
-@pytest.mark.parametrize("name", ["track_product", "track_mlp", "track_gnn"])
+@pytest.mark.parametrize("name", [SLOW[0], "track_mlp", "track_gnn"])
 def test_symmetric_networks_need_no_order(
     name: str, tracks: ak.Array, request: pytest.FixtureRequest
 ) -> None:
@@ -122,6 +123,7 @@ def test_symmetric_networks_need_no_order(
     assert_close(unordered(shuffled(tracks, seed=3)), unordered(tracks))
 
 
+@pytest.mark.slow
 def test_it_is_the_order_of_the_task_that_makes_the_mlp_of_the_paper_symmetric(
     track_paper_mlp: NetworkEfficiency, tracks: ak.Array
 ) -> None:
@@ -182,6 +184,7 @@ LAYOUTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("name", ["track_product", "track_gnn"])
 def test_layout_does_not_matter(
@@ -191,6 +194,7 @@ def test_layout_does_not_matter(
     assert_close(found(LAYOUTS[layout](tracks)), found(tracks))
 
 
+@pytest.mark.slow
 def test_virtual_arrays_agree_with_plain_ones(
     track_product: NetworkEfficiency, pairs: Sample, pairs_file: Path
 ) -> None:
@@ -269,6 +273,7 @@ def test_ensembles_average(track_mlp: NetworkEfficiency, tracks: ak.Array) -> No
     np.testing.assert_allclose(numbers(track_mlp(tracks)), members.mean(axis=1), rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_replicas_of_a_single_network_lie_around_it(
     track_product: NetworkEfficiency, tracks: ak.Array
 ) -> None:
@@ -362,6 +367,7 @@ def test_fallback_may_be_another_network(
     assert numbers(found)[OUTSIDE].tolist() == numbers(expected)[OUTSIDE].tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fallback", "message"),
     [
@@ -427,6 +433,7 @@ def test_what_no_network_can_be_is_refused_before_the_training(
 # training
 
 
+@pytest.mark.slow
 def test_trained_card_counts_events_and_objects(
     track_product: NetworkEfficiency, pairs: Sample
 ) -> None:

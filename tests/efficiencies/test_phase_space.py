@@ -225,6 +225,7 @@ np.testing.assert_allclose(found.gradient, data["gradient"], atol=1e-4 * scale)
 """
 
 
+@pytest.mark.slow
 def test_jax_has_the_same_gradients(untrained: Make, tmp_path: Path) -> None:
     pytest.importorskip("jax")
     efficiency = network(untrained, "event mlp")

@@ -32,6 +32,7 @@ def signatures(network: Any, folder: Path) -> Any:
     return tf.saved_model.load(str(out)).signatures
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["gnn", "points", "mlp"])
 def test_flat_and_padded_inputs_of_any_mixture(name: str, exported: Any, tmp_path: Path) -> None:
     network = exported(name)
@@ -49,6 +50,7 @@ def test_flat_and_padded_inputs_of_any_mixture(name: str, exported: Any, tmp_pat
     assert np.isnan(padded[~filled]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["product", "event gnn"])
 def test_one_row_for_each_event(name: str, exported: Any, tmp_path: Path) -> None:
     network = exported(name)
@@ -75,6 +77,7 @@ def test_missing_values_may_be_nan(tmp_path: Path, untrained: Any) -> None:
     assert np.isnan(flat).all()  # pt is never missing
 
 
+@pytest.mark.slow
 def test_counts_that_do_not_fit_are_an_error(exported: Any, tmp_path: Path) -> None:
     found = signatures(exported("gnn"), tmp_path)["serving_default"]
     _, nodes = random_nodes([2, 3], 3)

@@ -56,6 +56,7 @@ def test_a_process_is_what_the_closure_has(folders: dict[str, Path]) -> None:
     np.testing.assert_allclose(np.diag(template.covariance), own["efficiency_variance"])
 
 
+@pytest.mark.slow
 def test_one_artifact_is_one_efficiency(folders: dict[str, Path]) -> None:
     same = {name: ClosureFolder.read(folders[name]) for name in ("ab", "ac")}
     names = list(closure_templates(same, observables=["pt"]).shares)
@@ -68,6 +69,7 @@ def test_one_artifact_is_one_efficiency(folders: dict[str, Path]) -> None:
     np.testing.assert_allclose(channel.observed, 2.0 * twice.observed)
 
 
+@pytest.mark.slow
 def test_command_writes_all_formats(folders: dict[str, Path], tmp_path: Path, capsys) -> None:  # type: ignore[no-untyped-def]
     closure = str(folders["ab"])
     for format_, out in (("root", "t.root"), ("hepdata", "tables")):
@@ -130,6 +132,7 @@ def test_bad_requests_say_what_to_do(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_damaged_folders_are_refused(folders: dict[str, Path], tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"has no histograms\.json"):
         ClosureFolder.read(tmp_path)
@@ -140,6 +143,7 @@ def test_damaged_folders_are_refused(folders: dict[str, Path], tmp_path: Path) -
             ClosureFolder.read(tmp_path)
 
 
+@pytest.mark.slow
 def test_an_efficiency_must_be_chosen_among_several(folders: dict[str, Path]) -> None:
     folder = ClosureFolder.read(folders["ab"])
     assert folder.efficiency() == "map"

@@ -306,6 +306,7 @@ def test_tasks_of_events() -> None:
         resolve(ModelConfig(architecture="wide"), TRACKS)
 
 
+@pytest.mark.slow
 def test_it_is_trained_and_keeps_the_contracts(toy_columns: Any, tmp_path: Path) -> None:
     training = TrainingConfig(epochs=2, batch_events=100, seed=3, learning_rate=1e-2)
     model = ModelConfig(architecture="sums", members=2, resampling="folds")
@@ -323,6 +324,7 @@ def test_it_is_trained_and_keeps_the_contracts(toy_columns: Any, tmp_path: Path)
         check_efficiency(efficiency, jets)
 
 
+@pytest.mark.slow
 def test_it_may_be_a_candidate(toy_columns: Any, tmp_path: Path) -> None:
     training = TrainingConfig(epochs=2, batch_events=100, seed=3, learning_rate=1e-2)
     model = ModelConfig(candidates=("wide", "product", "mlp"))

@@ -317,6 +317,7 @@ print(eps.tolist())
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(runtimes.is_installed("torch"), reason="asks for torch where there is none")
 def test_backend_wins_over_the_environment_until_keras_has_started(full):
     """And one that is not installed leaves the process as it was."""

@@ -217,6 +217,7 @@ print(os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"])
 """
 
 
+@pytest.mark.slow
 def test_jax_starts_without_tf32_and_without_taking_the_memory() -> None:
     pytest.importorskip("jax")
     assert python(SETTINGS, KERAS_BACKEND="jax", JAX_PLATFORMS="cpu").strip() == "false"

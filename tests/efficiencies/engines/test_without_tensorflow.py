@@ -59,6 +59,7 @@ except hepsilon.ConfigError as error:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_the_backend_that_is_installed_is_taken(backend: str, tmp_path: Path) -> None:
     pytest.importorskip(backend, reason="'make backends' has an environment with torch")
