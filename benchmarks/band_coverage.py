@@ -3,17 +3,20 @@
     KERAS_BACKEND=jax python benchmarks/band_coverage.py --first 1 --last 25 --out coverage-1.json
     KERAS_BACKEND=jax python benchmarks/band_coverage.py --first 26 --last 50 --out coverage-2.json
     python benchmarks/band_coverage.py --merge coverage-*.json --out coverage.json
-    python benchmarks/band_coverage.py --merge coverage-*.json --first 17 --brief --out short.json
+    python benchmarks/band_coverage.py --merge coverage-*.json --out every.json.xz
+    python benchmarks/band_coverage.py --merge every.json.xz --first 17 --brief --out short.json
 
 Every experiment simulates a training sample of its own and learns the efficiency from it in several
 ways (``--methods``): by a map, by one graph network, by five networks of folds, and by bootstrap
-samples as in the paper. All are compared with the true efficiencies of a test and an alternative
+samples as in the paper, whose nominal network is the single one of that seed, so that it is
+measured, too. All are compared with the true efficiencies of a test and an alternative
 sample, which are equal in all experiments. Bands are standard deviations over replicas, 100 of them
 where any number can be drawn, with and without the bias by region. The number of an experiment is
 its seed, that of the sample and that of the training. Results are written after each of them; those
 that are there already are not run again, so that a process that was killed goes on. Processes that
 share the work write to a file each; ``taskset -c 3 ...`` with ``JAX_PLATFORMS=cpu`` keeps each of
-them to one core, and on one GPU they do not take all of its memory at once.
+them to one core, and on one GPU they do not take all of its memory at once. A merged file can be
+given as ``--out`` again, and goes on.
 
 ``truth`` is the share of differences to the truth within the band. ``mean`` is that of differences
 to the mean of all other experiments: what a band would cover without the part of the bias that all
@@ -25,6 +28,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import lzma
 import os
 import sys
 import tempfile
@@ -42,12 +46,12 @@ from scipy.stats import norm
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 import hepsilon
+from hepsilon._system.files import atomic_path
 from hepsilon.arrays.geometry import delta_r_to_nearest
 from hepsilon.config import ModelConfig
 from hepsilon.config.learning import TrainingConfig
 from hepsilon.data.dataset import read_columns
 from hepsilon.data.reading import read_chunks
-from hepsilon.report import write_text
 from hepsilon.simulation import toy_task, write_jets
 
 FLAVOURS = {"b": 5, "c": 4, "light": 0}
@@ -222,7 +226,7 @@ def show(results: dict[str, Any]) -> None:
 
 def merged(files: Sequence[Path], first: int, last: int) -> dict[str, Any]:
     """Experiments of several files, which must be of equal settings; each counts once."""
-    parts = [json.loads(file.read_text()) for file in files]
+    parts = [read(file) for file in files]
     settings = [{k: v for k, v in p.items() if k not in ("experiments", "summary")} for p in parts]
     wrong = [str(file) for file, own in zip(files, settings, strict=True) if own != settings[0]]
     if wrong:
@@ -241,14 +245,27 @@ def written(out: Path, results: dict[str, Any], brief: bool = False) -> None:
     results["summary"] = summary(results["experiments"], results["truths"])
     out.parent.mkdir(parents=True, exist_ok=True)
     if not brief:
-        write_text(out, json.dumps(results) + "\n")
+        write(out, json.dumps(results) + "\n")
         return
     shown = {k: v for k, v in results.items() if k not in ("experiments", "truths")}
     shown["experiments"] = {
         method: [int(seed) for seed, entry in results["experiments"].items() if method in entry]
         for method in METHODS
     }
-    write_text(out, json.dumps(shown, indent=1) + "\n")
+    write(out, json.dumps(shown, indent=1) + "\n")
+
+
+def read(file: Path) -> Any:
+    """Results of a file, which may be compressed."""
+    content = file.read_bytes()
+    return json.loads(lzma.decompress(content) if file.suffix == ".xz" else content)
+
+
+def write(out: Path, text: str) -> None:
+    """Write a file, compressed if its name ends in ``.xz``."""
+    content = text.encode()
+    with atomic_path(out) as path:
+        path.write_bytes(lzma.compress(content) if out.suffix == ".xz" else content)
 
 
 def all_samples(n_events: int) -> dict[str, Any]:
@@ -304,7 +321,7 @@ def main() -> None:
     settings = settings_of(args, samples)
     results = settings | {"experiments": {}}
     if args.out.exists():
-        found = json.loads(args.out.read_text())
+        found = read(args.out)
         if {k: v for k, v in found.items() if k not in ("experiments", "summary")} != settings:
             raise SystemExit(f"{args.out} is of other settings")
         results["experiments"] = found["experiments"]
