@@ -55,6 +55,7 @@ def closure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_closure("closure", output, closure_report(output, config.task, made, [file]))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("closure")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::hepsilon.OutOfDomainWarning")
 def test_code_of_the_page_runs(

@@ -136,6 +136,7 @@ def test_chunks_change_nothing(
         np.testing.assert_allclose(both[0], both[1], rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_it_runs_from_the_command_line(sample: Path, tmp_path: Path) -> None:
     config = Path(__file__).parents[1] / "training" / "gnn.toml"
     path = tmp_path / "map.hepsilon"

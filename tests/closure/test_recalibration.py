@@ -288,6 +288,7 @@ def test_a_map_is_recalibrated_and_its_card_says_so(saved, other_file, toy_jets,
     assert before.card.recalibration is None
 
 
+@pytest.mark.slow
 def test_networks_are_recalibrated_and_pickle(gnn, other_file, toy_jets, tmp_path):
     import pickle
 

@@ -32,7 +32,8 @@ def network_named(untrained):
     return make
 
 
-SINGLE = "gnn", "mlp", "product", "product of four", "event gnn", "event mlp"
+FOUR = pytest.param("product of four", marks=pytest.mark.slow)
+SINGLE = "gnn", "mlp", "product", FOUR, "event gnn", "event mlp"
 
 
 @pytest.mark.parametrize("name", SINGLE)

@@ -72,6 +72,7 @@ def test_without_data_the_answer_has_its_type(
     assert ak.backend(evaluation.replicas) == ak.backend(evaluation.in_domain) == "typetracer"
 
 
+@pytest.mark.slow
 def test_only_what_is_read_is_touched(efficiency: EfficiencyMap, nanoaod_path: Path) -> None:
     """Features, the inputs of those that are computed, and the selection; not the response."""
     form, *_ = ak.to_buffers(jets_of(nanoaod_path))

@@ -266,6 +266,7 @@ assert "tensorflow" not in sys.modules
 """
 
 
+@pytest.mark.slow
 def test_other_backends_write_the_same_bytes(exported, tmp_path):
     pytest.importorskip("jax")
     network, out = exported("product"), tmp_path / "jax.onnx"

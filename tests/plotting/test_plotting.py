@@ -282,6 +282,7 @@ def test_gain_of_a_condition_on_events(output):
 OTHERS = ("calibration", "gain_", "efficiency_", "residuals")
 
 
+@pytest.mark.slow
 def test_file_names_of_a_closure(output):
     """Numbers of tags have no spaces or plus signs in them; no figure hides another one."""
     figures = closure_figures(output)
@@ -299,6 +300,7 @@ def test_file_names_of_a_closure(output):
     assert len(spectra) == n_categories + 1  # and the numbers of tags
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", [POINTS_TASK, several_points(None)], ids=["names", "numbers"])
 def test_several_working_points_are_drawn(task):
     conditions = {"M & T": at_least(2, 1) & at_least(1, 2), "1 L": exactly(1)}
@@ -325,6 +327,7 @@ def test_map_of_several_working_points_has_a_row_for_each(toy_file):
         np.testing.assert_array_equal(drawn, points_map.values()[number % 3, :, number // 3])
 
 
+@pytest.mark.slow
 def test_figures_do_not_live_in_pyplot(output):
     """Nothing to close, and no window."""
     import matplotlib.pyplot as plt
@@ -355,6 +358,7 @@ def test_thin_and_empty_samples_are_drawn(content, truth, toy_map):
         draw(figure)
 
 
+@pytest.mark.slow
 def test_sample_without_categories_is_drawn():
     task = TASK.model_copy(update={"categorical": {}})
     for figure in closure_figures(run(tagged_jets([2, 3] * 9), task, half=half)).values():

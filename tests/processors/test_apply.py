@@ -134,6 +134,7 @@ def test_all_replicas_and_their_weights(ensemble, toy_file, events, tmp_path):
     assert "Jet_eps_replica20" not in columns.fields
 
 
+@pytest.mark.slow
 def test_tasks_of_events_have_one_number_for_each(track_mlp, pairs_file, tmp_path):
     out = tmp_path / "f.root"
     result = applied(track_mlp, pairs_file, out)

@@ -47,6 +47,7 @@ def without_times(output: Any) -> Any:
     return replace(output, run=replace(output.run, seconds=0.0, wall_seconds=0.0, loads={}))
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_from_what_it_had_finished(
     toy_file, toy_map, gnn, tmp_path: Path, monkeypatch, caplog
 ) -> None:

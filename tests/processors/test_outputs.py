@@ -190,7 +190,7 @@ def track_file(tmp_path_factory):
     return write_branches(path, content | {"TrackReco": content["Track"]})
 
 
-@pytest.mark.parametrize("kind", ["iterative", "loky"])
+@pytest.mark.parametrize("kind", ["iterative", pytest.param("loky", marks=pytest.mark.slow)])
 def test_every_executor_adds_chunks_without_events(track_file, kind):
     efficiencies = {"detector": DetectorEfficiency(Detector())}
     options = {"replicas": 2, "reconstructed": "TrackReco"}

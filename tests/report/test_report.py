@@ -100,6 +100,7 @@ def test_page_says_where_it_comes_from(closure):
     assert "Efficiencies</h2>" not in text
 
 
+@pytest.mark.slow
 def test_page_shows_cards_and_trainings(points_network, toy_map, closure, tmp_path, monkeypatch):
     monkeypatch.setattr(plotting, "closure_plots", lambda _: {})  # they are slow
     efficiencies = {"map": toy_map, "net": points_network, "half": half}

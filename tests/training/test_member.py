@@ -167,6 +167,7 @@ class Stop:
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("hook", "at", "saved"), [("on_epoch", 2, 2), ("on_batch", 7, 1)], ids=["epoch", "batch"]
 )
@@ -348,6 +349,7 @@ def test_bins_have_the_shares_that_were_observed(binned_sides, mu):
         assert np.all(np.abs(observed - truth) < 5 * error)
 
 
+@pytest.mark.slow
 def test_interrupted_training_of_bins_goes_on_to_the_same_network(points_columns, tmp_path):
     sides = points_columns.split(0.3)
     state = tmp_path / "state.npz"

@@ -42,7 +42,9 @@ def test_plain_functions_are_allowed() -> None:
     assert checked_graph(made.SerializeToString(), "file") == made.SerializeToString()
 
 
-@pytest.mark.parametrize("name", ["gnn", "points", "product", "event gnn", "mlp"])
+@pytest.mark.parametrize(
+    "name", ["gnn", pytest.param("product", marks=pytest.mark.slow), "points", "event gnn", "mlp"]
+)
 def test_own_graphs_are_allowed(exported: Any, name: str) -> None:
     (graph,) = blobs_of(exported(name)).values()
     assert checked_graph(graph, "file") == graph

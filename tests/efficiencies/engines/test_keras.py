@@ -46,7 +46,7 @@ def expected(model, architecture, offsets, nodes):
     )
 
 
-@pytest.mark.parametrize("preset", ["paper", "fast"])
+@pytest.mark.parametrize("preset", [pytest.param("paper", marks=pytest.mark.slow), "fast"])
 def test_gnn_equals_plain_numpy_in_float64(preset):
     """Appendix B and C, for events with 0, 1, 2, 5 and 15 jets."""
     architecture = resolve(ModelConfig(architecture="gnn", preset=preset), TASK)
@@ -143,6 +143,7 @@ def test_input_is_not_mutated(engine):
     np.testing.assert_array_equal(nodes, copies[1])
 
 
+@pytest.mark.slow
 def test_any_number_of_events_is_traced_once(small_model):
     model = Counting(small_model)
     engine = Engine(model)
@@ -151,6 +152,7 @@ def test_any_number_of_events_is_traced_once(small_model):
     assert model.traces == 1
 
 
+@pytest.mark.slow
 def test_many_networks_are_not_taken_for_one_that_is_retraced(small_model, caplog, monkeypatch):
     """TensorFlow warns from the fifth trace of a function on."""
     tensorflow = logging.getLogger("tensorflow")
