@@ -472,19 +472,17 @@ def coverage() -> str:
     """Shares of differences to the truth within the 68 and 95 % bands.
 
     The bias by region was chosen on experiments 1 to 16, so that those behind them are shown; of
-    folds, which have few, all. Bootstrap samples and draws that keep the mean have files of their
-    own, of later experiments. In differences of maps to the mean of all other maps is no bias.
+    folds, which have few, all. Bootstrap samples with their nominal networks have a file of their
+    own. In differences of maps to the mean of all other maps is no bias.
     """
-    every, fair, bootstrap, draws = (
-        read(f"band_coverage{name}") for name in ("", "_fair", "_bootstrap", "_draws")
-    )
+    every, fair, bootstrap = (read(f"band_coverage{name}") for name in ("", "_fair", "_bootstrap"))
     without = "without bias term"
     columns = {
         "map": (fair, "map", "truth"),
         "map, its own mean": (fair, "map", "mean"),
-        f"network, {without}": (fair, f"network, {without}", "truth"),
         "network, Gaussian logits": (fair, "network", "truth"),
-        "network": (draws, "network", "truth"),
+        f"network, {without}": (bootstrap, f"network, {without}", "truth"),
+        "network": (bootstrap, "network", "truth"),
         f"folds, {without}": (every, f"folds, {without}", "truth"),
         "folds": (every, "folds", "truth"),
         f"bootstrap, {without}": (bootstrap, f"bootstrap, {without}", "truth"),
@@ -571,7 +569,7 @@ def replicas() -> str:
     names = {
         "gnn": "default graph network",
         "mlp": "default plain network",
-        "product": "default product of two tracks",
+        "product": "product of two tracks (`training/tracks.toml`)",
     }
     columns = [(kind, n) for kind in ("evaluate", "networks") for n in (20, 100)]
     rows = [
