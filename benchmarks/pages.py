@@ -249,8 +249,8 @@ def _pair(values: list[float]) -> str:
 @table
 def scale() -> str:
     """Throughput and memory of Dask's workers by the number of events."""
-    runs = [found for name, found in read("scale").items() if "events" in found]
-    cases = [name.split(" of ")[0] for name, found in read("scale").items() if "events" in found]
+    closures = {name: found for name, found in read("scale").items() if "slices" in found}
+    runs, cases = list(closures.values()), [name.split(" of ")[0] for name in closures]
     order = sorted(
         zip(cases, runs, strict=True),
         key=lambda x: (x[0] != "tagging", x[1]["events"], x[1]["workers"]),
