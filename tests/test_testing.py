@@ -85,7 +85,11 @@ def test_what_is_learned_of_objects_keeps_the_contracts(
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param("track_product", marks=pytest.mark.slow), "track_mlp", "track_gnn"]
+    "name",
+    [
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("track_product", "track_gnn")),
+        "track_mlp",
+    ],
 )
 def test_networks_of_events_keep_the_contracts(name: str, request: pytest.FixtureRequest) -> None:
     check_efficiency(request.getfixturevalue(name), random_tracks([2] * 12, seed=7))

@@ -27,6 +27,7 @@ def answer(handle, jets) -> tuple[np.ndarray, dict]:
     return rows(handle(jets)), loads_here()
 
 
+@pytest.mark.slow
 def test_processes_of_a_pool_load_once_before_the_first_chunk(gnn, toy_map):
     executor = local_executor(2)
     loads = prepare(executor, {"gnn": gnn, "map": toy_map})

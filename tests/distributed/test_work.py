@@ -54,6 +54,7 @@ def test_every_item_gives_one_result(pool: LocalPool, serial: bool) -> None:
     assert sorted(found) == [(i, i**2) for i in range(20)]
 
 
+@pytest.mark.slow
 def test_what_a_lost_process_did_is_begun_again(
     pool: LocalPool, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -48,8 +48,11 @@ ROUND_OFF = 2e-6
 """Largest difference of an efficiency between ways to give the same events."""
 SINGLE = task_with(level="object", objects=None, order_by=None, fiducial=None)
 """The same features, of each track on its own."""
-SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("track_product", "track_paper_mlp")]
-NAMES = [*SLOW, "track_mlp", "track_gnn"]
+PRODUCT, PAPER, GNN = (
+    pytest.param(name, marks=pytest.mark.slow)
+    for name in ("track_product", "track_paper_mlp", "track_gnn")
+)
+NAMES = [PRODUCT, "track_mlp", PAPER, GNN]
 
 
 @pytest.fixture(scope="module", params=NAMES)
@@ -115,7 +118,7 @@ def test_order_of_the_tracks_in_an_event_does_not_matter(
     assert_close(network(other), network(tracks))
 
 
-@pytest.mark.parametrize("name", [SLOW[0], "track_mlp", "track_gnn"])
+@pytest.mark.parametrize("name", [PRODUCT, "track_mlp", GNN])
 def test_symmetric_networks_need_no_order(
     name: str, tracks: ak.Array, request: pytest.FixtureRequest
 ) -> None:
@@ -219,6 +222,7 @@ def test_another_number_of_tracks_is_an_input_error(
             call(records)
 
 
+@pytest.mark.slow
 @given(counts=st.lists(st.integers(1, 5), max_size=8), seed=st.integers(0, 5))
 @settings(max_examples=10)
 def test_gnn_takes_any_number_of_tracks(
@@ -234,6 +238,7 @@ def test_gnn_takes_any_number_of_tracks(
     assert_close(gnn(shuffled(records, seed)), eps)
 
 
+@pytest.mark.slow
 def test_numbers_of_tracks_that_the_sample_did_not_have_are_out_of_domain(
     track_gnn: NetworkEfficiency,
 ) -> None:
@@ -246,11 +251,13 @@ def test_numbers_of_tracks_that_the_sample_did_not_have_are_out_of_domain(
         track_gnn(records, out_of_domain="raise")
 
 
+@pytest.mark.slow
 def test_gnn_needs_at_least_one_track(track_gnn: NetworkEfficiency) -> None:
     with pytest.raises(InputError, match=r"one or more Track objects .* 2 of 3 events"):
         track_gnn(random_tracks([0, 2, 0]))
 
 
+@pytest.mark.slow
 def test_more_tracks_are_lost_more_often(track_gnn: NetworkEfficiency) -> None:
     """A product, whatever was learned: each track is one more factor below one."""
     four = random_tracks([4] * 5, seed=2)
@@ -358,6 +365,7 @@ def test_fallback_replaces_only_the_events_outside(
     assert found[OUTSIDE].tolist() == [0.125] * 3
 
 
+@pytest.mark.slow
 def test_fallback_may_be_another_network(
     track_gnn: NetworkEfficiency, track_mlp: NetworkEfficiency, outside: ak.Array
 ) -> None:

@@ -175,6 +175,7 @@ def test_map_is_drawn_by_category(toy_map):
     assert titles[:3] == ["b", "c", "light"]
 
 
+@pytest.mark.slow
 def test_all_figures_of_a_closure(output):
     figures = closure_figures(output)
     assert {"pt", "pt_b", "pair_mass", "efficiency_delta_r", "residuals"} <= set(figures)

@@ -162,6 +162,7 @@ def test_every_executor_and_chunk_size_gives_the_same_sums(
     assert_same_sums(found, expected)
 
 
+@pytest.mark.slow
 def test_sums_are_not_empty(sample, expected):
     filled = expected["observables"]["pt"]
     for method in ("all", "direct", *sample.efficiencies):

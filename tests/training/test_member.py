@@ -329,6 +329,7 @@ def binned_sides() -> tuple[TrainingColumns, TrainingColumns]:
     return binned(6000, 1), binned(1000, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mu", [1.0, 3.0])
 def test_bins_have_the_shares_that_were_observed(binned_sides, mu):
     """For each flavour and bin, mean probability and share of 2,000 objects.

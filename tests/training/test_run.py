@@ -394,6 +394,7 @@ def interpreted(monkeypatch):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("interpreted")
 def test_loss_out_of_fold_is_that_of_every_event_by_a_network_that_never_saw_it(files, tmp_path):
     efficiency = train(resampled("folds", 3), files, tmp_path / "m.hepsilon").efficiency

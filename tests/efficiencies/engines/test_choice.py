@@ -249,6 +249,7 @@ np.save(out, ak.to_numpy(ak.flatten(eps)))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
 def test_workers_import_no_keras(full, toy_file, toy_jets, tmp_path, backend):
     """After a call on the records of a coffea processor."""
