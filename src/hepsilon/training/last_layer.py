@@ -20,7 +20,8 @@ __all__ = ["last_layers"]
 EVENTS = 20_000
 """Events that are evaluated at a time."""
 MOST_OBJECTS = 1_000_000
-"""Objects that tell a covariance to a few per mille, so that more of them would say nothing new."""
+"""Largest number of objects that the covariance is found from. A quarter of 4,200 events gave errors
+of all within 5 %; weights of which few events dominate a million objects need all of them."""
 
 
 def last_layers(kept: Kept) -> tuple[LastLayerCard, Covariance] | None:
