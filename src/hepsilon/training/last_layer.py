@@ -20,8 +20,9 @@ __all__ = ["last_layers"]
 EVENTS = 20_000
 """Events that are evaluated at a time."""
 MOST_OBJECTS = 1_000_000
-"""Largest number of objects that the covariance is found from. A quarter of 4,200 events gave all of
-its errors to 5 %; where a few heavy events dominate a million objects it is known less well."""
+"""Largest number of objects that the covariance is found from. A quarter of 4,200 events gave the
+errors of all to 5 %; where a few heavy events dominate a million objects they are known less well.
+"""
 
 
 def last_layers(kept: Kept) -> tuple[LastLayerCard, Covariance] | None:
