@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -81,11 +82,14 @@ def test_parts_of_the_events_add_up() -> None:
 
 def test_a_share_of_the_events_gives_the_covariance_of_all() -> None:
     scores = scores_of(np.random.default_rng(2), 60, networks=2)
-    part, whole = sandwich([scores], share=0.25), sandwich([scores])
-    assert part.n_events == whole.n_events == 60
-    np.testing.assert_allclose(part.factor, 0.5 * whole.factor, rtol=1e-6)
-    np.testing.assert_allclose(part.inverse, 0.25 * whole.inverse)
-    assert part.total_error == pytest.approx(0.5 * whole.total_error)
+    heavy = replace(scores, weights=3.0 * scores.weights)
+    part, whole = sandwich([scores], shares=(1 / 4, 1 / 10)), sandwich([scores, heavy])
+    assert (part.n_events, whole.n_events) == (60, 120)
+    np.testing.assert_allclose(
+        covariance_of(part.factor), covariance_of(whole.factor), rtol=1e-5, atol=1e-9
+    )
+    np.testing.assert_allclose(part.inverse, whole.inverse)
+    assert part.total_error == pytest.approx(whole.total_error)
 
 
 def test_inputs_that_are_always_zero_get_no_error() -> None:

@@ -21,8 +21,7 @@ EVENTS = 20_000
 """Events that are evaluated at a time."""
 MOST_OBJECTS = 1_000_000
 """Largest number of objects that the covariance is found from. A quarter of 4,200 events gave the
-errors of all to 5 %; where a few heavy events dominate a million objects they are known less well.
-"""
+errors of all to 5 %."""
 
 
 def last_layers(kept: Kept) -> tuple[LastLayerCard, Covariance] | None:
@@ -48,8 +47,7 @@ def last_layers(kept: Kept) -> tuple[LastLayerCard, Covariance] | None:
     few = events.between(0, 1)
     if engine.with_features(few.offsets, few.nodes, averaged) is None:
         return None
-    share = events.n_events / kept.prepared.sides[0].n_events
-    found = sandwich(_scores(kept, events, averaged), share)
+    found = sandwich(_scores(kept, events, averaged), _shares(events, kept.prepared.sides[0]))
     card = LastLayerCard(
         n_events=found.n_events,
         inputs=found.factor.shape[2] - 1,
@@ -58,6 +56,13 @@ def last_layers(kept: Kept) -> tuple[LastLayerCard, Covariance] | None:
         total_error=found.total_error,
     )
     return card, found
+
+
+def _shares(part: TrainingColumns, whole: TrainingColumns) -> tuple[float, float]:
+    """Shares of the sum of weights, and of that of squared weights, that some events have."""
+    powers = (1, 2)
+    sums, all_sums = ([float(np.sum(c.weights**n)) for n in powers] for c in (part, whole))
+    return sums[0] / all_sums[0], sums[1] / all_sums[1]
 
 
 def _scores(kept: Kept, events: TrainingColumns, networks: int) -> Iterator[Scores]:

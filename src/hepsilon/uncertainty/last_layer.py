@@ -83,16 +83,17 @@ class Covariance:
     inverse: Array
 
 
-def sandwich(parts: Iterable[Scores], share: float = 1.0) -> Covariance:
+def sandwich(parts: Iterable[Scores], shares: tuple[float, float] = (1.0, 1.0)) -> Covariance:
     """Covariance of the last layers of networks, whose mean is an efficiency.
 
     Parameters
     ----------
     parts : iterable of Scores
         Events, some at a time, of the same networks.
-    share : float, default 1.0
-        Share of the events of the training that these are, chosen by chance. H and J of all events
-        are larger by its inverse.
+    shares : tuple of two float, default (1.0, 1.0)
+        Where these are events of the training chosen by chance: their share of the sum of the
+        weights of its events, and of the sum of the squared weights. H of all events is larger by
+        the inverse of the first, J by that of the second.
 
     Returns
     -------
@@ -131,15 +132,16 @@ def sandwich(parts: Iterable[Scores], share: float = 1.0) -> Covariance:
         whitening[rows, rows] = root
     values, vectors = np.linalg.eigh(whitening @ scores @ whitening)
     values, vectors = np.maximum(values[::-1], 0.0), vectors[:, ::-1]
+    scale = shares[0] ** 2 / shares[1]
     kept = min(MOST_DIRECTIONS, int(np.count_nonzero(values > 1e-12 * values[:1])))
-    factor = whitening @ vectors[:, :kept] * np.sqrt(share * values[:kept])
+    factor = whitening @ vectors[:, :kept] * np.sqrt(scale * values[:kept])
     error = float(np.linalg.norm(gradient.ravel() @ factor))
     return Covariance(
         factor.reshape(networks, points, width, kept).astype(np.float32),
         float(values[:kept].sum() / values.sum()) if kept else 1.0,
         n_events,
         error / abs(float(expected)) if expected else float("nan"),
-        np.stack([share * root @ root for root in roots]),
+        np.stack([shares[0] * root @ root for root in roots]),
     )
 
 
