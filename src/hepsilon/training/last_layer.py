@@ -44,8 +44,8 @@ def last_layers(kept: Kept) -> tuple[LastLayerCard, Covariance] | None:
     engine = kept.prepared.engine
     engine.set_members([fit.weights for fit in kept.fits[:averaged]])
     events = leading(kept.prepared.sides[0], MOST_OBJECTS)  # in the order of random keys
-    few = events.between(0, 1)
-    if engine.with_features(few.offsets, few.nodes, averaged) is None:
+    none = events.between(0, 0)
+    if engine.with_features(none.offsets, none.nodes, averaged) is None:
         return None
     found = sandwich(_scores(kept, events, averaged), _shares(events, kept.prepared.sides[0]))
     card = LastLayerCard(

@@ -32,8 +32,13 @@ KERAS = ("tensorflow", "jax", "torch")
 """Backends of Keras, in the order in which one is taken that nobody has chosen."""
 Weights = Sequence[Any]
 Call = Callable[[Weights, dict[str, Array]], list[Any]]
+Functions = tuple[Call, Call]
+"""One for full graphs of large calls, and one for all others."""
 GPU_NODES = 1 << 16
 """Nodes of a batch on a GPU, which small batches leave idle."""
+MANY_GRAPHS = 16
+"""Full graphs in a call from which TensorFlow compiles with XLA on a CPU: it takes 3 s for every
+size, and saves 6 ms for each of 1024 nodes."""
 
 
 def keras_backend() -> str:
@@ -203,9 +208,9 @@ class Engine:
         self._device = device_of_keras(device)
         # on a CPU, products in bfloat16 reach the units for them outside of XLA only
         self._jit = self._gpu or precision != "bfloat16"
-        self._call = _COMPILERS[keras.backend.backend()](model, self._jit)
+        self._call = self._functions(model)
         self._members: list[Weights] | None = None
-        self._both: tuple[Call, int] | None = None
+        self._both: tuple[Functions, int] | None = None
         self._slopes: Slopes | None = None
         if members is not None:
             self.set_members(members)
@@ -289,10 +294,10 @@ class Engine:
             model = with_features(self._model)
             if model is None:
                 return None
-            self._both = self._compiled(model), int(model.output[1].shape[-1])
-        call, width = self._both
+            self._both = self._functions(model), int(model.output[1].shape[-1])
+        functions, width = self._both
         features = np.zeros((len(nodes), networks, width), np.float32)
-        logits = self._outputs_of(offsets, nodes, call, list(np.moveaxis(features, 1, 0)))
+        logits = self._outputs_of(offsets, nodes, functions, list(np.moveaxis(features, 1, 0)))
         return logits, multiplied(features.reshape(len(nodes), networks * width), kernel)
 
     def slopes(self, offsets: Offsets, nodes: Nodes, factors: Array) -> Array:
@@ -332,26 +337,37 @@ class Engine:
                     found[rows, column] = keras.ops.convert_to_numpy(slope)[real]
         return found
 
-    def _compiled(self, model: keras.Model) -> Call:
-        """Another model with the weights of this one, which come in the order of this one."""
+    def _functions(self, model: keras.Model) -> Functions:
+        """A model as functions of the weights, which come in the order of this engine's model."""
         import keras
 
         place = {id(variable): i for i, variable in enumerate(self._model.trainable_variables)}
         order = [place[id(variable)] for variable in model.trainable_variables]
-        call = _COMPILERS[keras.backend.backend()](model, self._jit)
-        return lambda weights, inputs: call([weights[i] for i in order], inputs)
+        compiler = _COMPILERS[keras.backend.backend()]
+
+        def function(jit: bool) -> Call:
+            call = compiler(model, jit)
+            return lambda weights, inputs: call([weights[i] for i in order], inputs)
+
+        full = function(self._jit)
+        optional = compiler is _tensorflow and self._jit and not self._gpu
+        return full, function(False) if optional else full
 
     def _outputs_of(
-        self, offsets: Offsets, nodes: Nodes, call: Call, features: list[Array]
+        self, offsets: Offsets, nodes: Nodes, functions: Functions, features: list[Array]
     ) -> Array:
         """Logits of all members; features of the first ones are put into their arrays."""
         members = self._members
         if members is None:
             members = self._tensors([self._model.get_weights()])
         out = np.full((len(nodes), self._outputs * len(members)), np.nan)
+        largest = MAX_NODES if self._has_edges else MAX_ROWS
+        many = len(nodes) >= MANY_GRAPHS * largest
 
         def run(graph: Graph) -> None:
             real = graph.index >= 0
+            full, other = functions
+            call = full if many and len(graph.x) == largest else other
             found = self._run(graph, members, call)
             logits = np.concatenate([np.asarray(x, np.float64) for x, *_ in found], axis=1)
             out[graph.index[real]] = logits[real]
