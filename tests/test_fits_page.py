@@ -17,7 +17,7 @@ from hepsilon.config import ObservableConfig
 from hepsilon.efficiencies.factorised import FactorisedMap, with_axes
 from hepsilon.report import write_closure
 from hepsilon.simulation import track_task, write_tracks
-from tests.helpers.network_toys import NETWORKS, interpreted
+from tests.helpers.network_toys import NETWORKS
 from tests.helpers.track_toys import random_tracks
 from tests.helpers.untrained import Make
 from tests.test_docs import ROOT, blocks
@@ -63,8 +63,7 @@ def test_code_of_the_page_runs(
 ) -> None:
     task, options = NETWORKS["event mlp"]
     tracks = random_tracks([2] * 60)
-    with interpreted():
-        network = untrained(task, last_layer=True, **options)
+    network = untrained(task, last_layer=True, **options)
     network = hepsilon.load(network.path, backend="tensorflow")
     columns = [ak.to_numpy(tracks[name]) for name in ("px", "py", "pz", "mass")]
     energy = np.sqrt(sum(column**2 for column in columns))

@@ -281,14 +281,12 @@ def main(folder: Path, only: list[str]) -> None:
     """Run all steps on a folder, or those that are named."""
     import_is_light = not set(KERAS) & set(sys.modules) and "keras" not in sys.modules
     assert import_is_light, "importing hepsilon starts no backend"
-    from tests.helpers.network_toys import interpreted
 
     for step in STEPS:
         if only and step.__name__ not in only:
             continue
         start = perf_counter()
-        with interpreted():  # compiling by XLA takes longer than all else; JAX has no choice
-            step(folder)
+        step(folder)
         sys.stdout.write(f"{step.__name__}: {perf_counter() - start:.1f} s\n")
         sys.stdout.flush()
     import keras

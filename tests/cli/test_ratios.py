@@ -16,7 +16,6 @@ from hepsilon.cli.parser import build_parser, main
 from hepsilon.cli.ratios import questions_of_sides
 from hepsilon.closure import trained_on
 from tests.helpers.ratio_toys import write_two
-from tests.helpers.trained_ratios import without_xla
 
 TASK = """
 [task]
@@ -54,8 +53,7 @@ def test_training_takes_the_files_of_the_configuration(
     write_two(tmp_path, 200)
     names = 'numerator = "numerator.parquet"\ndenominator = ["denominator.parquet"]'
     task, out = write_task(tmp_path, names), tmp_path / "ratio.hepsilon"
-    with without_xla():
-        assert main(["train", str(task), "--out", str(out)]) == 0
+    assert main(["train", str(task), "--out", str(out)]) == 0
     said = capsys.readouterr().err
     assert "ratio: normalisation" in said
     ratio = hepsilon.load(out)

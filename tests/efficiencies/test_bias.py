@@ -23,7 +23,6 @@ from hepsilon.efficiencies.draws import PROBES
 from hepsilon.efficiencies.network import NetworkEfficiency, logits_of
 from hepsilon.efficiencies.regions import Regions
 from tests.helpers.draws import drawn_shares, last_layer_changes, moved_logits
-from tests.helpers.network_toys import interpreted
 from tests.helpers.toys import POINTS, TASK, random_jets, rows
 from tests.helpers.track_toys import TRACKS, random_tracks
 
@@ -36,12 +35,6 @@ KINDS: dict[str, tuple[Any, dict[str, Any]]] = {
     "bootstrap of points": (POINTS, {"members": 3, "resampling": "bootstrap"}),
     "events": (TRACKS, {"architecture": "gnn", "last_layer": True}),
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _interpreted() -> Any:
-    with interpreted():
-        yield
 
 
 @pytest.fixture(scope="module", params=list(KINDS))

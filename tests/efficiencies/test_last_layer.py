@@ -17,16 +17,9 @@ from hepsilon.efficiencies.draws import PROBES
 from hepsilon.efficiencies.last_layer import LAST_LAYER, LastLayer, between_members
 from hepsilon.efficiencies.network import NetworkEfficiency, logits_of
 from tests.helpers.draws import drawn_shares, last_layer_changes, moved_logits
-from tests.helpers.network_toys import interpreted
 from tests.helpers.toys import POINTS, TASK, random_jets, rows
 
 JETS = random_jets([0, 3, 1, 5, 2], seed=4)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _interpreted() -> Any:
-    with interpreted():
-        yield
 
 
 @pytest.fixture(scope="module")

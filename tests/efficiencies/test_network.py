@@ -26,7 +26,7 @@ from tests.helpers.contracts import (
     CUTS,
     assert_chunks_add_up,
 )
-from tests.helpers.network_toys import interpreted, write_untrained
+from tests.helpers.network_toys import write_untrained
 from tests.helpers.toys import SPEC, random_jets, rows
 
 ROUND_OFF = 2e-6
@@ -109,10 +109,9 @@ def test_efficiency_is_that_of_the_network_of_all_events_where_others_are_replic
     tmp_path, jets, members
 ):
     model = {"architecture": "mlp", "width": 4, "blocks": 1, "members": members}
-    with interpreted():
-        network = write_untrained(tmp_path / "net.hepsilon", resampling="bootstrap", **model)
-        networks = network.of_members(*SPEC.matrix(jets))
-        found = network.evaluate(jets, out_of_domain="ignore")
+    network = write_untrained(tmp_path / "net.hepsilon", resampling="bootstrap", **model)
+    networks = network.of_members(*SPEC.matrix(jets))
+    found = network.evaluate(jets, out_of_domain="ignore")
     assert networks.shape[-1] == members + 1
     np.testing.assert_array_equal(rows(found.eps), networks[:, 0])
     if members == 1:

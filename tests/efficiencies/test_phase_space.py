@@ -15,7 +15,7 @@ from hepsilon import ConfigError, EfficiencyMap, FieldEfficiency, InputError
 from hepsilon.efficiencies.gradients import probability_slopes
 from hepsilon.efficiencies.network import NetworkEfficiency
 from hepsilon.efficiencies.phase_space import at_momenta
-from tests.helpers.network_toys import NETWORKS, interpreted
+from tests.helpers.network_toys import NETWORKS
 from tests.helpers.processes import python
 from tests.helpers.track_toys import random_tracks
 from tests.helpers.untrained import Make
@@ -30,8 +30,7 @@ STEP = 2e-3
 def network(untrained: Make, name: str) -> NetworkEfficiency:
     """Network with random weights, evaluated by Keras."""
     task, options = NETWORKS[name]
-    with interpreted():
-        made = untrained(task, **options)
+    made = untrained(task, **options)
     return hepsilon.load(made.path, backend="tensorflow")
 
 

@@ -14,18 +14,11 @@ from hepsilon.efficiencies import precision
 from hepsilon.efficiencies.artifact import read_arrays
 from hepsilon.efficiencies.artifact_edits import sample_of, values_on
 from hepsilon.efficiencies.precision import note_precision
-from tests.helpers.network_toys import interpreted
 from tests.helpers.toys import random_jets, rows
 
 LOW = {"backend": "tensorflow", "device": "cpu", "precision": "bfloat16"}
 ANY = 1.0
 """A bound that everything is within."""
-
-
-@pytest.fixture(autouse=True)
-def _interpreted():
-    with interpreted():
-        yield
 
 
 @pytest.fixture(autouse=True)
@@ -49,8 +42,7 @@ def fresh(source, tmp_path):
 def noted(source, tmp_path_factory):
     """A file in which the precision is noted, and what was."""
     path = shutil.copy(source, tmp_path_factory.mktemp("precision") / "points.hepsilon")
-    with interpreted():
-        return Path(path), note_precision(path, backend="tensorflow", device="cpu")
+    return Path(path), note_precision(path, backend="tensorflow", device="cpu")
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from matplotlib import pyplot
 
 from hepsilon import EfficiencyMap, InputError
 from hepsilon.efficiencies.network import NetworkEfficiency
-from tests.helpers.network_toys import NETWORKS, interpreted
+from tests.helpers.network_toys import NETWORKS
 from tests.helpers.toys import TASK
 from tests.helpers.track_toys import random_tracks
 from tests.helpers.untrained import Make
@@ -78,10 +78,9 @@ def test_a_map_draws_its_bins(toy_map: EfficiencyMap) -> None:
 
 def test_a_network_draws_one_object(untrained: Make) -> None:
     task, options = NETWORKS["gnn"]
-    with interpreted():
-        network = untrained(task, last_layer=True, **options)
-        axes = network.plot("pt")
-        curve = network._own_curves("pt")[0]
+    network = untrained(task, last_layer=True, **options)
+    axes = network.plot("pt")
+    curve = network._own_curves("pt")[0]
     assert "alone in its event" in axes.get_title()
     low, high = (getattr(network.features.features[0], end) for end in ("low", "high"))
     assert (curve.x[0], curve.x[-1]) == (low, high)

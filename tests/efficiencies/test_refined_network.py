@@ -11,16 +11,10 @@ from hepsilon import ArtifactError, load
 from hepsilon.efficiencies.artifact_edits import sample_of
 from hepsilon.efficiencies.tree_inputs import tree_inputs
 from hepsilon.testing import check_efficiency
-from tests.helpers.network_toys import NETWORKS, interpreted
+from tests.helpers.network_toys import NETWORKS
 from tests.helpers.toys import random_jets
 from tests.helpers.track_toys import random_tracks
 from tests.helpers.tree_toys import followed, refined
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _interpreted():
-    with interpreted():
-        yield
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from hepsilon import ArtifactError, ConfigError
 from hepsilon.efficiencies.correction import CorrectionEfficiency
 from hepsilon.export import correction_networks, formats
 from tests.export.test_onnx_forms import nominal, random_with_dxy, with_missing
-from tests.helpers.network_toys import NETWORKS, interpreted
+from tests.helpers.network_toys import NETWORKS
 from tests.helpers.toys import POINTS, random_jets, random_nodes
 from tests.helpers.tree_toys import refined
 
@@ -27,12 +27,6 @@ pytestmark = pytest.mark.skipif(
     not hasattr(schemav2, "LWTNN"), reason="this correctionlib has no node for networks"
 )
 COUNTS = [2, 3, 0, 1, 4] * 20
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _interpreted() -> Any:
-    with interpreted():
-        yield
 
 
 def written(network: Any, folder: Path) -> Path:

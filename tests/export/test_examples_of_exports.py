@@ -15,7 +15,6 @@ import pytest
 from hepsilon.arrays.types import Array
 from hepsilon.export import formats
 from tests.export.test_onnx_forms import nominal
-from tests.helpers.network_toys import interpreted
 from tests.helpers.toys import random_nodes
 
 ort = pytest.importorskip("onnxruntime")
@@ -23,12 +22,6 @@ pytest.importorskip("onnx")
 EXAMPLES = Path(__file__).parents[2] / "examples" / "exports"
 COUNTS = [2, 0, 1, 5, 3]
 TYPES = {"float": np.float32, "std::int32_t": np.int32, "std::int64_t": np.int64}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _interpreted() -> Any:
-    with interpreted():
-        yield
 
 
 @pytest.fixture(scope="module", params=["gnn", "mlp"])

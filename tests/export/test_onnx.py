@@ -19,17 +19,10 @@ from hepsilon.efficiencies.network import to_probability
 from hepsilon.export import formats, onnx
 from hepsilon.networks.graphs import neighbour_batches, row_batches
 from hepsilon.training import results, train
-from tests.helpers.network_toys import interpreted
 from tests.helpers.processes import python
 from tests.helpers.toys import mlp_config, random_jets
 
 ort = pytest.importorskip("onnxruntime")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _interpreted():
-    with interpreted():
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -18,19 +18,13 @@ from hepsilon.efficiencies.network import NetworkEfficiency
 from hepsilon.export import formats
 from hepsilon.export.onnx_forms import named_inputs
 from tests.helpers import network_toys
-from tests.helpers.network_toys import NETWORKS, interpreted
+from tests.helpers.network_toys import NETWORKS
 from tests.helpers.toys import random_nodes
 from tests.helpers.tree_toys import refined
 
 ort = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnx")
 MIXED = [0, 1, 3, 0, 0, 2, 7, 1, 0]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _interpreted() -> Any:
-    with interpreted():
-        yield
 
 
 def written(network: NetworkEfficiency, folder: Path, **form: bool) -> Path:

@@ -9,17 +9,11 @@ from hepsilon.efficiencies.network import to_probability
 from hepsilon.export import formats
 from hepsilon.networks.graphs import neighbour_batches, row_batches
 from tests.export.test_onnx import evaluated
-from tests.helpers.network_toys import NETWORKS, interpreted
+from tests.helpers.network_toys import NETWORKS
 from tests.helpers.toys import TASK, random_nodes
 from tests.helpers.tree_toys import refined
 
 pytest.importorskip("onnxruntime")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _interpreted():
-    with interpreted():
-        yield
 
 
 def same(found, path, offsets, nodes) -> None:

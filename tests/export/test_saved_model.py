@@ -13,18 +13,12 @@ from hepsilon.data.missing import MISSING
 from hepsilon.efficiencies.artifact_edits import sample_of
 from hepsilon.export import formats, saved_model
 from tests.export.test_onnx_forms import nominal, random_with_dxy, with_missing
-from tests.helpers.network_toys import NETWORKS, interpreted
+from tests.helpers.network_toys import NETWORKS
 from tests.helpers.toys import random_nodes
 from tests.helpers.tree_toys import refined
 
 tf = pytest.importorskip("tensorflow")
 MIXED = [0, 1, 3, 0, 2, 7, 1, 0]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _interpreted() -> Any:
-    with interpreted():
-        yield
 
 
 def signatures(network: Any, folder: Path) -> Any:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 
 from hepsilon import Task
 from hepsilon.config import ModelConfig, TrainingConfig
@@ -17,7 +14,6 @@ from hepsilon.efficiencies.artifact import write_artifact
 from hepsilon.efficiencies.artifact_edits import SAMPLE
 from hepsilon.efficiencies.bias import BIAS, region_inputs, region_names
 from hepsilon.efficiencies.cards import LastLayerCard, NetworkCard
-from hepsilon.efficiencies.engines import keras as engine
 from hepsilon.efficiencies.engines.keras import start_backend
 from hepsilon.efficiencies.held_out_cards import BiasCard
 from hepsilon.efficiencies.last_layer import LAST_LAYER
@@ -48,15 +44,6 @@ NETWORKS: dict[str, tuple[Task, dict[str, Any]]] = {
     "event paper mlp": (PAIRS, {"architecture": "mlp", "preset": "paper"}),
 }
 """One of every architecture that a task can have."""
-
-
-@contextmanager
-def interpreted() -> Iterator[None]:
-    """TensorFlow without XLA, which compiles longer than any test here computes."""
-    original = engine._COMPILERS["tensorflow"]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(engine._COMPILERS, "tensorflow", lambda model, _: original(model, False))
-        yield
 
 
 def _last_layer(network: Any, networks: int) -> tuple[dict[str, Any], LastLayerCard]:

@@ -2,27 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from hepsilon import LearnedRatio, train_ratio
 from tests.helpers.ratio_toys import ratio_config, write_two
-
-
-@contextmanager
-def without_xla() -> Iterator[None]:
-    """Trainings so short that XLA would compile for longer than they take."""
-    from hepsilon.training import ensemble
-    from hepsilon.training.gradients import Gradients
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            ensemble, "Gradients", lambda model, recipe, jit=True: Gradients(model, recipe, False)
-        )
-        yield
 
 
 @pytest.fixture(scope="session")
@@ -39,8 +24,7 @@ def learned_ratio(
     out = tmp_path_factory.mktemp("ratio") / "ratio.hepsilon"
     numerator, denominator = map(str, ratio_samples)
     config = ratio_config({"numerator": numerator, "denominator": denominator})
-    with without_xla():
-        return train_ratio(config, out, progress=False).ratio
+    return train_ratio(config, out, progress=False).ratio
 
 
 @pytest.fixture(scope="session")
@@ -50,6 +34,5 @@ def ratio_of_efficiencies(
     """Ratio of efficiencies."""
     out = tmp_path_factory.mktemp("ratio") / "efficiencies.hepsilon"
     config = ratio_config({"kind": "efficiency"}, task={"passed": {"field": "fired"}})
-    with without_xla():
-        train_ratio(config, out, [ratio_samples[0]], [ratio_samples[1]], progress=False)
+    train_ratio(config, out, [ratio_samples[0]], [ratio_samples[1]], progress=False)
     return LearnedRatio.load(out)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +11,7 @@ import pytest
 from hepsilon import Config
 from hepsilon.data.training_columns import TrainingColumns
 from hepsilon.efficiencies.network import NetworkEfficiency
-from hepsilon.training import ensemble, train
-from hepsilon.training.gradients import Gradients
+from hepsilon.training import train
 from tests.helpers.track_toys import TRACKS, Sample, columns_of, draw, track_config, write_sample
 
 Train = Callable[..., NetworkEfficiency]
@@ -39,20 +37,11 @@ def pair_columns(pairs: Sample) -> TrainingColumns:
 
 @pytest.fixture(scope="session")
 def train_tracks(tmp_path_factory: pytest.TempPathFactory) -> Train:
-    """Train a network into a folder of its own.
+    """Train a network into a folder of its own."""
 
-    A few steps, which are over before XLA would have compiled them: only the product's are.
-    """
-
-    def interpreted(model: Any, recipe: Any, jit: bool = True) -> Gradients:
-        return Gradients(model, recipe, jit=False)
-
-    def run(config: Config, columns: TrainingColumns, compiled: bool = False) -> NetworkEfficiency:
+    def run(config: Config, columns: TrainingColumns) -> NetworkEfficiency:
         out = tmp_path_factory.mktemp("tracks") / f"{config.model.architecture}.hepsilon"
-        with pytest.MonkeyPatch.context() as patch:
-            if not compiled:
-                patch.setattr(ensemble, "Gradients", interpreted)
-            return train(config, columns, out).efficiency
+        return train(config, columns, out).efficiency
 
     return run
 
@@ -60,7 +49,7 @@ def train_tracks(tmp_path_factory: pytest.TempPathFactory) -> Train:
 @pytest.fixture(scope="session")
 def track_product(train_tracks: Train, pair_columns: TrainingColumns) -> NetworkEfficiency:
     """Product over two tracks and their pair."""
-    return train_tracks(track_config(architecture="product"), pair_columns, compiled=True)
+    return train_tracks(track_config(architecture="product"), pair_columns)
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ import pytest
 from hepsilon import Task
 from hepsilon.efficiencies.network import NetworkEfficiency
 from hepsilon.export.onnx import add_graph
-from tests.helpers.network_toys import NETWORKS, interpreted, write_untrained
+from tests.helpers.network_toys import NETWORKS, write_untrained
 from tests.helpers.toys import TASK
 
 Make = Callable[..., NetworkEfficiency]
@@ -37,9 +37,8 @@ def exported(untrained: Make) -> Callable[[str], NetworkEfficiency]:
     def get(name: str) -> NetworkEfficiency:
         if name not in made:
             task, options = NETWORKS[name]
-            with interpreted():
-                network = untrained(task, last_layer=True, **options)
-                made[name] = add_graph(network, network.path)
+            network = untrained(task, last_layer=True, **options)
+            made[name] = add_graph(network, network.path)
         return made[name]
 
     return get

@@ -14,7 +14,7 @@ from hepsilon.efficiencies.engines.keras import Engine
 from hepsilon.networks.architecture import resolve
 from hepsilon.networks.build import build_model
 from hepsilon.networks.last_layer import with_features
-from tests.helpers.network_toys import NETWORKS, interpreted
+from tests.helpers.network_toys import NETWORKS
 from tests.helpers.reference import randomise
 from tests.helpers.toys import SPEC, random_nodes
 from tests.helpers.track_toys import columns_of, draw
@@ -55,17 +55,16 @@ def test_features_are_the_derivatives_of_the_logits(name: str) -> None:
         spec, (offsets, nodes) = SPEC, random_nodes(counts, 1)
     model = build_model(architecture, spec, 1)
     randomise(model, 1)
-    with interpreted():
-        engine = Engine(model)
-        found = engine.with_features(offsets, nodes, 1)
-        assert found is not None
-        logits, features = found
-        np.testing.assert_allclose(logits, engine.logits(offsets, nodes), rtol=1e-6)
-        rng = np.random.default_rng(5)
-        change = [rng.normal(0.0, 1e-3, v.shape).astype(np.float32) for v in last_weights(model)]
-        for variable, step in zip(last_weights(model), change, strict=True):
-            variable.assign_add(step)
-        moved = engine.logits(offsets, nodes) - logits
+    engine = Engine(model)
+    found = engine.with_features(offsets, nodes, 1)
+    assert found is not None
+    logits, features = found
+    np.testing.assert_allclose(logits, engine.logits(offsets, nodes), rtol=1e-6)
+    rng = np.random.default_rng(5)
+    change = [rng.normal(0.0, 1e-3, v.shape).astype(np.float32) for v in last_weights(model)]
+    for variable, step in zip(last_weights(model), change, strict=True):
+        variable.assign_add(step)
+    moved = engine.logits(offsets, nodes) - logits
     points = architecture.working_points
     flat = np.concatenate([step.reshape(-1, points) for step in change])
     columns_with_bias = np.concatenate([features, np.ones((len(features), 1))], axis=1)

@@ -19,7 +19,6 @@ from hepsilon.analysis_tools import shifted_efficiencies
 from hepsilon.config import Cut, InputConfig, MapConfig
 from hepsilon.data.dataset import read_columns
 from hepsilon.processors.apply import apply_efficiency, entry_columns
-from tests.helpers.network_toys import interpreted
 from tests.helpers.toys import TASK, mlp_config
 
 AXES = {"axes": {"pt": {"edges": (20.0, 100.0, 200.0, 600.0)}}}
@@ -268,13 +267,13 @@ def test_what_the_efficiency_does_not_have_is_refused(
 
 def test_a_function_that_knows_no_error_has_no_replicas(untrained, toy_file, tmp_path):
     network = untrained(architecture="mlp", width=4, blocks=1)
-    with interpreted(), pytest.raises(ConfigError, match="no replicas"):
+    with pytest.raises(ConfigError, match="no replicas"):
         applied(network, toy_file, tmp_path / "f.root", replicas="updown")
 
 
 def test_more_replicas_than_there_are_are_refused(untrained, toy_file, tmp_path):
     network = untrained(architecture="mlp", width=4, blocks=1, members=3, resampling="bootstrap")
-    with interpreted(), pytest.raises(InputError, match="at most 3 replicas"):
+    with pytest.raises(InputError, match="at most 3 replicas"):
         applied(network, toy_file, tmp_path / "f.root", replicas=4)
 
 

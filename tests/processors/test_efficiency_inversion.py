@@ -23,7 +23,7 @@ from hepsilon.processors import EfficiencyInversion, TruthTagging
 from hepsilon.processors.executors import executor
 from hepsilon.report import mean_chi2, summary_rows, write_closure
 from hepsilon.simulation.detector_efficiency import DetectorEfficiency
-from tests.helpers.network_toys import interpreted, write_untrained
+from tests.helpers.network_toys import write_untrained
 from tests.helpers.track_toys import (
     PAIRS,
     branches_of,
@@ -242,11 +242,10 @@ def test_bias_of_the_inverse_is_that_of_one_network_beside_bootstrap_samples(
 ):
     """Nothing is averaged: the variance is that of a single network."""
     model = {"architecture": "mlp", "width": 4, "members": 3, "resampling": "bootstrap"}
-    with interpreted():
-        network = write_untrained(tmp_path / "net.hepsilon", PAIRS, **model)
-        output = invert(file, {"net": network})
-        records = sample.tracks[sample.reco]
-        found = network.evaluate(records, out_of_domain="ignore")
+    network = write_untrained(tmp_path / "net.hepsilon", PAIRS, **model)
+    output = invert(file, {"net": network})
+    records = sample.tracks[sample.reco]
+    found = network.evaluate(records, out_of_domain="ignore")
     eps = np.maximum(ak.to_numpy(found.eps), 1e-3)
     replicas = ak.to_numpy(found.replicas)
     assert replicas.shape[1] == 3

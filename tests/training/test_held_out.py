@@ -24,15 +24,8 @@ from hepsilon.training.last_layer import last_layers
 from hepsilon.training.preparation import prepare
 from hepsilon.training.refinement_entries import entries_of
 from hepsilon.training.state import Fit
-from tests.helpers.network_toys import interpreted
 from tests.helpers.toys import POINTS, TASK, random_nodes
 from tests.helpers.track_toys import PAIRS, TRACKS, columns_of, draw
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _interpreted() -> Any:
-    with interpreted():
-        yield
 
 
 def jets(n: int, points: int = 1, signed: bool = False, seed: int = 1) -> TrainingColumns:

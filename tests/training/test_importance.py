@@ -15,15 +15,8 @@ from hepsilon.training.importance import feature_importance
 from hepsilon.training.kept import Kept
 from hepsilon.training.preparation import prepare
 from hepsilon.training.state import Fit
-from tests.helpers.network_toys import interpreted
 from tests.helpers.toys import TASK
 from tests.helpers.track_toys import PAIRS
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _interpreted():
-    with interpreted():
-        yield
 
 
 def kept_of(columns, task=TASK, *, blind_to=(), members=1, **model) -> Kept:

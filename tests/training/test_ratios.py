@@ -17,7 +17,6 @@ from hepsilon.data.dataset import read_columns
 from hepsilon.efficiencies.ratio import given_path
 from hepsilon.training.ratios import SidesOfRatio, learned_config, train_ratio
 from tests.helpers.ratio_toys import ratio_config, true_log_ratio, two_jets
-from tests.helpers.trained_ratios import without_xla
 
 
 def flat(values: Any) -> Any:
@@ -191,8 +190,7 @@ def test_conditional_ratio_leaves_what_is_given(
 ) -> None:
     config = ratio_config({"given": ["eta"]}, training={"epochs": 6})
     out = tmp_path / "ratio.hepsilon"
-    with without_xla():
-        train_ratio(config, out, [ratio_samples[0]], [ratio_samples[1]], progress=False)
+    train_ratio(config, out, [ratio_samples[0]], [ratio_samples[1]], progress=False)
     ratio, given = LearnedRatio.load(out), LearnedRatio.load(given_path(out))
     assert given.task.features == ("eta",)
     events = two_jets(1500, 7, numerator=False)
@@ -211,8 +209,7 @@ def test_networks_that_are_replicas_are_normalised_each(
     config = ratio_config(
         model={"members": 3, "resampling": "bootstrap"}, training={"epochs": 3, "bias_term": False}
     )
-    with without_xla():
-        train_ratio(config, out, [ratio_samples[0]], [ratio_samples[1]], progress=False)
+    train_ratio(config, out, [ratio_samples[0]], [ratio_samples[1]], progress=False)
     ratio = LearnedRatio.load(out)
     assert len(ratio.found.network_constants) == 4
     events = two_jets(1500, 1, numerator=False)  # those of the training
@@ -227,8 +224,7 @@ def test_whole_ratio_is_the_product_with_both_errors(
 ) -> None:
     config = ratio_config({"given": ["eta"]}, training={"epochs": 3})
     out = tmp_path / "ratio.hepsilon"
-    with without_xla():
-        train_ratio(config, out, [ratio_samples[0]], [ratio_samples[1]], progress=False)
+    train_ratio(config, out, [ratio_samples[0]], [ratio_samples[1]], progress=False)
     ratio, given = LearnedRatio.load(out), LearnedRatio.load(given_path(out))
     whole, events = ratio.whole(), two_jets(200, 7, numerator=False)
     found = [r.evaluate(events, out_of_domain="ignore") for r in (ratio, given, whole)]

@@ -19,17 +19,10 @@ from hepsilon.training.preparation import prepare
 from hepsilon.training.refinement import find
 from hepsilon.training.refinement_entries import entries_of, leading
 from hepsilon.training.state import Fit
-from tests.helpers.network_toys import interpreted
 from tests.helpers.toys import POINTS, TASK, mlp_config, random_jets
 from tests.helpers.track_toys import PAIRS, TRACKS
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _interpreted():
-    with interpreted():
-        yield
 
 
 def kept_of(columns, task=TASK, **model) -> Kept:

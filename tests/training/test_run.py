@@ -19,9 +19,7 @@ from hepsilon.efficiencies.cards import EpochCard, MemberCard
 from hepsilon.efficiencies.engines.keras import Engine
 from hepsilon.efficiencies.network import NetworkEfficiency
 from hepsilon.simulation import write_jets
-from hepsilon.training import ensemble as ensemble_module
 from hepsilon.training import fitting
-from hepsilon.training.gradients import Gradients
 from hepsilon.training.loss import cross_entropy
 from hepsilon.training.member import Member
 from hepsilon.training.resampling import Resampling
@@ -384,18 +382,7 @@ def resampled(resampling: str, members: int, **training) -> Config:
     return mlp_config(**training).model_copy(update={"model": model})
 
 
-@pytest.fixture
-def interpreted(monkeypatch):
-    """A few steps, which are over before XLA would have compiled them."""
-    monkeypatch.setattr(
-        ensemble_module,
-        "Gradients",
-        lambda model, recipe, jit=True: Gradients(model, recipe, False),
-    )
-
-
 @pytest.mark.slow
-@pytest.mark.usefixtures("interpreted")
 def test_loss_out_of_fold_is_that_of_every_event_by_a_network_that_never_saw_it(files, tmp_path):
     efficiency = train(resampled("folds", 3), files, tmp_path / "m.hepsilon").efficiency
     columns, card = read_columns(files, mlp_config()), efficiency.card
@@ -417,7 +404,6 @@ def test_loss_out_of_fold_is_that_of_every_event_by_a_network_that_never_saw_it(
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("interpreted")
 def test_network_of_all_events_is_trained_beside_bootstrap_samples(files, tmp_path):
     """The efficiency is that of a training without them."""
     config = resampled("bootstrap", 2, epochs=1)
@@ -463,7 +449,6 @@ def test_fold_without_an_event_is_refused(files, tmp_path):
         train(resampled("folds", 3), few, tmp_path / "m.hepsilon")
 
 
-@pytest.mark.usefixtures("interpreted")
 def test_importance_of_every_feature_is_on_the_card(result):
     card = load(result.efficiency.path).card
     assert {each.feature for each in card.importance} == set(TASK.features)

@@ -11,10 +11,9 @@ from hepsilon.config.learning import BinAxis, MapConfig
 from hepsilon.data.features import fit_features
 from hepsilon.efficiencies.factorised import FactorisedMap
 from hepsilon.efficiencies.map import EfficiencyMap
-from hepsilon.training import ensemble, recipe
+from hepsilon.training import recipe
 from hepsilon.training import selection_of_models as module
 from hepsilon.training.ensemble import fit_members
-from hepsilon.training.gradients import Gradients
 from hepsilon.training.map_losses import losses_of_map
 from hepsilon.training.resampling import Resampling
 from hepsilon.training.selection_of_models import Candidates, _chosen, _Result, compare
@@ -24,14 +23,6 @@ from tests.helpers.toys import TASK, mlp_config
 from tests.helpers.track_toys import PAIRS, TRACKS, task_with
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(autouse=True)
-def _interpreted(monkeypatch):
-    """A few steps, which are over before XLA would have compiled them."""
-    monkeypatch.setattr(
-        ensemble, "Gradients", lambda model, recipe, jit=True: Gradients(model, recipe, False)
-    )
 
 
 def auto(task=TASK, epochs=3, **model) -> Config:

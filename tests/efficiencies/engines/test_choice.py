@@ -20,7 +20,6 @@ from hepsilon.efficiencies.engines import choice as backends
 from hepsilon.efficiencies.engines import devices
 from hepsilon.efficiencies.engines import onnx as runtimes
 from hepsilon.efficiencies.engines.choice import ONNX, chosen
-from tests.helpers.network_toys import interpreted
 from tests.helpers.processes import python
 from tests.helpers.toys import random_jets, rows
 
@@ -123,8 +122,7 @@ def test_what_is_asked_for_is_taken(full, installed):
 def test_auto_computes_with_what_it_chose(full, bare):
     """Not only in words."""
     assert isinstance(full._engine(), runtimes.OnnxEngine)
-    with interpreted():
-        assert not isinstance(bare._engine(), runtimes.OnnxEngine)
+    assert not isinstance(bare._engine(), runtimes.OnnxEngine)
 
 
 # refused
@@ -174,10 +172,9 @@ def test_artifact_without_a_graph_says_how_to_add_it(bare, tmp_path, run, backen
     with pytest.raises(ArtifactError, match=r"has no model\.onnx") as caught:
         handle(jets)
     (command,) = re.findall(r"hepsilon (export .*)", str(caught.value))
-    with interpreted():
-        code, _, error = run(*shlex.split(command))
-        assert code == 0, error
-        there = rows(load(path, backend="tensorflow").replicas(jets))
+    code, _, error = run(*shlex.split(command))
+    assert code == 0, error
+    there = rows(load(path, backend="tensorflow").replicas(jets))
     assert [file.name for file in tmp_path.iterdir()] == ["network.hepsilon"]
     found = rows(load(path, backend=backend).replicas(jets))
     np.testing.assert_allclose(found, there, rtol=0, atol=1e-5)

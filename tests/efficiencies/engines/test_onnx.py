@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -20,7 +19,7 @@ from hepsilon.efficiencies.engines.onnx import OnnxEngine
 from hepsilon.efficiencies.network import NetworkEfficiency
 from hepsilon.networks import graphs
 from tests.helpers import contracts
-from tests.helpers.network_toys import NETWORKS, interpreted
+from tests.helpers.network_toys import NETWORKS
 from tests.helpers.toys import offsets_of, random_jets, random_nodes
 from tests.helpers.track_toys import random_tracks
 
@@ -53,12 +52,6 @@ def replicas_of(efficiency: NetworkEfficiency, records: ak.Array) -> Any:
     if efficiency.task.level == "object":
         columns = [ak.flatten(column, axis=1) for column in columns]
     return np.concatenate([ak.to_numpy(column) for column in columns], axis=-1)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _interpreted() -> Iterator[None]:
-    with interpreted():
-        yield
 
 
 @pytest.fixture(scope="module", params=NETWORKS)
