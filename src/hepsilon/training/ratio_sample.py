@@ -314,29 +314,12 @@ def ratio_card(
     values = clipped_ratio(below, constant, ratio.clip)
     mean = float(np.sum(own * values) / total)
     mean_error = float(np.sqrt(np.sum((own * (values - mean)) ** 2)) / total)
-    if abs(mean - 1.0) > SIGNIFICANT * np.hypot(mean_error, constant_error):
-        logger.warning(
-            "the mean of the ratio over held-out entries of the denominator is %.3f +- %.3f: the "
-            "network has learned its events by heart; train it for less long, or with more events",
-            *(mean, mean_error),
-        )
+    _tell_learned_by_heart(mean, mean_error, constant_error)
     new = own * values
     clipped = (values <= ratio.clip[0]) | (values >= ratio.clip[1])
     before = float(effective_sample_size(total, np.sum(own**2)))
     after = float(effective_sample_size(new.sum(), np.sum(new**2)))
-    if auc > LARGEST_AUC or after < min(FEWEST_EFFECTIVE, 0.5 * before):
-        raise TrainingError(
-            f"the samples do not overlap: a network tells them apart with an AUC of {auc:.4f}, and "
-            f"after reweighting {len(own)} held-out entries of the denominator are worth "
-            f"{after:.1f} (of {before:.1f}); a ratio is known only where both have entries: select "
-            "a region that both cover, leave out features, or use more events"
-        )
-    if after < SMALL_SHARE * before:
-        logger.warning(
-            "the samples overlap little: after reweighting %.0f effective entries of the "
-            "denominator are worth %.1f (%.2g %%)",
-            *(before, after, 100.0 * after / before),
-        )
+    _check_overlap(auc, len(own), before, after)
     sizes = np.abs(new)
     return RatioCard(
         numerator=numerator,
@@ -354,6 +337,33 @@ def ratio_card(
         n_clipped=int(np.count_nonzero(clipped)),
         clipped_share=float(sizes[clipped].sum() / max(sizes.sum(), np.finfo(float).tiny)),
     )
+
+
+def _tell_learned_by_heart(mean: float, mean_error: float, constant_error: float) -> None:
+    """Warn where the ratio is not one in the mean over held-out entries of the denominator."""
+    if abs(mean - 1.0) > SIGNIFICANT * np.hypot(mean_error, constant_error):
+        logger.warning(
+            "the mean of the ratio over held-out entries of the denominator is %.3f +- %.3f: the "
+            "network has learned its events by heart; train it for less long, or with more events",
+            *(mean, mean_error),
+        )
+
+
+def _check_overlap(auc: float, n_entries: int, before: float, after: float) -> None:
+    """Refuse samples without overlap, and warn where it is small, by effective entries."""
+    if auc > LARGEST_AUC or after < min(FEWEST_EFFECTIVE, 0.5 * before):
+        raise TrainingError(
+            f"the samples do not overlap: a network tells them apart with an AUC of {auc:.4f}, and "
+            f"after reweighting {n_entries} held-out entries of the denominator are worth "
+            f"{after:.1f} (of {before:.1f}); a ratio is known only where both have entries: select "
+            "a region that both cover, leave out features, or use more events"
+        )
+    if after < SMALL_SHARE * before:
+        logger.warning(
+            "the samples overlap little: after reweighting %.0f effective entries of the "
+            "denominator are worth %.1f (%.2g %%)",
+            *(before, after, 100.0 * after / before),
+        )
 
 
 def _normalisation(
