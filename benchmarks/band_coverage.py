@@ -128,13 +128,15 @@ def measured(efficiency: Any, samples: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def experiment(seed: int, args: argparse.Namespace, samples: dict[str, Any]) -> dict[str, Any]:
+def experiment(
+    seed: int, methods: Sequence[str], args: argparse.Namespace, samples: dict[str, Any]
+) -> dict[str, Any]:
     """Train on one sample and measure."""
     entry: dict[str, Any] = {"seconds": {}}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_jets(folder / "train.root", args.events, seed=seed)
-        for method in args.methods:
+        for method in methods:
             start = time.perf_counter()
             model = ModelConfig(architecture="gnn", **METHODS[method])
             training = TrainingConfig(seed=seed, refine=args.refine)
@@ -224,6 +226,16 @@ def show(results: dict[str, Any]) -> None:
     Console(width=180).print(table)
 
 
+def joined(entry: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """One experiment with the methods of two entries."""
+    notes = {
+        name: entry.get(name, {}) | other.get(name, {})
+        for name in ("seconds", "bias")
+        if name in entry or name in other
+    }
+    return entry | other | notes
+
+
 def merged(files: Sequence[Path], first: int, last: int) -> dict[str, Any]:
     """Experiments of several files, which must be of equal settings; each counts once."""
     parts = [read(file) for file in files]
@@ -234,7 +246,7 @@ def merged(files: Sequence[Path], first: int, last: int) -> dict[str, Any]:
     experiments: dict[str, Any] = {}
     for part in parts:
         for seed, entry in part["experiments"].items():
-            experiments[seed] = experiments.get(seed, {}) | entry
+            experiments[seed] = joined(experiments.get(seed, {}), entry)
     seeds = [seed for seed in sorted(experiments, key=int) if first <= int(seed) <= last]
     ordered = {seed: experiments[seed] for seed in seeds}
     return settings[0] | {"experiments": ordered}
@@ -326,8 +338,11 @@ def main() -> None:
             raise SystemExit(f"{args.out} is of other settings")
         results["experiments"] = found["experiments"]
     for seed in range(args.first, args.last + 1):
-        if str(seed) not in results["experiments"]:
-            results["experiments"][str(seed)] = found = experiment(seed, args, samples)
+        there = results["experiments"].get(str(seed), {})
+        missing = [method for method in args.methods if method not in there]
+        if missing:
+            found = experiment(seed, missing, args, samples)
+            results["experiments"][str(seed)] = joined(there, found)
             written(args.out, results)
             seconds = ", ".join(f"{k} {v:.0f} s" for k, v in found["seconds"].items())
             sys.stderr.write(f"experiment {seed}: {seconds}\n")

@@ -471,33 +471,23 @@ def tagging_gain() -> str:
 def coverage() -> str:
     """Shares of differences to the truth within the 68 and 95 % bands.
 
-    The bias by region was chosen on experiments 1 to 16, so that those behind them are shown; of
-    folds, which have few, all. Bootstrap samples with their nominal networks have a file of their
-    own. In differences of maps to the mean of all other maps is no bias.
+    In differences of maps to the mean of all other maps is no bias.
     """
-    every, fair, bootstrap = (read(f"band_coverage{name}") for name in ("", "_fair", "_bootstrap"))
-    without = "without bias term"
-    columns = {
-        "map": (fair, "map", "truth"),
-        "map, its own mean": (fair, "map", "mean"),
-        "network, Gaussian logits": (fair, "network", "truth"),
-        f"network, {without}": (bootstrap, f"network, {without}", "truth"),
-        "network": (bootstrap, "network", "truth"),
-        f"folds, {without}": (every, f"folds, {without}", "truth"),
-        "folds": (every, "folds", "truth"),
-        f"bootstrap, {without}": (bootstrap, f"bootstrap, {without}", "truth"),
-        "bootstrap": (bootstrap, "bootstrap", "truth"),
-    }
+    found, without = read("band_coverage"), "without bias term"
+    columns = {"map": ("map", "truth"), "map, its own mean": ("map", "mean")}
+    for method in ("network", "folds", "bootstrap"):
+        columns[f"{method}, {without}"] = f"{method}, {without}", "truth"
+        columns[method] = method, "truth"
     rows = []
     for sample in ("test", "alternative"):
         for quantity in ("efficiencies", "pt bins", "delta R bins", "totals"):
             cells = []
-            for found, method, centre in columns.values():
+            for method, centre in columns.values():
                 bands = found["summary"][f"{method} | {sample} | {quantity}"]
                 shares = (percent(bands[band][centre][0], 0) for band in ("68 %", "95 %"))
                 cells.append(", ".join(shares))
             rows.append([f"{sample}, {quantity}", *cells])
-    numbers = [str(len(f["experiments"][name.split(",")[0]])) for f, name, _ in columns.values()]
+    numbers = [str(len(found["experiments"][name.split(",")[0]])) for name, _ in columns.values()]
     return markdown(["", *columns], [*rows, ["experiments", *numbers]])
 
 
