@@ -31,7 +31,7 @@ $(VENV)/.with-%: pyproject.toml | $(BIN)/python
 demo: $(VENV)/.with-demo ## simulate, train, compare and apply: writes hepsilon-demo/
 	$(BIN)/hepsilon demo --out hepsilon-demo
 
-test: $(VENV)/.with-test ## run the tests, ten to twelve minutes on two cores
+test: $(VENV)/.with-test ## run the tests, ten minutes on two cores
 	$(BIN)/python $(PYTEST) -m "not slow"
 
 slow: $(VENV)/.with-test ## run the tests of whole programs and trainings: examples, recipes, the demo, other processes
