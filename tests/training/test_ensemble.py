@@ -110,7 +110,7 @@ DIVERGING = {"epochs": 12, "learning_rate": 0.2, "ema": 0.0, "patience": 1}
 
 
 @pytest.mark.usefixtures("order_of_the_first")
-def test_xla_takes_trainings_of_many_steps(sides, monkeypatch):
+def test_xla_takes_trainings_of_many_events(sides, monkeypatch):
     """TensorFlow; it changes only the round-off."""
     asked = []
 
@@ -120,7 +120,7 @@ def test_xla_takes_trainings_of_many_steps(sides, monkeypatch):
 
     monkeypatch.setattr(members, "Gradients", spied)
     plain = fit(sides, (0,), epochs=3)
-    monkeypatch.setattr(members, "MANY_STEPS", 1)
+    monkeypatch.setattr(members, "MANY_EVENTS", 1)
     compiled = fit(sides, (0,), epochs=3)
     assert asked == [False, True]
     assert_equal(compiled[0], plain[0], rtol=1e-5, atol=1e-6)
