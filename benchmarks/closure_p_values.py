@@ -104,7 +104,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/p_values.json"))
-    parser.add_argument("--experiments", type=int, default=100)
+    parser.add_argument("--first", type=int, default=1, help="number of the first experiment")
+    parser.add_argument("--experiments", type=int, default=100, help="number of the last one")
     parser.add_argument("--events", type=int, default=5000, help="events of a training")
     parser.add_argument("--test-events", type=int, default=5000, help="events of a closure")
     parser.add_argument("--truth-alone", action="store_true", help="train nothing")
@@ -116,7 +117,7 @@ def main() -> None:
         results = json.loads(args.out.read_text())
         if results["question"] != question:
             raise SystemExit(f"{args.out} is of {results['question']}, not of {question}")
-    for seed in range(1, args.experiments + 1):
+    for seed in range(args.first, args.experiments + 1):
         if str(seed) not in results["experiments"]:
             found = experiment(seed, args.events, args.test_events, not args.truth_alone)
             results["experiments"][str(seed)] = found
