@@ -33,7 +33,7 @@ __all__ = ["Ensemble", "fit_member", "fit_members"]
 FEWEST_TO_COMPARE = 200
 """Validation events from which the error of a difference is known: with fewer an epoch that is far
 from the best one may be within it."""
-MANY_EVENTS = 250_000
+MANY_EVENTS = 100_000
 """Events in all epochs from which TensorFlow compiles the gradients with XLA on a CPU: of a graph
 network that takes 7 s longer, and saves 2.6 ms for each part of 256 events. Members are not
 counted, so that one trained alone is the same."""
