@@ -67,6 +67,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "bootstrap": {"members": 10, "resampling": "bootstrap"},
 }
 WITHOUT = "without bias term"
+OUT = Path("benchmarks/results/band_coverage.json.xz")
 
 
 def jets_of(file: Path) -> ak.Array:
@@ -314,9 +315,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/band_coverage.json"))
-    parser.add_argument("--first", type=int, default=1, help="number of the first experiment")
-    parser.add_argument("--last", type=int, default=100, help="number of the last experiment")
+    parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("--first", type=int, default=17, help="number of the first experiment")
+    parser.add_argument("--last", type=int, default=116, help="number of the last experiment")
     parser.add_argument("--events", type=int, default=5000, help="events of a training")
     parser.add_argument("--test-events", type=int, default=5000, help="events of each sample")
     parser.add_argument("--methods", nargs="+", choices=tuple(METHODS), default=list(METHODS))

@@ -60,9 +60,10 @@ def last_layers(kept: Kept) -> tuple[LastLayerCard, Covariance] | None:
 
 def _shares(part: TrainingColumns, whole: TrainingColumns) -> tuple[float, float]:
     """Shares of the sum of weights, and of that of squared weights, that some events have."""
-    powers = (1, 2)
-    sums, all_sums = ([float(np.sum(c.weights**n)) for n in powers] for c in (part, whole))
-    return sums[0] / all_sums[0], sums[1] / all_sums[1]
+    if part.n_events == whole.n_events:  # weights of both signs may cancel
+        return 1.0, 1.0
+    some, every = (np.asarray(columns.weights) for columns in (part, whole))
+    return float(some.sum() / every.sum()), float(some @ some / (every @ every))
 
 
 def _scores(kept: Kept, events: TrainingColumns, networks: int) -> Iterator[Scores]:
