@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import threading
+
 import pytest
 from coffea import processor
 
@@ -28,11 +30,19 @@ def test_unknown_executors_are_refused():
 @pytest.mark.parametrize("scheduler", ["nonsense", "tcp://host", "nope://host:1"])
 def test_what_is_no_address_of_a_scheduler_is_refused(scheduler):
     pytest.importorskip("distributed")
+    threads = threading.active_count()
     with (
         pytest.raises(errors.ConfigError, match="tcp://HOST:8786, received"),
         execution.executor("dask", scheduler=scheduler),
     ):
         pass
+    assert threading.active_count() == threads  # no loop of a client was started
+
+
+@pytest.mark.parametrize("scheduler", ["host:8786", "tls://[::1]:8786", "inproc://1/2/3"])
+def test_addresses_of_schedulers_are_left_to_a_client(scheduler):
+    pytest.importorskip("distributed")
+    execution._check_address(scheduler)
 
 
 def test_iterative_executor_does_not_try_again():

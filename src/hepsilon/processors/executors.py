@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from coffea import processor
@@ -29,6 +29,17 @@ def local_executor(workers: int) -> Any:
         return processor.IterativeExecutor(retries=0)
     pool = reusable_pool(workers)
     return processor.FuturesExecutor(pool=pool, workers=workers, retries=0)
+
+
+def _check_address(scheduler: str) -> None:
+    """Raise ``ValueError`` as a client would, without the thread that a client starts first."""
+    from distributed.comm.addressing import parse_address
+    from distributed.comm.registry import get_backend
+
+    scheme, location = parse_address(scheduler)
+    with suppress(NotImplementedError):  # inproc:// has no host
+        backend: Any = get_backend(scheme)
+        backend.get_address_host_port(location)
 
 
 EXECUTORS = ("iterative", "futures", "dask")
@@ -80,6 +91,7 @@ def executor(kind: str, workers: int = 2, scheduler: str | None = None) -> Itera
 
     if scheduler is not None:
         try:
+            _check_address(scheduler)
             client: Any = Client(scheduler)  # type: ignore[no-untyped-call, unused-ignore]
         except ValueError as error:
             raise errors.ConfigError(

@@ -209,7 +209,8 @@ def ratio_jets(
         flavour[of_kind] = rng.choice(
             list(population.fractions), n, p=list(population.fractions.values())
         )
-        mean = _mean_shape(kind, pt, eta, flavour, nearest)[of_kind]
+        own = (column[of_kind] for column in (pt, eta, flavour, nearest))
+        mean = _mean_shape(kind, *own)  # of its own jets alone: those of others are not drawn yet
         shape[of_kind] = rng.normal(mean, population.width)
     order = np.lexsort((-pt, event))
     columns = (pt, eta, phi, flavour, shape, nearest, is_background)
