@@ -59,7 +59,7 @@ def test_dask_workers_that_do_not_see_the_file_get_it(ensemble, tmp_path: Path, 
         assert counts(prepare(client, handle), handle.hash) == [1]
         Path(handle.path).unlink()
         cluster.scale(2)
-        client.wait_for_workers(2, timeout=60)
+        client.wait_for_workers(2, timeout=300)
         found = client.run(answer, handle, jets)
     assert len(found) == 2
     for eps, loads in found.values():
