@@ -49,6 +49,38 @@ def _closure_command(parsers: Any) -> None:
         help="model, map or ratio, which knows its question; or a configuration (.toml)",
     )
     files_option(command, optional=True)
+    _compared_options(command)
+    command.set_defaults(usage_error=command.error)
+    command.add_argument("--out", type=Path, required=True, help="folder to write")
+    sides_options(command)
+    executor_options(command)
+    command.add_argument(
+        "--working-point",
+        metavar="NAME",
+        help="of several working points the one that counts tags (the loosest); name or number",
+    )
+    _picture_options(command)
+    command.add_argument(
+        "--two-sample",
+        action="store_true",
+        help="let boosted trees look for what the efficiencies do not know; takes a minute or more",
+    )
+    command.add_argument(
+        "--fail-on",
+        choices=["fail", "warn"],
+        help="end with the exit code 3 for this verdict, or a worse one (never)",
+    )
+    command.add_argument(
+        "--checkpoint",
+        action="store_true",
+        help="keep the results of chunks beside OUT (OUT.partial, which all workers must see): the "
+        "same command goes on after a kill",
+    )
+    _inversion_options(command)
+    json_option(command)
+
+
+def _compared_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--sample",
         type=named_sample,
@@ -70,15 +102,9 @@ def _closure_command(parsers: Any) -> None:
         metavar="[NAME=]PATH",
         help="efficiency from another simulation (generator, shower), to compare the others with",
     )
-    command.set_defaults(usage_error=command.error)
-    command.add_argument("--out", type=Path, required=True, help="folder to write")
-    sides_options(command)
-    executor_options(command)
-    command.add_argument(
-        "--working-point",
-        metavar="NAME",
-        help="of several working points the one that counts tags (the loosest); name or number",
-    )
+
+
+def _picture_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--format",
         choices=["png", "pdf", "svg"],
@@ -95,24 +121,6 @@ def _closure_command(parsers: Any) -> None:
     look.add_argument("--label", default="", help="text behind its name, such as Preliminary")
     look.add_argument("--energy", type=float, metavar="TEV", help="centre-of-mass energy [TeV]")
     look.add_argument("--luminosity", type=float, metavar="FB", help="luminosity [1/fb]")
-    command.add_argument(
-        "--two-sample",
-        action="store_true",
-        help="let boosted trees look for what the efficiencies do not know; takes a minute or more",
-    )
-    command.add_argument(
-        "--fail-on",
-        choices=["fail", "warn"],
-        help="end with the exit code 3 for this verdict, or a worse one (never)",
-    )
-    command.add_argument(
-        "--checkpoint",
-        action="store_true",
-        help="keep the results of chunks beside OUT (OUT.partial, which all workers must see): the "
-        "same command goes on after a kill",
-    )
-    _inversion_options(command)
-    json_option(command)
 
 
 def _inversion_options(parser: argparse.ArgumentParser) -> None:

@@ -182,6 +182,24 @@ PAIRS = (
 SINGLE = ("M", "Y", "Pt", "pt", "eta", "dy", "qphi", "bending")
 
 
+def _axis(
+    bins: int,
+    name: str,
+    function: Callable[..., Any],
+    low_high: tuple[float, float],
+    label: str,
+    fields: tuple[str, ...],
+    objects: int = 1,
+    *,
+    unit: str = "",
+    level: Level = "event",
+    limited: bool = False,
+) -> Observable:
+    """Observable with regular bins; ``limited`` means that no value is possible beyond them."""
+    edges, limits = regular(bins, *low_high), low_high if limited else (None, None)
+    return Observable(name, function, level, edges, label, fields, objects, unit, limits, "default")
+
+
 def _axes(
     mass: float | None,
     mass_range: tuple[float, float],
@@ -194,23 +212,7 @@ def _axes(
     energy = ("px", "py", "pz", *(["mass"] if mass is None else []))
     eta, total = (-eta_max, eta_max), (0.0, pt_range[1])
     curvature = 1.0 / pt_range[0] if pt_range[0] > 0.0 else 1.0
-
-    def make(
-        name: str,
-        function: Callable[..., Any],
-        low_high: tuple[float, float],
-        label: str,
-        fields: tuple[str, ...],
-        objects: int = 1,
-        *,
-        unit: str = "",
-        level: Level = "event",
-        limited: bool = False,
-    ) -> Observable:
-        edges, limits = regular(bins, *low_high), low_high if limited else (None, None)
-        return Observable(
-            name, function, level, edges, label, fields, objects, unit, limits, "default"
-        )
+    make = partial(_axis, bins)
 
     def track(name: str, number: int) -> Callable[..., Any]:
         return partial(track_field, name=name, number=number)
