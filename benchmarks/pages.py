@@ -713,6 +713,22 @@ def worker_start() -> str:
     return markdown([*head, "memory [MB]", "largest [MB]", "packages [MB]"], rows)
 
 
+@table
+def compiled() -> str:
+    """Seconds of trainings and calls with and without XLA."""
+    rows = [
+        [
+            run["network"],
+            f"{run['size']:,} {'events in all epochs' if run['what'] == 'training' else 'jets'}",
+            *(digits(run[rule][clock], 2) for rule in ("never", "always") for clock in run[rule]),
+            digits(run["saved"], 2),
+        ]
+        for run in read("compiled")["runs"]
+    ]
+    clocks = [f"{rule} [s{clock}]" for rule in ("plain", "XLA") for clock in ("", " of CPU")]
+    return markdown(["network", "size", *clocks, "plain / XLA"], rows)
+
+
 def renewed(page: str) -> str:
     """Text of a page with its tables made again.
 

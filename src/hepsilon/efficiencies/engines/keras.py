@@ -36,9 +36,9 @@ Functions = tuple[Call, Call]
 """One for full graphs of large calls, and one for all others."""
 GPU_NODES = 1 << 16
 """Nodes of a batch on a GPU, which small batches leave idle."""
-MANY_GRAPHS = 16
-"""Full graphs in a call from which TensorFlow compiles with XLA on a CPU: it takes 3 s for every
-size, and saves 6 ms for each of 1024 nodes."""
+MANY_GRAPHS = 64
+"""Full graphs in a call from which TensorFlow compiles with XLA on a CPU: it takes 1 to 2 s, and saves
+1 to 30 ms for each of 1024 nodes, most of wide networks (benchmarks/compiled.py)."""
 
 
 def keras_backend() -> str:
