@@ -37,8 +37,8 @@ Functions = tuple[Call, Call]
 GPU_NODES = 1 << 16
 """Nodes of a batch on a GPU, which small batches leave idle."""
 MANY_GRAPHS = 64
-"""Full graphs in a call from which TensorFlow compiles with XLA on a CPU: it takes 1 to 2 s, and saves
-1 to 30 ms for each of 1024 nodes, most of wide networks (benchmarks/compiled.py)."""
+"""Full graphs in a call from which TensorFlow compiles with XLA on a CPU: it takes 1 to 2 s, and
+saves 1 to 30 ms for each of 1024 nodes, most of wide networks (benchmarks/compiled.py)."""
 
 
 def keras_backend() -> str:
