@@ -34,7 +34,7 @@ demo: $(VENV)/.with-demo ## simulate, train, compare and apply: writes hepsilon-
 # glibc fills new memory with the complement of this byte: reading what was never written shows.
 test slow: export MALLOC_PERTURB_ := 90
 
-test: $(VENV)/.with-test ## run the tests, ten minutes on two cores
+test: $(VENV)/.with-test ## run the tests, ten to twelve minutes on two cores
 	$(BIN)/python $(PYTEST) -m "not slow"
 
 slow: $(VENV)/.with-test ## run the tests of whole programs and trainings: examples, recipes, the demo, other processes

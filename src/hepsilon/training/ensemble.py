@@ -35,8 +35,8 @@ FEWEST_TO_COMPARE = 200
 from the best one may be within it."""
 MANY_EVENTS = 100_000
 """Events in all epochs from which TensorFlow compiles the gradients with XLA on a CPU: of a graph
-network that takes 6 to 10 s, and saves 3 ms for each part of 256 events, more of wide networks
-(benchmarks/compiled.py). Members are not counted, so that one trained alone is the same."""
+network that takes 6 to 10 s, and saves 3 ms for each part of 256 events (benchmarks/compiled.py).
+Members are not counted, so that one trained alone is the same."""
 
 logger = logging.getLogger("hepsilon")
 
